@@ -1,0 +1,80 @@
+"""A tenant's account at a provider: what the API takes and shows, and what an adapter is built from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
+
+from hermod.contracts.content import Channel, Line, Url
+from hermod.contracts.model import Model
+
+DEMO_ORDER = 100
+"""`order` of the demo tenant's own accounts: any account that a user adds comes first."""
+
+
+class Provider(StrEnum):
+    SMTP = "smtp"
+    SENDGRID = "sendgrid"
+    TWILIO = "twilio"
+    SANDBOX = "sandbox"
+
+
+class AccountInput(Model):
+    """`PUT /v1/provider-accounts/{name}`. Credentials are write-only; leave them out to keep the stored ones."""
+
+    channel: Channel
+    provider: Provider
+    credentials: dict[str, SecretStr] | None = None
+    base_url: Url | None = None
+    """Instead of the provider's own address: a regional host, a proxy, or the sandbox."""
+    from_: Annotated[Line, Field(max_length=320)] | None = Field(default=None, alias="from")
+    """The sender used where a message names none."""
+    order: Annotated[int, Field(ge=0, le=1000)] = 10
+    """Accounts are tried from the lowest number up."""
+    rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    enabled: bool = True
+
+
+class AccountView(Model):
+    """An account as the API shows it: no credentials, and whether it can send right now."""
+
+    name: str
+    channel: Channel
+    provider: Provider
+    base_url: str | None
+    from_: str | None = Field(serialization_alias="from")
+    order: int
+    rate_per_second: float | None
+    enabled: bool
+    available: bool
+    """False while the breaker is open or the provider asked us to wait."""
+    blocked_until: datetime | None
+    blocked_reason: str | None
+    updated_at: datetime
+
+
+class Account(Model):
+    """An account with its credentials in the clear: what an adapter is built from. Never logged, never returned."""
+
+    tenant: str
+    name: str
+    channel: Channel
+    provider: Provider
+    credentials: dict[str, str] = Field(repr=False)
+    base_url: str | None
+    from_: str | None
+    order: int
+    rate_per_second: float | None
+    enabled: bool
+    blocked_until: datetime | None
+    blocked_reason: str | None
+    blocked_count: int
+    revision: int
+    """Grows with every change of the settings, so that a cached adapter knows when it is out of date."""
+
+    def describe(self) -> dict[str, Any]:
+        """What may be logged."""
+        return {"account": self.name, "provider": self.provider.value}

@@ -1,0 +1,185 @@
+"""What is sent: one model per channel, as the API takes it and as the ledger keeps it.
+
+Sizes are in characters unless said otherwise. A content names either its own words or a `template` with `data`,
+never both and never neither.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+
+from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_trusted
+from hermod.contracts.model import Model
+
+MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
+"""All attachments of one message together, decoded: the smallest limit among the providers (Postmark)."""
+
+RESERVED_HEADERS: Final = frozenset(
+    "from to cc bcc subject reply-to date sender message-id content-type content-transfer-encoding mime-version "
+    "return-path received dkim-signature".split()
+)
+"""Header names that belong to Hermod or the provider and cannot be set by a message."""
+
+_HEADER_NAME = re.compile(r"^[!-9;-~]+$")
+
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=998)]
+"""One line of text: no line breaks, no control characters."""
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+
+
+class Channel(StrEnum):
+    EMAIL = "email"
+    SMS = "sms"
+    WHATSAPP = "whatsapp"
+    PUSH = "push"
+
+
+class Content(Model):
+    """What every channel's content may carry besides its own words."""
+
+    template: Any = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+    def words(self) -> bool:
+        """Whether the content brings its own words (a body, a text, a title)."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _words_or_template(self) -> Self:
+        if self.words() == (self.template is not None):
+            raise ValueError("give either the content itself or a template, not both and not neither")
+        return self
+
+
+class Attachment(Model):
+    """A file of an email. `content_id` makes it inline: the HTML shows it as `cid:<content_id>`."""
+
+    filename: Annotated[Line, Field(min_length=1, max_length=255)]
+    content_type: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+/[\w.+-]+$")] = "application/octet-stream"
+    content_base64: str
+    content_id: Annotated[str, StringConstraints(pattern=r"^[\w.@+-]+$", max_length=255)] | None = None
+
+    @field_validator("content_base64")
+    @classmethod
+    def _is_base64(cls, value: str, info: ValidationInfo) -> str:
+        if is_trusted(info):
+            return value
+        if len(value) * 3 // 4 > MAX_ATTACHMENT_BYTES + 2:
+            raise ValueError(f"larger than {MAX_ATTACHMENT_BYTES // 1024 // 1024} MiB")
+        try:
+            binascii.a2b_base64(value.encode(), strict_mode=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("not base64") from None
+        return value
+
+    @property
+    def size(self) -> int:
+        """Decoded size in bytes."""
+        return len(self.content_base64) * 3 // 4 - self.content_base64[-2:].count("=")
+
+    def content(self) -> bytes:
+        return base64.b64decode(self.content_base64)
+
+
+class Email(Content):
+    channel: Literal[Channel.EMAIL] = Channel.EMAIL
+    to: EmailAddress
+    subject: Line | None = None
+    html: Annotated[str, Field(max_length=2_000_000)] | None = None
+    text: Annotated[str, Field(max_length=2_000_000)] | None = None
+    from_: EmailAddress | None = Field(default=None, alias="from")
+    reply_to: EmailAddress | None = None
+    cc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
+    bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
+    headers: dict[str, Line] = Field(default_factory=dict, max_length=50)
+    attachments: tuple[Attachment, ...] = Field(default=(), max_length=50)
+    template: str | None = None
+
+    def words(self) -> bool:
+        return bool(self.html or self.text)
+
+    @field_validator("headers")
+    @classmethod
+    def _allowed_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if not _HEADER_NAME.match(name):
+                raise ValueError(f"{name!r} is no header name")
+            if name.lower() in RESERVED_HEADERS:
+                raise ValueError(f"{name} is set by Hermod; use the field of that name where there is one")
+        return headers
+
+    @field_validator("attachments")
+    @classmethod
+    def _attachments_fit(cls, attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
+        if sum(attachment.size for attachment in attachments) > MAX_ATTACHMENT_BYTES:
+            raise ValueError(f"together larger than {MAX_ATTACHMENT_BYTES // 1024 // 1024} MiB")
+        return attachments
+
+    @model_validator(mode="after")
+    def _has_subject(self) -> Self:
+        if self.template is None and not self.subject:
+            raise ValueError("an email needs a subject")
+        return self
+
+
+class Sms(Content):
+    channel: Literal[Channel.SMS] = Channel.SMS
+    to: PhoneNumber
+    body: Annotated[str, Field(max_length=1600)] | None = None
+    media_urls: tuple[Url, ...] = Field(default=(), max_length=10)
+    from_: Annotated[Line, Field(max_length=64)] | None = Field(default=None, alias="from")
+    template: str | None = None
+
+    def words(self) -> bool:
+        return bool(self.body or self.media_urls)
+
+
+class WhatsAppTemplate(Model):
+    """A message template that WhatsApp has approved."""
+
+    name: Annotated[Line, Field(min_length=1, max_length=512)]
+    language: Annotated[Line, Field(min_length=2, max_length=16)]
+    components: tuple[dict[str, Any], ...] = ()
+
+
+class WhatsApp(Content):
+    channel: Literal[Channel.WHATSAPP] = Channel.WHATSAPP
+    to: PhoneNumber
+    body: Annotated[str, Field(max_length=4096)] | None = None
+    template: WhatsAppTemplate | str | None = None
+
+    def words(self) -> bool:
+        return bool(self.body)
+
+
+class Push(Content):
+    """`to` is a device token, a Web Push subscription object, or the id of a contact."""
+
+    channel: Literal[Channel.PUSH] = Channel.PUSH
+    to: Annotated[str, Field(min_length=1, max_length=4096)] | dict[str, Any]
+    title: Annotated[str, Field(max_length=512)] | None = None
+    body: Annotated[str, Field(max_length=4096)] | None = None
+    image: Url | None = None
+    url: Url | None = None
+    collapse_key: Annotated[Line, Field(max_length=64)] | None = None
+    ttl_seconds: Annotated[int, Field(ge=0, le=2_419_200)] | None = None
+    template: str | None = None
+
+    def words(self) -> bool:
+        return bool(self.title or self.body or (self.data and self.template is None))
+
+
+AnyContent = Email | Sms | WhatsApp | Push
+CONTENT_OF: Final[dict[Channel, type[AnyContent]]] = {
+    Channel.EMAIL: Email,
+    Channel.SMS: Sms,
+    Channel.WHATSAPP: WhatsApp,
+    Channel.PUSH: Push,
+}

@@ -1,0 +1,81 @@
+"""What travels through Temporal for a delivery: ids and a little routing, never contents or addresses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from pydantic import Field
+
+from hermod.contracts.content import Channel
+from hermod.contracts.messages import Status
+from hermod.contracts.model import Model
+
+BATCH_SIZE: Final = 500
+"""Messages in one SendBatch workflow."""
+
+
+class SendNotificationInput(Model):
+    tenant: str
+    message: str
+    channel: Channel
+    due_at: datetime | None = None
+    taken_from: str | None = None
+    """The batch workflow that hands the message over, where there is one."""
+
+
+class SendBatchInput(Model):
+    """Up to `BATCH_SIZE` messages of one tenant, channel, priority and due time."""
+
+    tenant: str
+    batch: str
+    channel: Channel
+    messages: tuple[str, ...]
+    due_at: datetime | None = None
+
+
+class DeliveryOrder(Model):
+    """What one dispatch of the `deliver` activity is to bring to an end."""
+
+    tenant: str
+    channel: Channel
+    messages: tuple[str, ...]
+    taken_from: str | None = None
+
+
+class DeliveryReport(Model):
+    """How a dispatch ended: messages by final status, and those that wait too long to keep a batch open.
+
+    `reason` says in codes why a single message was given up.
+
+    `run` is the workflow run that did the work. A workflow that finds another run's id in a failure has been
+    reset by an operator, and tries again.
+    """
+
+    run: str
+    counts: dict[Status, int]
+    leaving: dict[str, datetime] = Field(default_factory=dict)
+    """Messages whose next attempt is too far away for a batch, with its time."""
+    reason: str | None = None
+
+
+class CloseOrder(Model):
+    """Messages that an operator withdraws through Temporal (cancel), to be closed in the ledger."""
+
+    tenant: str
+    messages: tuple[str, ...]
+    reason: str
+
+
+class DeliveryResult(Model):
+    """The result of a workflow, as the Web UI shows it."""
+
+    counts: dict[Status, int]
+
+
+class SweepReport(Model):
+    """What one sweep did: records started, and open records whose workflow had been lost."""
+
+    started: int = 0
+    restarted: int = 0
+    buried: int = 0

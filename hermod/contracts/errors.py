@@ -1,0 +1,61 @@
+"""What can be wrong with a call, as one small tree.
+
+    HermodError
+      InvalidInput           the caller's data is wrong, field by field   (422)
+        IdempotencyMismatch  same key, another body                       (422)
+      NotFound               no such record for this tenant               (404)
+      Conflict               the record's state forbids it                (409)
+      Unauthorized           no or a wrong key                            (401)
+      Unavailable            one of our own servers is away; try again    (503)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class FieldError(NamedTuple):
+    """One wrong field: its path in the body (`attachments.0.content_base64`) and what to do about it."""
+
+    field: str
+    message: str
+
+
+class HermodError(Exception):
+    """The root of all errors that Hermod raises on purpose. The text is fit to show to a caller."""
+
+
+class InvalidInput(HermodError):
+    """The input is wrong. `errors` names each field; nothing was stored."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(f"{error.field}: {error.message}" for error in self.errors))
+
+    @classmethod
+    def of(cls, field: str, message: str) -> InvalidInput:
+        return cls([FieldError(field, message)])
+
+
+class IdempotencyMismatch(InvalidInput):
+    """The idempotency key was used before with another body."""
+
+    def __init__(self) -> None:
+        super().__init__([FieldError("Idempotency-Key", "this key was used before with another body")])
+
+
+class NotFound(HermodError):
+    """The tenant has no such record."""
+
+
+class Conflict(HermodError):
+    """The record exists, and its state forbids the call. The text says which state and why."""
+
+
+class Unauthorized(HermodError):
+    """No credentials, or wrong or revoked ones."""
+
+
+class Unavailable(HermodError):
+    """A server of ours (database, Temporal) did not answer. Nothing was stored; the call may be repeated."""

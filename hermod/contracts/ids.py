@@ -1,0 +1,61 @@
+"""Every id Hermod makes or reads: record ids (`msg_…`) and workflow ids (`message/{tenant}/{id}`).
+
+Record ids sort by the time they were made: twelve hex digits of milliseconds, then 64 random bits.
+A workflow id is derived from the record, so that starting it twice finds the first one. Tenants and
+record ids never contain a slash.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import NamedTuple
+
+TENANT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""Lower-case letters, digits, `_` and `-`; at most 63 characters."""
+
+_WORKFLOW_ID = re.compile(r"^(?P<kind>[a-z-]+)/(?P<tenant>[a-z0-9][a-z0-9_-]{0,62})/(?P<record>[^/]+)$")
+
+
+class WorkflowRef(NamedTuple):
+    """A workflow id taken apart: `message/demo/msg_…` is ("message", "demo", "msg_…")."""
+
+    kind: str
+    tenant: str
+    record: str
+
+
+def new_id(prefix: str) -> str:
+    """A new sortable id, for example `msg_019aa1c2d3e4` followed by 16 hex digits."""
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+def message_id() -> str:
+    return new_id("msg")
+
+
+def batch_id() -> str:
+    return new_id("bat")
+
+
+def request_id() -> str:
+    return new_id("req")
+
+
+def message_workflow(tenant: str, message: str) -> str:
+    return f"message/{tenant}/{message}"
+
+
+def batch_workflow(tenant: str, batch: str) -> str:
+    return f"batch/{tenant}/{batch}"
+
+
+def schedule(name: str) -> str:
+    return f"housekeeping/{name}"
+
+
+def parse_workflow_id(workflow_id: str) -> WorkflowRef | None:
+    """The parts of one of our workflow ids, or None for a stranger's."""
+    found = _WORKFLOW_ID.match(workflow_id)
+    return WorkflowRef(found["kind"], found["tenant"], found["record"]) if found else None

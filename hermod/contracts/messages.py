@@ -1,0 +1,240 @@
+"""A message as it is asked for, as it is answered, and as its story is told."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+
+from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, WhatsApp
+from hermod.contracts.model import Model
+
+AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+MAX_BATCH = 5_000
+"""Messages in one `POST /v1/messages/batch` and in one `send_many` statement."""
+
+MAX_METADATA = 16_384
+
+
+class Status(StrEnum):
+    """Where a message is. The arrows are in `hermod.domain.states`."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    SCHEDULED = "scheduled"
+    DEFERRED = "deferred"
+    SENDING = "sending"
+    RETRYING = "retrying"
+    UNKNOWN = "unknown"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+
+
+class Category(StrEnum):
+    TRANSACTIONAL = "transactional"
+    MARKETING = "marketing"
+
+
+class Guarantee(StrEnum):
+    """What to do when nobody can say whether a request was accepted: send again, or wait for word."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+class Preset(StrEnum):
+    """The named retry schedules; their numbers are in `hermod.domain.backoff`."""
+
+    NOTIFICATION = "notification"
+    SMS = "sms"
+    FALLBACK = "fallback"
+    WEBHOOK_FAST = "webhook-fast"
+    WEBHOOK = "webhook"
+    WEBHOOK_STANDARD = "webhook-standard"
+
+
+class Options(Model):
+    """How a message is to be sent: everything but its content."""
+
+    priority: Annotated[int, Field(ge=1, le=10)] = 5
+    """10 is the most urgent."""
+    send_at: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
+    guarantee: Guarantee | None = None
+    """Default: at_least_once for transactional, at_most_once for marketing."""
+    category: Category = Category.TRANSACTIONAL
+    provider_account: AccountName | None = None
+    retry: Preset | None = None
+    """Default: `sms` for SMS and WhatsApp, `notification` for the others."""
+    metadata: dict[str, Any] = Field(default_factory=dict, max_length=50)
+
+    @field_validator("metadata")
+    @classmethod
+    def _storable(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        try:
+            written = json.dumps(metadata, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("must be plain JSON, without NaN or Infinity") from None
+        if len(written) > MAX_METADATA:
+            raise ValueError(f"longer than {MAX_METADATA} characters as JSON")
+        if "\\u0000" in written:
+            raise ValueError("must not contain the character NUL")
+        return metadata
+
+    @model_validator(mode="after")
+    def _times_in_order(self) -> Self:
+        if self.send_at and self.not_after and self.not_after <= self.send_at:
+            raise ValueError("not_after must be later than send_at")
+        return self
+
+    def guaranteed(self) -> Guarantee:
+        if self.guarantee is not None:
+            return self.guarantee
+        return Guarantee.AT_MOST_ONCE if self.category is Category.MARKETING else Guarantee.AT_LEAST_ONCE
+
+    def preset(self, channel: Channel) -> Preset:
+        if self.retry is not None:
+            return self.retry
+        return Preset.SMS if channel in (Channel.SMS, Channel.WHATSAPP) else Preset.NOTIFICATION
+
+
+class EmailMessage(Email, Options):
+    """`POST /v1/messages` with `channel: email`."""
+
+
+class SmsMessage(Sms, Options):
+    """`POST /v1/messages` with `channel: sms`."""
+
+
+class WhatsAppMessage(WhatsApp, Options):
+    """`POST /v1/messages` with `channel: whatsapp`."""
+
+
+class PushMessage(Push, Options):
+    """`POST /v1/messages` with `channel: push`."""
+
+
+AnyMessage = Annotated[EmailMessage | SmsMessage | WhatsAppMessage | PushMessage, Field(discriminator="channel")]
+
+
+class Submission(Model):
+    """One message ready for the ledger: checked content, options, and the caller's idempotency key."""
+
+    content: AnyContent
+    options: Options = Options()
+    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=255)] | None = None
+
+
+class Receipt(Model):
+    """The answer to an accepted message. `status` is the state at the moment of the answer."""
+
+    id: str
+    status: Status
+    workflow_id: str
+
+
+class AttemptView(Model):
+    """One wire request. `outcome` is null while the answer is awaited."""
+
+    number: int
+    account: str
+    provider: str
+    outcome: Outcome | None
+    status_code: int | None
+    error_code: str | None
+    error: str | None
+    provider_message_id: str | None
+    started_at: datetime
+    duration_ms: int | None
+
+
+class DecisionView(Model):
+    """One choice that was made about the message, and why."""
+
+    at: datetime
+    kind: str
+    verdict: str
+    reason: str
+
+
+class MessageView(Model):
+    """A message's whole story, as `GET /v1/messages/{id}` tells it."""
+
+    id: str
+    channel: Channel
+    status: Status
+    to: str
+    priority: int
+    category: Category
+    guarantee: Guarantee
+    retry: Preset
+    provider_account: str | None
+    provider: str | None
+    provider_message_id: str | None
+    workflow_id: str
+    request_id: str | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    send_at: datetime | None
+    not_after: datetime | None
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    error_code: str | None
+    error: str | None
+    attempts: tuple[AttemptView, ...]
+    decisions: tuple[DecisionView, ...]
+
+
+class MessageSummary(Model):
+    """A message as a row of a list."""
+
+    id: str
+    channel: Channel
+    status: Status
+    to: str
+    provider: str | None
+    workflow_id: str
+    created_at: datetime
+    updated_at: datetime
+    next_attempt_at: datetime | None
+    error_code: str | None
+    error: str | None
+
+
+class Page(Model):
+    """One page of a list; `next_cursor` is null on the last one."""
+
+    items: tuple[MessageSummary, ...]
+    next_cursor: str | None
+
+
+class Outcome(StrEnum):
+    """What one wire request came to. The closed set; `hermod.contracts.outcomes` carries the details."""
+
+    ACCEPTED = "accepted"
+    THROTTLED = "throttled"
+    TRANSIENT = "transient"
+    UNKNOWN = "unknown"
+    RECIPIENT_REJECTED = "recipient_rejected"
+    MESSAGE_REJECTED = "message_rejected"
+    ACCOUNT_HALTED = "account_halted"
+
+
+class Resolution(Model):
+    """An operator's word on a message whose outcome is unknown."""
+
+    outcome: Literal["sent", "not_sent"]
+
+
+AttemptView.model_rebuild()
+MessageView.model_rebuild()

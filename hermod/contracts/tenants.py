@@ -1,0 +1,32 @@
+"""Tenants and API keys, as the command line and the API show them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hermod.contracts.model import Model
+
+
+class Tenant(Model):
+    id: str
+    name: str
+    weight: float
+    created_at: datetime
+
+
+class ApiKey(Model):
+    """A key without its secret: `id` is the part that may be shown."""
+
+    id: str
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class NewApiKey(Model):
+    """A key just made. `key` is shown this once and kept nowhere."""
+
+    id: str
+    tenant: str
+    name: str
+    key: str

@@ -1,0 +1,38 @@
+"""Where a message may go from where it is. The ledger's statements and the API's refusals both read this table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hermod.contracts.messages import Status
+
+_S = Status
+
+TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
+    _S.PENDING: frozenset({_S.QUEUED, _S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.FAILED}),
+    _S.SCHEDULED: frozenset({_S.QUEUED, _S.DEFERRED, _S.SENDING, _S.FAILED}),
+    _S.DEFERRED: frozenset({_S.QUEUED, _S.SENDING, _S.FAILED}),
+    _S.QUEUED: frozenset({_S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.FAILED}),
+    _S.SENDING: frozenset({_S.SENT, _S.RETRYING, _S.UNKNOWN, _S.FAILED}),
+    _S.RETRYING: frozenset({_S.SENDING, _S.FAILED, _S.UNKNOWN}),
+    _S.UNKNOWN: frozenset({_S.SENT, _S.FAILED, _S.RETRYING}),
+    _S.SENT: frozenset({_S.DELIVERED, _S.BOUNCED, _S.COMPLAINED}),
+    _S.DELIVERED: frozenset({_S.COMPLAINED}),
+    _S.FAILED: frozenset({_S.PENDING, _S.QUEUED}),
+}
+"""Beside these, every open state may become cancelled, suppressed or expired. `pending` after `failed` is a retry
+whose workflow has yet to be started."""
+
+WITHDRAWN: Final = frozenset({_S.CANCELLED, _S.SUPPRESSED, _S.EXPIRED})
+OPEN: Final = frozenset({_S.PENDING, _S.QUEUED, _S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.RETRYING})
+"""States in which Hermod still has something to do."""
+CANCELLABLE: Final = OPEN - {_S.SENDING}
+"""A request that is on its way cannot be called back."""
+CLOSED: Final = frozenset(_S) - OPEN
+UNDELIVERED: Final = frozenset({_S.FAILED})
+"""Given up: these make a workflow end as Failed."""
+
+
+def may_become(old: Status, new: Status) -> bool:
+    """Whether the arrow exists."""
+    return new in TRANSITIONS.get(old, frozenset()) or (old in OPEN and new in WITHDRAWN)

@@ -1,0 +1,81 @@
+"""The one-method interface to a provider. An adapter translates; it never retries, never decides, never logs content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from hermod.contracts.accounts import Account
+from hermod.contracts.content import AnyContent, Channel
+from hermod.contracts.messages import Category
+from hermod.contracts.outcomes import AnyOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One message on its way to one provider."""
+
+    id: str
+    """Our message id: carried to the provider as metadata, and as idempotency key where there is one."""
+    tenant: str
+    content: AnyContent
+    sender: str | None
+    """The message's own `from`, else the account's."""
+    category: Category
+    attempt: int
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """What a provider can do, as a record: the routing, the docs table and the conformance suite read it."""
+
+    provider: str
+    channels: frozenset[Channel]
+    idempotency_key: bool = False
+    """The provider recognises a repeat by our key, so an unknown outcome may safely be sent again."""
+    retry_after: bool = False
+    receipts: bool = False
+    attachments: bool = False
+    inline_images: bool = False
+    media: bool = False
+    custom_headers: bool = False
+    max_recipients: int = 1
+    max_bytes: int | None = None
+    """Largest request in bytes, encoded."""
+    credentials: tuple[str, ...] = ()
+    """Names of the credentials, all required unless listed in `optional_credentials`."""
+    optional_credentials: tuple[str, ...] = ()
+    base_url: str | None = None
+    """Where the vendor listens."""
+    deadline: timedelta = field(default=timedelta(seconds=30))
+    """Longest time for one exchange, connecting and reading included."""
+
+
+class Sender(Protocol):
+    """A provider account, ready to send. Built once per account revision, used concurrently."""
+
+    capability: Capability
+
+    async def send(self, message: Outgoing) -> AnyOutcome:
+        """Make one wire request and say what it came to.
+
+        Every fault of the wire or the provider is an outcome, never an exception. Cancellation passes through;
+        the caller records it as unknown.
+        """
+        ...
+
+    def cannot_express(self, content: AnyContent) -> str | None:
+        """Why this provider cannot carry this content, or None. Asked before an attempt is made."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class SenderFactory(Protocol):
+    """Gives the sender of an account, reusing connections while its settings stay the same."""
+
+    def sender(self, account: Account) -> Sender:
+        """Raises InvalidInput where the account's settings do not fit its provider."""
+        ...

@@ -1,0 +1,110 @@
+"""Everything that the environment decides, read in this one place.
+
+Temporal's own variables (`TEMPORAL_TLS`, client certificates, profiles) are read by Temporal's environment
+configuration in `starter.connection`; the three named here are the ones that Hermod itself looks at.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import AliasChoices, Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The text says which variable and what to do."""
+
+
+def _env(name: str, default: Any = ..., **extra: Any) -> Any:
+    return Field(default, validation_alias=AliasChoices(name, name.lower()), **extra)
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    database_url: SecretStr = _env("DATABASE_URL")
+    secret_key: SecretStr = _env("HERMOD_SECRET_KEY")
+    jwt_secret: SecretStr = _env("HERMOD_JWT_SECRET", SecretStr(""))
+    temporal_address: str = _env("TEMPORAL_ADDRESS", "localhost:7233")
+    temporal_namespace: str = _env("TEMPORAL_NAMESPACE", "default")
+    temporal_api_key: SecretStr | None = _env("TEMPORAL_API_KEY", None)
+    tenant: str | None = _env("HERMOD_TENANT", None)
+    host: str = _env("HERMOD_HOST", "127.0.0.1")
+    port: int = _env("HERMOD_PORT", 8080, ge=0, le=65535)
+    worker_port: int = _env("HERMOD_WORKER_PORT", 9090, ge=0, le=65535)
+    data_dir: Path = _env("HERMOD_DATA_DIR", Path(".hermod"))
+    allow_private_addresses: bool = _env("HERMOD_ALLOW_PRIVATE_ADDRESSES", False)
+    worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
+    database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
+    log_level: str = _env("LOG_LEVEL", "INFO")
+    log_format: str = _env("HERMOD_LOG_FORMAT", "json", pattern="^(json|console)$")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr) -> SecretStr:
+        TypeAdapter(PostgresDsn).validate_python(url.get_secret_value())
+        return url
+
+    @field_validator("log_level")
+    @classmethod
+    def _upper(cls, level: str) -> str:
+        if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+            raise ValueError("one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+        return level.upper()
+
+    def masked(self) -> dict[str, Any]:
+        """The settings as they may be shown and logged."""
+        return {name: str(value) for name, value in self.model_dump().items() if value is not None}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process: arguments, then the environment, then `.env`. Raises SettingsError."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [_explain(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def local_settings() -> Settings:
+    """The settings for a command or a script: what the environment leaves open is taken from a dev stack in this folder.
+
+    A running dev stack writes `dev.json` into its data folder. Raises SettingsError.
+    """
+    data_dir = Path(os.environ.get("HERMOD_DATA_DIR", ".hermod"))
+    written = _dev_settings(data_dir)
+    return load_settings(**{name: value for name, value in written.items() if name not in os.environ})
+
+
+def child_environment(number: int) -> dict[str, str]:
+    """The environment for the `number`th of several worker processes: its own port for `/health`."""
+    port = int(os.environ.get("HERMOD_WORKER_PORT", "9090"))
+    return {**os.environ, "HERMOD_WORKER_PORT": str(port + number if port else 0)}
+
+
+def _dev_settings(data_dir: Path) -> dict[str, Any]:
+    try:
+        written = orjson.loads((data_dir / "dev.json").read_bytes())
+        secrets = orjson.loads((data_dir / "secrets.json").read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return {
+        "DATABASE_URL": written["database_url"],
+        "TEMPORAL_ADDRESS": written["temporal_address"],
+        "HERMOD_TENANT": written["tenant"],
+        "HERMOD_SECRET_KEY": secrets["HERMOD_SECRET_KEY"],
+        "HERMOD_JWT_SECRET": secrets["HERMOD_JWT_SECRET"],
+        "HERMOD_ALLOW_PRIVATE_ADDRESSES": True,
+    }
+
+
+def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = str(location[0]) if location else "settings"
+    variable = name.upper()
+    if kind == "missing":
+        return f"{variable} is not set. Set it in the environment or in .env; .env.example explains every variable."
+    return f"{variable} is wrong: {message}"

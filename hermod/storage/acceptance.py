@@ -1,0 +1,158 @@
+"""Taking messages in: message, content and idempotency key in one statement, for one as for five thousand.
+
+The same statement runs inside a caller's own transaction (`stage`): then the message exists if and only if the caller's
+other changes do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hermod.contracts.errors import IdempotencyMismatch
+from hermod.contracts.messages import Receipt, Status, Submission
+from hermod.storage.engine import Database, sql
+
+_INSERT: Final = sql("""
+    WITH draft AS (
+      SELECT * FROM unnest(
+          CAST(:ids AS text[]), CAST(:channels AS text[]), CAST(:recipients AS text[]), CAST(:categories AS text[]),
+          CAST(:guarantees AS text[]), CAST(:presets AS text[]), CAST(:priorities AS smallint[]),
+          CAST(:accounts AS text[]), CAST(:workflows AS text[]), CAST(:requests AS text[]), CAST(:metadata AS text[]),
+          CAST(:send_at AS timestamptz[]), CAST(:not_after AS timestamptz[]), CAST(:bodies AS bytea[]),
+          CAST(:keys AS text[]), CAST(:hashes AS bytea[]))
+        AS d(id, channel, recipient, category, guarantee, preset, priority, account, workflow, request, metadata,
+             send_at, not_after, body, key, hash)
+    ), keyed AS (
+      INSERT INTO idempotency_keys (tenant_id, key, body_hash, message_id)
+      SELECT :tenant, key, hash, id FROM draft WHERE key IS NOT NULL ORDER BY key
+      ON CONFLICT DO NOTHING
+      RETURNING message_id
+    ), taken AS (
+      INSERT INTO messages (tenant_id, id, channel, status, recipient, category, guarantee, preset, priority,
+                            requested_account, workflow_id, request_id, metadata, send_at, not_after,
+                            created_at, updated_at)
+      SELECT :tenant, d.id, d.channel, 'pending', d.recipient, d.category, d.guarantee, d.preset, d.priority,
+             d.account, d.workflow, d.request, CAST(d.metadata AS jsonb), d.send_at, d.not_after, :now, :now
+        FROM draft d LEFT JOIN keyed k ON k.message_id = d.id
+       WHERE d.key IS NULL OR k.message_id IS NOT NULL
+      RETURNING id
+    )
+    INSERT INTO message_contents (tenant_id, message_id, body)
+    SELECT :tenant, d.id, d.body FROM draft d JOIN taken USING (id)
+    RETURNING message_id
+""")
+
+_KNOWN: Final = sql("""
+    SELECT k.key, k.body_hash, m.id, m.status, m.workflow_id
+      FROM idempotency_keys k JOIN messages m ON m.tenant_id = k.tenant_id AND m.id = k.message_id
+     WHERE k.tenant_id = :tenant AND k.key = ANY(:keys)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A submission with the ids it will have."""
+
+    id: str
+    workflow_id: str
+    request_id: str | None
+    submission: Submission
+
+
+Accepted = dict[str, Receipt | IdempotencyMismatch]
+"""By draft id: the receipt (an earlier one's for a repeated key), or why the key does not fit."""
+
+
+class Acceptance:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self, tenant: str, drafts: Sequence[Draft], now: datetime) -> Accepted:
+        """Store the drafts, durably by the time this returns. Raises Unavailable, with nothing stored."""
+        async with self._database.autocommit() as connection:
+            return await take(connection, tenant, drafts, now)
+
+
+async def take(connection: AsyncConnection, tenant: str, drafts: Sequence[Draft], now: datetime) -> Accepted:
+    """Store the drafts on this connection, within whatever transaction it is in."""
+    first_of_key: dict[str, Draft] = {}
+    for draft in drafts:
+        if (key := draft.submission.idempotency_key) is not None:
+            first_of_key.setdefault(key, draft)
+    fresh = [draft for draft in drafts if _key(draft) is None or first_of_key[_key(draft) or ""] is draft]
+    inserted = await connection.execute(_INSERT, {"tenant": tenant, "now": now} | _columns(fresh))
+    taken = {row.message_id for row in inserted}
+    answer: Accepted = {
+        draft.id: Receipt(id=draft.id, status=Status.PENDING, workflow_id=draft.workflow_id)
+        for draft in fresh
+        if draft.id in taken
+    }
+    repeated = [draft for draft in drafts if draft.id not in taken]
+    if repeated:
+        answer |= await _known(connection, tenant, repeated)
+    return answer
+
+
+async def _known(connection: AsyncConnection, tenant: str, drafts: Sequence[Draft]) -> Accepted:
+    rows = await connection.execute(_KNOWN, {"tenant": tenant, "keys": sorted({_key(draft) or "" for draft in drafts})})
+    known = {row.key: row for row in rows}
+    answer: Accepted = {}
+    for draft in drafts:
+        row = known[_key(draft) or ""]
+        same = bytes(row.body_hash) == body_hash(draft.submission)
+        answer[draft.id] = (
+            Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id) if same else IdempotencyMismatch()
+        )
+    return answer
+
+
+def body_hash(submission: Submission) -> bytes:
+    """A fingerprint of everything the caller asked for, whatever the order of the keys."""
+    asked = [
+        submission.content.model_dump(mode="json", by_alias=True),
+        submission.options.model_dump(mode="json"),
+    ]
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def recipient(submission: Submission) -> str:
+    """The address as the record shows it; a Web Push subscription by its endpoint."""
+    to = submission.content.to
+    return to if isinstance(to, str) else str(to.get("endpoint", "subscription"))
+
+
+def _key(draft: Draft) -> str | None:
+    return draft.submission.idempotency_key
+
+
+def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
+    submissions = [draft.submission for draft in drafts]
+    options = [submission.options for submission in submissions]
+    contents = [submission.content for submission in submissions]
+    return {
+        "ids": [draft.id for draft in drafts],
+        "channels": [content.channel.value for content in contents],
+        "recipients": [recipient(submission) for submission in submissions],
+        "categories": [option.category.value for option in options],
+        "guarantees": [option.guaranteed().value for option in options],
+        "presets": [
+            option.preset(content.channel).value for option, content in zip(options, contents, strict=True)
+        ],
+        "priorities": [option.priority for option in options],
+        "accounts": [option.provider_account for option in options],
+        "workflows": [draft.workflow_id for draft in drafts],
+        "requests": [draft.request_id for draft in drafts],
+        "metadata": [orjson.dumps(option.metadata).decode() for option in options],
+        "send_at": [option.send_at for option in options],
+        "not_after": [option.not_after for option in options],
+        "bodies": [content.model_dump_json(by_alias=True, exclude_defaults=True).encode() for content in contents],
+        "keys": [submission.idempotency_key for submission in submissions],
+        "hashes": [None if submission.idempotency_key is None else body_hash(submission) for submission in submissions],
+    }

@@ -1,0 +1,191 @@
+"""Provider accounts: settings, sealed credentials, and the breaker that every worker sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from hermod.contracts.accounts import Account, AccountInput, AccountView, Provider
+from hermod.contracts.content import Channel
+from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.domain.routing import HALTED
+from hermod.storage.engine import Database, sql
+from hermod.storage.vault import Vault
+
+CACHE_SECONDS: Final = 1.0
+
+_PUT: Final = sql("""
+    WITH saved AS (
+      INSERT INTO provider_accounts AS a (tenant_id, name, channel, provider, credentials, base_url, sender, position,
+                                          rate_per_second, enabled)
+      VALUES (:tenant, :id, CAST(:channel AS text), CAST(:provider AS text), CAST(:credentials AS bytea),
+              CAST(:base_url AS text), CAST(:sender AS text), CAST(:position AS int), CAST(:rate AS float8),
+              CAST(:enabled AS bool))
+      ON CONFLICT (tenant_id, name) DO UPDATE SET
+        channel = excluded.channel, provider = excluded.provider, credentials = excluded.credentials,
+        base_url = excluded.base_url, sender = excluded.sender, position = excluded.position,
+        rate_per_second = excluded.rate_per_second, enabled = excluded.enabled, revision = a.revision + 1,
+        blocked_until = NULL, blocked_reason = NULL, blocked_count = 0, updated_at = :now
+      RETURNING *
+    ), audited AS (
+      INSERT INTO audit (tenant_id, at, actor, action, subject) VALUES (:tenant, :now, :actor, 'account.put', :id)
+    )
+    SELECT * FROM saved
+""")
+_ONE: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND name = :id")
+_ALL: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant ORDER BY channel, position, name")
+_SEALED: Final = sql("SELECT tenant_id, name, credentials FROM provider_accounts FOR UPDATE")
+_RESEAL: Final = sql(
+    "UPDATE provider_accounts SET credentials = CAST(:credentials AS bytea) WHERE tenant_id = :tenant AND name = :id"
+)
+_BLOCK: Final = sql("""
+    UPDATE provider_accounts
+       SET blocked_until = greatest(blocked_until, :until),
+           blocked_reason = CASE WHEN blocked_reason = 'halted' AND blocked_until IS NOT NULL THEN blocked_reason
+                                 ELSE :reason END,
+           blocked_count = blocked_count + CASE WHEN :reason = 'halted' THEN 1 ELSE 0 END
+     WHERE tenant_id = :tenant AND name = :id AND revision = CAST(:revision AS int)
+""")
+_CLAIM: Final = sql("""
+    UPDATE provider_accounts SET blocked_until = :until
+     WHERE tenant_id = :tenant AND name = :id AND blocked_reason = 'halted' AND blocked_until <= :now
+    RETURNING name
+""")
+_UNBLOCK: Final = sql("""
+    UPDATE provider_accounts SET blocked_until = NULL, blocked_reason = NULL, blocked_count = 0
+     WHERE tenant_id = :tenant AND name = :id AND blocked_until IS NOT NULL
+""")
+
+
+class ProviderAccounts:
+    """Implements `hermod.ports.ledger.Accounts`, and what the API needs to manage accounts."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._cache: dict[str, tuple[float, tuple[Account, ...]]] = {}
+
+    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
+        return [account for account in await self._of(tenant) if account.channel is channel]
+
+    async def names(self, tenant: str) -> dict[str, Channel]:
+        """Every account's channel, by name."""
+        return {account.name: account.channel for account in await self._of(tenant)}
+
+    async def get(self, tenant: str, name: str, now: datetime) -> AccountView:
+        rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
+        if not rows:
+            raise NotFound(f"there is no provider account {name}")
+        return _view(rows[0], now)
+
+    async def all(self, tenant: str, now: datetime) -> list[AccountView]:
+        return [_view(row, now) for row in await self._database.rows(_ALL, {"tenant": tenant})]
+
+    async def put(
+        self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime
+    ) -> AccountView:
+        """Create or replace. Without credentials, the stored ones stay; the breaker is closed, as it may now work."""
+        rows = await self._database.rows(
+            _PUT,
+            {
+                "tenant": tenant,
+                "id": name,
+                "channel": account.channel.value,
+                "provider": account.provider.value,
+                "credentials": await self._sealed(tenant, name, account),
+                "base_url": account.base_url,
+                "sender": account.from_,
+                "position": account.order,
+                "rate": account.rate_per_second,
+                "enabled": account.enabled,
+                "actor": actor,
+                "now": now,
+            },
+        )
+        self._cache.pop(tenant, None)
+        return _view(rows[0], now)
+
+    async def reseal(self) -> int:
+        """Encrypt all credentials under the newest key; how many there were."""
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(_SEALED)).all()
+            for row in rows:
+                sealed = self._vault.reseal(row.credentials)
+                await connection.execute(_RESEAL, {"tenant": row.tenant_id, "id": row.name, "credentials": sealed})
+        return len(rows)
+
+    async def block(
+        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime
+    ) -> None:
+        names = {"tenant": tenant, "id": account, "revision": revision, "until": until, "reason": reason}
+        await self._database.execute(_BLOCK, names)
+        self._cache.pop(tenant, None)
+
+    async def claim_probe(self, tenant: str, account: str, now: datetime, lease_until: datetime) -> bool:
+        names = {"tenant": tenant, "id": account, "now": now, "until": lease_until}
+        won = bool(await self._database.rows(_CLAIM, names))
+        self._cache.pop(tenant, None)
+        return won
+
+    async def unblock(self, tenant: str, account: str, now: datetime) -> None:
+        await self._database.execute(_UNBLOCK, {"tenant": tenant, "id": account})
+        self._cache.pop(tenant, None)
+
+    async def _of(self, tenant: str) -> tuple[Account, ...]:
+        read_at, accounts = self._cache.get(tenant, (-CACHE_SECONDS, ()))
+        if time.monotonic() - read_at < CACHE_SECONDS:
+            return accounts
+        rows = await self._database.rows(_ALL, {"tenant": tenant})
+        accounts = tuple(self._account(row) for row in rows)
+        self._cache[tenant] = (time.monotonic(), accounts)
+        return accounts
+
+    async def _sealed(self, tenant: str, name: str, account: AccountInput) -> bytes:
+        if account.credentials is not None:
+            return self._vault.seal({key: value.get_secret_value() for key, value in account.credentials.items()})
+        rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
+        if not rows:
+            raise InvalidInput.of("credentials", "needed for a new account")
+        if rows[0].provider != account.provider.value:
+            raise InvalidInput.of("credentials", "needed when the provider changes")
+        return bytes(rows[0].credentials)
+
+    def _account(self, row: Row[Any]) -> Account:
+        return Account(
+            tenant=row.tenant_id,
+            name=row.name,
+            channel=Channel(row.channel),
+            provider=Provider(row.provider),
+            credentials=self._vault.open(row.credentials),
+            base_url=row.base_url,
+            from_=row.sender,
+            order=row.position,
+            rate_per_second=row.rate_per_second,
+            enabled=row.enabled,
+            blocked_until=row.blocked_until,
+            blocked_reason=row.blocked_reason,
+            blocked_count=row.blocked_count,
+            revision=row.revision,
+        )
+
+
+def _view(row: Row[Any], now: datetime) -> AccountView:
+    blocked = row.blocked_until is not None and (row.blocked_until > now or row.blocked_reason == HALTED)
+    return AccountView(
+        name=row.name,
+        channel=Channel(row.channel),
+        provider=Provider(row.provider),
+        base_url=row.base_url,
+        from_=row.sender,
+        order=row.position,
+        rate_per_second=row.rate_per_second,
+        enabled=row.enabled,
+        available=row.enabled and not blocked,
+        blocked_until=row.blocked_until if blocked else None,
+        blocked_reason=row.blocked_reason if blocked else None,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,243 @@
+"""Reading a message's story, and the moves that people make: cancel, retry, resolve, discard.
+
+Each move is one conditional UPDATE; what it could not change is explained from the state it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from hermod.contracts.content import Channel
+from hermod.contracts.errors import Conflict, NotFound
+from hermod.contracts.messages import (
+    AttemptView,
+    DecisionView,
+    MessageSummary,
+    MessageView,
+    Page,
+    Receipt,
+    Resolution,
+    Status,
+)
+from hermod.domain.states import CANCELLABLE
+from hermod.storage.engine import Database, sql
+
+_MESSAGE: Final = sql("SELECT * FROM messages WHERE tenant_id = :tenant AND id = :id")
+_ATTEMPTS: Final = sql("SELECT * FROM attempts WHERE tenant_id = :tenant AND message_id = :id ORDER BY number")
+_DECISIONS: Final = sql(
+    "SELECT at, kind, verdict, reason FROM decisions WHERE tenant_id = :tenant AND message_id = :id ORDER BY id"
+)
+
+_LIST: Final = sql("""
+    SELECT id, channel, status, recipient, provider, workflow_id, created_at, updated_at, next_attempt_at,
+           error_code, error
+      FROM messages
+     WHERE tenant_id = :tenant
+       AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(CAST(:statuses AS text[])))
+       AND (CAST(:channel AS text) IS NULL OR channel = CAST(:channel AS text))
+       AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+     ORDER BY id DESC LIMIT CAST(:limit AS int)
+""")
+
+_DEAD: Final = sql("""
+    SELECT id, channel, status, recipient, provider, workflow_id, created_at, updated_at, next_attempt_at,
+           error_code, error
+      FROM messages
+     WHERE tenant_id = :tenant AND status IN ('failed', 'unknown') AND discarded_at IS NULL
+       AND (CAST(:channel AS text) IS NULL OR channel = CAST(:channel AS text))
+       AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+     ORDER BY id DESC LIMIT CAST(:limit AS int)
+""")
+
+
+def _move(assignments: str, states: Sequence[str]) -> str:
+    """A conditional move of one message, with its decision and its line in the audit."""
+    allowed = ", ".join(f"'{state}'" for state in states)
+    return f"""
+    WITH moved AS (
+      UPDATE messages SET {assignments}, updated_at = :now
+       WHERE tenant_id = :tenant AND id = :id AND status IN ({allowed})
+      RETURNING id, status, workflow_id
+    ), decided AS (
+      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+      SELECT :tenant, id, :now, CAST(:kind AS text), CAST(:verdict AS text), :reason FROM moved
+    ), audited AS (
+      INSERT INTO audit (tenant_id, at, actor, action, subject)
+      SELECT :tenant, :now, :actor, CAST(:action AS text), id FROM moved
+    )
+    SELECT id, status, workflow_id FROM moved
+    """  # noqa: S608 - assignments and states are constants of this module
+
+
+_OWN_WORKFLOW: Final = "workflow_id = 'message/' || tenant_id || '/' || id"
+_AFRESH: Final = (
+    f"status = 'pending', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL, error = NULL, "
+    f"error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, wait_reason = NULL, {_OWN_WORKFLOW}"
+)
+_CANCEL: Final = sql(
+    _move(
+        "status = 'cancelled', finished_at = :now, next_attempt_at = NULL",
+        sorted(status.value for status in CANCELLABLE),
+    )
+)
+_RETRY: Final = sql(_move(_AFRESH, ["failed"]))
+_RESOLVE_SENT: Final = sql(_move("status = 'sent', finished_at = :now", ["unknown"]))
+_RESOLVE_NOT_SENT: Final = sql(_move(_AFRESH, ["unknown"]))
+_DISCARD: Final = sql(_move("discarded_at = :now", ["failed", "unknown"]))
+
+_STARTED: Final = sql("""
+    UPDATE messages SET status = CASE WHEN send_at > :now THEN 'scheduled' ELSE 'queued' END, updated_at = :now
+     WHERE tenant_id = :tenant AND id = ANY(:ids) AND status = 'pending'
+""")
+
+
+class Messages:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def view(self, tenant: str, message: str) -> MessageView:
+        """The whole story. Raises NotFound."""
+        names = {"tenant": tenant, "id": message}
+        async with self._database.autocommit() as connection:
+            row = (await connection.execute(_MESSAGE, names)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no message {message}")
+            attempts = (await connection.execute(_ATTEMPTS, names)).all()
+            decisions = (await connection.execute(_DECISIONS, names)).all()
+        return _view(row, attempts, decisions)
+
+    async def page(
+        self, tenant: str, *, status: Status | None, channel: Channel | None, cursor: str | None, limit: int
+    ) -> Page:
+        statuses = None if status is None else [status.value]
+        names = {"tenant": tenant, "statuses": statuses, "channel": channel, "cursor": cursor, "limit": limit + 1}
+        return _page(await self._database.rows(_LIST, names), limit)
+
+    async def dead_letters(self, tenant: str, *, channel: Channel | None, cursor: str | None, limit: int) -> Page:
+        """Messages that were given up, or whose outcome nobody knows, newest first; discarded ones are left out."""
+        names = {"tenant": tenant, "channel": channel, "cursor": cursor, "limit": limit + 1}
+        return _page(await self._database.rows(_DEAD, names), limit)
+
+    async def cancel(self, tenant: str, message: str, *, actor: str, now: datetime) -> Receipt:
+        """Raises Conflict for a message that is on its way or done."""
+        names = {"kind": "cancel", "verdict": "cancelled", "reason": f"asked for by {actor}"}
+        return await self._moved(_CANCEL, tenant, message, actor, "message.cancel", now, names)
+
+    async def retry(self, tenant: str, message: str, *, actor: str, now: datetime) -> Receipt:
+        """A dead letter begins again, with all its attempts, as a workflow of its own. Raises Conflict for others."""
+        names = {"kind": "retry", "verdict": "reopened", "reason": f"asked for by {actor}"}
+        return await self._moved(_RETRY, tenant, message, actor, "message.retry", now, names)
+
+    async def resolve(
+        self, tenant: str, message: str, resolution: Resolution, *, actor: str, now: datetime
+    ) -> Receipt:
+        """An operator's word on an unknown outcome; `not_sent` sends again. Raises Conflict for other states."""
+        names = {"kind": "resolve", "verdict": resolution.outcome, "reason": f"said by {actor}"}
+        statement = _RESOLVE_SENT if resolution.outcome == "sent" else _RESOLVE_NOT_SENT
+        return await self._moved(statement, tenant, message, actor, "message.resolve", now, names)
+
+    async def discard(self, tenant: str, message: str, *, actor: str, now: datetime) -> Receipt:
+        """Take a dead letter off the list; its record stays."""
+        names = {"kind": "discard", "verdict": "discarded", "reason": f"asked for by {actor}"}
+        return await self._moved(_DISCARD, tenant, message, actor, "message.discard", now, names)
+
+    async def mark_started(self, tenant: str, messages: Sequence[str], now: datetime) -> None:
+        """Their workflow exists: pending becomes queued, or scheduled where the due time is ahead."""
+        await self._database.execute(_STARTED, {"tenant": tenant, "ids": list(messages), "now": now})
+
+    async def _moved(
+        self,
+        statement: Any,
+        tenant: str,
+        message: str,
+        actor: str,
+        action: str,
+        now: datetime,
+        names: dict[str, str],
+    ) -> Receipt:
+        parameters = {"tenant": tenant, "id": message, "actor": actor, "action": action, "now": now} | names
+        rows = await self._database.rows(statement, parameters)
+        if rows:
+            return Receipt(id=rows[0].id, status=Status(rows[0].status), workflow_id=rows[0].workflow_id)
+        found = await self._database.rows(_MESSAGE, {"tenant": tenant, "id": message})
+        if not found:
+            raise NotFound(f"there is no message {message}")
+        raise Conflict(_refusal(action, Status(found[0].status)))
+
+
+def _refusal(action: str, status: Status) -> str:
+    why = {
+        "message.cancel": "it can be cancelled only while it waits"
+        if status is not Status.SENDING
+        else "a request is on its way to the provider and cannot be called back",
+        "message.retry": "only a failed message can be retried"
+        if status is not Status.UNKNOWN
+        else "resolve it first: say whether it was sent",
+        "message.resolve": "only a message whose outcome is unknown can be resolved",
+        "message.discard": "only a dead letter can be discarded",
+    }[action]
+    return f"the message is {status.value}; {why}"
+
+
+def _view(row: Row[Any], attempts: Sequence[Row[Any]], decisions: Sequence[Row[Any]]) -> MessageView:
+    return MessageView(
+        **_shared(row),
+        priority=row.priority,
+        category=row.category,
+        guarantee=row.guarantee,
+        retry=row.preset,
+        provider_account=row.requested_account,
+        provider_message_id=row.provider_message_id,
+        request_id=row.request_id,
+        metadata=row.metadata,
+        send_at=row.send_at,
+        not_after=row.not_after,
+        finished_at=row.finished_at,
+        attempts=tuple(
+            AttemptView(
+                number=attempt.number,
+                account=attempt.account,
+                provider=attempt.provider,
+                outcome=attempt.outcome,
+                status_code=attempt.status_code,
+                error_code=attempt.error_code,
+                error=attempt.error,
+                provider_message_id=attempt.provider_message_id,
+                started_at=attempt.started_at,
+                duration_ms=attempt.duration_ms,
+            )
+            for attempt in attempts
+        ),
+        decisions=tuple(
+            DecisionView(at=decision.at, kind=decision.kind, verdict=decision.verdict, reason=decision.reason)
+            for decision in decisions
+        ),
+    )
+
+
+def _shared(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "channel": row.channel,
+        "status": row.status,
+        "to": row.recipient,
+        "provider": row.provider,
+        "workflow_id": row.workflow_id,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "next_attempt_at": row.next_attempt_at,
+        "error_code": row.error_code,
+        "error": row.error,
+    }
+
+
+def _page(rows: Sequence[Row[Any]], limit: int) -> Page:
+    shown = rows[:limit]
+    return Page(
+        items=tuple(MessageSummary(**_shared(row)) for row in shown),
+        next_cursor=shown[-1].id if len(rows) > limit else None,
+    )

@@ -1,0 +1,92 @@
+"""Finding what nobody is working on: records without a workflow, and open records that have been still for too long.
+
+The only statements that look across tenants; each row carries its tenant from here on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from hermod.contracts.content import Channel
+from hermod.storage.engine import Database, sql
+
+_COLUMNS: Final = "tenant_id, id, channel, workflow_id, priority, send_at, request_id, status"
+
+_UNSTARTED: Final = sql(f"""
+    SELECT {_COLUMNS} FROM messages
+     WHERE status = 'pending' AND updated_at < :until
+     ORDER BY updated_at LIMIT CAST(:limit AS int)
+""")  # noqa: S608
+
+_STILL: Final = sql(f"""
+    SELECT {_COLUMNS} FROM messages
+     WHERE status IN ('queued', 'scheduled', 'deferred', 'sending', 'retrying') AND updated_at < :until
+       AND coalesce(greatest(next_attempt_at, send_at), updated_at) < :until
+     ORDER BY updated_at LIMIT CAST(:limit AS int)
+""")  # noqa: S608
+
+_TOUCH: Final = sql("UPDATE messages SET updated_at = :now WHERE tenant_id = :tenant AND id = ANY(:ids)")
+
+_BURY: Final = sql("""
+    WITH moved AS (
+      UPDATE messages SET status = 'failed', error = :reason, error_code = 'workflow_closed', finished_at = :now,
+             updated_at = :now, failed_run = CAST(:closed_run AS text), next_attempt_at = NULL
+       WHERE tenant_id = :tenant AND id = ANY(:ids)
+         AND status IN ('queued', 'scheduled', 'deferred', 'sending', 'retrying')
+      RETURNING id
+    )
+    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+    SELECT :tenant, id, :now, 'sweep', 'failed', :reason FROM moved
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class StrandedMessage:
+    tenant: str
+    id: str
+    channel: Channel
+    workflow_id: str
+    priority: int
+    send_at: datetime | None
+    request_id: str | None
+
+
+class Stranded:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def unstarted(self, now: datetime, *, older_than: timedelta, limit: int) -> list[StrandedMessage]:
+        """Accepted or staged, and no workflow was started for them."""
+        rows = await self._database.rows(_UNSTARTED, {"until": now - older_than, "limit": limit})
+        return [_stranded(row) for row in rows]
+
+    async def still(self, now: datetime, *, older_than: timedelta, limit: int) -> list[StrandedMessage]:
+        """Open, due, and untouched for so long that their workflow may be gone."""
+        rows = await self._database.rows(_STILL, {"until": now - older_than, "limit": limit})
+        return [_stranded(row) for row in rows]
+
+    async def touch(self, tenant: str, messages: Sequence[str], now: datetime) -> None:
+        """Looked at and found well: not to be looked at again for a while."""
+        await self._database.execute(_TOUCH, {"tenant": tenant, "ids": list(messages), "now": now})
+
+    async def bury(self, tenant: str, messages: Sequence[str], run: str, reason: str, now: datetime) -> None:
+        """Their workflow was closed from outside without a word: dead letters, to be retried by whoever closed it."""
+        names = {"tenant": tenant, "ids": list(messages), "reason": reason, "closed_run": run, "now": now}
+        await self._database.execute(_BURY, names)
+
+
+def _stranded(row: Row[Any]) -> StrandedMessage:
+    return StrandedMessage(
+        tenant=row.tenant_id,
+        id=row.id,
+        channel=Channel(row.channel),
+        workflow_id=row.workflow_id,
+        priority=row.priority,
+        send_at=row.send_at,
+        request_id=row.request_id,
+    )

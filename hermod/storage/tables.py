@@ -1,0 +1,197 @@
+"""The ledger's tables. `messages` is the record; `attempts` has one row per wire request.
+
+Names are fixed here and in `migrations/`; a test compares the two. The busy tables have no foreign keys: rows of one
+tenant are written in bursts, and every insert would lock the same parent row. Their writers all take the tenant from a
+checked API key.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _time(name: str, *, nullable: bool = True) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _created(name: str = "created_at") -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("weight", Float, nullable=False, server_default=text("1"), comment="share of a busy lane, 0.001 to 1000"),
+    _created(),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the part of the key that may be shown"),
+    Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256 of the whole key, which is random"),
+    _created(),
+    _time("revoked_at"),
+)
+
+provider_accounts = Table(
+    "provider_accounts",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("credentials", LargeBinary, nullable=False, comment="encrypted JSON"),
+    Column("base_url", Text),
+    Column("sender", Text),
+    Column("position", Integer, nullable=False, comment="`order` in the API"),
+    Column("rate_per_second", Float),
+    Column("enabled", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    _time("blocked_until"),
+    Column("blocked_reason", Text, comment="halted (breaker) or throttled"),
+    Column("blocked_count", Integer, nullable=False, server_default=text("0"), comment="halts in a row"),
+    _created(),
+    _created("updated_at"),
+    PrimaryKeyConstraint("tenant_id", "name"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("guarantee", Text, nullable=False),
+    Column("preset", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("requested_account", Text),
+    Column("workflow_id", Text, nullable=False, comment="the workflow that owns the message"),
+    Column("request_id", Text),
+    Column("metadata", JSONB, nullable=False),
+    _time("send_at"),
+    _time("not_after"),
+    Column("attempt_count", Integer, nullable=False, server_default=text("0")),
+    Column("round", Integer, nullable=False, server_default=text("1"), comment="the current pass over the accounts"),
+    Column("spent", Integer, nullable=False, server_default=text("0"), comment="rounds counted by the preset"),
+    Column("wait_reason", Text),
+    Column("provider", Text),
+    Column("provider_message_id", Text),
+    Column("error_code", Text),
+    Column("error", Text),
+    _time("next_attempt_at"),
+    Column("failed_run", Text, comment="the workflow run that gave up; another run is an operator's reset"),
+    _time("discarded_at"),
+    _created(),
+    _created("updated_at"),
+    _time("finished_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    Index("ix_messages_unstarted", "updated_at", postgresql_where=text("status = 'pending'")),
+    Index(
+        "ix_messages_open",
+        "updated_at",
+        postgresql_where=text("status IN ('queued', 'scheduled', 'deferred', 'sending', 'retrying')"),
+    ),
+    Index("ix_messages_dead", "tenant_id", "id", postgresql_where=text("status IN ('failed', 'unknown')")),
+    postgresql_with={"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.05"},
+)
+
+message_contents = Table(
+    "message_contents",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="the content as JSON"),
+    PrimaryKeyConstraint("tenant_id", "message_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("outcome", Text, comment="null while the request is on its way"),
+    Column("status_code", Integer),
+    Column("error_code", Text),
+    Column("error", Text),
+    Column("provider_message_id", Text),
+    _time("started_at", nullable=False),
+    Column("duration_ms", Integer),
+    PrimaryKeyConstraint("tenant_id", "message_id", "number"),
+    postgresql_with={"fillfactor": "85"},
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    _time("at", nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "message_id", "id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("message_id", Text, nullable=False),
+    _created(),
+    PrimaryKeyConstraint("tenant_id", "key"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    _created("at"),
+    Column("actor", Text, nullable=False, comment="an API key's id, `cli`, `temporal` or `hermod`"),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Index("ix_audit_tenant_id_at", "tenant_id", "at"),
+)

@@ -1,0 +1,40 @@
+"""Credentials at rest. The key is a list: the first encrypts, all of them decrypt, so a new one can be put in front.
+
+To rotate: prepend a new key to HERMOD_SECRET_KEY (comma-separated), restart, run `hermod secrets rotate`, remove the old.
+"""
+
+from __future__ import annotations
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+
+class UndecryptableSecret(Exception):
+    """The stored secret was encrypted with a key that HERMOD_SECRET_KEY no longer lists."""
+
+
+class Vault:
+    def __init__(self, keys: str) -> None:
+        """`keys`: one or more Fernet keys (32 bytes, URL-safe base64), comma-separated, the newest first."""
+        self._fernet = MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()])
+
+    def seal(self, secrets: dict[str, str]) -> bytes:
+        return self._fernet.encrypt(orjson.dumps(secrets))
+
+    def open(self, sealed: bytes) -> dict[str, str]:
+        try:
+            opened: dict[str, str] = orjson.loads(self._fernet.decrypt(bytes(sealed)))
+        except InvalidToken:
+            raise UndecryptableSecret("HERMOD_SECRET_KEY does not list the key that encrypted this") from None
+        return opened
+
+    def reseal(self, sealed: bytes) -> bytes:
+        """The same secret under the newest key."""
+        try:
+            return self._fernet.rotate(bytes(sealed))
+        except InvalidToken:
+            raise UndecryptableSecret("HERMOD_SECRET_KEY does not list the key that encrypted this") from None
+
+    @staticmethod
+    def new_key() -> str:
+        return Fernet.generate_key().decode()

@@ -1,0 +1,69 @@
+"""Logs and metrics. Logs are JSON lines with ids, never addresses, contents or secrets; metrics have no ids at all."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+_FORBIDDEN: Final = frozenset({"to", "recipient", "body", "text", "html", "subject", "credentials", "authorization"})
+"""Field names that carry personal data or secrets; a log call that passes one is a mistake, and it is masked."""
+
+ACCEPTED = Counter("hermod_messages_accepted_total", "Messages stored", ["channel"])
+ATTEMPTS = Counter("hermod_attempts_total", "Requests to providers", ["channel", "provider", "outcome"])
+ATTEMPT_SECONDS = Histogram(
+    "hermod_attempt_seconds",
+    "Time of one request to a provider",
+    ["provider"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FINISHED = Counter("hermod_messages_finished_total", "Messages that reached an end", ["channel", "status"])
+UNRECORDED = Counter("hermod_outcomes_unrecorded_total", "Outcomes that had to wait for the database")
+STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
+IN_FLIGHT = Gauge("hermod_requests_in_flight", "Requests to providers that wait for an answer")
+
+
+def _mask(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name in _FORBIDDEN.intersection(event):
+        event[name] = "[masked]"
+    return event
+
+
+def configure_logging(level: str, form: str = "json") -> None:
+    """Once per process: structlog and the standard library's loggers, as lines on standard error."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _mask,
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("httpx", "httpcore", "aiohttp.access", "uvicorn.access", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
