@@ -1,0 +1,298 @@
+"""One dispatch of a delivery, for one message as for five hundred: decide from the ledger, send, record, say what is left.
+
+The order is the guarantee: an intent is committed before its request leaves, the outcome after. Whatever dies in between
+leaves an intent without an outcome, and the next dispatch knows that this request is in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from activities.delivery.carried import Carried
+from activities.delivery.progress import Dispatch, Progress
+from activities.delivery.sending import Job, send_all, wave_sizes
+from activities.delivery.settling import Answer, expired, promise_keeps_to, settle, standing, waiting
+from activities.delivery.trouble import claim_probe, note_trouble
+from hermod.contracts.accounts import Account
+from hermod.contracts.errors import InvalidInput, Unavailable
+from hermod.contracts.messages import Status
+from hermod.contracts.outcomes import Accepted, OutcomeUnknown
+from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_worker
+from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
+from hermod.domain.states import OPEN
+from hermod.ports.clock import Clock
+from hermod.ports.ledger import Accounts, Change, Decision, Intent, Item, Ledger, Result
+from hermod.ports.sender import Outgoing, SenderFactory
+from hermod.telemetry import FINISHED, UNRECORDED
+
+DUE_WITHIN: Final = timedelta(milliseconds=50)
+FENCED_WAIT: Final = timedelta(seconds=2)
+RECORD_WAITS: Final = (0.2, 1.0, 3.0)
+"""Seconds between the tries to record outcomes while the database is away."""
+LAST_WORDS: Final = 3.0
+"""Seconds that an interrupted dispatch takes to record what it knows."""
+
+LOST = OutcomeUnknown(error_code="worker_lost", error="the worker was lost while the request was on its way")
+
+
+class Unrecorded(Exception):
+    """Requests were made, and the database did not take their outcomes, which must reach the next dispatch."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        super().__init__("the database does not take the outcomes")
+        self.results = results
+
+
+class Delivery:
+    """One dispatch. `stopping` tells that this worker is being shut down, so that no new wave should begin."""
+
+    def __init__(
+        self,
+        work: Dispatch,
+        *,
+        ledger: Ledger,
+        accounts: Accounts,
+        senders: SenderFactory,
+        clock: Clock,
+        stopping: Callable[[], bool],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._work = work
+        self._ledger = ledger
+        self._accounts = accounts
+        self._senders = senders
+        self._clock = clock
+        self._stopping = stopping
+        self._chance = chance
+        self._known: list[Account] = []
+        self._progress = Progress()
+
+    async def run(self, carried: Carried) -> Progress:
+        """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must not be lost."""
+        work, now = self._work, self._clock.now()
+        items = await self._ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
+        await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
+        ready = await self._drop_expired(_due([item for item in items if item.status in OPEN], self._clock))
+        while ready and not self._stopping():
+            ready = await self._send(await self._route(ready))
+        return await self._conclude(items)
+
+    async def _settle_in_flight(self, items: Sequence[Item], carried: Carried) -> None:
+        """Requests that an earlier dispatch made and did not record: what it passed on, or unknown."""
+        results = []
+        if items:
+            await self._read_accounts()
+        for item in items:
+            account = item.in_flight or ""
+            outcome, duration = carried.get((item.id, item.attempts), (LOST, None))
+            where = standing(item, idempotent=self._is_idempotent(account))
+            if outcome is LOST:
+                step = after_lost_worker(where, self._clock.now())
+            else:
+                step = after(outcome, where, self._clock.now(), self._chance())
+            results.append(self._settled(item, Answer(account, item.attempts, outcome, duration), step))
+        await self._record(results)
+
+    async def _drop_expired(self, items: list[Item]) -> list[Item]:
+        now = self._clock.now()
+        late = [item for item in items if item.not_after is not None and item.not_after <= now]
+        await self._change([expired(item, "not_after has passed") for item in late])
+        return [item for item in items if item.status in OPEN]
+
+    async def _route(self, items: Sequence[Item]) -> list[Job]:
+        """An account for each item; those that have none now are put down as waiting."""
+        await self._read_accounts()
+        jobs: list[Job] = []
+        changes: list[Change] = []
+        for item in items:
+            found = await self._account_for(item)
+            if isinstance(found, Route):
+                jobs.append(self._job(item, found))
+            else:
+                any_enabled = bool(eligible(self._known, item.requested_account))
+                changes.append(waiting(item, found, any_enabled=any_enabled, now=self._clock.now()))
+                self._progress.reason = found.reason
+        await self._change(changes)
+        return jobs
+
+    async def _account_for(self, item: Item) -> Route | NoRoute:
+        """A half-open account gets one message: whoever wins the probe takes it, everybody else sees it blocked."""
+        while True:
+            found = self._look_up(item)
+            if isinstance(found, NoRoute) or not found.probe:
+                return found
+            won, until = await claim_probe(self._accounts, self._work.tenant, found.account, self._clock.now())
+            at = self._known.index(found.account)
+            self._known[at] = found.account.model_copy(update={"blocked_until": until, "blocked_reason": HALTED})
+            if won:
+                return found
+
+    def _look_up(self, item: Item) -> Route | NoRoute:
+        def unfit(account: Account) -> str | None:
+            try:
+                return self._senders.sender(account).cannot_express(item.content)
+            except InvalidInput as wrong:
+                return f"its settings are wrong ({wrong})"
+
+        candidates = eligible(self._known, promise_keeps_to(item) or item.requested_account)
+        return route(candidates, item.tried, unfit, self._clock.now())
+
+    def _job(self, item: Item, found: Route) -> Job:
+        return Job(
+            item=item,
+            account=found.account,
+            sender=self._senders.sender(found.account),
+            reason=found.reason,
+            outgoing=Outgoing(
+                id=item.id,
+                tenant=self._work.tenant,
+                content=item.content,
+                sender=getattr(item.content, "from_", None) or found.account.from_,
+                category=item.category,
+                attempt=item.attempts + 1,
+                request_id=item.request_id,
+            ),
+        )
+
+    async def _send(self, jobs: Sequence[Job]) -> list[Item]:
+        """Wave after wave, account by account. Returns the items that want another account at once."""
+        by_account: dict[str, list[Job]] = {}
+        for job in jobs:
+            by_account.setdefault(job.account.name, []).append(job)
+        again: list[Item] = []
+        for rest in by_account.values():
+            sizes = wave_sizes(safe=rest[0].sender.capability.idempotency_key)
+            troubled = False
+            while rest and not troubled and not self._stopping():
+                size = next(sizes)
+                wave, rest = rest[:size], rest[size:]
+                troubled = await self._send_wave(wave)
+                again += [job.item for job in wave if job.item.status is Status.SENDING]
+            again += [job.item for job in rest]
+        return again
+
+    async def _send_wave(self, wave: Sequence[Job]) -> bool:
+        """Intents, requests, outcomes. True where the account turned out to be in trouble."""
+        granted = await self._grant(wave)
+        try:
+            await send_all(granted)
+        except asyncio.CancelledError:
+            await self._last_words(granted)
+            raise
+        troubled = await note_trouble(self._accounts, granted, self._clock.now())
+        if troubled:
+            await self._read_accounts()
+        await self._record([self._answered(job) for job in granted])
+        return troubled
+
+    async def _grant(self, wave: Sequence[Job]) -> list[Job]:
+        """Commit the intents. What is not granted was cancelled, or is in other hands: the next dispatch will see."""
+        work, now = self._work, self._clock.now()
+        allowed = await self._ledger.grant(work.tenant, work.owner, [_intent(job) for job in wave], now)
+        granted = []
+        for job in wave:
+            if job.item.id in allowed:
+                job.item.attempts += 1
+                job.item.status, job.item.next_attempt_at, job.item.wait_reason = Status.SENDING, None, None
+                granted.append(job)
+            else:
+                job.item.status, job.item.next_attempt_at = Status.RETRYING, now + FENCED_WAIT
+        return granted
+
+    def _answered(self, job: Job) -> Result:
+        item, outcome = job.item, job.settled()
+        step: Step
+        if job.outcome is None and not job.started:
+            step = Again(timedelta(0), item.spent, "the worker stopped before the request was made")
+        else:
+            where = standing(item, idempotent=job.sender.capability.idempotency_key)
+            step = after(outcome, where, self._clock.now(), self._chance())
+        return self._settled(item, Answer(job.account.name, item.attempts, outcome, job.duration_ms), step)
+
+    def _settled(self, item: Item, answer: Answer, step: Step) -> Result:
+        if isinstance(answer.outcome, OutcomeUnknown):
+            item.doubtful = answer.account
+        if not isinstance(answer.outcome, Accepted):
+            codes = (answer.outcome.kind, answer.outcome.status_code, answer.outcome.error_code)
+            self._progress.reason = f"{answer.account}: {' '.join(str(code) for code in codes if code is not None)}"
+        another = False
+        if isinstance(step, NextAccount):
+            item.tried.add(answer.account)
+            another = isinstance(self._look_up(item), Route)
+        item.in_flight = None
+        return settle(item, answer, step, another=another, now=self._clock.now())
+
+    async def _last_words(self, jobs: Sequence[Job]) -> None:
+        """Interrupted: record what is known, and quickly. What cannot be recorded will be found in flight."""
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await self._ledger.record(
+                    self._work.tenant, self._work.run, [self._answered(job) for job in jobs], self._clock.now()
+                )
+        except (Unavailable, TimeoutError):
+            UNRECORDED.inc(len(jobs))
+
+    async def _record(self, results: Sequence[Result]) -> None:
+        if not results:
+            return
+        for pause in (*RECORD_WAITS, None):
+            try:
+                await self._ledger.record(self._work.tenant, self._work.run, results, self._clock.now())
+                break
+            except Unavailable:
+                if pause is None or self._stopping():
+                    UNRECORDED.inc(len(results))
+                    raise Unrecorded(results) from None
+                await asyncio.sleep(pause)
+        for result in results:
+            if result.status not in OPEN:
+                FINISHED.labels(self._work.channel.value, result.status.value).inc()
+
+    async def _change(self, changes: Sequence[Change]) -> None:
+        work = self._work
+        await self._ledger.change(work.tenant, work.owner, work.run, changes, self._clock.now())
+
+    async def _read_accounts(self) -> None:
+        self._known = list(await self._accounts.for_channel(self._work.tenant, self._work.channel))
+
+    def _is_idempotent(self, account: str) -> bool:
+        for known in self._known:
+            if known.name == account:
+                try:
+                    return self._senders.sender(known).capability.idempotency_key
+                except InvalidInput:
+                    return False
+        return False
+
+    async def _conclude(self, items: Sequence[Item]) -> Progress:
+        progress = self._progress
+        progress.open = [item for item in items if item.status in OPEN]
+        if len(items) == len(self._work.messages):
+            progress.ended.update(item.status for item in items if item.status not in OPEN)
+        else:
+            counted = await self._ledger.counts(self._work.tenant, self._work.messages)
+            progress.ended.update({status: count for status, count in counted.items() if status not in OPEN})
+        return progress
+
+
+def _due(items: Sequence[Item], clock: Clock) -> list[Item]:
+    """The items whose time has come. Where there is none, somebody asked for an attempt now (reset in the Web UI)."""
+    horizon = clock.now() + DUE_WITHIN
+    due = [item for item in items if item.next_attempt_at is None or item.next_attempt_at <= horizon]
+    return due or list(items)
+
+
+def _intent(job: Job) -> Intent:
+    item = job.item
+    return Intent(
+        message=item.id,
+        number=item.attempts + 1,
+        round=item.round,
+        account=job.account.name,
+        provider=job.account.provider.value,
+        decision=Decision(kind="route", verdict=job.account.name, reason=job.reason),
+    )

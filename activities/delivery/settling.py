@@ -1,0 +1,124 @@
+"""From what a request came to, to what the ledger shall say: one `Result` per request, one `Change` per wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from hermod.contracts.messages import Guarantee, Status
+from hermod.contracts.outcomes import AnyOutcome
+from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
+from hermod.domain.routing import NoRoute
+from hermod.ports.ledger import Change, Decision, Item, Result
+
+NO_ACCOUNT_WAIT: Final = timedelta(seconds=60)
+"""How long a message waits before it looks again for an account, where none is enabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request's outcome: of which account, which attempt, and how long it took."""
+
+    account: str
+    number: int
+    outcome: AnyOutcome
+    duration_ms: int | None
+
+
+def standing(item: Item, *, idempotent: bool) -> Standing:
+    return Standing(item.guarantee, item.preset, item.spent, item.not_after, item.spending, idempotent)
+
+
+def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: datetime) -> Result:
+    """The ledger's line for this answer. `another`: whether an account is left that could be asked at once.
+
+    The item is brought to where the ledger will be.
+    """
+    if isinstance(step, NextAccount):
+        if another:
+            item.spending = step.spending
+            return _result(item, answer, Decision(kind="failover", verdict="next account", reason=step.reason))
+        step = step.otherwise
+    if isinstance(step, Again):
+        _begin_round(item, step.spent)
+        item.status = Status.RETRYING
+        item.next_attempt_at = now + step.delay
+        verdict = f"again in {step.delay.total_seconds():.1f} s"
+        return _result(item, answer, Decision(kind="retry", verdict=verdict, reason=step.reason))
+    item.status, item.next_attempt_at = step.status, None
+    item.spent += 0 if step.status is Status.SENT else 1
+    return _result(item, answer, _ending(step))
+
+
+def waiting(item: Item, missing: NoRoute, *, any_enabled: bool, now: datetime) -> Change:
+    """No account can be asked now: wait for one, or give up where none ever could carry this content."""
+    if missing.until is None and any_enabled and not item.tried:
+        item.status, item.next_attempt_at = Status.FAILED, None
+        decision = Decision(kind="route", verdict="failed", reason=missing.reason)
+        return _change(item, decision, error_code="no_account_fits", error=missing.reason)
+    until = missing.until or now + NO_ACCOUNT_WAIT
+    if item.tried:
+        _begin_round(item, item.spent + (1 if item.spending else 0))
+    if item.not_after is not None and until > item.not_after:
+        return expired(item, f"{missing.reason}; the next attempt would come after not_after")
+    item.status = Status.RETRYING if item.attempts else Status.DEFERRED
+    item.next_attempt_at = until
+    news = missing.reason != item.wait_reason
+    item.wait_reason = missing.reason
+    return _change(item, Decision(kind="wait", verdict="waits", reason=missing.reason) if news else None)
+
+
+def expired(item: Item, reason: str) -> Change:
+    item.status, item.next_attempt_at = Status.EXPIRED, None
+    return _change(item, Decision(kind="expiry", verdict="expired", reason=reason))
+
+
+def promise_keeps_to(item: Item) -> str | None:
+    """The only account that may be asked, where the message must not arrive twice and may have arrived there."""
+    return item.doubtful if item.guarantee is Guarantee.AT_MOST_ONCE else None
+
+
+def _begin_round(item: Item, spent: int) -> None:
+    item.round += 1
+    item.spent = spent
+    item.tried = set()
+    item.spending = False
+
+
+def _ending(step: Finish) -> Decision | None:
+    """Being sent needs no words: the attempt says it."""
+    if step.status is Status.SENT:
+        return None
+    return Decision(kind="end", verdict=step.status.value, reason=step.reason)
+
+
+def _result(item: Item, answer: Answer, decision: Decision | None) -> Result:
+    return Result(
+        message=item.id,
+        number=answer.number,
+        account=answer.account,
+        outcome=answer.outcome,
+        duration_ms=answer.duration_ms,
+        status=item.status,
+        round=item.round,
+        spent=item.spent,
+        next_attempt_at=item.next_attempt_at,
+        decision=decision,
+    )
+
+
+def _change(
+    item: Item, decision: Decision | None, *, error_code: str | None = None, error: str | None = None
+) -> Change:
+    return Change(
+        message=item.id,
+        status=item.status,
+        round=item.round,
+        spent=item.spent,
+        next_attempt_at=item.next_attempt_at,
+        wait_reason=item.wait_reason,
+        decision=decision,
+        error_code=error_code,
+        error=error,
+    )

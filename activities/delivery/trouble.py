@@ -1,0 +1,49 @@
+"""Trouble of an account, as opposed to trouble of a message: a halted one is left alone, then tried with one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from activities.delivery.sending import Job
+from hermod.contracts.accounts import Account
+from hermod.contracts.outcomes import Accepted, AccountHalted, MessageRejected, RecipientRejected, Throttled
+from hermod.domain.backoff import asked_wait, probe_wait
+from hermod.domain.routing import HALTED, THROTTLED
+from hermod.ports.ledger import Accounts
+from hermod.telemetry import get_logger
+
+PROBE_LEASE: Final = timedelta(seconds=15)
+"""How long one message has a half-open account to itself."""
+
+_log = get_logger(__name__)
+
+
+async def claim_probe(accounts: Accounts, tenant: str, account: Account, now: datetime) -> tuple[bool, datetime]:
+    """Whether this dispatch may probe the account, and until when everybody else leaves it alone."""
+    until = now + PROBE_LEASE
+    return await accounts.claim_probe(tenant, account.name, now, until), until
+
+
+async def note_trouble(accounts: Accounts, jobs: Sequence[Job], now: datetime) -> bool:
+    """Write down what a wave of one account's requests says about the account. True where it should rest."""
+    if not jobs:
+        return False
+    account = jobs[0].account
+    outcomes = [job.settled() for job in jobs]
+    if any(isinstance(outcome, AccountHalted) for outcome in outcomes):
+        until = now + probe_wait(account.blocked_count + 1)
+        await accounts.block(account.tenant, account.name, account.revision, until, HALTED, now)
+        _log.warning("account_halted", tenant=account.tenant, until=until.isoformat(), **account.describe())
+        return True
+    throttled = [outcome for outcome in outcomes if isinstance(outcome, Throttled)]
+    if throttled:
+        wait = max(asked_wait(outcome.retry_after) for outcome in throttled)
+        await accounts.block(account.tenant, account.name, account.revision, now + wait, THROTTLED, now)
+        return True
+    answered = Accepted | RecipientRejected | MessageRejected
+    if account.blocked_reason == HALTED and any(isinstance(outcome, answered) for outcome in outcomes):
+        await accounts.unblock(account.tenant, account.name, now)
+        _log.info("account_works_again", tenant=account.tenant, **account.describe())
+    return False

@@ -1,0 +1,51 @@
+"""The one translator from our errors to Temporal's. Types are names that operators filter by; they never change.
+
+Texts are codes and counts, never addresses, contents or a provider's words: a failure is part of the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+WAITING: Final = "Waiting"
+"""Nothing is wrong with us: the next attempt is due later. Shown in the Web UI as a pending activity."""
+HANDED_BACK: Final = "HandedBack"
+"""The worker is being shut down; another goes on at once."""
+LEDGER_UNAVAILABLE: Final = "LedgerUnavailable"
+"""The database is away. Requests that were made are carried along."""
+DEAD_LETTER: Final = "DeadLetter"
+"""Given up. Reset the workflow, or retry the message, to begin again."""
+
+LEDGER_WAIT: Final = timedelta(seconds=5)
+AT_ONCE: Final = timedelta(milliseconds=1)
+"""Zero would mean "as the retry policy says"."""
+
+
+def waiting(open_messages: int, delay: timedelta, reason: str | None) -> ApplicationError:
+    text = f"{open_messages} open, next attempt in {delay.total_seconds():.1f} s"
+    return ApplicationError(
+        f"{text}; {reason}" if reason else text,
+        type=WAITING,
+        next_retry_delay=max(delay, AT_ONCE),
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+def handed_back(open_messages: int) -> ApplicationError:
+    return ApplicationError(
+        f"the worker is being shut down; {open_messages} open messages go to another",
+        type=HANDED_BACK,
+        next_retry_delay=AT_ONCE,
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+def ledger_unavailable(unrecorded: Sequence[Any] = ()) -> ApplicationError:
+    carried = f"; {len(unrecorded)} outcomes wait to be recorded" if unrecorded else ""
+    return ApplicationError(
+        f"the database does not answer{carried}", type=LEDGER_UNAVAILABLE, next_retry_delay=LEDGER_WAIT
+    )

@@ -1,0 +1,107 @@
+"""What the notification workflows can have done: deliver messages, and close them when an operator withdraws them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from temporalio import activity
+
+from activities import failures
+from activities.delivery.carried import Carried, pack, unpack
+from activities.delivery.dispatch import Delivery, Unrecorded
+from activities.delivery.progress import Dispatch, Progress
+from activities.pulse import Pulse, pulse
+from hermod.contracts.delivery import CloseOrder, DeliveryOrder, DeliveryReport
+from hermod.contracts.errors import Unavailable
+from hermod.ports.clock import Clock
+from hermod.ports.ledger import Accounts, Ledger
+from hermod.ports.sender import SenderFactory
+from hermod.telemetry import get_logger
+
+BATCHES_AT_ONCE: Final = 4
+_log = get_logger(__name__)
+
+
+class NotificationActivities:
+    def __init__(self, ledger: Ledger, accounts: Accounts, senders: SenderFactory, clock: Clock) -> None:
+        self._ledger = ledger
+        self._accounts = accounts
+        self._senders = senders
+        self._clock = clock
+        self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
+
+    @activity.defn(name="deliver")
+    async def deliver(self, order: DeliveryOrder) -> DeliveryReport:
+        """Bring the order's messages to an end.
+
+        While one of them waits (retry, throttled account, outage) this raises with the delay after which the server is
+        to run it again: the waiting costs no worker and no history, and the Web UI shows it with its buttons.
+        """
+        info = activity.info()
+        work = Dispatch(
+            tenant=order.tenant,
+            channel=order.channel,
+            owner=info.workflow_id or "",
+            run=info.workflow_run_id or "",
+            messages=order.messages,
+        )
+        async with pulse() as beating:
+            carried = unpack(info.heartbeat_details)
+            beating.details = info.heartbeat_details[0] if carried else None
+            delivery = Delivery(
+                work,
+                ledger=self._ledger,
+                accounts=self._accounts,
+                senders=self._senders,
+                clock=beating,
+                stopping=beating.stopping,
+            )
+            try:
+                if order.taken_from is not None:
+                    await self._ledger.hand_over(order.tenant, order.taken_from, order.messages)
+                progress = await beating.finish(self._in_turn(delivery, carried, len(order.messages)))
+            except Unrecorded as lost:
+                beating.details = pack(lost.results)
+                beating.beat()
+                raise failures.ledger_unavailable(lost.results) from None
+            except Unavailable:
+                raise failures.ledger_unavailable(beating.details or ()) from None
+            return _report(work, progress, beating)
+
+    async def _in_turn(self, delivery: Delivery, carried: Carried, size: int) -> Progress:
+        """Batches take turns, so that their contents do not all lie in memory at once; single messages never wait."""
+        if size == 1:
+            return await delivery.run(carried)
+        async with self._batches:
+            return await delivery.run(carried)
+
+    @activity.defn(name="withdraw")
+    async def withdraw(self, order: CloseOrder) -> DeliveryReport:
+        """Cancel in the ledger what can still be cancelled, and say how it stands. The workflow is about to end."""
+        info = activity.info()
+        try:
+            owner = info.workflow_id or ""
+            await self._ledger.withdraw(order.tenant, owner, order.messages, order.reason, self._clock.now())
+            counts = await self._ledger.counts(order.tenant, order.messages)
+            return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
+        except Unavailable:
+            raise failures.ledger_unavailable() from None
+
+
+def _report(work: Dispatch, progress: Progress, beating: Pulse) -> DeliveryReport:
+    now = beating.now()
+    ended = {status.value: count for status, count in progress.ended.items()}
+    _log.info("dispatched", tenant=work.tenant, workflow_id=work.owner, open=len(progress.open), **ended)
+    alone = len(work.messages) == 1
+    wait = progress.wait(now, alone=alone)
+    if wait is not None and beating.stopping():
+        raise failures.handed_back(len(progress.open))
+    if wait is not None:
+        raise failures.waiting(len(progress.open), wait, progress.reason)
+    return DeliveryReport(
+        run=work.run,
+        counts=dict(progress.ended),
+        leaving={} if alone else progress.leaving(now),
+        reason=progress.reason,
+    )

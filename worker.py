@@ -1,0 +1,220 @@
+"""The worker: settings, resources, activities, and one Temporal worker per task queue.
+
+    python worker.py                       every lane, against TEMPORAL_ADDRESS and DATABASE_URL
+    python worker.py --lanes email,sms     only these lanes
+    python worker.py --dev                 the whole product on embedded servers
+
+SIGTERM and SIGINT let the requests that are under way come to their end, hand back the rest, and exit with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Annotated, Final
+
+import typer
+import uvloop
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.housekeeping import HousekeepingActivities
+from activities.notifications import NotificationActivities
+from hermod.bootstrap import Storage, SystemClock, open_senders, open_storage
+from hermod.contracts.errors import Unavailable
+from hermod.contracts.queues import WORKFLOWS, Lane
+from hermod.ports.sender import SenderFactory
+from hermod.settings import Settings, SettingsError, load_settings
+from hermod.storage.migrate import SchemaOutdated, check_schema
+from hermod.telemetry import configure_logging, get_logger
+from starter import schedules
+from starter.connection import connect
+from starter.dispatching import Dispatcher
+from starter.health import PortTaken, serve_health
+from starter.processes import leave, stop_on_signals, supervise
+from starter.search_attributes import WrongSearchAttributes, register
+from starter.sweeping import LedgerSweeper
+from workflows.housekeeping.sweep_stranded import SweepStranded
+from workflows.notifications.send_batch import SendBatch
+from workflows.notifications.send_notification import SendNotification
+
+DRAIN: Final = timedelta(seconds=8)
+"""How long requests that are under way may take to end after SIGTERM."""
+TAKEOVER: Final = timedelta(seconds=1)
+"""After this long another worker takes over the workflows of one that is gone."""
+
+RETRY_START: Final = timedelta(seconds=2)
+"""Between two looks at servers that are not there yet."""
+
+WORKFLOW_CLASSES: Final = (SendNotification, SendBatch, SweepStranded)
+DELIVERY_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)
+
+_PASSED_THROUGH: Final = (
+    "activities", "hermod", "pydantic", "pydantic_core", "annotated_types", "phonenumbers", "email_validator", "idna",
+    "structlog", "prometheus_client", "orjson", "workflows.policies", "workflows.search_attributes",
+)  # fmt: skip
+_log = get_logger(__name__)
+
+
+def workflow_runner() -> WorkflowRunner:
+    """The sandbox as worker, tests and replayer use it: libraries are loaded once, workflow code afresh and guarded."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_PASSED_THROUGH))
+
+
+def build_workers(
+    client: Client,
+    settings: Settings,
+    storage: Storage,
+    senders: SenderFactory,
+    *,
+    lanes: Sequence[Lane] = DELIVERY_LANES,
+    concurrency: Mapping[Lane, int] | None = None,
+    drain: timedelta = DRAIN,
+) -> list[Worker]:
+    """One worker per task queue: the workflows with their bookkeeping, and each lane.
+
+    Eager activities are off, since they would pass by a paused lane.
+    """
+    clock = SystemClock()
+    notifications = NotificationActivities(storage.ledger, storage.accounts, senders, clock)
+    dispatcher = Dispatcher(client, storage.messages, clock)
+    housekeeping = HousekeepingActivities(LedgerSweeper(storage.stranded, dispatcher, client, clock))
+    workflows = Worker(
+        client,
+        task_queue=WORKFLOWS,
+        workflows=WORKFLOW_CLASSES,
+        activities=[notifications.withdraw, housekeeping.sweep_stranded],
+        workflow_runner=workflow_runner(),
+        sticky_queue_schedule_to_start_timeout=TAKEOVER,
+        graceful_shutdown_timeout=drain,
+        disable_eager_activity_execution=True,
+    )
+    return [workflows] + [
+        Worker(
+            client,
+            task_queue=lane,
+            activities=[notifications.deliver],
+            max_concurrent_activities=(concurrency or {}).get(lane, settings.worker_concurrency),
+            graceful_shutdown_timeout=drain,
+            disable_eager_activity_execution=True,
+        )
+        for lane in lanes
+    ]
+
+
+@asynccontextmanager
+async def running(workers: Sequence[Worker]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """The workers at work, as tasks; leaving the context drains all of them at once."""
+    tasks = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        yield tasks
+    finally:
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    lanes: Sequence[Lane] = DELIVERY_LANES,
+    concurrency: Mapping[Lane, int] | None = None,
+) -> None:
+    """Work until `stop` is set. Waits for servers that are not there yet; raises SchemaOutdated."""
+    async with AsyncExitStack() as stack:
+        storage = await stack.enter_async_context(open_storage(settings))
+        senders = await stack.enter_async_context(open_senders(settings))
+        client = await _prepared(settings, storage, stop)
+        if client is None:
+            return
+        built = build_workers(client, settings, storage, senders, lanes=lanes, concurrency=concurrency)
+        await stack.enter_async_context(serve_health(settings, storage, client))
+        tasks = await stack.enter_async_context(running(built))
+        _log.info("worker_ready", lanes=[lane.value for lane in lanes], settings=settings.masked())
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        _log.info("worker_stopping")
+        for task in done - {stopping}:
+            task.result()
+
+
+async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -> Client | None:
+    """A connected client, with search attributes and schedules in place; None where `stop` came first."""
+    while not stop.is_set():
+        try:
+            await check_schema(storage.database)
+            client = await connect(settings, lazy=False)
+            await register(client)
+            await schedules.apply(client)
+            return client
+        except (Unavailable, RPCError, RuntimeError) as error:
+            _log.warning("waiting_for_servers", temporal=settings.temporal_address, error=str(error)[:200])
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=RETRY_START.total_seconds())
+    return None
+
+
+def _lane(name: str) -> Lane:
+    try:
+        lane = Lane(name.strip())
+    except ValueError:
+        raise typer.BadParameter(f"no lane {name!r}; there are {', '.join(DELIVERY_LANES)}") from None
+    if lane not in DELIVERY_LANES:
+        raise typer.BadParameter(f"{lane.value} needs no worker of its own")
+    return lane
+
+
+def _concurrency(text: str) -> dict[Lane, int]:
+    limits: dict[Lane, int] = {}
+    for part in filter(None, text.split(",")):
+        name, _, number = part.partition("=")
+        if not number.strip().isdigit() or int(number) < 1:
+            raise typer.BadParameter(f"{part!r} is not like email=5")
+        limits[_lane(name)] = int(number)
+    return limits
+
+
+def main(
+    lanes: Annotated[str, typer.Option(help="Only these lanes, like `email,sms`.")] = "",
+    concurrency: Annotated[str, typer.Option(help="Deliveries at once by lane, like `email=5,push=10`.")] = "",
+    processes: Annotated[int, typer.Option(min=1, help="Run so many worker processes.")] = 1,
+    dev: Annotated[bool, typer.Option("--dev", help="Run the whole product on embedded servers.")] = False,
+) -> None:
+    """Deliver messages: take work from the Temporal cluster at TEMPORAL_ADDRESS, until SIGTERM."""
+    if dev:
+        os.execv(sys.executable, [sys.executable, "-m", "devstack"])  # noqa: S606 - ourselves
+    chosen = tuple(_lane(name) for name in lanes.split(",") if name) or DELIVERY_LANES
+    limits = _concurrency(concurrency)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    configure_logging(settings.log_level, settings.log_format)
+    if processes > 1:
+        code = uvloop.run(supervise(processes, sys.argv[1:]))
+    else:
+        code = uvloop.run(_until_signalled(settings, chosen, limits))
+    leave(code)
+
+
+async def _until_signalled(settings: Settings, lanes: Sequence[Lane], concurrency: Mapping[Lane, int]) -> int:
+    stop = stop_on_signals()
+    try:
+        await serve(settings, stop, lanes=lanes, concurrency=concurrency)
+    except (SchemaOutdated, PortTaken, WrongSearchAttributes) as error:
+        _log.error("cannot_start", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,61 @@
+"""Up to five hundred messages that share a workflow, because they came together.
+
+One activity delivers them all; its rounds are the short retries of single messages, and trouble of the account makes the
+whole batch wait. A message whose next attempt is more than a minute away leaves for a workflow of its own.
+"""
+
+from __future__ import annotations
+
+from temporalio import workflow
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.workflow import ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from hermod.contracts.delivery import (
+        DeliveryOrder,
+        DeliveryReport,
+        DeliveryResult,
+        SendBatchInput,
+        SendNotificationInput,
+    )
+    from hermod.contracts.ids import message_workflow
+from workflows.notifications.delivering import Delivering
+from workflows.notifications.send_notification import SendNotification
+
+
+@workflow.defn(name="SendBatch")
+class SendBatch:
+    @workflow.init
+    def __init__(self, batch: SendBatchInput) -> None:
+        order = DeliveryOrder(tenant=batch.tenant, channel=batch.channel, messages=batch.messages)
+        self._delivering = Delivering(order, batch.due_at)
+
+    @workflow.run
+    async def run(self, batch: SendBatchInput) -> DeliveryResult:
+        report = await self._delivering.run()
+        await self._let_go(batch, report)
+        return await self._delivering.end(report)
+
+    @workflow.update(name="cancel")
+    async def cancel(self) -> DeliveryResult:
+        """Withdraw every message that is not on its way; answers how they ended."""
+        return await self._delivering.withdraw()
+
+    async def _let_go(self, batch: SendBatchInput, report: DeliveryReport) -> None:
+        for message, due_at in report.leaving.items():
+            alone = SendNotificationInput(
+                tenant=batch.tenant,
+                message=message,
+                channel=batch.channel,
+                due_at=due_at,
+                taken_from=workflow.info().workflow_id,
+            )
+            try:
+                _ = await workflow.start_child_workflow(
+                    SendNotification.run,
+                    alone,
+                    id=message_workflow(batch.tenant, message),
+                    parent_close_policy=ParentClosePolicy.ABANDON,
+                )
+            except WorkflowAlreadyStartedError:
+                workflow.logger.info("already on its own")

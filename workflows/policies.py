@@ -1,0 +1,48 @@
+"""Every time-out and retry policy, as named options for `workflow.execute_activity`.
+
+No schedule-to-start and no schedule-to-close anywhere: a lane may be paused for as long as an operator likes.
+The policies stand behind crashes and time-outs only; a delivery's own delays come with the error it raises.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, TypedDict
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+
+class Options(TypedDict, total=False):
+    start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
+
+
+UNTIL_DONE: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
+)
+"""Unlimited: the ledger decides when a delivery has been tried often enough."""
+
+DELIVER: Final[Options] = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": UNTIL_DONE,
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""A lost worker is noticed within ten seconds by its missing heartbeat, and another goes on a second later. The hour is
+for a whole batch behind a slow provider."""
+
+BOOKKEEPING: Final[Options] = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": UNTIL_DONE,
+}
+"""One or two statements."""
+
+SWEEP: Final[Options] = {
+    "start_to_close_timeout": timedelta(minutes=2),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": RetryPolicy(maximum_attempts=3),
+}
+"""The next run comes in seconds; there is no point in trying for long."""
