@@ -1,0 +1,28 @@
+"""What application code imports from Hermod."""
+
+from __future__ import annotations
+
+from hermod.contracts.content import Attachment, Email, Push, Sms, WhatsApp, WhatsAppTemplate
+from hermod.contracts.errors import Conflict, HermodError, IdempotencyMismatch, InvalidInput, NotFound, Unavailable
+from hermod.contracts.messages import Receipt, Submission
+from starter.client import BatchReceipt, Hermod, Rejected
+
+__all__ = [
+    "Attachment",
+    "BatchReceipt",
+    "Conflict",
+    "Email",
+    "Hermod",
+    "HermodError",
+    "IdempotencyMismatch",
+    "InvalidInput",
+    "NotFound",
+    "Push",
+    "Receipt",
+    "Rejected",
+    "Sms",
+    "Submission",
+    "Unavailable",
+    "WhatsApp",
+    "WhatsAppTemplate",
+]

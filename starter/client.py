@@ -1,0 +1,282 @@
+"""The `Hermod` client: what application code imports, and what the API and the command line stand on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from temporalio.client import Client, WorkflowUpdateStage
+from temporalio.service import RPCError
+
+from hermod.bootstrap import Storage, SystemClock, open_storage
+from hermod.contracts.content import AnyContent, Channel
+from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput
+from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_workflow_id
+from hermod.contracts.messages import MessageView, Options, Page, Receipt, Resolution, Status, Submission
+from hermod.domain.acceptance import faults
+from hermod.ports.clock import Clock
+from hermod.settings import Settings, local_settings
+from hermod.storage.acceptance import Draft, take
+from starter.coalescer import Coalescer
+from starter.connection import connect
+from starter.dispatching import Dispatcher, Unit
+
+UPDATE_TIMEOUT = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message of a batch that was not taken, by its place in the batch, and why."""
+
+    index: int
+    errors: tuple[FieldError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReceipt:
+    """The answer to `send_many`: receipts in the order of the messages, and what was not taken."""
+
+    batch_id: str
+    receipts: tuple[Receipt, ...]
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What all tenants of one process share."""
+
+    settings: Settings
+    storage: Storage
+    temporal: Client
+    dispatcher: Dispatcher
+    coalescer: Coalescer
+    clock: Clock
+
+
+class Hermod:
+    """Hands messages to Hermod, and asks after them, for one tenant.
+
+        async with await Hermod.connect() as hermod:
+            sent = await hermod.send(Email(to="ada@example.com", subject="Welcome", text="Hello"))
+
+    Every call raises `Unavailable` when the database is away, and nothing is stored then. Temporal may be away: what was
+    accepted is started when it is back.
+    """
+
+    def __init__(self, core: Core, tenant: str, actor: str, stack: AsyncExitStack | None = None) -> None:
+        self._core = core
+        self._tenant = tenant
+        self._actor = actor
+        self._stack = stack
+
+    @classmethod
+    async def connect(
+        cls, *, tenant: str | None = None, settings: Settings | None = None, actor: str = "application"
+    ) -> Self:
+        """A client from the environment (DATABASE_URL, TEMPORAL_ADDRESS, HERMOD_SECRET_KEY, HERMOD_TENANT).
+
+        Where a dev stack runs in this folder (`.hermod/dev.json`), its servers are used unless the environment says
+        otherwise. Raises SettingsError.
+        """
+        settings = settings or local_settings()
+        stack = AsyncExitStack()
+        storage = await stack.enter_async_context(open_storage(settings))
+        temporal = await connect(settings)
+        clock = SystemClock()
+        dispatcher = Dispatcher(temporal, storage.messages, clock)
+        coalescer = Coalescer(storage.acceptance, dispatcher, clock)
+        stack.push_async_callback(coalescer.drain)
+        core = Core(settings, storage, temporal, dispatcher, coalescer, clock)
+        return cls(core, tenant or settings.tenant or "default", actor, stack)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hand over everything accepted, then let go of the connections."""
+        if self._stack is not None:
+            await self._stack.aclose()
+
+    @property
+    def core(self) -> Core:
+        return self._core
+
+    @property
+    def tenant(self) -> str:
+        return self._tenant
+
+    def as_tenant(self, tenant: str, actor: str) -> Hermod:
+        """The same connections for another tenant. `actor` is who the audit names."""
+        return Hermod(self._core, tenant, actor)
+
+    async def send(
+        self,
+        content: AnyContent,
+        *,
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+        **options: Any,
+    ) -> Receipt:
+        """Store one message; it is sent whatever happens from then on.
+
+        `options` are those of `hermod.contracts.messages.Options`: priority, send_at, not_after, guarantee, category,
+        provider_account, retry, metadata. Raises InvalidInput, with nothing stored.
+        """
+        return await self.take(submission(content, idempotency_key, options), request_id=request_id)
+
+    async def take(self, asked: Submission, *, request_id: str | None = None) -> Receipt:
+        """`send` for a message that is already in its checked form."""
+        await self._check(asked)
+        return await self._core.coalescer.take(self._tenant, asked, request_id)
+
+    async def send_many(
+        self, contents: Sequence[AnyContent | Submission], *, request_id: str | None = None, **options: Any
+    ) -> BatchReceipt:
+        """Store many messages, one workflow per 500. A bad one is rejected with its index, and the others go."""
+        accounts = await self._core.storage.accounts.names(self._tenant)
+        now = self._core.clock.now()
+        good: list[tuple[int, Submission]] = []
+        rejected: list[Rejected] = []
+        for index, one in enumerate(contents):
+            asked = one if isinstance(one, Submission) else submission(one, None, options)
+            wrong = tuple(faults(asked, accounts, now))
+            if wrong:
+                rejected.append(Rejected(index, wrong))
+            else:
+                good.append((index, asked))
+        batch = batch_id()
+        answers = await self._core.coalescer.take_many(self._tenant, [asked for _, asked in good], request_id, batch)
+        receipts = []
+        for (index, _), answer in zip(good, answers, strict=True):
+            if isinstance(answer, IdempotencyMismatch):
+                rejected.append(Rejected(index, answer.errors))
+            else:
+                receipts.append(answer)
+        return BatchReceipt(batch, tuple(receipts), tuple(sorted(rejected, key=lambda one: one.index)))
+
+    async def stage(
+        self,
+        session: AsyncSession | AsyncConnection,
+        content: AnyContent,
+        *,
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+        **options: Any,
+    ) -> Receipt:
+        """Store a message inside the caller's own transaction: it exists if and only if that commits.
+
+        The sweeper starts it within some twenty seconds of the commit.
+        """
+        asked = submission(content, idempotency_key, options)
+        await self._check(asked)
+        connection = await session.connection() if isinstance(session, AsyncSession) else session
+        own = message_id()
+        draft = Draft(own, message_workflow(self._tenant, own), request_id, asked)
+        answer = (await take(connection, self._tenant, [draft], self._core.clock.now()))[own]
+        if isinstance(answer, IdempotencyMismatch):
+            raise answer
+        return answer
+
+    async def status(self, message: str) -> MessageView:
+        """A message's whole story. Raises NotFound."""
+        return await self._core.storage.messages.view(self._tenant, message)
+
+    async def messages(
+        self,
+        *,
+        status: Status | None = None,
+        channel: Channel | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        return await self._core.storage.messages.page(
+            self._tenant, status=status, channel=channel, cursor=cursor, limit=limit
+        )
+
+    async def dead_letters(
+        self, *, channel: Channel | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page:
+        return await self._core.storage.messages.dead_letters(
+            self._tenant, channel=channel, cursor=cursor, limit=limit
+        )
+
+    async def cancel(self, message: str) -> Receipt:
+        """Withdraw a message that waits. Raises NotFound, and Conflict where a request is on its way or it has ended."""
+        core = self._core
+        receipt = await core.storage.messages.cancel(self._tenant, message, actor=self._actor, now=core.clock.now())
+        reference = parse_workflow_id(receipt.workflow_id)
+        if reference is not None and reference.kind == "message":
+            await self._tell_cancelled(receipt.workflow_id)
+        return receipt
+
+    async def retry(self, message: str) -> Receipt:
+        """Begin a dead letter again, as a new run under its own workflow id. Raises NotFound and Conflict."""
+        messages = self._core.storage.messages
+        receipt = await messages.retry(self._tenant, message, actor=self._actor, now=self._core.clock.now())
+        return await self._begin_again(receipt)
+
+    async def resolve(self, message: str, outcome: Resolution) -> Receipt:
+        """Say what became of a message whose outcome is unknown. Raises NotFound and Conflict."""
+        messages = self._core.storage.messages
+        now = self._core.clock.now()
+        receipt = await messages.resolve(self._tenant, message, outcome, actor=self._actor, now=now)
+        return await self._begin_again(receipt) if receipt.status is Status.PENDING else receipt
+
+    async def discard(self, message: str) -> Receipt:
+        """Take a dead letter off the list. Raises NotFound and Conflict."""
+        messages = self._core.storage.messages
+        return await messages.discard(self._tenant, message, actor=self._actor, now=self._core.clock.now())
+
+    async def _check(self, asked: Submission) -> None:
+        accounts = await self._core.storage.accounts.names(self._tenant)
+        wrong = list(faults(asked, accounts, self._core.clock.now()))
+        if wrong:
+            raise InvalidInput(wrong)
+
+    async def _begin_again(self, receipt: Receipt) -> Receipt:
+        view = await self.status(receipt.id)
+        started = await self._core.dispatcher.start(
+            Unit(
+                workflow_id=receipt.workflow_id,
+                tenant=self._tenant,
+                channel=view.channel,
+                messages=(receipt.id,),
+                priority=view.priority,
+                due_at=None,
+                request_id=view.request_id,
+            )
+        )
+        return receipt.model_copy(update={"status": Status.QUEUED}) if started else receipt
+
+    async def _tell_cancelled(self, workflow_id: str) -> None:
+        """End the workflow's wait. The ledger has it already, so this may fail: the workflow will look there."""
+        handle = self._core.temporal.get_workflow_handle(workflow_id)
+        try:
+            async with asyncio.timeout(UPDATE_TIMEOUT.total_seconds()):
+                await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
+        except (RPCError, RuntimeError, TimeoutError):
+            return
+
+
+def submission(content: AnyContent, idempotency_key: str | None, options: dict[str, Any]) -> Submission:
+    """The checked form of a call's arguments. Raises InvalidInput."""
+    try:
+        return Submission(
+            content=content, options=Options.model_validate(options), idempotency_key=idempotency_key
+        )
+    except ValidationError as error:
+        raise InvalidInput(
+            [FieldError(".".join(map(str, fault["loc"])) or "options", fault["msg"]) for fault in error.errors()]
+        ) from None

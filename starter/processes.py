@@ -1,0 +1,72 @@
+"""How a process of ours ends: on a signal, after its work, and never by way of the interpreter's own shutdown.
+
+temporalio 1.35 can abort the interpreter at exit while a thread of its runtime is still alive; leaving by `os._exit`
+after everything is flushed avoids that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from hermod.settings import child_environment
+from hermod.telemetry import get_logger
+
+RESTART_WAIT: Final = 1.0
+_log = get_logger(__name__)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def leave(code: int) -> NoReturn:
+    """Flush, and end the process at once."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def supervise(count: int, arguments: Sequence[str]) -> int:
+    """Run this program `count` times, start again what dies, and pass the end on. 0 when all ended well."""
+    stop = stop_on_signals()
+    program = [sys.executable, sys.argv[0], *_without_processes(arguments)]
+    codes = await asyncio.gather(*(_keep_alive(program, number, stop) for number in range(count)))
+    return max(codes)
+
+
+async def _keep_alive(program: Sequence[str], number: int, stop: asyncio.Event) -> int:
+    while True:
+        child = await asyncio.create_subprocess_exec(*program, env=child_environment(number))
+        ended, stopped = asyncio.create_task(child.wait()), asyncio.create_task(stop.wait())
+        await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            if child.returncode is None:
+                child.terminate()
+            return abs(await ended)
+        stopped.cancel()
+        _log.error("worker_process_died", number=number, code=child.returncode)
+        await asyncio.sleep(RESTART_WAIT)
+
+
+def _without_processes(arguments: Sequence[str]) -> list[str]:
+    """The same arguments for a child, less `--processes N`."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip or argument == "--processes" or argument.startswith("--processes="):
+            skip = argument == "--processes"
+        else:
+            kept.append(argument)
+    return kept
