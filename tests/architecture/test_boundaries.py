@@ -1,0 +1,66 @@
+"""Who may import or read what, where import-linter cannot look: single modules, parts of others' packages, uses."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from tests.architecture.lock import declared, normal
+from tests.architecture.tree import PRODUCT, imports, modules, parsed, place
+
+ENVIRONMENT_READERS = {
+    "hermod/settings.py",
+    "devstack/options.py",  # ports and folders of the embedded parts, which the product knows nothing of
+    "devstack/process.py",  # hands a short list of variables on to the servers it starts
+    "devstack/cluster.py",  # hands the whole environment on to our own processes
+}
+CALLERS_OF_TEMPORAL = ("starter", "devstack", "worker.py", "benchmarks")
+ENVIRONMENT = {"os.environ", "os.environb", "os.getenv"}
+STARTERS_OF_THE_WORKER = ("devstack", "benchmarks", "worker.py")
+
+
+def outside(*tops: str) -> list[Path]:
+    return modules(*(top for top in PRODUCT if top not in tops))
+
+
+def reads_environment(path: Path) -> bool:
+    uses = {ast.unparse(node) for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute)}
+    return bool(uses & ENVIRONMENT or imports(path) & {*ENVIRONMENT, "pydantic_settings"})
+
+
+def imported_from(path: Path, package: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for name in imports(path))
+
+
+def test_environment_is_read_in_one_place() -> None:
+    readers = {place(path) for path in modules() if reads_environment(path)}
+    assert readers - ENVIRONMENT_READERS == set()
+
+
+def test_temporal_client_is_called_by_the_starter_only() -> None:
+    assert [place(path) for path in outside(*CALLERS_OF_TEMPORAL) if imported_from(path, "temporalio.client")] == []
+
+
+def test_worker_is_imported_by_the_dev_stack_only() -> None:
+    assert [place(path) for path in outside(*STARTERS_OF_THE_WORKER) if imported_from(path, "worker")] == []
+
+
+def test_product_imports_no_tests() -> None:
+    assert [place(path) for path in modules() if imported_from(path, "tests")] == []
+
+
+def test_third_party_import_is_declared_by_this_project() -> None:
+    """What another package happens to bring along may be gone with its next version."""
+    ours = {Path(name).stem for name in PRODUCT} | {"tests"}
+    names = {
+        top
+        for path in modules() + modules("tests")
+        for name in imports(path)
+        if (top := name.partition(".")[0]) not in ours and top not in sys.stdlib_module_names
+    }
+    distributions = packages_distributions()
+    wanted = declared()
+    undeclared = {name for name in names if not wanted & {normal(each) for each in distributions.get(name, [name])}}
+    assert undeclared == set()

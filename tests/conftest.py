@@ -1,0 +1,17 @@
+"""What the whole suite shares: servers, each started when a test first asks for it, and no sockets for unit tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.support.servers", "tests.support.product"]
+
+_WITHOUT_NETWORK = ("architecture", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in _WITHOUT_NETWORK:
+            item.add_marker(pytest.mark.disable_socket)
