@@ -78,17 +78,23 @@ class Hermod:
 
     @classmethod
     async def connect(
-        cls, *, tenant: str | None = None, settings: Settings | None = None, actor: str = "application"
+        cls,
+        *,
+        tenant: str | None = None,
+        settings: Settings | None = None,
+        temporal: Client | None = None,
+        actor: str = "application",
     ) -> Self:
         """A client from the environment (DATABASE_URL, TEMPORAL_ADDRESS, HERMOD_SECRET_KEY, HERMOD_TENANT).
 
         Where a dev stack runs in this folder (`.hermod/dev.json`), its servers are used unless the environment says
-        otherwise. Raises SettingsError.
+        otherwise. `temporal` is a client that the application has already; it needs Temporal's pydantic data converter.
+        Raises SettingsError.
         """
         settings = settings or local_settings()
         stack = AsyncExitStack()
         storage = await stack.enter_async_context(open_storage(settings))
-        temporal = await connect(settings)
+        temporal = temporal or await connect(settings)
         clock = SystemClock()
         dispatcher = Dispatcher(temporal, storage.messages, clock)
         coalescer = Coalescer(storage.acceptance, dispatcher, clock)
@@ -116,6 +122,11 @@ class Hermod:
     @property
     def tenant(self) -> str:
         return self._tenant
+
+    @property
+    def actor(self) -> str:
+        """Who the audit names."""
+        return self._actor
 
     def as_tenant(self, tenant: str, actor: str) -> Hermod:
         """The same connections for another tenant. `actor` is who the audit names."""
@@ -256,7 +267,8 @@ class Hermod:
                 priority=view.priority,
                 due_at=None,
                 request_id=view.request_id,
-            )
+            ),
+            anew=True,
         )
         return receipt.model_copy(update={"status": Status.QUEUED}) if started else receipt
 

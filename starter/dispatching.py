@@ -48,14 +48,15 @@ class Dispatcher:
         self._messages = messages
         self._clock = clock
 
-    async def start(self, unit: Unit) -> bool:
+    async def start(self, unit: Unit, *, anew: bool = False) -> bool:
         """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it.
 
-        A workflow of that id that runs already is left to it; one that has ended is followed by a new run.
+        A workflow of that id that runs already is left to it; one that has ended is followed by a new run. `anew` is for
+        a message that has ended: a run that is still there has nothing left to do but close, and makes way.
         """
         name = "SendNotification" if _is_single(unit) else "SendBatch"
         try:
-            await self._start(name, unit)
+            await self._start(name, unit, anew=anew)
         except (RPCError, RuntimeError) as error:
             # The client raises RuntimeError, too, where it cannot connect.
             STARTS.labels(name, "failed").inc()
@@ -65,7 +66,8 @@ class Dispatcher:
         await self._messages.mark_started(unit.tenant, unit.messages, self._clock.now())
         return True
 
-    async def _start(self, name: str, unit: Unit) -> None:
+    async def _start(self, name: str, unit: Unit, *, anew: bool) -> None:
+        running = WorkflowIDConflictPolicy.TERMINATE_EXISTING if anew else WorkflowIDConflictPolicy.USE_EXISTING
         attributes = [SearchAttributePair(TENANT, unit.tenant), SearchAttributePair(CHANNEL, unit.channel.value)]
         if unit.request_id is not None:
             attributes.append(SearchAttributePair(REQUEST_ID, unit.request_id))
@@ -75,7 +77,7 @@ class Dispatcher:
             id=unit.workflow_id,
             task_queue=WORKFLOWS,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_conflict_policy=running,
             priority=Priority(priority_key=11 - unit.priority, fairness_key=unit.tenant),
             search_attributes=TypedSearchAttributes(attributes),
             memo={"request_id": unit.request_id} if unit.request_id is not None else None,

@@ -22,7 +22,7 @@ _FREE_OUTCOMES: Final = (Outcome.THROTTLED.value, Outcome.ACCOUNT_HALTED.value)
 
 _REOPEN: Final = sql("""
     WITH reopened AS (
-      UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL,
+      UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL, dead_at = NULL,
              error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
        WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
          AND status = 'failed' AND failed_run <> :run
@@ -97,7 +97,8 @@ _RECORD: Final = sql("""
              provider_message_id = coalesce(r.provider_id, m.provider_message_id),
              error_code = r.error_code, error = r.error, updated_at = :now,
              finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
-             failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END
+             failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
+             dead_at = CASE WHEN r.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
         FROM result r
        WHERE m.tenant_id = :tenant AND m.id = r.id AND m.attempt_count = r.number AND m.status = 'sending'
       RETURNING m.id
@@ -119,7 +120,8 @@ _CHANGE: Final = sql(f"""
              round = c.round, spent = c.spent,
              error_code = coalesce(c.error_code, m.error_code), error = coalesce(c.error, m.error), updated_at = :now,
              finished_at = CASE WHEN c.closed THEN CAST(:now AS timestamptz) END,
-             failed_run = CASE WHEN c.status = 'failed' THEN CAST(:run AS text) END
+             failed_run = CASE WHEN c.status = 'failed' THEN CAST(:run AS text) END,
+             dead_at = CASE WHEN c.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
         FROM change c
        WHERE m.tenant_id = :tenant AND m.id = c.id AND m.workflow_id = :owner AND m.status IN ({_OPEN})
       RETURNING m.id

@@ -47,7 +47,7 @@ _DEAD: Final = sql("""
     SELECT id, channel, status, recipient, provider, workflow_id, created_at, updated_at, next_attempt_at,
            error_code, error
       FROM messages
-     WHERE tenant_id = :tenant AND status IN ('failed', 'unknown') AND discarded_at IS NULL
+     WHERE tenant_id = :tenant AND dead_at IS NOT NULL AND discarded_at IS NULL
        AND (CAST(:channel AS text) IS NULL OR channel = CAST(:channel AS text))
        AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
      ORDER BY id DESC LIMIT CAST(:limit AS int)
@@ -75,7 +75,7 @@ def _move(assignments: str, states: Sequence[str]) -> str:
 
 _OWN_WORKFLOW: Final = "workflow_id = 'message/' || tenant_id || '/' || id"
 _AFRESH: Final = (
-    f"status = 'pending', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL, error = NULL, "
+    f"status = 'pending', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL, dead_at = NULL, error = NULL, "
     f"error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, wait_reason = NULL, {_OWN_WORKFLOW}"
 )
 _CANCEL: Final = sql(
@@ -85,7 +85,7 @@ _CANCEL: Final = sql(
     )
 )
 _RETRY: Final = sql(_move(_AFRESH, ["failed"]))
-_RESOLVE_SENT: Final = sql(_move("status = 'sent', finished_at = :now", ["unknown"]))
+_RESOLVE_SENT: Final = sql(_move("status = 'sent', finished_at = :now, dead_at = NULL", ["unknown"]))
 _RESOLVE_NOT_SENT: Final = sql(_move(_AFRESH, ["unknown"]))
 _DISCARD: Final = sql(_move("discarded_at = :now", ["failed", "unknown"]))
 

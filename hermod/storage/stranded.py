@@ -19,15 +19,15 @@ _COLUMNS: Final = "tenant_id, id, channel, workflow_id, priority, send_at, reque
 
 _UNSTARTED: Final = sql(f"""
     SELECT {_COLUMNS} FROM messages
-     WHERE status = 'pending' AND updated_at < :until
-     ORDER BY updated_at LIMIT CAST(:limit AS int)
+     WHERE finished_at IS NULL AND status = 'pending' AND updated_at < :until
+     ORDER BY created_at LIMIT CAST(:limit AS int)
 """)  # noqa: S608
 
 _STILL: Final = sql(f"""
     SELECT {_COLUMNS} FROM messages
-     WHERE status IN ('queued', 'scheduled', 'deferred', 'sending', 'retrying') AND updated_at < :until
+     WHERE finished_at IS NULL AND status <> 'pending' AND updated_at < :until
        AND coalesce(greatest(next_attempt_at, send_at), updated_at) < :until
-     ORDER BY updated_at LIMIT CAST(:limit AS int)
+     ORDER BY created_at LIMIT CAST(:limit AS int)
 """)  # noqa: S608
 
 _TOUCH: Final = sql("UPDATE messages SET updated_at = :now WHERE tenant_id = :tenant AND id = ANY(:ids)")
@@ -35,7 +35,7 @@ _TOUCH: Final = sql("UPDATE messages SET updated_at = :now WHERE tenant_id = :te
 _BURY: Final = sql("""
     WITH moved AS (
       UPDATE messages SET status = 'failed', error = :reason, error_code = 'workflow_closed', finished_at = :now,
-             updated_at = :now, failed_run = CAST(:closed_run AS text), next_attempt_at = NULL
+             updated_at = :now, failed_run = CAST(:closed_run AS text), dead_at = :now, next_attempt_at = NULL
        WHERE tenant_id = :tenant AND id = ANY(:ids)
          AND status IN ('queued', 'scheduled', 'deferred', 'sending', 'retrying')
       RETURNING id

@@ -1,0 +1,122 @@
+"""The courses a workflow can take, each played once: for the stored histories and for the fingerprints of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import WorkflowExecutionStatus, WorkflowHistory
+
+from hermod.contracts.content import Email
+from hermod.contracts.messages import Preset, Status
+from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
+from tests.support.polling import eventually
+from tests.support.product import House
+
+LETTER: Final = Email(to="ada@example.com", subject="Hello", text="Hello")
+
+Scenario = Callable[[House], Awaitable[str]]
+"""Plays the course and gives the workflow's id."""
+
+
+async def send_notification_sent(house: House) -> str:
+    await house.add_account("main")
+    return (await house.hermod.send(LETTER)).workflow_id
+
+
+async def send_notification_sent_after_retries(house: House) -> str:
+    await house.add_account("main")
+    house.script("main", Transient(), Transient(), Accepted())
+    return (await house.hermod.send(LETTER)).workflow_id
+
+
+async def send_notification_scheduled(house: House) -> str:
+    await house.add_account("main")
+    return (await house.hermod.send(LETTER, send_at=datetime.now(UTC) + timedelta(hours=1))).workflow_id
+
+
+async def send_notification_dead_letter(house: House) -> str:
+    await house.add_account("main")
+    house.script("main", MessageRejected(status_code=400))
+    return (await house.hermod.send(LETTER)).workflow_id
+
+
+async def send_notification_cancelled(house: House) -> str:
+    """Without any account it waits, a minute at a time, until it is cancelled."""
+    await house.add_account("off", enabled=False)
+    receipt = await house.hermod.send(LETTER)
+    await house.reached(receipt.id, Status.DEFERRED)
+    await house.client.get_workflow_handle(receipt.workflow_id).execute_update("cancel")
+    return receipt.workflow_id
+
+
+async def send_batch_sent(house: House) -> str:
+    await house.add_account("main")
+    return (await house.hermod.send_many([LETTER] * 3)).receipts[0].workflow_id
+
+
+async def send_batch_with_one_leaving(house: House) -> str:
+    await house.add_account("main")
+    house.script("main", Accepted(), Transient(), Accepted())
+    return (await house.hermod.send_many([LETTER] * 2, retry=Preset.WEBHOOK_STANDARD)).receipts[0].workflow_id
+
+
+async def sweep_stranded(house: House) -> str:
+    workflow_id = f"sweep-{house.hermod.tenant}"
+    await house.client.start_workflow("SweepStranded", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        send_notification_sent,
+        send_notification_sent_after_retries,
+        send_notification_scheduled,
+        send_notification_dead_letter,
+        send_notification_cancelled,
+        send_batch_sent,
+        send_batch_with_one_leaving,
+        sweep_stranded,
+    )
+}
+
+_COMMANDS: Final = {
+    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: lambda event: (
+        f"activity {event.activity_task_scheduled_event_attributes.activity_type.name}"
+        f" on {event.activity_task_scheduled_event_attributes.task_queue.name}"
+    ),
+    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: lambda event: "cancel activity",
+    EventType.EVENT_TYPE_TIMER_STARTED: lambda event: "timer",
+    EventType.EVENT_TYPE_TIMER_CANCELED: lambda event: "cancel timer",
+    EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: lambda event: (
+        f"child {event.start_child_workflow_execution_initiated_event_attributes.workflow_type.name}"
+    ),
+    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: lambda event: "search attributes",
+    EventType.EVENT_TYPE_MARKER_RECORDED: lambda event: "marker",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: lambda event: (
+        f"update {event.workflow_execution_update_accepted_event_attributes.accepted_request.input.name}"
+    ),
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: lambda event: "complete",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: lambda event: "fail",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: lambda event: "cancelled",
+}
+
+
+async def play(house: House, scenario: Scenario) -> WorkflowHistory:
+    """The history of the scenario's workflow, once it has closed."""
+    handle = house.client.get_workflow_handle(await scenario(house))
+
+    async def closed() -> bool:
+        return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+    await eventually(closed, within=30)
+    return await handle.fetch_history()
+
+
+def fingerprint(events: list[HistoryEvent]) -> list[str]:
+    """The commands in their order: what a replay compares."""
+    return [_COMMANDS[event.event_type](event) for event in events if event.event_type in _COMMANDS]

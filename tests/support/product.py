@@ -1,0 +1,207 @@
+"""The product as tests run it: client, worker, database, Temporal; one for the whole run, and a tenant for each test.
+
+`product` sends to the provider sandbox. `skipping` runs where time is skipped, with scripted senders instead of providers,
+so that a day of retries takes milliseconds and its delays can be read from the ledger.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from devstack.postgres import Postgres
+from devstack.sandbox import Sandbox
+from hermod.bootstrap import open_senders
+from hermod.contracts.accounts import Account, AccountInput, Provider
+from hermod.contracts.content import AnyContent, Channel
+from hermod.contracts.messages import MessageView, Status
+from hermod.contracts.outcomes import Accepted, AnyOutcome
+from hermod.domain.states import OPEN
+from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
+from hermod.settings import Settings, load_settings
+from hermod.storage.vault import Vault
+from starter import Hermod
+from tests.support.polling import eventually
+from worker import build_workers, running
+
+_tenants = itertools.count(1)
+
+
+@dataclass
+class Script:
+    """What an account's requests come to, one after another; the last one goes on for ever."""
+
+    outcomes: list[AnyOutcome] = field(default_factory=lambda: [Accepted(provider_id="p")])
+    idempotent: bool = False
+    refuses: str | None = None
+    sent: list[Outgoing] = field(default_factory=list)
+
+
+class ScriptedSender:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.capability = Capability(provider="sandbox", channels=frozenset(Channel), idempotency_key=script.idempotent)
+
+    async def send(self, message: Outgoing) -> AnyOutcome:
+        self.script.sent.append(message)
+        return self.script.outcomes.pop(0) if len(self.script.outcomes) > 1 else self.script.outcomes[0]
+
+    def cannot_express(self, content: AnyContent) -> str | None:
+        return self.script.refuses
+
+    async def aclose(self) -> None:
+        return None
+
+
+class ScriptedSenders:
+    """A SenderFactory that plays scripts, by tenant and account."""
+
+    def __init__(self) -> None:
+        self.scripts: dict[tuple[str, str], Script] = {}
+
+    def sender(self, account: Account) -> Sender:
+        return ScriptedSender(self.scripts.setdefault((account.tenant, account.name), Script()))
+
+
+@dataclass(frozen=True)
+class House:
+    """One tenant in a running product."""
+
+    hermod: Hermod
+    client: Client
+    senders: SenderFactory
+    sandbox: Sandbox | None = None
+
+    async def add_account(
+        self,
+        name: str,
+        *,
+        channel: Channel = Channel.EMAIL,
+        provider: Provider = Provider.SANDBOX,
+        credentials: Mapping[str, str] | None = None,
+        base_url: str | None = None,
+        order: int = 10,
+        enabled: bool = True,
+    ) -> None:
+        core = self.hermod.core
+        if base_url is None and self.sandbox is not None and provider is not Provider.SMTP:
+            base_url = f"{self.sandbox.url}/{provider.value}"
+        account = AccountInput(
+            channel=channel,
+            provider=provider,
+            credentials={key: SecretStr(value) for key, value in (credentials or {"api_key": "key"}).items()},
+            base_url=base_url,
+            from_="shop@example.com" if channel is Channel.EMAIL else "+14155550199",
+            order=order,
+            enabled=enabled,
+        )
+        await core.storage.accounts.put(self.hermod.tenant, name, account, actor="test", now=core.clock.now())
+
+    def script(self, account: str, *outcomes: AnyOutcome, idempotent: bool = False) -> Script:
+        """What `account` will answer."""
+        assert isinstance(self.senders, ScriptedSenders)
+        script = Script(idempotent=idempotent)
+        if outcomes:
+            script.outcomes = list(outcomes)
+        self.senders.scripts[(self.hermod.tenant, account)] = script
+        return script
+
+    async def ended(self, message: str, *, within: float = 20.0) -> MessageView:
+        """The message's story, once it has an end."""
+
+        async def closed() -> MessageView | None:
+            view = await self.hermod.status(message)
+            return view if view.status not in OPEN else None
+
+        view = await eventually(closed, within=within)
+        assert view is not None
+        return view
+
+    async def reached(self, message: str, status: Status, *, within: float = 20.0) -> MessageView:
+        async def there() -> MessageView | None:
+            view = await self.hermod.status(message)
+            assert view.status is status, f"{view.status.value}: {view.error} {view.decisions}"
+            return view
+
+        view = await eventually(there, within=within)
+        assert view is not None
+        return view
+
+
+async def new_house(hermod: Hermod, client: Client, senders: SenderFactory, sandbox: Sandbox | None = None) -> House:
+    tenant = f"t{next(_tenants)}"
+    await hermod.core.storage.tenants.create(tenant, tenant, hermod.core.clock.now())
+    return House(hermod.as_tenant(tenant, "test"), client, senders, sandbox)
+
+
+def settings_for(database_url: str, temporal_address: str) -> Settings:
+    return load_settings(
+        DATABASE_URL=database_url,
+        HERMOD_SECRET_KEY=Vault.new_key(),
+        HERMOD_JWT_SECRET="test",
+        TEMPORAL_ADDRESS=temporal_address,
+        HERMOD_ALLOW_PRIVATE_ADDRESSES=True,
+        HERMOD_WORKER_PORT=0,
+    )
+
+
+@asynccontextmanager
+async def working(settings: Settings, client: Client, senders: SenderFactory) -> AsyncIterator[Hermod]:
+    """A client and a worker on these servers."""
+    async with await Hermod.connect(settings=settings, temporal=client, tenant="default") as hermod:
+        async with running(build_workers(client, settings, hermod.core.storage, senders)):
+            yield hermod
+
+
+@pytest.fixture(scope="session")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as running_sandbox:
+        yield running_sandbox
+
+
+async def _database(postgres: Postgres, template: str, name: str) -> str:
+    await postgres.create_database(name, template=template)
+    return postgres.url(name)
+
+
+@pytest.fixture(scope="session")
+async def _product(
+    postgres: Postgres, migrated_template: str, temporal: Client
+) -> AsyncIterator[tuple[Hermod, SenderFactory]]:
+    url = await _database(postgres, migrated_template, "product")
+    settings = settings_for(url, temporal.service_client.config.target_host)
+    async with AsyncExitStack() as stack:
+        senders = await stack.enter_async_context(open_senders(settings))
+        hermod = await stack.enter_async_context(working(settings, temporal, senders))
+        yield hermod, senders
+
+
+@pytest.fixture
+async def house(_product: tuple[Hermod, SenderFactory], temporal: Client, sandbox: Sandbox) -> House:
+    """A tenant of its own in a running product whose providers are the sandbox."""
+    return await new_house(_product[0], temporal, _product[1], sandbox)
+
+
+@pytest.fixture(scope="session")
+async def _skipping(
+    postgres: Postgres, migrated_template: str, time_skipping: WorkflowEnvironment
+) -> AsyncIterator[tuple[Hermod, ScriptedSenders]]:
+    url = await _database(postgres, migrated_template, "skipping")
+    client = time_skipping.client
+    settings = settings_for(url, client.service_client.config.target_host)
+    senders = ScriptedSenders()
+    async with working(settings, client, senders) as hermod:
+        yield hermod, senders
+
+
+@pytest.fixture
+async def skipping(_skipping: tuple[Hermod, ScriptedSenders], time_skipping: WorkflowEnvironment) -> House:
+    """A tenant of its own where time is skipped and senders are scripted."""
+    return await new_house(_skipping[0], time_skipping.client, _skipping[1])

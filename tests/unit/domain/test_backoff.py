@@ -1,0 +1,60 @@
+"""The presets' numbers, as the design gives them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hermod.contracts.messages import Preset
+from hermod.domain.backoff import MAX_RETRY_AFTER, SCHEDULES, asked_wait, next_delay, probe_wait
+
+MINUTE, HOUR = 60, 3600
+
+DELAYS = {
+    Preset.NOTIFICATION: [2, 4, 8, 16],
+    Preset.SMS: [1, 2, 4, 8],
+    Preset.FALLBACK: [2, 4],
+    Preset.WEBHOOK_FAST: [1, 2, 4, 8, 16],
+    Preset.WEBHOOK: [30, 2 * MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR],
+    Preset.WEBHOOK_STANDARD: [
+        5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR,
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", list(Preset))
+def test_next_delay_without_chance_follows_the_preset_and_then_ends(preset: Preset) -> None:
+    spent = range(1, SCHEDULES[preset].attempts + 1)
+    delays = [next_delay(preset, number, chance=0.0) for number in spent]
+    assert delays == [timedelta(seconds=seconds) for seconds in DELAYS[preset]] + [None]
+
+
+def test_next_delay_of_notification_with_full_chance_adds_thirty_percent() -> None:
+    assert next_delay(Preset.NOTIFICATION, 1, chance=1.0) == timedelta(seconds=2.6)
+
+
+def test_next_delay_of_a_listed_preset_ignores_chance() -> None:
+    assert next_delay(Preset.SMS, 1, chance=1.0) == timedelta(seconds=1)
+
+
+@given(retry_after=st.floats(0, 10**6), chance=st.floats(0, 1), spent=st.integers(1, 4))
+def test_retry_after_only_lengthens_and_never_beyond_a_day(retry_after: float, chance: float, spent: int) -> None:
+    plain = next_delay(Preset.NOTIFICATION, spent, chance)
+    asked = next_delay(Preset.NOTIFICATION, spent, chance, retry_after)
+    assert plain is not None
+    assert asked is not None
+    assert plain <= asked <= max(plain, MAX_RETRY_AFTER)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"), [(None, 2), (0.0, 0), (-5.0, 0), (30.0, 30), (10.0**9, 86_400)]
+)
+def test_asked_wait_is_bounded(retry_after: float | None, seconds: float) -> None:
+    assert asked_wait(retry_after) == timedelta(seconds=seconds)
+
+
+def test_probe_wait_doubles_up_to_a_quarter_of_an_hour() -> None:
+    assert [probe_wait(failures).total_seconds() for failures in (0, 1, 2, 3, 6, 50)] == [30, 30, 60, 120, 900, 900]

@@ -1,0 +1,100 @@
+"""Several accounts: failover, the breaker with its probes, and accounts that nobody can use."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hermod.contracts.content import Email
+from hermod.contracts.messages import Outcome, Status
+from hermod.contracts.outcomes import Accepted, AccountHalted, RecipientRejected, Transient
+from tests.support.polling import eventually
+from tests.support.product import House
+
+LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
+
+
+async def test_transient_fault_fails_over_at_once_and_spends_one_attempt(skipping: House) -> None:
+    await skipping.add_account("first")
+    await skipping.add_account("second", order=20)
+    skipping.script("first", Transient())
+    skipping.script("second", Transient(), Accepted())
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert view.status is Status.SENT
+    assert [attempt.account for attempt in view.attempts] == ["first", "second", "first", "second"]
+    assert [decision.kind for decision in view.decisions].count("failover") == 2
+
+
+async def test_rejected_recipient_is_not_tried_elsewhere(skipping: House) -> None:
+    await skipping.add_account("first")
+    await skipping.add_account("second", order=20)
+    skipping.script("first", RecipientRejected(status_code=550, error_code="5.1.1"))
+    second = skipping.script("second")
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert view.status is Status.FAILED
+    assert not second.sent
+
+
+async def test_named_account_is_the_only_one_asked(skipping: House) -> None:
+    await skipping.add_account("first")
+    await skipping.add_account("second", order=20)
+    view = await skipping.ended((await skipping.hermod.send(LETTER, provider_account="second")).id)
+    assert [attempt.account for attempt in view.attempts] == ["second"]
+
+
+async def test_halted_account_opens_its_breaker_and_the_next_message_passes_it_by(skipping: House) -> None:
+    await skipping.add_account("first")
+    await skipping.add_account("second", order=20)
+    first = skipping.script("first", AccountHalted(status_code=401))
+    await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert [attempt.account for attempt in view.attempts] == ["second"]
+    assert view.decisions[0].reason == "first is halted"
+    assert len(first.sent) == 1
+
+
+async def test_only_account_halted_is_probed_until_it_works_and_no_attempt_is_spent(skipping: House) -> None:
+    await skipping.add_account("only")
+    halted = AccountHalted(status_code=401)
+    skipping.script("only", *[halted] * 7, Accepted(provider_id="p"))
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert view.status is Status.SENT
+    assert [attempt.outcome for attempt in view.attempts] == [Outcome.ACCOUNT_HALTED] * 7 + [Outcome.ACCEPTED]
+    waited = view.attempts[-1].started_at - view.attempts[0].started_at
+    assert timedelta(minutes=30) < waited < timedelta(hours=2)
+    account = await skipping.hermod.core.storage.accounts.get(
+        skipping.hermod.tenant, "only", skipping.hermod.core.clock.now()
+    )
+    assert account.available
+
+
+async def test_message_waits_while_no_account_is_enabled_and_goes_when_one_is(house: House) -> None:
+    await house.add_account("off", enabled=False)
+    receipt = await house.hermod.send(LETTER)
+    view = await house.reached(receipt.id, Status.DEFERRED)
+    assert view.next_attempt_at is not None
+    assert [decision.kind for decision in view.decisions] == ["wait"]
+    await house.hermod.cancel(receipt.id)
+    assert (await house.hermod.status(receipt.id)).status is Status.CANCELLED
+
+
+async def test_content_that_no_account_can_carry_is_a_dead_letter_with_the_reason(skipping: House) -> None:
+    await skipping.add_account("plain")
+    skipping.script("plain").refuses = "no attachments"
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert view.status is Status.FAILED
+    assert view.error == "plain cannot: no attachments"
+    assert not view.attempts
+
+
+async def test_workflow_of_a_waiting_message_shows_when_it_goes_on(house: House) -> None:
+    await house.add_account("off", enabled=False)
+    receipt = await house.hermod.send(LETTER)
+    await house.reached(receipt.id, Status.DEFERRED)
+
+    async def pending() -> str:
+        description = await house.client.get_workflow_handle(receipt.workflow_id).describe()
+        activities = description.raw_description.pending_activities
+        return activities[0].last_failure.message if activities else ""
+
+    assert "next attempt in" in await eventually(pending)
+    await house.hermod.cancel(receipt.id)

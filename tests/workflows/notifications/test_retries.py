@@ -1,0 +1,120 @@
+"""Retries with time skipped: the exact delays of every preset, as the ledger's attempts show them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hermod.contracts.content import Email
+from hermod.contracts.messages import Guarantee, MessageView, Outcome, Preset, Resolution, Status
+from hermod.contracts.outcomes import Accepted, OutcomeUnknown, Throttled, Transient
+from hermod.domain.backoff import SCHEDULES
+from tests.support.product import House
+
+LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
+CLOCK_TOLERANCE = 0.5
+
+
+def waits(view: MessageView) -> list[float]:
+    """Seconds from each attempt to the next."""
+    starts = [attempt.started_at for attempt in view.attempts]
+    return [(later - earlier).total_seconds() for earlier, later in zip(starts, starts[1:], strict=False)]
+
+
+@pytest.mark.parametrize("preset", list(Preset))
+async def test_preset_makes_its_attempts_at_its_exact_delays_then_gives_up(skipping: House, preset: Preset) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Transient(status_code=451))
+    receipt = await skipping.hermod.send(LETTER, retry=preset)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.FAILED
+    schedule = SCHEDULES[preset]
+    assert len(view.attempts) == schedule.attempts
+    for number, waited in enumerate(waits(view), start=1):
+        shortest = schedule.delay(number).total_seconds()
+        longest = shortest * (1 + schedule.jitter)
+        assert shortest - CLOCK_TOLERANCE <= waited <= longest + CLOCK_TOLERANCE
+
+
+async def test_retry_after_a_transient_fault_is_sent_and_every_step_is_recorded(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Transient(status_code=451), Accepted(provider_id="p1"))
+    receipt = await skipping.hermod.send(LETTER)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.SENT
+    assert [attempt.outcome for attempt in view.attempts] == [Outcome.TRANSIENT, Outcome.ACCEPTED]
+    assert [decision.kind for decision in view.decisions] == ["route", "retry", "route"]
+    assert view.error is None
+    assert view.next_attempt_at is None
+
+
+async def test_throttled_for_an_hour_spends_no_attempt(skipping: House) -> None:
+    await skipping.add_account("main")
+    throttled = Throttled(status_code=429, retry_after=600)
+    skipping.script("main", *[throttled] * 6, Accepted())
+    receipt = await skipping.hermod.send(LETTER, retry=Preset.FALLBACK)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.SENT
+    assert len(view.attempts) == 7
+    assert all(waited >= 600 - CLOCK_TOLERANCE for waited in waits(view))
+
+
+async def test_scheduled_message_is_sent_when_it_is_due(skipping: House) -> None:
+    await skipping.add_account("main")
+    due = datetime.now(UTC) + timedelta(days=3)
+    receipt = await skipping.hermod.send(LETTER, send_at=due)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.SENT
+    assert abs((view.attempts[0].started_at - due).total_seconds()) < 2
+
+
+async def test_message_past_its_time_expires_without_another_attempt(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Transient())
+    receipt = await skipping.hermod.send(
+        LETTER, retry=Preset.WEBHOOK, not_after=datetime.now(UTC) + timedelta(minutes=1)
+    )
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.EXPIRED
+    assert len(view.attempts) == 2
+    assert view.decisions[-1].verdict == "expired"
+
+
+async def test_unknown_outcome_under_at_most_once_waits_for_an_operator_who_says_not_sent(skipping: House) -> None:
+    await skipping.add_account("main")
+    script = skipping.script("main", OutcomeUnknown(), Accepted())
+    receipt = await skipping.hermod.send(LETTER, guarantee=Guarantee.AT_MOST_ONCE)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.UNKNOWN
+    assert len(script.sent) == 1
+    await skipping.hermod.resolve(receipt.id, Resolution(outcome="not_sent"))
+    view = await skipping.reached(receipt.id, Status.SENT)
+    assert [attempt.outcome for attempt in view.attempts] == [Outcome.UNKNOWN, Outcome.ACCEPTED]
+
+
+async def test_unknown_outcome_under_at_most_once_with_an_idempotency_key_is_repeated_there_only(
+    skipping: House,
+) -> None:
+    await skipping.add_account("keyed")
+    await skipping.add_account("other", order=20)
+    skipping.script("keyed", OutcomeUnknown(), Transient(), Transient(), Accepted(), idempotent=True)
+    other = skipping.script("other", Accepted())
+    receipt = await skipping.hermod.send(LETTER, guarantee=Guarantee.AT_MOST_ONCE)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.SENT
+    assert {attempt.account for attempt in view.attempts} == {"keyed"}
+    assert not other.sent
+
+
+async def test_unknown_outcome_under_at_least_once_is_sent_again_by_the_next_account(skipping: House) -> None:
+    await skipping.add_account("first")
+    await skipping.add_account("second", order=20)
+    skipping.script("first", OutcomeUnknown())
+    receipt = await skipping.hermod.send(LETTER)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.SENT
+    assert [(attempt.account, attempt.outcome) for attempt in view.attempts] == [
+        ("first", Outcome.UNKNOWN),
+        ("second", Outcome.ACCEPTED),
+    ]
