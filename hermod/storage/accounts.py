@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -67,7 +68,7 @@ class ProviderAccounts:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
-        self._cache: dict[str, tuple[float, tuple[Account, ...]]] = {}
+        self._cache: dict[str, tuple[float, asyncio.Future[tuple[Account, ...]]]] = {}
 
     async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
         return [account for account in await self._of(tenant) if account.channel is channel]
@@ -136,13 +137,20 @@ class ProviderAccounts:
         self._cache.pop(tenant, None)
 
     async def _of(self, tenant: str) -> tuple[Account, ...]:
-        read_at, accounts = self._cache.get(tenant, (-CACHE_SECONDS, ()))
-        if time.monotonic() - read_at < CACHE_SECONDS:
-            return accounts
+        """A tenant's accounts. Callers that come while they are read share the reading."""
+        kept = self._cache.get(tenant)
+        if kept is None or time.monotonic() - kept[0] > CACHE_SECONDS:
+            kept = (time.monotonic(), asyncio.ensure_future(self._read(tenant)))
+            self._cache[tenant] = kept
+        try:
+            return await asyncio.shield(kept[1])
+        except Exception:
+            self._cache.pop(tenant, None)
+            raise
+
+    async def _read(self, tenant: str) -> tuple[Account, ...]:
         rows = await self._database.rows(_ALL, {"tenant": tenant})
-        accounts = tuple(self._account(row) for row in rows)
-        self._cache[tenant] = (time.monotonic(), accounts)
-        return accounts
+        return tuple(self._account(row) for row in rows)
 
     async def _sealed(self, tenant: str, name: str, account: AccountInput) -> bytes:
         if account.credentials is not None:

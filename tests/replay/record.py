@@ -16,8 +16,8 @@ from tests.support.product import House
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_record(skipping: House, name: str) -> None:
-    history = await play(skipping, SCENARIOS[name])
+async def test_record(skipping: House, house: House, name: str) -> None:
+    history = await play(name, skipping, house)
     (HISTORIES / f"{name}.json").write_text(json.dumps(json.loads(history.to_json()), indent=1) + "\n")
     stored = json.loads(FINGERPRINTS.read_text()) if FINGERPRINTS.exists() else {}
     stored[name] = fingerprint(list(history.events))

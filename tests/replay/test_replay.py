@@ -36,8 +36,8 @@ async def test_stored_history_replays_with_the_present_code(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_commands_keep_their_order(skipping: House, name: str) -> None:
-    history = await play(skipping, SCENARIOS[name])
+async def test_commands_keep_their_order(skipping: House, house: House, name: str) -> None:
+    history = await play(name, skipping, house)
     expected = json.loads(FINGERPRINTS.read_text())[name]
     assert fingerprint(list(history.events)) == expected, f"{name} makes other commands than before. {CURE}"
 
