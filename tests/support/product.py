@@ -76,7 +76,7 @@ class House:
 
     hermod: Hermod
     client: Client
-    senders: SenderFactory
+    senders: SenderFactory | None = None
     sandbox: Sandbox | None = None
 
     async def add_account(
@@ -135,7 +135,9 @@ class House:
         return view
 
 
-async def new_house(hermod: Hermod, client: Client, senders: SenderFactory, sandbox: Sandbox | None = None) -> House:
+async def new_house(
+    hermod: Hermod, client: Client, senders: SenderFactory | None = None, sandbox: Sandbox | None = None
+) -> House:
     tenant = f"t{next(_tenants)}"
     await hermod.core.storage.tenants.create(tenant, tenant, hermod.core.clock.now())
     return House(hermod.as_tenant(tenant, "test"), client, senders, sandbox)

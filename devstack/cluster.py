@@ -1,0 +1,149 @@
+"""The product as separate processes in a folder of its own: what fault tests kill and benchmarks measure.
+
+Unlike the stack of `make run`, workers are real `python worker.py` processes, so that one can be ended by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from devstack.ports import free_port
+from devstack.postgres import Postgres
+from devstack.process import Child, Program
+from devstack.temporal import TemporalServer
+from hermod.settings import Settings, load_settings
+from hermod.storage import migrate
+from hermod.storage.vault import Vault
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DATABASE: Final = "hermod"
+READY_SECONDS: Final = 30.0
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """Running servers, and the workers that were started on them."""
+
+    folder: Path
+    postgres: Postgres
+    temporal: TemporalServer
+    sandbox: Child
+    sandbox_url: str
+    smtp_port: int
+    settings: Settings
+    workers: list[Child] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to take part."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": self.settings.database_url.get_secret_value(),
+            "HERMOD_SECRET_KEY": self.settings.secret_key.get_secret_value(),
+            "TEMPORAL_ADDRESS": self.settings.temporal_address,
+            "HERMOD_ALLOW_PRIVATE_ADDRESSES": "1",
+        }
+
+    async def start_worker(self, *arguments: str) -> Child:
+        """A worker process, ready for work."""
+        number = len(self.workers)
+        port = free_port()
+        log = self.folder / f"worker-{number}.log"
+        child = Child.spawn(
+            Program(
+                name=f"worker {number}",
+                command=[sys.executable, str(ROOT / "worker.py"), *arguments],
+                log=log,
+                cwd=self.folder,
+                environment={**self.environment, "HERMOD_WORKER_PORT": str(port)},
+            )
+        )
+
+        async def ready() -> bool:
+            return b"worker_ready" in log.read_bytes()
+
+        await child.until_ready(ready, within=READY_SECONDS)
+        self.workers.append(child)
+        return child
+
+
+@asynccontextmanager
+async def cluster(folder: Path, *, durable: bool = True) -> AsyncIterator[Cluster]:
+    """PostgreSQL, Temporal and the sandbox, migrated, without a worker yet. Everything is stopped at the end."""
+    postgres = Postgres(folder / "postgres", log=folder / "postgres.log", port=free_port(), durable=durable)
+    temporal = TemporalServer(
+        port=free_port(),
+        ui_port=None,
+        folder=folder / "temporal",
+        log=folder / "temporal.log",
+    )
+    async with AsyncExitStack() as stack:
+        await postgres.start()
+        stack.push_async_callback(postgres.stop)
+        await temporal.start()
+        stack.push_async_callback(temporal.stop, within=2.0)
+        await postgres.create_database(DATABASE)
+        await asyncio.to_thread(migrate.upgrade, postgres.url(DATABASE))
+        sandbox, url, smtp_port = await _sandbox(folder)
+        stack.push_async_callback(sandbox.stop, within=3.0)
+        settings = load_settings(
+            DATABASE_URL=postgres.url(DATABASE),
+            HERMOD_SECRET_KEY=Vault.new_key(),
+            TEMPORAL_ADDRESS=temporal.address,
+            HERMOD_ALLOW_PRIVATE_ADDRESSES=True,
+        )
+        running = Cluster(
+            folder=folder,
+            postgres=postgres,
+            temporal=temporal,
+            sandbox=sandbox,
+            sandbox_url=url,
+            smtp_port=smtp_port,
+            settings=settings,
+        )
+        try:
+            yield running
+        finally:
+            await asyncio.gather(*(worker.stop(within=15.0) for worker in running.workers))
+
+
+@asynccontextmanager
+async def temporary_cluster() -> AsyncIterator[Cluster]:
+    """A cluster that leaves nothing behind."""
+    folder = Path(tempfile.mkdtemp(prefix="hermod-"))
+    try:
+        async with cluster(folder) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _sandbox(folder: Path) -> tuple[Child, str, int]:
+    log = folder / "sandbox.log"
+    child = Child.spawn(
+        Program(
+            name="sandbox",
+            command=[sys.executable, "-m", "devstack.sandbox", "--port", "0", "--smtp-port", "0"],
+            log=log,
+            cwd=ROOT,
+            environment=dict(os.environ),
+        )
+    )
+
+    async def ready() -> bool:
+        return b'"smtp_port"' in log.read_bytes()
+
+    await child.until_ready(ready, within=READY_SECONDS)
+    said = json.loads(log.read_text().splitlines()[0])
+    return child, said["url"], said["smtp_port"]
