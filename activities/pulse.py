@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class Pulse:
-    """Beats in the background while the activity runs. `details` travel with each beat, to the next try if there is one."""
+    """Beats in the background while the activity runs. `details` travel with each beat, to the next try."""
 
     def __init__(self) -> None:
         self.details: Any = None
@@ -37,7 +37,7 @@ class Pulse:
         return self._withdrawn or activity.is_worker_shutdown()
 
     async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run the work. A cancelled workflow lets its requests under way come to their end; everything else cannot wait.
+        """Run the work. A cancelled workflow lets its requests under way come to their end; a shutdown cannot wait.
 
         Raises CancelledError where the activity was cancelled, after the work has ended.
         """

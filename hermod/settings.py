@@ -71,7 +71,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def local_settings() -> Settings:
-    """The settings for a command or a script: what the environment leaves open is taken from a dev stack in this folder.
+    """The settings for a command or a script: what the environment leaves open comes from a dev stack in this folder.
 
     A running dev stack writes `dev.json` into its data folder. Raises SettingsError.
     """

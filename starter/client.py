@@ -66,8 +66,8 @@ class Hermod:
         async with await Hermod.connect() as hermod:
             sent = await hermod.send(Email(to="ada@example.com", subject="Welcome", text="Hello"))
 
-    Every call raises `Unavailable` when the database is away, and nothing is stored then. Temporal may be away: what was
-    accepted is started when it is back.
+    Every call raises `Unavailable` when the database is away, and nothing is stored then. Temporal may be away: what
+    was accepted is started when it is back.
     """
 
     def __init__(self, core: Core, tenant: str, actor: str, stack: AsyncExitStack | None = None) -> None:
@@ -216,15 +216,11 @@ class Hermod:
             self._tenant, status=status, channel=channel, cursor=cursor, limit=limit
         )
 
-    async def dead_letters(
-        self, *, channel: Channel | None = None, cursor: str | None = None, limit: int = 50
-    ) -> Page:
-        return await self._core.storage.messages.dead_letters(
-            self._tenant, channel=channel, cursor=cursor, limit=limit
-        )
+    async def dead_letters(self, *, channel: Channel | None = None, cursor: str | None = None, limit: int = 50) -> Page:
+        return await self._core.storage.messages.dead_letters(self._tenant, channel=channel, cursor=cursor, limit=limit)
 
     async def cancel(self, message: str) -> Receipt:
-        """Withdraw a message that waits. Raises NotFound, and Conflict where a request is on its way or it has ended."""
+        """Withdraw a message that waits. Raises NotFound, and Conflict where it is on its way or has ended."""
         core = self._core
         receipt = await core.storage.messages.cancel(self._tenant, message, actor=self._actor, now=core.clock.now())
         reference = parse_workflow_id(receipt.workflow_id)
@@ -285,9 +281,7 @@ class Hermod:
 def submission(content: AnyContent, idempotency_key: str | None, options: dict[str, Any]) -> Submission:
     """The checked form of a call's arguments. Raises InvalidInput."""
     try:
-        return Submission(
-            content=content, options=Options.model_validate(options), idempotency_key=idempotency_key
-        )
+        return Submission(content=content, options=Options.model_validate(options), idempotency_key=idempotency_key)
     except ValidationError as error:
         raise InvalidInput(
             [FieldError(".".join(map(str, fault["loc"])) or "options", fault["msg"]) for fault in error.errors()]

@@ -11,7 +11,7 @@ from hermod.settings import Settings
 
 
 async def connect(settings: Settings, *, lazy: bool = True, runtime: Runtime | None = None) -> Client:
-    """A client. A lazy one connects at its first call, so that a cluster that is away does not stop us from starting."""
+    """A client. A lazy one connects at its first call, so a cluster that is away does not stop us from starting."""
     config = ClientConfigProfile.load().to_client_connect_config()
     return await Client.connect(
         settings.temporal_address,

@@ -1,4 +1,4 @@
-"""Turning stored messages into running workflows: one each when they come alone, one per five hundred when they do not."""
+"""Turning stored messages into running workflows: one each when they come alone, else one per five hundred."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Dispatcher:
     async def start(self, unit: Unit, *, anew: bool = False) -> bool:
         """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it.
 
-        A workflow of that id that runs already is left to it; one that has ended is followed by a new run. `anew` is for
-        a message that has ended: a run that is still there has nothing left to do but close, and makes way.
+        A workflow of that id that runs already is left to it; one that has ended is followed by a new run. `anew` is
+        for a message that has ended: a run that is still there has nothing left to do but close, and makes way.
         """
         name = "SendNotification" if _is_single(unit) else "SendBatch"
         try:
@@ -87,9 +87,7 @@ class Dispatcher:
 
 
 def _input(unit: Unit) -> SendNotificationInput:
-    return SendNotificationInput(
-        tenant=unit.tenant, message=unit.messages[0], channel=unit.channel, due_at=unit.due_at
-    )
+    return SendNotificationInput(tenant=unit.tenant, message=unit.messages[0], channel=unit.channel, due_at=unit.due_at)
 
 
 def _batch_input(unit: Unit) -> SendBatchInput:
@@ -115,5 +113,3 @@ def _summary(unit: Unit) -> str:
 
 def _kind(error: Exception) -> str:
     return error.status.name if isinstance(error, RPCError) else type(error).__name__
-
-

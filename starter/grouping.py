@@ -1,4 +1,4 @@
-"""Which messages share a workflow: those of one channel, priority and due time, up to five hundred. One alone has its own."""
+"""Which messages share a workflow: those of one channel, priority and due time, up to five hundred."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Check(Model):
 
 
 class Health(Model):
-    """`status`: `ok`, or `degraded` where messages are accepted but not sent, or `down` where they cannot be accepted."""
+    """`status`: `ok`, `degraded` where messages are accepted but not sent, `down` where they cannot be accepted."""
 
     status: str
     database: Check

@@ -1,4 +1,4 @@
-"""The search attributes by which operators find runs in the Web UI, as one list. Values are ids and words, never addresses."""
+"""The search attributes by which operators find runs in the Web UI, as one list. Values are ids and words only."""
 
 from __future__ import annotations
 

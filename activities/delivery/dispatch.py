@@ -1,7 +1,7 @@
-"""One dispatch of a delivery, for one message as for five hundred: decide from the ledger, send, record, say what is left.
+"""One dispatch of a delivery, for one message as for five hundred: decide from the ledger, send, record.
 
-The order is the guarantee: an intent is committed before its request leaves, the outcome after. Whatever dies in between
-leaves an intent without an outcome, and the next dispatch knows that this request is in doubt.
+The order is the guarantee: an intent is committed before its request leaves, the outcome after. Whatever dies in
+between leaves an intent without an outcome, and the next dispatch knows that this request is in doubt.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Delivery:
         self._progress = Progress()
 
     async def run(self, carried: Carried) -> Progress:
-        """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must not be lost."""
+        """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
         work, now = self._work, self._clock.now()
         items = await self._ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)

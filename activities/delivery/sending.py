@@ -60,7 +60,7 @@ def wave_sizes(safe: bool) -> Iterator[int]:
 
 
 async def send_all(jobs: Sequence[Job]) -> None:
-    """Make the requests and note their outcomes in the jobs. Cancellation passes through, with the jobs as they stand."""
+    """Make the requests and note their outcomes in the jobs. Cancellation passes through; the jobs stay as they are."""
     if len(jobs) == 1:
         await _send(jobs[0])
         return
@@ -82,7 +82,7 @@ async def _send(job: Job) -> None:
     IN_FLIGHT.inc()
     try:
         job.outcome = await job.sender.send(job.outgoing)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever an adapter does wrong, the request is accounted for
         # An adapter's own mistake. Whether the request left is not known, so nobody may say that it did not.
         _log.exception("adapter_failed", provider=provider, message_id=job.item.id, tenant=job.account.tenant)
         job.outcome = OutcomeUnknown(error_code="adapter_error", error=f"the adapter failed: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""Trouble of an account, as opposed to trouble of a message: a halted one is left alone, then tried with one message."""
+"""Trouble of an account, as opposed to trouble of a message: a halted one rests, then is tried with one message."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, ValidationInfo
+from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
 TRUSTED: Final = {"trusted": True}
 """Validation context for what was checked before and comes back from the ledger: costly checks are skipped."""
@@ -36,7 +36,9 @@ def _email(value: str, info: ValidationInfo) -> str:
         normalised = validate_email(address, check_deliverability=False).normalized
     except EmailNotValidError as reason:
         raise ValueError(str(reason)) from None
-    if name.isascii():
+    if not name:
+        return normalised
+    if name.isascii() and normalised.isascii():
         return formataddr((name, normalised))
     # A name of another script stays readable in the record; adapters encode it as their wire wants.
     return f'"{name.replace(chr(34), "").replace(chr(92), "")}" <{normalised}>'
@@ -54,7 +56,7 @@ def _phone(value: str, info: ValidationInfo) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-EmailAddress = Annotated[str, AfterValidator(_email)]
+EmailAddress = Annotated[str, StringConstraints(max_length=998), AfterValidator(_email)]
 """`ada@example.com` or `Ada <ada@example.com>`."""
 
 PhoneNumber = Annotated[str, AfterValidator(_phone)]

@@ -10,12 +10,13 @@ import base64
 import binascii
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_trusted
-from hermod.contracts.model import Model
+from hermod.contracts.model import Model, misplaced
+from hermod.contracts.plain_json import PlainObject
 
 MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 """All attachments of one message together, decoded: the smallest limit among the providers (Postmark)."""
@@ -26,9 +27,10 @@ RESERVED_HEADERS: Final = frozenset(
 )
 """Header names that belong to Hermod or the provider and cannot be set by a message."""
 
-_HEADER_NAME = re.compile(r"^[!-9;-~]+$")
+_HEADER_NAME: Final = re.compile(r"[!-9;-~]+")
+_ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=998)]
+Line = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=998)]
 """One line of text: no line breaks, no control characters."""
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
@@ -44,8 +46,11 @@ class Channel(StrEnum):
 class Content(Model):
     """What every channel's content may carry besides its own words."""
 
+    own_words: ClassVar[tuple[str, ...]]
+    """The fields that make up the words, the most usual one first."""
+
     template: Any = None
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: PlainObject = Field(default_factory=dict)
 
     def words(self) -> bool:
         """Whether the content brings its own words (a body, a text, a title)."""
@@ -53,8 +58,11 @@ class Content(Model):
 
     @model_validator(mode="after")
     def _words_or_template(self) -> Self:
-        if self.words() == (self.template is not None):
-            raise ValueError("give either the content itself or a template, not both and not neither")
+        names = " or ".join(self.own_words)
+        if self.words() and self.template is not None:
+            raise misplaced("template", f"give either {names}, or a template, not both")
+        if not self.words() and self.template is None:
+            raise misplaced(self.own_words[0], f"missing: give {names}, or else a template")
         return self
 
 
@@ -89,6 +97,8 @@ class Attachment(Model):
 
 
 class Email(Content):
+    own_words = ("text", "html")
+
     channel: Literal[Channel.EMAIL] = Channel.EMAIL
     to: EmailAddress
     subject: Line | None = None
@@ -109,7 +119,7 @@ class Email(Content):
     @classmethod
     def _allowed_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for name in headers:
-            if not _HEADER_NAME.match(name):
+            if not _HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no header name")
             if name.lower() in RESERVED_HEADERS:
                 raise ValueError(f"{name} is set by Hermod; use the field of that name where there is one")
@@ -125,11 +135,13 @@ class Email(Content):
     @model_validator(mode="after")
     def _has_subject(self) -> Self:
         if self.template is None and not self.subject:
-            raise ValueError("an email needs a subject")
+            raise misplaced("subject", "missing: an email needs a subject")
         return self
 
 
 class Sms(Content):
+    own_words = ("body", "media_urls")
+
     channel: Literal[Channel.SMS] = Channel.SMS
     to: PhoneNumber
     body: Annotated[str, Field(max_length=1600)] | None = None
@@ -146,10 +158,12 @@ class WhatsAppTemplate(Model):
 
     name: Annotated[Line, Field(min_length=1, max_length=512)]
     language: Annotated[Line, Field(min_length=2, max_length=16)]
-    components: tuple[dict[str, Any], ...] = ()
+    components: tuple[PlainObject, ...] = ()
 
 
 class WhatsApp(Content):
+    own_words = ("body",)
+
     channel: Literal[Channel.WHATSAPP] = Channel.WHATSAPP
     to: PhoneNumber
     body: Annotated[str, Field(max_length=4096)] | None = None
@@ -162,8 +176,10 @@ class WhatsApp(Content):
 class Push(Content):
     """`to` is a device token, a Web Push subscription object, or the id of a contact."""
 
+    own_words = ("title", "body", "data")
+
     channel: Literal[Channel.PUSH] = Channel.PUSH
-    to: Annotated[str, Field(min_length=1, max_length=4096)] | dict[str, Any]
+    to: Annotated[str, StringConstraints(pattern=_ONE_LINE, min_length=1, max_length=4096)] | PlainObject
     title: Annotated[str, Field(max_length=512)] | None = None
     body: Annotated[str, Field(max_length=4096)] | None = None
     image: Url | None = None

@@ -1,12 +1,12 @@
 """What can be wrong with a call, as one small tree.
 
-    HermodError
-      InvalidInput           the caller's data is wrong, field by field   (422)
-        IdempotencyMismatch  same key, another body                       (422)
-      NotFound               no such record for this tenant               (404)
-      Conflict               the record's state forbids it                (409)
-      Unauthorized           no or a wrong key                            (401)
-      Unavailable            one of our own servers is away; try again    (503)
+HermodError
+  InvalidInput           the caller's data is wrong, field by field   (422)
+    IdempotencyMismatch  same key, another body                       (422)
+  NotFound               no such record for this tenant               (404)
+  Conflict               the record's state forbids it                (409)
+  Unauthorized           no or a wrong key                            (401)
+  Unavailable            one of our own servers is away; try again    (503)
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, WhatsApp
-from hermod.contracts.model import Model
+from hermod.contracts.model import Model, misplaced
+from hermod.contracts.plain_json import PlainObject
 
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 MAX_BATCH = 5_000
@@ -75,25 +76,19 @@ class Options(Model):
     provider_account: AccountName | None = None
     retry: Preset | None = None
     """Default: `sms` for SMS and WhatsApp, `notification` for the others."""
-    metadata: dict[str, Any] = Field(default_factory=dict, max_length=50)
+    metadata: PlainObject = Field(default_factory=dict, max_length=50)
 
     @field_validator("metadata")
     @classmethod
-    def _storable(cls, metadata: dict[str, Any]) -> dict[str, Any]:
-        try:
-            written = json.dumps(metadata, allow_nan=False)
-        except (TypeError, ValueError):
-            raise ValueError("must be plain JSON, without NaN or Infinity") from None
-        if len(written) > MAX_METADATA:
+    def _short(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        if metadata and len(json.dumps(metadata)) > MAX_METADATA:
             raise ValueError(f"longer than {MAX_METADATA} characters as JSON")
-        if "\\u0000" in written:
-            raise ValueError("must not contain the character NUL")
         return metadata
 
     @model_validator(mode="after")
     def _times_in_order(self) -> Self:
         if self.send_at and self.not_after and self.not_after <= self.send_at:
-            raise ValueError("not_after must be later than send_at")
+            raise misplaced("not_after", "must be later than send_at")
         return self
 
     def guaranteed(self) -> Guarantee:
@@ -131,7 +126,9 @@ class Submission(Model):
 
     content: AnyContent
     options: Options = Options()
-    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=255)] | None = None
+    idempotency_key: (
+        Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=255)] | None
+    ) = None
 
 
 class Receipt(Model):

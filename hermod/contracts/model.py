@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_bytes="base64")
+
+
+def misplaced(field: str, message: str) -> PydanticCustomError:
+    """What a validator of a whole model raises: the caller finds the error at `field`, not at the model."""
+    return PydanticCustomError("misplaced", "{message}", {"field": field, "message": message})

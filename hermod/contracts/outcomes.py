@@ -67,6 +67,4 @@ class AccountHalted(_Result):
     kind = Outcome.ACCOUNT_HALTED
 
 
-AnyOutcome = (
-    Accepted | Throttled | Transient | OutcomeUnknown | RecipientRejected | MessageRejected | AccountHalted
-)
+AnyOutcome = Accepted | Throttled | Transient | OutcomeUnknown | RecipientRejected | MessageRejected | AccountHalted

@@ -105,11 +105,11 @@ class Ledger(Protocol):
         ...
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[Intent], now: datetime) -> set[str]:
-        """Commit the intents; the ids that may be sent. A cancelled message, or a number already used, is not granted."""
+        """Commit the intents; the ids that may be sent. A cancelled message or a number already used is not granted."""
         ...
 
     async def record(self, tenant: str, run: str, results: Sequence[Result], now: datetime) -> None:
-        """Commit outcomes. A late outcome replaces `unknown` in the attempt and leaves a message that moved on alone."""
+        """Commit outcomes. A late one replaces `unknown` in the attempt and leaves a message that moved on alone."""
         ...
 
     async def change(self, tenant: str, owner: str, run: str, changes: Sequence[Change], now: datetime) -> None: ...

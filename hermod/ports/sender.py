@@ -1,4 +1,4 @@
-"""The one-method interface to a provider. An adapter translates; it never retries, never decides, never logs content."""
+"""The one-method interface to a provider. An adapter translates; it does not retry, decide, or log content."""
 
 from __future__ import annotations
 

@@ -108,7 +108,9 @@ async def _known(connection: AsyncConnection, tenant: str, drafts: Sequence[Draf
         row = known[_key(draft) or ""]
         same = bytes(row.body_hash) == body_hash(draft.submission)
         answer[draft.id] = (
-            Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id) if same else IdempotencyMismatch()
+            Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id)
+            if same
+            else IdempotencyMismatch()
         )
     return answer
 
@@ -142,9 +144,7 @@ def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
         "recipients": [recipient(submission) for submission in submissions],
         "categories": [option.category.value for option in options],
         "guarantees": [option.guaranteed().value for option in options],
-        "presets": [
-            option.preset(content.channel).value for option, content in zip(options, contents, strict=True)
-        ],
+        "presets": [option.preset(content.channel).value for option, content in zip(options, contents, strict=True)],
         "priorities": [option.priority for option in options],
         "accounts": [option.provider_account for option in options],
         "workflows": [draft.workflow_id for draft in drafts],

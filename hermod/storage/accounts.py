@@ -86,9 +86,7 @@ class ProviderAccounts:
     async def all(self, tenant: str, now: datetime) -> list[AccountView]:
         return [_view(row, now) for row in await self._database.rows(_ALL, {"tenant": tenant})]
 
-    async def put(
-        self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime
-    ) -> AccountView:
+    async def put(self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime) -> AccountView:
         """Create or replace. Without credentials, the stored ones stay; the breaker is closed, as it may now work."""
         rows = await self._database.rows(
             _PUT,

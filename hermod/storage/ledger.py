@@ -1,4 +1,4 @@
-"""`hermod.ports.ledger.Ledger` on PostgreSQL: each call one statement over arrays, so a batch costs what a message costs."""
+"""`hermod.ports.ledger.Ledger` on PostgreSQL: each call one statement over arrays, for one as for many."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _FREE_OUTCOMES: Final = (Outcome.THROTTLED.value, Outcome.ACCOUNT_HALTED.value)
 
 _REOPEN: Final = sql("""
     WITH reopened AS (
-      UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL, dead_at = NULL,
+      UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL,
+             dead_at = NULL,
              error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
        WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
          AND status = 'failed' AND failed_run <> :run

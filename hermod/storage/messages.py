@@ -75,8 +75,8 @@ def _move(assignments: str, states: Sequence[str]) -> str:
 
 _OWN_WORKFLOW: Final = "workflow_id = 'message/' || tenant_id || '/' || id"
 _AFRESH: Final = (
-    f"status = 'pending', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL, dead_at = NULL, error = NULL, "
-    f"error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, wait_reason = NULL, {_OWN_WORKFLOW}"
+    "status = 'pending', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL, dead_at = NULL, "
+    f"error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, wait_reason = NULL, {_OWN_WORKFLOW}"
 )
 _CANCEL: Final = sql(
     _move(
@@ -132,9 +132,7 @@ class Messages:
         names = {"kind": "retry", "verdict": "reopened", "reason": f"asked for by {actor}"}
         return await self._moved(_RETRY, tenant, message, actor, "message.retry", now, names)
 
-    async def resolve(
-        self, tenant: str, message: str, resolution: Resolution, *, actor: str, now: datetime
-    ) -> Receipt:
+    async def resolve(self, tenant: str, message: str, resolution: Resolution, *, actor: str, now: datetime) -> Receipt:
         """An operator's word on an unknown outcome; `not_sent` sends again. Raises Conflict for other states."""
         names = {"kind": "resolve", "verdict": resolution.outcome, "reason": f"said by {actor}"}
         statement = _RESOLVE_SENT if resolution.outcome == "sent" else _RESOLVE_NOT_SENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -15,8 +16,13 @@ from hermod.storage.engine import Database
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
+_one_at_a_time = threading.Lock()
+"""Alembic keeps its context in a module, so within a process upgrades take turns."""
+
+
 def upgrade(database_url: str, revision: str = "head") -> None:
-    command.upgrade(alembic_config(database_url), revision)
+    with _one_at_a_time:
+        command.upgrade(alembic_config(database_url), revision)
 
 
 def alembic_config(database_url: str) -> Config:

@@ -121,7 +121,7 @@ messages = Table(
     _created("updated_at"),
     _time("finished_at"),
     PrimaryKeyConstraint("tenant_id", "id"),
-    # The conditions name columns that change only at the end of a message, so that every step before it is a HOT update.
+    # The conditions name columns that change only at a message's end, so that every step before it is a HOT update.
     Index("ix_messages_unfinished", "created_at", postgresql_where=text("finished_at IS NULL")),
     Index("ix_messages_dead", "tenant_id", "id", postgresql_where=text("dead_at IS NOT NULL")),
     postgresql_with={"fillfactor": "60", "autovacuum_vacuum_scale_factor": "0.05"},

@@ -47,7 +47,9 @@ class Tenants:
     async def create(self, tenant: str, name: str, now: datetime) -> Tenant:
         """Raises InvalidInput for a bad id and Conflict for a taken one."""
         if not re.match(TENANT_PATTERN, tenant):
-            raise InvalidInput.of("id", "lower-case letters, digits, - and _, at most 63, beginning with a letter or digit")
+            raise InvalidInput.of(
+                "id", "lower-case letters, digits, - and _, at most 63, beginning with a letter or digit"
+            )
         rows = await self._database.rows(_CREATE, {"tenant": tenant, "name": name, "now": now})
         if not rows:
             raise Conflict(f"there is a tenant {tenant} already")

@@ -1,6 +1,7 @@
 """Credentials at rest. The key is a list: the first encrypts, all of them decrypt, so a new one can be put in front.
 
-To rotate: prepend a new key to HERMOD_SECRET_KEY (comma-separated), restart, run `hermod secrets rotate`, remove the old.
+To rotate: put a new key in front in HERMOD_SECRET_KEY (comma-separated), restart, run `hermod secrets rotate`, then
+remove the old one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A workflow's code may not change what a run of yesterday did: stored histories replay, and commands keep their order."""
+"""A workflow's code may not change what a run of yesterday did: histories replay, and commands keep their order."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ FINGERPRINTS: Final = Path(__file__).parent / "fingerprints.json"
 
 CURE: Final = (
     "A worker with this code would stop every such workflow that is under way with a non-determinism error: messages "
-    "already accepted would hang until the code is rolled back. Keep the old order for old runs with workflow.patched(), "
-    "or, when no workflow of the old code runs any more, record anew: python -m pytest tests/replay/record.py"
+    "already accepted would hang until the code is rolled back. Keep the old order for old runs with "
+    "workflow.patched(), or, when no workflow of the old code runs any more, record anew: "
+    "python -m pytest tests/replay/record.py"
 )
 
 

@@ -1,7 +1,7 @@
 """The product as tests run it: client, worker, database, Temporal; one for the whole run, and a tenant for each test.
 
-`product` sends to the provider sandbox. `skipping` runs where time is skipped, with scripted senders instead of providers,
-so that a day of retries takes milliseconds and its delays can be read from the ledger.
+`house` sends to the provider sandbox. `skipping` runs where time is skipped, with scripted senders instead of
+providers, so that a day of retries takes milliseconds and its delays can be read from the ledger.
 """
 
 from __future__ import annotations
@@ -157,9 +157,11 @@ def settings_for(database_url: str, temporal_address: str) -> Settings:
 @asynccontextmanager
 async def working(settings: Settings, client: Client, senders: SenderFactory) -> AsyncIterator[Hermod]:
     """A client and a worker on these servers."""
-    async with await Hermod.connect(settings=settings, temporal=client, tenant="default") as hermod:
-        async with running(build_workers(client, settings, hermod.core.storage, senders)):
-            yield hermod
+    async with (
+        await Hermod.connect(settings=settings, temporal=client, tenant="default") as hermod,
+        running(build_workers(client, settings, hermod.core.storage, senders)),
+    ):
+        yield hermod
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Every fifteen seconds: start what was accepted or staged and has no workflow, and look after what has been still too long."""
+"""Every fifteen seconds: start what was accepted and has no workflow, look after what has been still too long."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Delivering:
         self._result: DeliveryResult | None = None
 
     async def run(self) -> DeliveryReport:
-        """Deliver until every message has an end, or is withdrawn. A cancelled workflow is withdrawn, and stays cancelled."""
+        """Deliver until every message has an end, or is withdrawn. A cancelled workflow is withdrawn first."""
         try:
             self._task = asyncio.create_task(self._deliver())
             if self._withdrawn:

@@ -1,7 +1,7 @@
 """Up to five hundred messages that share a workflow, because they came together.
 
-One activity delivers them all; its rounds are the short retries of single messages, and trouble of the account makes the
-whole batch wait. A message whose next attempt is more than a minute away leaves for a workflow of its own.
+One activity delivers them all; its rounds are the short retries of single messages, and trouble of the account makes
+the whole batch wait. A message whose next attempt is more than a minute away leaves for a workflow of its own.
 """
 
 from __future__ import annotations

@@ -49,9 +49,7 @@ def test_retry_after_only_lengthens_and_never_beyond_a_day(retry_after: float, c
     assert plain <= asked <= max(plain, MAX_RETRY_AFTER)
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "seconds"), [(None, 2), (0.0, 0), (-5.0, 0), (30.0, 30), (10.0**9, 86_400)]
-)
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 2), (0.0, 0), (-5.0, 0), (30.0, 30), (10.0**9, 86_400)])
 def test_asked_wait_is_bounded(retry_after: float | None, seconds: float) -> None:
     assert asked_wait(retry_after) == timedelta(seconds=seconds)
 

@@ -8,8 +8,7 @@ from collections import Counter
 import pytest
 from temporalio.client import WorkflowFailureError
 
-from hermod.contracts.content import Email, Sms
-from hermod.contracts.content import Channel
+from hermod.contracts.content import Channel, Email, Sms
 from hermod.contracts.messages import Outcome, Preset, Status
 from hermod.contracts.outcomes import Accepted, AccountHalted, MessageRejected, Throttled, Transient
 from tests.support.product import House

@@ -1,4 +1,4 @@
-"""What people do to a message: cancel it, retry it through Hermod, reset it through Temporal. One honest ledger after each."""
+"""What people do to a message: cancel it, retry it through Hermod, reset it through Temporal."""
 
 from __future__ import annotations
 

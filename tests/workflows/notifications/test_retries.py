@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ CLOCK_TOLERANCE = 0.5
 def waits(view: MessageView) -> list[float]:
     """Seconds from each attempt to the next."""
     starts = [attempt.started_at for attempt in view.attempts]
-    return [(later - earlier).total_seconds() for earlier, later in zip(starts, starts[1:], strict=False)]
+    return [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
 
 
 @pytest.mark.parametrize("preset", list(Preset))

@@ -1,0 +1,86 @@
+"""What the sandbox needs to know of a provider: how it reads a request, and how it words its answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
+
+from devstack.sandbox.entry import Entry
+from devstack.sandbox.fault import Fault
+from devstack.sandbox.inbox import Inbox
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Call(NamedTuple):
+    """A request as the provider sees it. `path` begins behind the provider's mount point; header names in any case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What goes back. Without a content type there is none on the wire."""
+
+    status: int
+    body: bytes = b""
+    content_type: str | None = "application/json"
+    headers: Mapping[str, str] = _NONE
+
+
+class Refused(Exception):
+    """The vendor would not take this request; `reply` says so in the vendor's words."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        super().__init__(reply.status, reply.body)
+
+
+@dataclass(slots=True)
+class Submission:
+    """A request that passed the vendor's checks."""
+
+    provider_id: str
+    """The id that the vendor gives to it."""
+    entries: Sequence[Entry]
+    """One for each envelope; none where the vendor accepts without sending (a test mode)."""
+    recipients: Sequence[str]
+    """Bare addresses or numbers, as faults and magic recipients name them."""
+    raw: bytes
+    key: str | None = None
+    """Idempotency key, for a vendor that knows such a thing."""
+
+
+class HttpProvider(ABC):
+    """A vendor's HTTP API, mounted at `/{name}`. Stateless: what it took is in the inbox."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """For the page."""
+    endpoint: ClassVar[str]
+    """The path of the sending endpoint behind the mount point, for the page."""
+
+    @abstractmethod
+    def check(self, call: Call) -> Submission:
+        """Read the request the way the vendor does. Raises Refused with the vendor's answer."""
+
+    @abstractmethod
+    def accepted(self, submission: Submission, provider_id: str, *, repeated: bool) -> Reply:
+        """The vendor's answer to what it took, now or (repeated) earlier."""
+
+    @abstractmethod
+    def refusal(self, fault: Fault, submission: Submission) -> Reply:
+        """The vendor's words for throttle, error_500, error_503, bad_credentials and the two rejections."""
+
+    def key_misused(self) -> Reply:
+        """The answer to an idempotency key that stands for another message. Only for vendors that know keys."""
+        raise NotImplementedError
+
+    def lookup(self, call: Call, inbox: Inbox) -> Reply | None:
+        """The answer to a question about an earlier message, or None for what is not one. Raises Refused."""
+        return None

@@ -1,0 +1,187 @@
+"""The base of adapters that speak HTTP: the exchange, and what a status means where the vendor says nothing else.
+
+A provider's file gives a `capability`, `request()` and `outcome()`. Both are pure, so that every row of a vendor's
+table is tested without a socket; this base makes the exchange in between.
+
+How a status is read where the vendor documents nothing closer, and why:
+
+    2xx                 OutcomeUnknown   Accepted only for the statuses that the vendor documents, by its adapter
+    301 307 308         AccountHalted    the base URL points elsewhere; redirects are not followed with credentials
+    400 413 415 422 …   MessageRejected  the provider read it and will not have it
+    401 402 403 407     AccountHalted    credentials, billing, permission
+    404 405 406 410     AccountHalted    the URL is wrong for every message, not this message for the provider
+    421 425             Transient        defined as "not processed"
+    429                 Throttled        not processed; Retry-After says for how long
+    408, 5xx, the rest  OutcomeUnknown   it may have been processed before something behind it failed
+
+408 and 5xx stay unknown for providers with an idempotency key, too: `Transient` claims that the message was not taken,
+and would let it go out through another provider. A repeat at the same provider is safe, and the caller knows that
+from the capability.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import httpx
+import orjson
+
+from hermod.channels.redaction import one_line
+from hermod.contracts.accounts import Account
+from hermod.contracts.content import AnyContent
+from hermod.contracts.errors import FieldError
+from hermod.contracts.outcomes import (
+    Accepted,
+    AccountHalted,
+    AnyOutcome,
+    MessageRejected,
+    OutcomeUnknown,
+    Throttled,
+    Transient,
+)
+from hermod.outbound.guard import AddressGuard
+from hermod.outbound.http import HttpClient, NotSent, Reply, Unknown
+from hermod.outbound.retry_after import parse_retry_after
+from hermod.outbound.wiring import Wiring
+from hermod.ports.sender import Capability, Outgoing
+
+_HALTING: Final = frozenset({301, 307, 308, 401, 402, 403, 404, 405, 406, 407, 410})
+_NOT_PROCESSED: Final = frozenset({421, 425})
+_LONGEST_ID: Final = 255
+
+
+class HttpSender(ABC):
+    """One provider account that is reached over HTTP. Implements `hermod.ports.sender.Sender`."""
+
+    capability: Capability
+
+    def __init__(self, account: Account, wiring: Wiring) -> None:
+        self.account = account
+        self._clock = wiring.clock
+        self._client = HttpClient(wiring.guard, wiring.http)
+        self._deadline = wiring.deadline or self.capability.deadline.total_seconds()
+        self._secrets = tuple(account.credentials.values())
+        self._base_url = (account.base_url or self.capability.base_url or "").rstrip("/")
+
+    @classmethod
+    def check(cls, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterator[FieldError]:
+        """What is wrong with the settings beyond missing and unknown names. Adapters add to it."""
+        for name, value in credentials.items():
+            if not value.isascii():
+                yield FieldError(f"credentials.{name}", "must not contain characters outside ASCII")
+        if base_url is None and cls.capability.base_url is None:
+            yield FieldError("base_url", f"missing: {cls.capability.provider} has no address of its own")
+        fault = guard.url_fault(base_url) if base_url is not None else None
+        if fault is not None:
+            yield FieldError("base_url", fault)
+
+    @abstractmethod
+    def request(self, message: Outgoing) -> httpx.Request:
+        """The one request that carries this message. Pure."""
+
+    @abstractmethod
+    def outcome(self, reply: Reply, message: Outgoing) -> AnyOutcome:
+        """What the provider's answer means. Pure, and never raises, whatever the answer holds."""
+
+    def cannot_express(self, content: AnyContent) -> str | None:
+        return None
+
+    async def send(self, message: Outgoing) -> AnyOutcome:
+        request = self.request(message)
+        # A kept connection may be dying unseen. Where a repeat cannot be recognised, it gets a connection of its own.
+        fresh = message.attempt > 1 and not self.capability.idempotency_key
+        try:
+            reply = await self._client.exchange(request, deadline=self._deadline, fresh=fresh)
+        except NotSent as failure:
+            if failure.code == "address_refused":
+                return AccountHalted(error_code=failure.code, error=str(failure))
+            return Transient(error_code=failure.code, error=str(failure))
+        except Unknown as failure:
+            return OutcomeUnknown(error_code=failure.code, error=str(failure))
+        return self.outcome(reply, message)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    def post(self, url: httpx.URL, headers: list[tuple[str, str]], body: bytes, message: Outgoing) -> httpx.Request:
+        """A POST with the headers that all adapters share; `url` and `headers` are prebuilt by the adapter."""
+        if message.request_id and message.request_id.isascii() and message.request_id.isprintable():
+            headers = [*headers, ("x-request-id", message.request_id)]
+        return httpx.Request("POST", url, headers=headers, content=body)
+
+    def accepted(self, reply: Reply, vendor_id: object) -> AnyOutcome:
+        """The vendor's documented success status. `vendor_id` is its message id, where the answer has one.
+
+        The status alone says it: a body that is cut off or unreadable costs us the id, not the acceptance. Only a web
+        page is no answer of a vendor's API, whatever its status: a proxy or a portal on the way made it, and nobody
+        knows whether the request got past it.
+        """
+        if is_html(reply):
+            return OutcomeUnknown(status_code=reply.status, error_code="html", error="a web page instead of an answer")
+        return Accepted(status_code=reply.status, provider_id=provider_id(vendor_id))
+
+    def by_status(self, reply: Reply, *, code: str | None = None, text: str | None = None) -> AnyOutcome:
+        """The outcome by status alone. `code` and `text` are the vendor's own words, where it gave any."""
+        status = reply.status
+        error = self.line(text) if text else f"HTTP {status}"
+        if status == 429:
+            return Throttled(status_code=status, error_code=code, error=error, retry_after=self.wait(reply))
+        if status in _HALTING:
+            return AccountHalted(status_code=status, error_code=code, error=error)
+        if status in _NOT_PROCESSED:
+            return Transient(status_code=status, error_code=code, error=error, retry_after=self.wait(reply))
+        if 400 <= status < 500 and status != 408:
+            return MessageRejected(status_code=status, error_code=code, error=error)
+        return OutcomeUnknown(status_code=status, error_code=code, error=error)
+
+    def sender_refused(
+        self, reply: Reply, message: Outgoing, *, code: str | None = None, text: str | None = None
+    ) -> AnyOutcome:
+        """The provider will not send from this sender.
+
+        That halts the account where the sender is the account's own. Where the message brought another one, only the
+        message is refused: one caller's wrong `from` must not stop everybody's mail.
+        """
+        error = self.line(text) if text else "the sender is not allowed"
+        if message.sender == self.account.from_:
+            return AccountHalted(status_code=reply.status, error_code=code, error=error)
+        return MessageRejected(status_code=reply.status, error_code=code, error=error)
+
+    def wait(self, reply: Reply) -> float | None:
+        """Seconds that the answer asks us to wait, or None."""
+        return parse_retry_after(reply.headers.get("retry-after"), self._clock.now())
+
+    def line(self, text: str) -> str:
+        return one_line(text, self._secrets)
+
+
+def is_html(reply: Reply) -> bool:
+    """Whether a web page came back: something between us and the provider's API answered (proxy, portal, nginx)."""
+    return "html" in reply.headers.get("content-type", "").lower()
+
+
+def json_object(reply: Reply) -> dict[str, Any]:
+    """The body as a JSON object, or an empty one for anything else: truncated, HTML, not JSON, not an object."""
+    if not reply.body or is_html(reply):
+        return {}
+    try:
+        value = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(value: object) -> str | None:
+    """A vendor's code or message as text: strings and integers only, None for the rest."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def provider_id(value: object) -> str | None:
+    """A provider's message id, or None where it is missing or no id at all (too long, not printable)."""
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isprintable():
+        return value
+    return None

@@ -1,0 +1,160 @@
+"""Keeps requests away from addresses that are nobody's business from outside: loopback, private, link-local, reserved.
+
+A tenant chooses the `base_url` of its accounts, and Hermod calls it from inside the operator's network. A check of
+the URL alone is not enough (a name can resolve to anything, and differently the next time), so the decision is made
+on the very addresses that are dialled: `GuardedResolver` refuses a name when any of its answers is off limits.
+Literal addresses never reach a resolver and are checked before the request.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from hermod.contracts.errors import InvalidInput
+
+_BLOCKED_4: Final = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
+        "192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+    ).split()
+)
+_BLOCKED_6: Final = tuple(
+    IPv6Network(network)
+    for network in (
+        # ::/96 holds `::`, `::1` and the retired IPv4-compatible form; 64:ff9b:1::/48 is NAT64 for local use.
+        "::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 "
+        "ff00::/8"
+    ).split()
+)
+_INNER_4: Final = (
+    (ip_network("::ffff:0:0/96"), 0),
+    (ip_network("::ffff:0:0:0/96"), 0),
+    (ip_network("64:ff9b::/96"), 0),
+    (ip_network("2002::/16"), 80),
+)
+"""IPv6 ranges that carry an IPv4 address, and how many bits stand to its right: mapped, translated, NAT64, 6to4."""
+
+_NUMERIC_HOST = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)(\.(0[xX][0-9a-fA-F]*|[0-9]+)){0,3}\.?$")
+"""What `inet_aton` takes for an IPv4 address, in all its spellings: `127.1`, `2130706433`, `0x7f.1`."""
+
+
+class AddressRefused(OSError):
+    """The address is off limits. An `OSError`, so that HTTP and SMTP clients treat it as a failed connection."""
+
+
+@lru_cache(maxsize=4096)
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that `host` spells out, or None for a name."""
+    try:
+        return ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether the address belongs to the open internet; an IPv6 form of an IPv4 address is judged by the inner one."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _BLOCKED_4)
+    for network, shift in _INNER_4:
+        if address in network:
+            return is_public(IPv4Address((int(address) >> shift) & 0xFFFFFFFF))
+    return not any(address in network for network in _BLOCKED_6)
+
+
+class AddressGuard:
+    """Says which addresses may be dialled. `allow_private=True` lets everything pass (development, tests)."""
+
+    __slots__ = ("allow_private",)
+
+    def __init__(self, *, allow_private: bool = False) -> None:
+        self.allow_private = allow_private
+
+    def check_host(self, host: str) -> None:
+        """Raise AddressRefused for a literal address that is off limits. A name passes: its answers are checked."""
+        if self.allow_private:
+            return
+        address = _literal(host)
+        if address is not None:
+            if not is_public(address):
+                raise AddressRefused(f"{host} is not a public address")
+        elif _NUMERIC_HOST.match(host):
+            raise AddressRefused(f"{host} is an unusual spelling of an IPv4 address")
+
+    def check_answers(self, host: str, addresses: Iterable[str]) -> None:
+        """Raise AddressRefused when any of the addresses that `host` resolved to is off limits."""
+        if self.allow_private:
+            return
+        for address in addresses:
+            literal = _literal(address)
+            if literal is None or not is_public(literal):
+                raise AddressRefused(f"{host} resolves to an address that is not public")
+
+    def check_url(self, url: str, field: str = "base_url") -> None:
+        """Raise InvalidInput for a URL that could never be called: what can be said without asking the DNS."""
+        fault = self.url_fault(url)
+        if fault is not None:
+            raise InvalidInput.of(field, fault)
+
+    def url_fault(self, url: str) -> str | None:
+        """Why the URL can never be called, or None.
+
+        Plain `http` would show the credentials to everyone on the way, so it passes only together with private
+        addresses.
+        """
+        try:
+            parts, parsed = urlsplit(url), httpx.URL(url)
+            host, port = parsed.host, parts.port
+        except (ValueError, httpx.InvalidURL) as reason:
+            return f"is not a URL: {reason}"
+        if parts.scheme not in ("https", "http") or not host or port == 0:
+            return "must be a URL like https://api.example.com"
+        if parts.scheme == "http" and not self.allow_private:
+            return "must be https, so that credentials are never sent in the clear"
+        if parts.username is not None or parts.password is not None:
+            return "must not contain a user name or password; put them into the credentials"
+        if parts.query or parts.fragment:
+            return "must not contain a query or a fragment"
+        return self.host_fault(host)
+
+    def host_fault(self, host: str) -> str | None:
+        """Why the host can never be dialled, or None: a literal address off limits, or this machine by name."""
+        try:
+            self.check_host(host)
+        except AddressRefused as reason:
+            return f"must be a public address: {reason}"
+        name = host.rstrip(".").lower()
+        if not self.allow_private and (name == "localhost" or name.endswith(".localhost")):
+            return f"must be a public address: {host} is this machine"
+        return None
+
+
+class GuardedResolver(AbstractResolver):
+    """The system's resolver, with every answer checked before any of them is dialled."""
+
+    def __init__(self, guard: AddressGuard, inner: AbstractResolver | None = None) -> None:
+        self._guard = guard
+        self._inner = inner or ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises OSError where the name does not resolve, AddressRefused where an answer is off limits."""
+        answers = await self._inner.resolve(host, port, family)
+        if not answers:
+            raise OSError(f"{host} has no address")
+        self._guard.check_answers(host, (answer["host"] for answer in answers))
+        return answers
+
+    async def close(self) -> None:
+        await self._inner.close()

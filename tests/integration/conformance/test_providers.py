@@ -1,0 +1,147 @@
+"""The conformance suite, provider by provider, and what only one provider does."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, ClassVar
+
+from hermod.channels.registry import Senders
+from hermod.contracts.accounts import Provider
+from hermod.contracts.content import AnyContent, Attachment, Channel, Email, Push, Sms
+from hermod.contracts.messages import Outcome
+from hermod.contracts.outcomes import Accepted
+from tests.integration.conformance.conftest import Counterpart
+from tests.integration.conformance.suite import SenderConformance
+
+_RICH = Email(
+    to="Zoë <zoe@example.com>",
+    subject="Grüße 🚀",
+    text="Hallo Zoë\n.\nEnde",
+    html='<p>Hallo <img src="cid:logo"></p>',
+    cc=("bob@example.com",),
+    bcc=("carl@example.com", "BOB@example.com"),
+    reply_to="Büro <office@example.com>",
+    headers={"List-Unsubscribe": "<https://mail.example.com/u/" + "a" * 100 + ">"},
+    attachments=(
+        Attachment(
+            filename="Größe.pdf", content_type="application/pdf", content_base64=base64.b64encode(b"%PDF").decode()
+        ),
+        Attachment(
+            filename="logo.png",
+            content_type="image/png",
+            content_base64=base64.b64encode(b"png").decode(),
+            content_id="logo",
+        ),
+    ),
+)
+
+
+class EmailConformance(SenderConformance):
+    channel: ClassVar = Channel.EMAIL
+    sender: ClassVar = "News <news@example.com>"
+
+    def content(self) -> AnyContent:
+        return Email(to="ada@example.com", subject="Hello", text="Hi Ada", html="<p>Hi Ada</p>")
+
+    async def test_send_everything_an_email_can_hold_arrives(self, senders: Senders, counterpart: Counterpart) -> None:
+        outcome = await self._sender(senders, counterpart).send(self._outgoing(content=_RICH))
+        assert isinstance(outcome, Accepted), outcome
+        (item,) = await counterpart.inbox(self.provider)
+        everyone = list(dict.fromkeys(address.lower() for address in item["to"]))
+        assert everyone == ["zoe@example.com", "bob@example.com", "carl@example.com"]
+        assert item["subject"] == "Grüße 🚀"
+        assert item["text"].replace("\r\n", "\n").rstrip() == "Hallo Zoë\n.\nEnde"
+        assert 'src="cid:logo"' in item["html"]
+        headers = {name.lower(): value for name, value in item["headers"].items()}
+        assert headers["list-unsubscribe"] == _RICH.headers["List-Unsubscribe"]
+        files = {(file["filename"], file["content_type"], file["size"]) for file in item["attachments"]}
+        assert files == {("Größe.pdf", "application/pdf", 4), ("logo.png", "image/png", 3)}
+
+
+class AtTheSandbox(SenderConformance):
+    provider: ClassVar = Provider.SANDBOX
+
+    def settings(self, counterpart: Counterpart) -> dict[str, Any]:
+        return {"credentials": {"api_key": "key"}, "base_url": f"{counterpart.url}/sandbox"}
+
+    def settings_at(self, host: str, port: int) -> dict[str, Any]:
+        return {"credentials": {"api_key": "key"}, "base_url": f"http://{host}:{port}/sandbox"}
+
+
+class TestSandboxEmail(AtTheSandbox, EmailConformance):
+    pass
+
+
+class TestSandboxPush(AtTheSandbox):
+    channel: ClassVar = Channel.PUSH
+    sender: ClassVar = None
+
+    def content(self) -> AnyContent:
+        return Push(to="device-token-1", title="Hello", body="Hi Ada", data={"order": 7})
+
+
+class TestSendGrid(EmailConformance):
+    provider: ClassVar = Provider.SENDGRID
+
+    def settings(self, counterpart: Counterpart) -> dict[str, Any]:
+        return {"credentials": {"api_key": "SG.key"}, "base_url": f"{counterpart.url}/sendgrid"}
+
+    def settings_at(self, host: str, port: int) -> dict[str, Any]:
+        return {"credentials": {"api_key": "SG.key"}, "base_url": f"http://{host}:{port}"}
+
+
+class TestTwilio(SenderConformance):
+    provider: ClassVar = Provider.TWILIO
+    channel: ClassVar = Channel.SMS
+    sender: ClassVar = "+15005550006"
+    credentials: ClassVar = {
+        "account_sid": "AC" + "0123456789abcdef" * 2,
+        "auth_token": "token-of-the-account",
+        "status_callback": "https://hermod.example.com/ingress/receipts/twilio/demo/main",
+    }
+
+    def settings(self, counterpart: Counterpart) -> dict[str, Any]:
+        return {"credentials": self.credentials, "base_url": f"{counterpart.url}/twilio"}
+
+    def settings_at(self, host: str, port: int) -> dict[str, Any]:
+        return {"credentials": self.credentials, "base_url": f"http://{host}:{port}"}
+
+    def content(self) -> AnyContent:
+        return Sms(to="+14155550100", body="Grüße & 😀")
+
+    async def test_send_picture_through_a_messaging_service_arrives(
+        self, senders: Senders, counterpart: Counterpart
+    ) -> None:
+        content = Sms(to="+14155550100", media_urls=("https://example.com/1.png", "https://example.com/2.png"))
+        service = "MG" + "0123456789abcdef" * 2
+        outcome = await self._sender(senders, counterpart).send(self._outgoing(content=content, sender=service))
+        assert isinstance(outcome, Accepted), outcome
+        assert (outcome.provider_id or "").startswith("MM")
+
+
+class TestSmtp(EmailConformance):
+    provider: ClassVar = Provider.SMTP
+    OUTCOMES: ClassVar = {
+        "error_500": Outcome.TRANSIENT,
+        "error_503": Outcome.TRANSIENT,
+        "reset": Outcome.TRANSIENT,
+        "accept_then_reset": Outcome.UNKNOWN,
+        "wrong_content_type": Outcome.UNKNOWN,
+        "html_error": Outcome.UNKNOWN,
+        "truncated_json": Outcome.UNKNOWN,
+        "bad_credentials": Outcome.ACCOUNT_HALTED,
+        "rejected_recipient": Outcome.RECIPIENT_REJECTED,
+        "rejected_message": Outcome.MESSAGE_REJECTED,
+    }
+
+    def settings(self, counterpart: Counterpart) -> dict[str, Any]:
+        return self.settings_at("127.0.0.1", counterpart.smtp_port)
+
+    def settings_at(self, host: str, port: int) -> dict[str, Any]:
+        return {"credentials": {"host": host, "port": str(port), "tls": "none"}}
+
+
+class TestSmtpWithLogin(TestSmtp):
+    def settings_at(self, host: str, port: int) -> dict[str, Any]:
+        login = {"username": "mailer", "password": "s3cret-pass"}
+        return {"credentials": {"host": host, "port": str(port), "tls": "none", **login}}

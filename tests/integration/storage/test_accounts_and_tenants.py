@@ -1,0 +1,127 @@
+"""Accounts with sealed credentials and a shared breaker; tenants with keys that are kept as hashes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from hermod.contracts.accounts import AccountInput, Provider
+from hermod.contracts.content import Channel
+from hermod.contracts.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from hermod.storage.accounts import ProviderAccounts
+from hermod.storage.engine import Database
+from hermod.storage.tenants import Tenants, new_key
+from hermod.storage.vault import UndecryptableSecret, Vault
+
+OLD, NEW = Vault.new_key(), Vault.new_key()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def account(**changes: object) -> AccountInput:
+    given: dict[str, object] = {
+        "channel": Channel.EMAIL,
+        "provider": Provider.SENDGRID,
+        "credentials": {"api_key": SecretStr("SG.very.secret")},
+    }
+    return AccountInput.model_validate(given | changes)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    await Tenants(opened).create("demo", "Demo", now())
+    yield opened
+    await opened.close()
+
+
+async def put(accounts: ProviderAccounts, given: AccountInput) -> None:
+    await accounts.put("demo", "main", given, actor="test", now=now())
+
+
+async def test_credentials_are_not_readable_in_the_database(database: Database) -> None:
+    await put(ProviderAccounts(database, Vault(OLD)), account())
+    rows = await database.rows(text("SELECT credentials FROM provider_accounts"), {})
+    assert b"secret" not in bytes(rows[0].credentials)
+
+
+async def test_credentials_survive_a_rotation_of_the_key(database: Database) -> None:
+    await put(ProviderAccounts(database, Vault(OLD)), account())
+    assert await ProviderAccounts(database, Vault(f"{NEW},{OLD}")).reseal() == 1
+    (found,) = await ProviderAccounts(database, Vault(NEW)).for_channel("demo", Channel.EMAIL)
+    assert found.credentials == {"api_key": "SG.very.secret"}
+    with pytest.raises(UndecryptableSecret):
+        await ProviderAccounts(database, Vault(OLD)).for_channel("demo", Channel.EMAIL)
+
+
+async def test_put_without_credentials_keeps_the_stored_ones(database: Database) -> None:
+    accounts = ProviderAccounts(database, Vault(OLD))
+    await put(accounts, account())
+    await put(accounts, account(credentials=None, order=3))
+    (found,) = await accounts.for_channel("demo", Channel.EMAIL)
+    assert (found.credentials, found.order, found.revision) == ({"api_key": "SG.very.secret"}, 3, 2)
+
+
+async def test_put_of_a_new_account_without_credentials_is_refused(database: Database) -> None:
+    with pytest.raises(InvalidInput, match="credentials"):
+        await put(ProviderAccounts(database, Vault(OLD)), account(credentials=None))
+
+
+async def test_probe_of_a_halted_account_is_won_by_one_of_many(database: Database) -> None:
+    accounts = ProviderAccounts(database, Vault(OLD))
+    await put(accounts, account())
+    await accounts.block("demo", "main", 1, now() - timedelta(seconds=1), "halted", now())
+    lease = now() + timedelta(seconds=15)
+    won = await asyncio.gather(*(accounts.claim_probe("demo", "main", now(), lease) for _ in range(8)))
+    assert sum(won) == 1
+
+
+async def test_block_of_an_older_revision_does_not_touch_new_settings(database: Database) -> None:
+    accounts = ProviderAccounts(database, Vault(OLD))
+    await put(accounts, account())
+    await put(accounts, account())
+    await accounts.block("demo", "main", 1, now() + timedelta(hours=1), "halted", now())
+    assert (await accounts.get("demo", "main", now())).available
+
+
+async def test_key_opens_its_tenant_until_it_is_revoked(database: Database) -> None:
+    tenants = Tenants(database)
+    made = await tenants.create_key("demo", "ci", now())
+    assert await tenants.authenticate(made.key) == ("demo", made.id)
+    await tenants.revoke_key("demo", made.id, now())
+    with pytest.raises(Unauthorized):
+        await tenants.authenticate(made.key)
+
+
+@pytest.mark.parametrize("key", ["", "hk_", "nonsense", new_key()])
+async def test_unknown_key_is_refused(database: Database, key: str) -> None:
+    with pytest.raises(Unauthorized):
+        await Tenants(database).authenticate(key)
+
+
+async def test_key_with_a_right_beginning_and_a_wrong_secret_is_refused(database: Database) -> None:
+    made = await Tenants(database).create_key("demo", "ci", now())
+    with pytest.raises(Unauthorized):
+        await Tenants(database).authenticate(made.key[:-1] + ("a" if made.key[-1] != "a" else "b"))
+
+
+async def test_no_key_is_readable_in_the_database(database: Database) -> None:
+    made = await Tenants(database).create_key("demo", "ci", now())
+    rows = await database.rows(text("SELECT row_to_json(api_keys)::text AS row FROM api_keys"), {})
+    assert made.key.split("_")[2] not in "".join(row.row for row in rows)
+
+
+async def test_tenant_that_exists_is_a_conflict_and_a_bad_id_is_invalid(database: Database) -> None:
+    with pytest.raises(Conflict):
+        await Tenants(database).create("demo", "Demo", now())
+    with pytest.raises(InvalidInput):
+        await Tenants(database).create("Not/An Id", "x", now())
+    with pytest.raises(NotFound):
+        await Tenants(database).get("nobody")

@@ -1,0 +1,95 @@
+"""Accounts, messages and answers for the adapters' tests."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import orjson
+
+from hermod.contracts.accounts import Account, Provider
+from hermod.contracts.content import AnyContent, Attachment, Channel, Email, Sms
+from hermod.contracts.messages import Category
+from hermod.outbound.guard import AddressGuard
+from hermod.outbound.http import Reply
+from hermod.outbound.wiring import Wiring
+from hermod.ports.sender import Outgoing
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+CREDENTIALS: dict[Provider, dict[str, str]] = {
+    Provider.SMTP: {"host": "mail.example.com", "username": "mailer", "password": "s3cret-pass"},
+    Provider.SENDGRID: {"api_key": "SG.key-of-the-account"},
+    Provider.TWILIO: {"account_sid": "AC" + "0" * 32, "auth_token": "token-of-the-account"},
+    Provider.SANDBOX: {"api_key": "sandbox-key"},
+}
+CHANNELS = {Provider.TWILIO: Channel.SMS}
+SENDERS = {Channel.EMAIL: "News <news@example.com>", Channel.SMS: "+15005550006"}
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+def wiring(*, allow_private: bool = False) -> Wiring:
+    return Wiring(guard=AddressGuard(allow_private=allow_private), clock=FixedClock())
+
+
+def account(provider: Provider, **changes: Any) -> Account:
+    channel = changes.pop("channel", CHANNELS.get(provider, Channel.EMAIL))
+    fields: dict[str, Any] = {
+        "tenant": "demo",
+        "name": "main",
+        "channel": channel,
+        "provider": provider,
+        "credentials": CREDENTIALS[provider],
+        "base_url": "https://sandbox.example.com/sandbox" if provider is Provider.SANDBOX else None,
+        "from_": SENDERS.get(channel),
+        "order": 10,
+        "rate_per_second": None,
+        "enabled": True,
+        "blocked_until": None,
+        "blocked_reason": None,
+        "blocked_count": 0,
+        "revision": 1,
+    }
+    return Account(**(fields | changes))
+
+
+def email(**changes: Any) -> Email:
+    return Email(**({"to": "ada@example.com", "subject": "Hello", "text": "Hi Ada"} | changes))
+
+
+def sms(**changes: Any) -> Sms:
+    return Sms(**({"to": "+14155550100", "body": "Hi Ada"} | changes))
+
+
+def file(
+    name: str = "a.pdf", kind: str = "application/pdf", data: bytes = b"%PDF", cid: str | None = None
+) -> Attachment:
+    encoded = base64.b64encode(data).decode()
+    return Attachment(filename=name, content_type=kind, content_base64=encoded, content_id=cid)
+
+
+def outgoing(content: AnyContent, **changes: Any) -> Outgoing:
+    channel = Channel(content.channel)
+    fields: dict[str, Any] = {
+        "id": "msg_1",
+        "tenant": "demo",
+        "content": content,
+        "sender": getattr(content, "from_", None) or SENDERS.get(channel),
+        "category": Category.TRANSACTIONAL,
+        "attempt": 1,
+    }
+    return Outgoing(**(fields | changes))
+
+
+def reply(status: int, body: object = b"", kind: str | None = "application/json", **headers: str) -> Reply:
+    """An answer. A body that is not bytes is sent as JSON; header names are written with underscores."""
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if kind is not None:
+        named["content-type"] = kind
+    return Reply(status, httpx.Headers(named), raw)

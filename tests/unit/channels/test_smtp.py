@@ -1,0 +1,58 @@
+"""The parts of the SMTP adapter that need no server: its settings, and what it can carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hermod.channels.email.smtp import SmtpSender, server_of
+from hermod.channels.email.smtp_connections import Server
+from hermod.contracts.accounts import Provider
+from hermod.contracts.messages import Outcome
+from tests.unit.channels.samples import account, email, outgoing, sms, wiring
+
+
+def sender(**changes: Any) -> SmtpSender:
+    return SmtpSender(account(Provider.SMTP, **changes), wiring())
+
+
+@pytest.mark.parametrize(
+    ("credentials", "port", "tls"),
+    [
+        ({}, 587, "starttls"),
+        ({"port": "587"}, 587, "starttls"),
+        ({"port": "2525"}, 2525, "starttls"),
+        ({"port": "25"}, 25, "starttls"),
+        ({"port": "465"}, 465, "tls"),
+        ({"tls": "tls"}, 465, "tls"),
+        ({"tls": "none"}, 25, "none"),
+        ({"port": "465", "tls": "starttls"}, 465, "starttls"),
+        ({"port": "8025", "tls": "none"}, 8025, "none"),
+    ],
+)
+def test_server_is_secured_unless_the_account_says_none(credentials: dict[str, str], port: int, tls: str) -> None:
+    server = server_of({"host": "mail.example.com", **credentials})
+    assert server == Server(host="mail.example.com", port=port, tls=tls, username=None, password=None)
+
+
+def test_content_that_smtp_cannot_carry_is_named() -> None:
+    assert "email only" in (sender().cannot_express(sms()) or "")
+    assert "from" in (sender(from_=None).cannot_express(email()) or "")
+    copies = [f"c{number}@example.com" for number in range(50)]
+    assert "101" in (sender().cannot_express(email(cc=copies, bcc=copies)) or "")
+    assert sender().cannot_express(email()) is None
+
+
+async def test_send_to_a_literal_address_off_limits_halts_the_account() -> None:
+    smtp = sender(credentials={"host": "127.0.0.1", "tls": "none"})
+    outcome = await smtp.send(outgoing(email()))
+    assert (outcome.kind, outcome.error_code) == (Outcome.ACCOUNT_HALTED, "address_refused")
+    await smtp.aclose()
+
+
+async def test_send_from_what_is_no_address_refuses_the_message() -> None:
+    smtp = sender()
+    outcome = await smtp.send(outgoing(email(), sender="nobody"))
+    assert outcome.kind is Outcome.MESSAGE_REJECTED
+    await smtp.aclose()

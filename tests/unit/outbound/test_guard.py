@@ -1,0 +1,181 @@
+"""Which addresses may be dialled: the table of ranges, IPv6 forms of IPv4, spellings, names and URLs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from hermod.contracts.errors import InvalidInput
+from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver, is_public
+
+PRIVATE = [
+    "0.0.0.0",
+    "0.255.255.255",
+    "10.0.0.1",
+    "100.64.0.1",
+    "100.127.255.255",
+    "127.0.0.1",
+    "127.255.255.254",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.8",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.1.1",
+    "198.18.0.1",
+    "198.19.255.255",
+    "198.51.100.7",
+    "203.0.113.9",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::7f00:1",
+    "fc00::1",
+    "fdff::1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fec0::1",
+    "ff02::1",
+    "2001:db8::1",
+    "3fff::1",
+    "100::1",
+    "2001::1",
+    "2001:1ff::1",
+    "5f00::1",
+    "64:ff9b:1::a00:1",
+]
+INNER_PRIVATE = [
+    "::ffff:127.0.0.1",
+    "::ffff:10.1.2.3",
+    "::ffff:0:192.168.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::",
+    "2002:c0a8:101::1",
+]
+PUBLIC = [
+    "1.1.1.1",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.0.1.1",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "2606:4700::1111",
+    "2001:4860:4860::8888",
+    "2001:200::1",
+    "::ffff:8.8.8.8",
+    "64:ff9b::8.8.8.8",
+    "2002:808:808::1",
+]
+
+
+class Answers(AbstractResolver):
+    """A resolver that knows one answer."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
+            for address in self._addresses
+        ]
+
+    async def close(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("address", PRIVATE + INNER_PRIVATE)
+def test_guard_address_off_limits_is_refused(address: str) -> None:
+    assert not is_public(ip_address(address))
+    with pytest.raises(AddressRefused):
+        AddressGuard().check_host(address)
+    AddressGuard(allow_private=True).check_host(address)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_guard_public_address_passes(address: str) -> None:
+    assert is_public(ip_address(address))
+    AddressGuard().check_host(address)
+
+
+@pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.1", "0177.0.0.1", "0x7f000001", "10.1", "127.0.0.1."])
+def test_guard_unusual_spelling_of_an_address_is_refused(host: str) -> None:
+    with pytest.raises(AddressRefused):
+        AddressGuard().check_host(host)
+
+
+@pytest.mark.parametrize("host", ["api.example.com", "1.example.com", "123abc.example", "x--1"])
+def test_guard_name_passes_until_it_is_resolved(host: str) -> None:
+    AddressGuard().check_host(host)
+
+
+async def test_resolver_public_answers_are_passed_on() -> None:
+    resolver = GuardedResolver(AddressGuard(), Answers(["1.1.1.1", "2606:4700::1111"]))
+    assert [answer["host"] for answer in await resolver.resolve("example.com", 443)] == ["1.1.1.1", "2606:4700::1111"]
+
+
+@pytest.mark.parametrize("answers", [["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["2606:4700::1111", "::ffff:10.0.0.1"]])
+async def test_resolver_any_answer_off_limits_refuses_the_name(answers: list[str]) -> None:
+    with pytest.raises(AddressRefused):
+        await GuardedResolver(AddressGuard(), Answers(answers)).resolve("example.com", 443)
+    allowed = await GuardedResolver(AddressGuard(allow_private=True), Answers(answers)).resolve("example.com", 443)
+    assert len(allowed) == len(answers)
+
+
+async def test_resolver_no_answer_is_a_failed_connection() -> None:
+    with pytest.raises(OSError, match="no address"):
+        await GuardedResolver(AddressGuard(), Answers([])).resolve("example.com", 443)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://api.example.com", "https"),
+        ("ftp://api.example.com", "URL like"),
+        ("https://", "URL like"),
+        ("https://api.example.com:0", "URL like"),
+        ("https://api.example.com:99999", "not a URL"),
+        ("https://[::1", "not a URL"),
+        ("https://user:pass@api.example.com", "user name"),
+        ("https://api.example.com/v1?key=1", "query"),
+        ("https://api.example.com/v1#x", "fragment"),
+        ("https://127.0.0.1/v1", "public"),
+        ("https://[::1]:8443", "public"),
+        ("https://[::ffff:10.0.0.1]", "public"),
+        ("https://169.254.169.254/latest", "public"),
+        ("https://2130706433", "public"),
+        ("https://localhost", "this machine"),
+        ("https://api.localhost.", "this machine"),
+    ],
+)
+def test_guard_url_that_cannot_be_called_names_the_field(url: str, says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        AddressGuard().check_url(url, "base_url")
+    assert caught.value.errors[0].field == "base_url"
+    assert says in caught.value.errors[0].message
+
+
+@pytest.mark.parametrize("url", ["https://api.example.com", "https://api.example.com:8443/v1/", "https://1.1.1.1"])
+def test_guard_callable_url_passes(url: str) -> None:
+    AddressGuard().check_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8090/sandbox", "http://localhost:1", "https://[::1]:8443"])
+def test_guard_private_url_passes_where_it_is_allowed(url: str) -> None:
+    AddressGuard(allow_private=True).check_url(url)
