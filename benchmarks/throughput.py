@@ -66,6 +66,7 @@ async def floor(client: Client, count: int) -> float:
     async with Worker(
         client, task_queue="benchmark-floor", workflows=[Floor], workflow_runner=UnsandboxedWorkflowRunner()
     ):
+
         async def one(number: int) -> None:
             await client.execute_workflow(
                 Floor.run, id=f"floor-{number}-{time.time_ns()}", task_queue="benchmark-floor"
@@ -212,7 +213,9 @@ def show(figures: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
     parser.add_argument("--messages", type=int, default=10_000, help="for send_many (default: %(default)s)")
-    parser.add_argument("--singles", type=int, default=2_000, help="for the burst of single calls (default: %(default)s)")
+    parser.add_argument(
+        "--singles", type=int, default=2_000, help="for the burst of single calls (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     options = parser.parse_args()
