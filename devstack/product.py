@@ -1,0 +1,75 @@
+"""Web and worker as tasks of this event loop, ended side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import worker
+from devstack.errors import StackError
+from hermod.settings import Settings
+from hermod.telemetry import configure_logging, get_logger
+from starter import Hermod
+from web.app import create_app
+from web.server import GRACE, serve
+
+_DRAIN_SECONDS: Final = max(worker.DRAIN.total_seconds(), GRACE) + 1.5
+"""What still runs then is left to be done again by the next start."""
+_POLL: Final = 0.1
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Product:
+    """What runs of the product. Parts are started one by one and ended all at once."""
+
+    settings: Settings
+    hermod: Hermod
+    """The client that the web answers with."""
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _parts: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start_worker(self) -> None:
+        """A worker for all lanes. It connects, registers search attributes and schedules, and begins."""
+        self._start("the worker", worker.serve(self.settings, self._stop))
+
+    async def start_web(self) -> None:
+        """The API and the console. When this returns, the port is open; nothing is answered before the next await."""
+        self._start("the web", serve(create_app(self.settings, hermod=self.hermod), self.settings, self._stop))
+        await asyncio.sleep(0)
+
+    async def watch(self) -> None:
+        """Wait for a part that ends by itself. Raises StackError, never returns."""
+        while True:
+            for part in self._parts:
+                if part.done():
+                    error = None if part.cancelled() else part.exception()
+                    _log.error("part_ended", part=part.get_name(), exc_info=error)
+                    raise StackError(f"{part.get_name()} ended: {error or 'nobody asked it to'}")
+            await asyncio.sleep(_POLL)
+
+    async def stop(self) -> None:
+        """Let all parts come to an end, for a limited time."""
+        self._stop.set()
+        if self._parts:
+            await asyncio.wait(self._parts, timeout=_DRAIN_SECONDS)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._parts.append(asyncio.create_task(work, name=name))
+
+
+def log_to(file: Path, settings: Settings) -> None:
+    """The product's own log lines go to a file, so that the terminal stays readable; the one before is kept as `.1`."""
+    configure_logging(settings.log_level, settings.log_format)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        file.replace(file.with_name(file.name + ".1"))
+    file.touch(mode=0o600)
+    terminal, to_file = logging.getLogger().handlers[0], logging.FileHandler(file, encoding="utf-8")
+    to_file.setFormatter(terminal.formatter)
+    logging.getLogger().handlers[:] = [to_file]

@@ -1,0 +1,270 @@
+"""`make run` from outside: what it prints, how it ends, and that every ending leads to a next start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from devstack.ports import LOOPBACK, free_ports
+from tests.support.polling import eventually
+from tests.support.processes import python
+
+_PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SANDBOX_PORT", "SMTP_PORT")
+_STARTED = ("PostgreSQL", "Temporal", "provider sandbox", "worker", "is ready after")
+"""Lines on the way up: each says that something has just happened."""
+
+
+@dataclass
+class Home:
+    """A data folder with ports of its own."""
+
+    path: Path
+    ports: dict[str, int] = field(default_factory=lambda: dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True)))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {f"HERMOD_{name}": str(port) for name, port in self.ports.items()} | {"HERMOD_DATA_DIR": str(self.path)}
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports['PORT']}"
+
+    def dev(self) -> dict[str, Any]:
+        described: dict[str, Any] = json.loads((self.path / "dev.json").read_text())
+        return described
+
+    def living(self) -> list[psutil.Process]:
+        """All processes that work for this folder."""
+        return [process for process in psutil.process_iter() if str(self.path) in " ".join(_command(process))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@dataclass
+class Run:
+    """A started `python -m devstack` and what it has printed so far."""
+
+    process: subprocess.Popen[str]
+    printed: list[str] = field(default_factory=list)
+
+    async def until(self, word: str) -> None:
+        """Read on until a line contains `word`. Fails when the output ends before."""
+        assert self.process.stdout
+        while not any(word in line for line in self.printed):
+            line = await asyncio.to_thread(self.process.stdout.readline)
+            assert line, f"ended without {word!r}:\n{self.text}"
+            self.printed.append(line)
+
+    async def ended(self) -> int:
+        """Its exit code, with everything it printed."""
+        assert self.process.stdout
+        self.printed += await asyncio.to_thread(self.process.stdout.readlines)
+        return await asyncio.to_thread(self.process.wait)
+
+    async def stopped(self, by: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Exit code and seconds after a signal."""
+        begun = time.monotonic()
+        self.process.send_signal(by)
+        return await self.ended(), time.monotonic() - begun
+
+    @property
+    def text(self) -> str:
+        return "".join(self.printed)
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    path = Path(tempfile.mkdtemp(prefix="hermod-run-"))
+    yield Home(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@asynccontextmanager
+async def started(home: Home, **environment: str) -> AsyncIterator[Run]:
+    with python("-m", "devstack", environment={**home.environment, **environment}) as process:
+        yield Run(process)
+
+
+@asynccontextmanager
+async def api(home: Home) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": f"Bearer {home.dev()['api_key']}"}
+    async with httpx.AsyncClient(base_url=home.url, headers=headers) as client:
+        yield client
+
+
+async def get(url: str) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=30) as client:
+        return await client.get(url)
+
+
+async def send(home: Home, **options: str) -> str:
+    message = {"channel": "email", "to": "grace@example.com", "subject": "Hello", "text": "Hello", **options}
+    async with api(home) as client:
+        answer = await client.post("/v1/messages", json=message)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+async def status(home: Home, message: str) -> str:
+    async with api(home) as client:
+        return str((await client.get(f"/v1/messages/{message}")).raise_for_status().json()["status"])
+
+
+async def test_first_start_delivers_the_demo_and_stops_with_exit_code_0(home: Home) -> None:
+    async with started(home) as run:
+        await eventually((home.path / "dev.json").exists, within=60)
+        health = await get(f"{home.url}/health")
+        await run.until("is ready after")
+        dev = home.dev()
+        inbox = (await get(f"{dev['sandbox_url']}/_sandbox/inbox")).json()
+        code, seconds = await run.stopped()
+    assert health.status_code == 200
+    assert {entry["channel"] for entry in inbox["items"]} == {"email", "sms"}
+    assert "to Ada Lovelace <ada@example.com> by demo-smtp: sent" in run.text
+    assert "to +14155550123 by demo-twilio: sent" in run.text
+    assert f"Authorization: Bearer {dev['api_key']}" in run.text
+    assert "\x1b" not in run.text
+    assert set(dev) == {
+        "url", "api_key", "admin_token", "tenant", "temporal_address", "temporal_ui", "database_url", "sandbox_url",
+        "smtp_port",
+    }  # fmt: skip
+    assert (code, seconds < 15) == (0, True)
+    assert home.living() == []
+    assert not (home.path / "dev.json").exists()
+    assert "Traceback" not in run.text
+
+
+async def test_second_start_is_quick_and_has_the_same_key_and_messages(home: Home) -> None:
+    async with started(home, HERMOD_DEMO="0") as run:
+        await run.until("is ready after")
+        first, message = home.dev(), await send(home)
+        await eventually(lambda: _is_sent(home, message))
+        assert "demo-smtp" not in run.text
+        assert (home.path / "dev.json").stat().st_mode & 0o777 == 0o600
+        await run.stopped(signal.SIGINT)
+    begun = time.monotonic()
+    async with started(home) as run:
+        await run.until("is ready after")
+        assert time.monotonic() - begun < 15
+        assert home.dev()["api_key"] == first["api_key"]
+        assert await status(home, message) == "sent"
+        await run.stopped()
+
+
+async def _is_sent(home: Home, message: str) -> bool:
+    return await status(home, message) == "sent"
+
+
+async def test_second_run_beside_the_first_says_which_and_where(home: Home) -> None:
+    async with started(home) as first:
+        await first.until("is ready after")
+        async with started(home) as second:
+            assert await second.ended() == 1
+        assert f"already running on {home.path}: process {first.process.pid}, at {home.url}" in second.text
+        assert (await get(f"{home.url}/health")).status_code == 200
+        assert (await first.stopped())[0] == 0
+
+
+async def test_start_when_ports_are_taken_names_them_all_and_starts_nothing(home: Home) -> None:
+    taken = [socket.create_server((LOOPBACK, home.ports[name])) for name in ("TEMPORAL_PORT", "SMTP_PORT")]
+    async with started(home) as run:
+        assert await run.ended() == 1
+    for listener in taken:
+        listener.close()
+    assert f"{home.ports['TEMPORAL_PORT']} for Temporal: taken by" in run.text
+    assert f"(pid {os.getpid()}: " in run.text
+    assert "set HERMOD_TEMPORAL_PORT to another port" in run.text
+    assert "set HERMOD_SMTP_PORT to another port" in run.text
+    assert "Traceback" not in run.text
+    assert not (home.path / "postgres").exists()
+
+
+async def test_start_with_a_wrong_setting_names_the_variable(home: Home) -> None:
+    async with started(home, HERMOD_SMTP_PORT="mail") as run:
+        assert await run.ended() == 1
+    assert "HERMOD_SMTP_PORT is wrong" in run.text
+
+
+async def test_start_beside_settings_of_other_servers_uses_its_own(home: Home) -> None:
+    foreign = {
+        "DATABASE_URL": "postgresql://production.invalid/hermod",
+        "TEMPORAL_ADDRESS": "production.invalid:7233",
+        "TEMPORAL_TLS": "true",
+        "TEMPORAL_API_KEY": "secret",
+        "HTTP_PROXY": "http://proxy.invalid:3128",
+    }
+    async with started(home, **foreign) as run:
+        await run.until("is ready after")
+        assert "Not used here, as everything is embedded: DATABASE_URL, TEMPORAL_ADDRESS" in run.text
+        assert (await run.stopped())[0] == 0
+
+
+async def test_run_that_is_killed_at_every_step_is_followed_by_a_clean_start(home: Home) -> None:
+    for reached in _STARTED:
+        async with started(home) as killed:
+            await killed.until(reached)
+            killed.process.kill()
+            await killed.ended()
+    async with started(home) as run:
+        await run.until("is ready after")
+        assert "by demo-smtp: sent" in run.text
+        assert (await run.stopped())[0] == 0
+    await eventually(lambda: not home.living())
+
+
+async def test_run_that_is_stopped_while_it_starts_ends_with_exit_code_0(home: Home) -> None:
+    for reached in ("Starting", "PostgreSQL", "worker"):
+        async with started(home) as run:
+            await run.until(reached)
+            code, seconds = await run.stopped()
+        assert (code, seconds < 15) == (0, True), run.text
+        assert "Traceback" not in run.text
+        assert home.living() == []
+
+
+async def test_message_that_waits_while_all_is_killed_is_sent_after_the_next_start(home: Home) -> None:
+    async with started(home, HERMOD_DEMO="0") as killed:
+        await killed.until("is ready after")
+        message = await send(home, send_at=(datetime.now(UTC) + timedelta(seconds=2)).isoformat())
+        killed.process.kill()
+        await killed.ended()
+    async with started(home, HERMOD_DEMO="0") as run:
+        await run.until("is ready after")
+        await eventually(lambda: _is_sent(home, message), within=45)
+        assert (await run.stopped())[0] == 0
+
+
+@pytest.mark.parametrize(("part", "marked"), [("Temporal", "start-dev"), ("PostgreSQL", "cluster/data")])
+async def test_run_whose_server_dies_says_so_and_ends_with_exit_code_1(home: Home, part: str, marked: str) -> None:
+    async with started(home) as run:
+        await run.until("is ready after")
+        [server] = [process for process in home.living() if marked in " ".join(_command(process))]
+        server.kill()
+        begun = time.monotonic()
+        assert await run.ended() == 1
+        assert time.monotonic() - begun < 15
+    assert f"{part} was ended by SIGKILL. The end of {home.path}/logs/" in run.text
+    assert "Traceback" not in run.text
+    assert home.living() == []

@@ -1,0 +1,81 @@
+"""The demo tenant over many starts: the same key, and nothing that a user changed is undone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from devstack.sandbox_server import SandboxServer
+from devstack.seed import EMAIL_ACCOUNT, SMS_ACCOUNT, TENANT, admin_token, seed
+from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput, Provider
+from hermod.contracts.content import Channel
+from hermod.settings import load_settings
+from hermod.storage.tenants import key_id, new_key
+from hermod.storage.vault import Vault
+from starter import Hermod
+from starter.accounts import save_account
+from starter.tokens import verify
+
+
+@pytest.fixture
+async def hermod(database_url: str) -> AsyncIterator[Hermod]:
+    settings = load_settings(
+        DATABASE_URL=database_url, HERMOD_SECRET_KEY=Vault.new_key(), HERMOD_ALLOW_PRIVATE_ADDRESSES=True
+    )
+    async with await Hermod.connect(settings=settings) as client:
+        yield client
+
+
+def sandbox(port: int = 18090) -> SandboxServer:
+    """One that is only asked for its addresses."""
+    return SandboxServer(log=Path("unused"), port=port, smtp_port=port + 1)
+
+
+async def account(hermod: Hermod, channel: Channel) -> Account:
+    [found] = await hermod.core.storage.accounts.for_channel(TENANT, channel)
+    return found
+
+
+async def test_seed_when_repeated_changes_nothing(hermod: Hermod) -> None:
+    key = new_key()
+    assert await seed(hermod, sandbox(), key) == key
+    first = await account(hermod, Channel.EMAIL), await account(hermod, Channel.SMS)
+    assert await seed(hermod, sandbox(), key) == key
+    assert (await account(hermod, Channel.EMAIL), await account(hermod, Channel.SMS)) == first
+    assert [(one.name, one.order) for one in first] == [(EMAIL_ACCOUNT, DEMO_ORDER), (SMS_ACCOUNT, DEMO_ORDER)]
+    assert (await hermod.core.storage.tenants.authenticate(key))[0] == TENANT
+
+
+async def test_seed_when_the_sandbox_moved_follows_it_and_keeps_what_a_user_changed(hermod: Hermod) -> None:
+    key = new_key()
+    await seed(hermod, sandbox(18090), key)
+    changed = AccountInput(
+        channel=Channel.SMS,
+        provider=Provider.TWILIO,
+        base_url=(await account(hermod, Channel.SMS)).base_url,
+        order=7,
+        enabled=False,
+        from_="+14155550177",
+    )
+    await save_account(hermod.as_tenant(TENANT, "user"), SMS_ACCOUNT, changed)
+    await seed(hermod, sandbox(19090), key)
+    moved = await account(hermod, Channel.SMS)
+    assert moved.base_url == "http://127.0.0.1:19090/twilio"
+    assert (moved.order, moved.enabled, moved.from_) == (7, False, "+14155550177")
+    assert (await account(hermod, Channel.EMAIL)).credentials["port"] == "19091"
+
+
+async def test_seed_when_the_key_was_revoked_gives_another(hermod: Hermod) -> None:
+    revoked = new_key()
+    await seed(hermod, sandbox(), revoked)
+    await hermod.core.storage.tenants.revoke_key(TENANT, key_id(revoked), hermod.core.clock.now())
+    fresh = await seed(hermod, sandbox(), revoked)
+    assert fresh != revoked
+    assert (await hermod.core.storage.tenants.authenticate(fresh))[0] == TENANT
+
+
+def test_admin_token_is_one_that_the_api_accepts() -> None:
+    secret = new_key()
+    assert verify(secret, admin_token(secret)).subject == "devstack"
