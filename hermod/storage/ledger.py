@@ -1,4 +1,10 @@
-"""`hermod.ports.ledger.Ledger` on PostgreSQL: each call one statement over arrays, for one as for many."""
+"""`hermod.ports.ledger.Ledger` on PostgreSQL: each call one statement over arrays, for one as for many.
+
+A message is `sending` for milliseconds, so what the planner's statistics say of states is always out of date: believing
+them, it expects one row where there are hundreds, and compares each with each. Hence the conditions on states stand in
+CASE, about which it has no opinion, the ids stand beside the join as `= ANY(:ids)`, which leads it to the primary key,
+and plans are made for the arrays at hand (`plan_cache_mode`, in `hermod.storage.engine`).
+"""
 
 from __future__ import annotations
 
@@ -44,7 +50,8 @@ _FETCH: Final = sql(f"""
                 FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
                  AND (a.round = m.round OR a.outcome IS NULL OR a.outcome = 'unknown')) END AS asked
       FROM messages m JOIN message_contents c ON c.tenant_id = m.tenant_id AND c.message_id = m.id
-     WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.workflow_id = :owner AND m.status IN ({_OPEN})
+     WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND c.message_id = ANY(:ids)
+       AND CASE WHEN m.workflow_id = :owner THEN m.status IN ({_OPEN}) END
 """)  # noqa: S608 - the names are ours
 
 _ANY_DEAD: Final = sql("""
@@ -62,8 +69,8 @@ _GRANT: Final = sql(f"""
       UPDATE messages m SET status = 'sending', attempt_count = i.number, round = i.round, provider = i.provider,
              next_attempt_at = NULL, wait_reason = NULL, updated_at = :now
         FROM intent i
-       WHERE m.tenant_id = :tenant AND m.id = i.id AND m.workflow_id = :owner
-         AND m.attempt_count = i.number - 1 AND m.status IN ({_OPEN})
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id
+         AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = i.number - 1 THEN m.status IN ({_OPEN}) END
       RETURNING m.id
     ), logged AS (
       INSERT INTO attempts (tenant_id, message_id, number, round, account, provider, started_at)
@@ -90,8 +97,8 @@ _RECORD: Final = sql("""
       UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
              error = r.error, provider_message_id = r.provider_id, duration_ms = r.duration
         FROM result r
-       WHERE a.tenant_id = :tenant AND a.message_id = r.id AND a.number = r.number
-         AND (a.outcome IS NULL OR (a.outcome = 'unknown' AND r.outcome <> 'unknown'))
+       WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
+         AND CASE WHEN a.outcome IS NOT NULL THEN a.outcome = 'unknown' AND r.outcome <> 'unknown' ELSE true END
       RETURNING a.message_id
     ), moved AS (
       UPDATE messages m SET status = r.status, round = r.round, spent = r.spent, next_attempt_at = r.next_at,
@@ -101,7 +108,8 @@ _RECORD: Final = sql("""
              failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
              dead_at = CASE WHEN r.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
         FROM result r
-       WHERE m.tenant_id = :tenant AND m.id = r.id AND m.attempt_count = r.number AND m.status = 'sending'
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = r.id
+         AND CASE WHEN m.attempt_count = r.number THEN m.status = 'sending' END
       RETURNING m.id
     )
     INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
@@ -124,7 +132,8 @@ _CHANGE: Final = sql(f"""
              failed_run = CASE WHEN c.status = 'failed' THEN CAST(:run AS text) END,
              dead_at = CASE WHEN c.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
         FROM change c
-       WHERE m.tenant_id = :tenant AND m.id = c.id AND m.workflow_id = :owner AND m.status IN ({_OPEN})
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = c.id
+         AND CASE WHEN m.workflow_id = :owner THEN m.status IN ({_OPEN}) END
       RETURNING m.id
     )
     INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)

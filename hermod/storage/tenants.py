@@ -46,7 +46,7 @@ class Tenants:
 
     async def create(self, tenant: str, name: str, now: datetime) -> Tenant:
         """Raises InvalidInput for a bad id and Conflict for a taken one."""
-        if not re.match(TENANT_PATTERN, tenant):
+        if not re.fullmatch(TENANT_PATTERN, tenant):
             raise InvalidInput.of(
                 "id", "lower-case letters, digits, - and _, at most 63, beginning with a letter or digit"
             )
