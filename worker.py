@@ -38,7 +38,7 @@ from starter import schedules
 from starter.connection import connect
 from starter.dispatching import Dispatcher
 from starter.health import PortTaken, serve_health
-from starter.processes import leave, stop_on_signals, supervise
+from starter.processes import leave, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
 from starter.sweeping import LedgerSweeper
 from workflows.housekeeping.sweep_stranded import SweepStranded
@@ -136,6 +136,7 @@ async def serve(
             return
         built = build_workers(client, settings, storage, senders, lanes=lanes, concurrency=concurrency)
         await stack.enter_async_context(serve_health(settings, storage, client))
+        spare_the_collector()
         tasks = await stack.enter_async_context(running(built))
         _log.info("worker_ready", lanes=[lane.value for lane in lanes], settings=settings.masked())
         stopping = asyncio.create_task(stop.wait())

@@ -155,7 +155,7 @@ async def product(running: Cluster, workers: int) -> AsyncIterator[Hermod]:
             channel=Channel.EMAIL,
             provider=Provider.SANDBOX,
             credentials={"api_key": SecretStr("benchmark")},
-            base_url=f"{running.sandbox_url}/sandbox",
+            base_url=f"{running.sandbox.url}/sandbox",
             from_="shop@example.com",
         )
         await core.storage.accounts.put(TENANT, "sandbox", account, actor="benchmark", now=core.clock.now())

@@ -6,8 +6,6 @@ Unlike the stack of `make run`, workers are real `python worker.py` processes, s
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import shutil
 import sys
 import tempfile
@@ -19,7 +17,8 @@ from typing import Final
 
 from devstack.ports import free_port
 from devstack.postgres import Postgres
-from devstack.process import Child, Program
+from devstack.process import Child, Program, whole_environment
+from devstack.sandbox_server import SandboxServer
 from devstack.temporal import TemporalServer
 from hermod.settings import Settings, load_settings
 from hermod.storage import migrate
@@ -37,9 +36,7 @@ class Cluster:
     folder: Path
     postgres: Postgres
     temporal: TemporalServer
-    sandbox: Child
-    sandbox_url: str
-    smtp_port: int
+    sandbox: SandboxServer
     settings: Settings
     workers: list[Child] = field(default_factory=list)
 
@@ -47,7 +44,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """What a process needs to take part."""
         return {
-            **os.environ,
+            **{name: value for name, value in whole_environment().items() if name != "PYTHONDONTWRITEBYTECODE"},
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": self.settings.database_url.get_secret_value(),
             "HERMOD_SECRET_KEY": self.settings.secret_key.get_secret_value(),
@@ -95,7 +92,8 @@ async def cluster(folder: Path, *, durable: bool = True) -> AsyncIterator[Cluste
         stack.push_async_callback(temporal.stop, within=2.0)
         await postgres.create_database(DATABASE)
         await asyncio.to_thread(migrate.upgrade, postgres.url(DATABASE))
-        sandbox, url, smtp_port = await _sandbox(folder)
+        sandbox = SandboxServer(log=folder / "sandbox.log")
+        await sandbox.start()
         stack.push_async_callback(sandbox.stop, within=3.0)
         settings = load_settings(
             DATABASE_URL=postgres.url(DATABASE),
@@ -108,8 +106,6 @@ async def cluster(folder: Path, *, durable: bool = True) -> AsyncIterator[Cluste
             postgres=postgres,
             temporal=temporal,
             sandbox=sandbox,
-            sandbox_url=url,
-            smtp_port=smtp_port,
             settings=settings,
         )
         try:
@@ -127,23 +123,3 @@ async def temporary_cluster() -> AsyncIterator[Cluster]:
             yield running
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _sandbox(folder: Path) -> tuple[Child, str, int]:
-    log = folder / "sandbox.log"
-    child = Child.spawn(
-        Program(
-            name="sandbox",
-            command=[sys.executable, "-m", "devstack.sandbox", "--port", "0", "--smtp-port", "0"],
-            log=log,
-            cwd=ROOT,
-            environment=dict(os.environ),
-        )
-    )
-
-    async def ready() -> bool:
-        return b'"smtp_port"' in log.read_bytes()
-
-    await child.until_ready(ready, within=READY_SECONDS)
-    said = json.loads(log.read_text().splitlines()[0])
-    return child, said["url"], said["smtp_port"]

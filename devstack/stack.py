@@ -184,7 +184,7 @@ class Stack:
             "tenant": TENANT,
             "temporal_address": self._temporal.address,
             "temporal_ui": self._temporal.ui_url,
-            "database_url": settings.database_url.get_secret_value(),
+            "database_url": self._postgres.plain_url(DATABASE),
             "sandbox_url": self._sandbox.url,
             "smtp_port": self._sandbox.smtp_port,
         }

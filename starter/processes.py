@@ -7,6 +7,7 @@ after everything is flushed avoids that.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,16 @@ def stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def spare_the_collector() -> None:
+    """Let the garbage collector pass by what was loaded at the start, and look less often at what comes and goes.
+
+    A busy worker makes many objects and few cycles; with Python's defaults the collector takes a fifth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def leave(code: int) -> NoReturn:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from activities.delivery.carried import Carried
@@ -69,6 +70,7 @@ class Delivery:
         self._stopping = stopping
         self._chance = chance
         self._known: list[Account] = []
+        self._in_order: dict[str | None, tuple[Account, ...]] = {}
         self._progress = Progress()
 
     async def run(self, carried: Carried) -> Progress:
@@ -89,12 +91,9 @@ class Delivery:
         for item in items:
             account = item.in_flight or ""
             outcome, duration = carried.get((item.id, item.attempts), (LOST, None))
-            where = standing(item, idempotent=self._is_idempotent(account))
-            if outcome is LOST:
-                step = after_lost_worker(where, self._clock.now())
-            else:
-                step = after(outcome, where, self._clock.now(), self._chance())
-            results.append(self._settled(item, Answer(account, item.attempts, outcome, duration), step))
+            where, now = standing(item, idempotent=self._is_idempotent(account)), self._clock.now()
+            step = after_lost_worker(where, now) if outcome is LOST else after(outcome, where, now, self._chance())
+            results.append(self._settled(item, Answer(account, item.attempts, outcome, duration), step, now))
         await self._record(results)
 
     async def _drop_expired(self, items: list[Item]) -> list[Item]:
@@ -106,40 +105,46 @@ class Delivery:
     async def _route(self, items: Sequence[Item]) -> list[Job]:
         """An account for each item; those that have none now are put down as waiting."""
         await self._read_accounts()
+        now = self._clock.now()
         jobs: list[Job] = []
         changes: list[Change] = []
         for item in items:
-            found = await self._account_for(item)
+            found = await self._account_for(item, now)
             if isinstance(found, Route):
                 jobs.append(self._job(item, found))
             else:
-                any_enabled = bool(eligible(self._known, item.requested_account))
-                changes.append(waiting(item, found, any_enabled=any_enabled, now=self._clock.now()))
+                any_enabled = bool(self._eligible(item.requested_account))
+                changes.append(waiting(item, found, any_enabled=any_enabled, now=now))
                 self._progress.reason = found.reason
         await self._change(changes)
         return jobs
 
-    async def _account_for(self, item: Item) -> Route | NoRoute:
+    async def _account_for(self, item: Item, now: datetime) -> Route | NoRoute:
         """A half-open account gets one message: whoever wins the probe takes it, everybody else sees it blocked."""
         while True:
-            found = self._look_up(item)
+            found = self._look_up(item, now)
             if isinstance(found, NoRoute) or not found.probe:
                 return found
-            won, until = await claim_probe(self._accounts, self._work.tenant, found.account, self._clock.now())
+            won, until = await claim_probe(self._accounts, self._work.tenant, found.account, now)
             at = self._known.index(found.account)
             self._known[at] = found.account.model_copy(update={"blocked_until": until, "blocked_reason": HALTED})
+            self._in_order.clear()
             if won:
                 return found
 
-    def _look_up(self, item: Item) -> Route | NoRoute:
+    def _look_up(self, item: Item, now: datetime) -> Route | NoRoute:
         def unfit(account: Account) -> str | None:
             try:
                 return self._senders.sender(account).cannot_express(item.content)
             except InvalidInput as wrong:
                 return f"its settings are wrong ({wrong})"
 
-        candidates = eligible(self._known, promise_keeps_to(item) or item.requested_account)
-        return route(candidates, item.tried, unfit, self._clock.now())
+        return route(self._eligible(promise_keeps_to(item) or item.requested_account), item.tried, unfit, now)
+
+    def _eligible(self, requested: str | None) -> tuple[Account, ...]:
+        if requested not in self._in_order:
+            self._in_order[requested] = eligible(self._known, requested)
+        return self._in_order[requested]
 
     def _job(self, item: Item, found: Route) -> Job:
         return Job(
@@ -186,7 +191,8 @@ class Delivery:
         troubled = await note_trouble(self._accounts, granted, self._clock.now())
         if troubled:
             await self._read_accounts()
-        await self._record([self._answered(job) for job in granted])
+        now = self._clock.now()
+        await self._record([self._answered(job, now) for job in granted])
         return troubled
 
     async def _grant(self, wave: Sequence[Job]) -> list[Job]:
@@ -203,17 +209,17 @@ class Delivery:
                 job.item.status, job.item.next_attempt_at = Status.RETRYING, now + FENCED_WAIT
         return granted
 
-    def _answered(self, job: Job) -> Result:
+    def _answered(self, job: Job, now: datetime) -> Result:
         item, outcome = job.item, job.settled()
         step: Step
         if job.outcome is None and not job.started:
             step = Again(timedelta(0), item.spent, "the worker stopped before the request was made")
         else:
             where = standing(item, idempotent=job.sender.capability.idempotency_key)
-            step = after(outcome, where, self._clock.now(), self._chance())
-        return self._settled(item, Answer(job.account.name, item.attempts, outcome, job.duration_ms), step)
+            step = after(outcome, where, now, self._chance())
+        return self._settled(item, Answer(job.account.name, item.attempts, outcome, job.duration_ms), step, now)
 
-    def _settled(self, item: Item, answer: Answer, step: Step) -> Result:
+    def _settled(self, item: Item, answer: Answer, step: Step, now: datetime) -> Result:
         if isinstance(answer.outcome, OutcomeUnknown):
             item.doubtful = answer.account
         if not isinstance(answer.outcome, Accepted):
@@ -222,17 +228,17 @@ class Delivery:
         another = False
         if isinstance(step, NextAccount):
             item.tried.add(answer.account)
-            another = isinstance(self._look_up(item), Route)
+            another = isinstance(self._look_up(item, now), Route)
         item.in_flight = None
-        return settle(item, answer, step, another=another, now=self._clock.now())
+        return settle(item, answer, step, another=another, now=now)
 
     async def _last_words(self, jobs: Sequence[Job]) -> None:
         """Interrupted: record what is known, and quickly. What cannot be recorded will be found in flight."""
         try:
             async with asyncio.timeout(LAST_WORDS):
-                await self._ledger.record(
-                    self._work.tenant, self._work.run, [self._answered(job) for job in jobs], self._clock.now()
-                )
+                now = self._clock.now()
+                results = [self._answered(job, now) for job in jobs]
+                await self._ledger.record(self._work.tenant, self._work.run, results, now)
         except (Unavailable, TimeoutError):
             UNRECORDED.inc(len(jobs))
 
@@ -248,9 +254,8 @@ class Delivery:
                     UNRECORDED.inc(len(results))
                     raise Unrecorded(results) from None
                 await asyncio.sleep(pause)
-        for result in results:
-            if result.status not in OPEN:
-                FINISHED.labels(self._work.channel.value, result.status.value).inc()
+        for status, count in Counter(result.status for result in results if result.status not in OPEN).items():
+            FINISHED.labels(self._work.channel.value, status.value).inc(count)
 
     async def _change(self, changes: Sequence[Change]) -> None:
         work = self._work
@@ -258,6 +263,7 @@ class Delivery:
 
     async def _read_accounts(self) -> None:
         self._known = list(await self._accounts.for_channel(self._work.tenant, self._work.channel))
+        self._in_order.clear()
 
     def _is_idempotent(self, account: str) -> bool:
         for known in self._known:

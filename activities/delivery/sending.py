@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -61,13 +62,18 @@ def wave_sizes(safe: bool) -> Iterator[int]:
 
 async def send_all(jobs: Sequence[Job]) -> None:
     """Make the requests and note their outcomes in the jobs. Cancellation passes through; the jobs stay as they are."""
-    if len(jobs) == 1:
-        await _send(jobs[0])
-        return
-    queue = iter(jobs)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(CONCURRENCY, len(jobs))):
-            group.create_task(_work(queue))
+    IN_FLIGHT.inc(len(jobs))
+    try:
+        if len(jobs) == 1:
+            await _send(jobs[0])
+            return
+        queue = iter(jobs)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(CONCURRENCY, len(jobs))):
+                group.create_task(_work(queue))
+    finally:
+        IN_FLIGHT.dec(len(jobs))
+        _measure(jobs)
 
 
 async def _work(queue: Iterator[Job]) -> None:
@@ -76,19 +82,26 @@ async def _work(queue: Iterator[Job]) -> None:
 
 
 async def _send(job: Job) -> None:
-    provider = job.account.provider.value
     begun = time.perf_counter()
     job.started = True
-    IN_FLIGHT.inc()
     try:
         job.outcome = await job.sender.send(job.outgoing)
     except Exception as error:  # noqa: BLE001 - whatever an adapter does wrong, the request is accounted for
         # An adapter's own mistake. Whether the request left is not known, so nobody may say that it did not.
+        provider = job.account.provider.value
         _log.exception("adapter_failed", provider=provider, message_id=job.item.id, tenant=job.account.tenant)
         job.outcome = OutcomeUnknown(error_code="adapter_error", error=f"the adapter failed: {type(error).__name__}")
     finally:
-        elapsed = time.perf_counter() - begun
-        job.duration_ms = round(elapsed * 1000)
-        IN_FLIGHT.dec()
-    ATTEMPT_SECONDS.labels(provider).observe(elapsed)
-    ATTEMPTS.labels(job.item.channel.value, provider, job.outcome.kind.value).inc()
+        job.duration_ms = round((time.perf_counter() - begun) * 1000)
+
+
+def _measure(jobs: Sequence[Job]) -> None:
+    """Metrics of a wave, which is of one account."""
+    if not jobs:
+        return
+    channel, provider = jobs[0].item.channel.value, jobs[0].account.provider.value
+    seconds = ATTEMPT_SECONDS.labels(provider)
+    for job in jobs:
+        seconds.observe(job.duration_ms / 1000)
+    for kind, count in Counter(job.settled().kind.value for job in jobs).items():
+        ATTEMPTS.labels(channel, provider, kind).inc(count)

@@ -88,6 +88,7 @@ class HttpClient:
         self._settings = settings or HttpSettings()
         self._kept = AiohttpTransport(verify=tls_context(), client=self._session)
         self._fresh = AiohttpTransport(verify=tls_context(), client=partial(self._session, force_close=True))
+        self._vetted: set[bytes] = set()
         self._active = 0
         self._closing = False
         self._drained = asyncio.Event()
@@ -124,7 +125,9 @@ class HttpClient:
         body = bytearray()
         complete = False
         try:
-            self._guard.check_host(request.url.host)
+            if (host := request.url.raw_host) not in self._vetted:
+                self._guard.check_host(request.url.host)
+                self._vetted.add(host)
             connect = min(deadline * _CONNECT_SHARE, _LONGEST_CONNECT)
             request.extensions["timeout"] = {"connect": connect, "pool": connect}
             async with asyncio.timeout(deadline):

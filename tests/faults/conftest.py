@@ -27,12 +27,12 @@ class Scene:
     temporal: Client
 
     async def fault(self, provider: str, **fault: Any) -> None:
-        async with httpx.AsyncClient(base_url=self.cluster.sandbox_url) as sandbox:
+        async with httpx.AsyncClient(base_url=self.cluster.sandbox.url) as sandbox:
             (await sandbox.put(f"/_sandbox/faults/{provider}", json=fault)).raise_for_status()
 
     async def received(self, provider: str) -> dict[str, int]:
         """How often the provider took each message, by message id."""
-        async with httpx.AsyncClient(base_url=self.cluster.sandbox_url) as sandbox:
+        async with httpx.AsyncClient(base_url=self.cluster.sandbox.url) as sandbox:
             answer = await sandbox.get("/_sandbox/inbox/ids", params={"provider": provider})
         ids: dict[str, int] = answer.raise_for_status().json()["ids"]
         return ids
@@ -44,7 +44,7 @@ class Scene:
             name,
             provider=Provider(provider),
             credentials={"api_key": key},
-            base_url=f"{self.cluster.sandbox_url}/{provider}",
+            base_url=f"{self.cluster.sandbox.url}/{provider}",
         )
 
     async def counted(self) -> dict[str, int]:

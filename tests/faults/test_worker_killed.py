@@ -13,7 +13,7 @@ from tests.faults.conftest import Scene
 from tests.support.polling import eventually
 from web.app import create_app
 
-MESSAGES = 4_000
+MESSAGES = 10_000
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
@@ -72,7 +72,7 @@ async def test_worker_killed_in_mid_request_is_taken_over_and_the_attempt_is_unk
         await scene.house.reached(receipt.id, Status.SENDING)
 
     async def both_requests_are_under_way() -> bool:
-        async with httpx.AsyncClient(base_url=scene.cluster.sandbox_url) as sandbox:
+        async with httpx.AsyncClient(base_url=scene.cluster.sandbox.url) as sandbox:
             stats = (await sandbox.get("/_sandbox/stats")).json()
         return bool(stats["sendgrid"]["faults"] == 2)
 
