@@ -1,0 +1,124 @@
+"""`hermod accounts`: a tenant's accounts at its providers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from hermod.contracts.accounts import AccountInput, Provider
+from hermod.contracts.content import Channel
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.messages import AccountName
+from starter.accounts import save_account
+from starter.cli.output import Json, print_json, print_list, print_table, say
+from starter.cli.session import TenantName, client, command
+from starter.intake import MalformedJson, read_json
+from starter.wording import field_errors
+
+app: Final = typer.Typer(help="Provider accounts: what messages are sent with.", no_args_is_help=True)
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
+
+
+@app.command("put")
+@command
+async def put_account(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, - and _.")],
+    channel: Annotated[Channel, typer.Option(help="What it sends.")],
+    provider: Annotated[Provider, typer.Option(help="Whose account it is.")],
+    credential: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="One of them. Other users of this machine may see it in its list of processes."
+        ),
+    ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="All of them, as a JSON object; - for standard input.", allow_dash=True),
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Instead of the provider's own address.")] = None,
+    sender: Annotated[str | None, typer.Option("--from", help="The sender where a message names none.")] = None,
+    order: Annotated[int, typer.Option(min=0, max=1000, help="Lower numbers are tried first.")] = 10,
+    rate: Annotated[float | None, typer.Option(help="Requests per second at most.")] = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Keep it, but do not use it.")] = False,
+    tenant: TenantName = None,
+    as_json: Json = False,
+) -> None:
+    """Create or replace an account. Without credentials, the stored ones stay.
+
+    \b
+    Examples:
+      hermod accounts put main --channel email --provider smtp \\
+             --credentials smtp.json --from shop@example.com
+      hermod accounts put backup --channel email --provider sendgrid \\
+             --credential api_key=SG.x --order 20
+    """
+    given: dict[str, Any] = {
+        "channel": channel,
+        "provider": provider,
+        "base_url": base_url,
+        "from": sender,
+        "order": order,
+        "rate_per_second": rate,
+        "enabled": not disabled,
+    }
+    if credential or credentials:
+        given["credentials"] = (_read(credentials) if credentials else {}) | dict(map(_pair, credential or []))
+    account = _checked(name, given)
+    async with client(tenant) as hermod:
+        saved = await save_account(hermod, name, account)
+    if as_json:
+        print_json(saved.view)
+    else:
+        say(f"{'created' if saved.created else 'replaced'} {name}")
+
+
+@app.command("list")
+@command
+async def list_accounts(tenant: TenantName = None, as_json: Json = False) -> None:
+    """List the accounts in the order in which they are tried, and whether they can send now."""
+    async with client(tenant) as hermod:
+        found = await hermod.core.storage.accounts.all(hermod.tenant, hermod.core.clock.now())
+    if as_json:
+        print_list(found)
+        return
+    rows = [
+        (one.channel, one.order, one.name, one.provider, one.from_, one.enabled, one.available, one.blocked_reason)
+        for one in found
+    ]
+    columns = ("channel", "order", "name", "provider", "from", "enabled", "available", "blocked")
+    print_table(columns, rows, empty="no accounts yet; `hermod accounts put --help` shows how to add one")
+
+
+def _checked(name: str, given: dict[str, Any]) -> AccountInput:
+    """Raises InvalidInput."""
+    try:
+        _NAME.validate_python(name)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, name, whole="name")) from None
+    try:
+        return AccountInput.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter("write --credential name=value")
+    return name, value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = typer.get_binary_stream("stdin").read() if str(file) == "-" else file.read_bytes()
+        found = read_json(text)
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from None
+    except MalformedJson as error:
+        raise typer.BadParameter(f"{file} is {error}") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{file} does not hold a JSON object")
+    return found

@@ -1,0 +1,225 @@
+"""`hermod doctor`: looks at everything that messages need on their way, and says what to do where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import typer
+from rich.text import Text
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest, GetSystemInfoRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from hermod.bootstrap import Storage, open_storage
+from hermod.contracts.errors import Unavailable
+from hermod.contracts.queues import WORKFLOWS, Lane
+from hermod.settings import Settings, SettingsError
+from hermod.storage.migrate import SchemaOutdated, check_schema
+from hermod.storage.vault import UndecryptableSecret
+from starter import schedules
+from starter.cli.output import OUT, Json, print_json
+from starter.cli.session import FAILED, brief, command, settings, temporal
+from starter.search_attributes import SEARCH_ATTRIBUTES
+
+_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)
+_START_A_WORKER: Final = "start one: `python worker.py`, or `make run` for everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was found, and where it is wrong, what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str | None = None
+
+
+class Trouble(Exception):
+    """A check has failed. `advice` says what to do."""
+
+    def __init__(self, detail: str, advice: str) -> None:
+        super().__init__(detail)
+        self.advice = advice
+
+
+def add_to(root: typer.Typer) -> None:
+    root.command("doctor")(doctor)
+
+
+@command
+async def doctor(as_json: Json = False) -> None:
+    """Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong."""
+    findings = await examine()
+    healthy = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            _print(finding)
+    if not healthy:
+        raise typer.Exit(FAILED)
+
+
+async def examine() -> list[Finding]:
+    """All checks, in the order in which one needs the other; where one fails, those that need it are left out."""
+    try:
+        found = settings()
+    except SettingsError as error:
+        advice = "set it in the environment or in .env, or run this where `make run` runs"
+        return [Finding("settings", False, line, advice) for line in str(error).splitlines()]
+    findings = [Finding("settings", True, f"tenant {found.tenant or 'not set'}, Temporal at {found.temporal_address}")]
+    try:
+        async with open_storage(found) as storage:
+            findings += await _examine_database(storage)
+    except ValueError:
+        advice = "make one with `hermod secrets new-key`; if accounts are stored, find the key that encrypted them"
+        findings.append(Finding("secret key", False, "HERMOD_SECRET_KEY is not a list of keys", advice))
+    return findings + await _examine_temporal(found)
+
+
+async def _examine_database(storage: Storage) -> list[Finding]:
+    reachable = await _look("database", lambda: _database(storage))
+    if not reachable.ok:
+        return [reachable]
+    schema = await _look("schema", lambda: _schema(storage))
+    if not schema.ok:
+        return [reachable, schema]
+    return [reachable, schema, await _look("secret key", lambda: _credentials(storage))]
+
+
+async def _examine_temporal(found: Settings) -> list[Finding]:
+    try:
+        client = await temporal(found)
+    except (RPCError, RuntimeError) as error:
+        advice = (
+            "is TEMPORAL_ADDRESS right, and the server running? What was accepted waits and is sent when it is back"
+        )
+        return [Finding("Temporal", False, f"{found.temporal_address} does not answer: {brief(error)}", advice)]
+    findings = [
+        await _look("Temporal", lambda: _temporal(client)),
+        await _look("namespace", lambda: _namespace(client)),
+    ]
+    if not findings[-1].ok:
+        return findings
+    return [
+        *findings,
+        await _look("search attributes", lambda: _search_attributes(client)),
+        await _look("schedules", lambda: _schedules(client)),
+        await _look("workers", lambda: _workers(client)),
+    ]
+
+
+async def _look(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(name, True, await check())
+    except Trouble as trouble:
+        return Finding(name, False, str(trouble), trouble.advice)
+    except (RPCError, RuntimeError, Unavailable, SQLAlchemyError) as error:
+        return Finding(name, False, brief(error), "look into the server's own log")
+
+
+async def _database(storage: Storage) -> str:
+    try:
+        rows = await storage.database.rows(
+            text("SELECT current_database() AS name, current_setting('server_version') AS v"), {}
+        )
+    except (Unavailable, SQLAlchemyError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        advice = "is DATABASE_URL right, and the server running? Nothing is accepted without it"
+        raise Trouble(f"it does not answer: {brief(cause)}", advice) from None
+    return f"{rows[0].name} on PostgreSQL {rows[0].v}"
+
+
+async def _schema(storage: Storage) -> str:
+    try:
+        await check_schema(storage.database)
+    except SchemaOutdated as error:
+        raise Trouble(str(error), "run `alembic upgrade head`") from None
+    return "at the newest migration"
+
+
+async def _credentials(storage: Storage) -> str:
+    tenants = await storage.tenants.all()
+    count = 0
+    for tenant in tenants:
+        try:
+            count += len(await storage.accounts.names(tenant.id))
+        except UndecryptableSecret as error:
+            advice = "add the key that encrypted them to the end of HERMOD_SECRET_KEY, or put the accounts anew"
+            raise Trouble(f"accounts of {tenant.id}: {error}", advice) from None
+    if not tenants:
+        raise Trouble("there are no tenants yet", "create one: `hermod tenants create NAME`")
+    return f"opens the credentials of all {count} accounts of {len(tenants)} tenants"
+
+
+async def _temporal(client: Client) -> str:
+    answer = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+    return f"version {answer.server_version} at {client.service_client.config.target_host}"
+
+
+async def _namespace(client: Client) -> str:
+    try:
+        await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    except RPCError as error:
+        advice = f"set TEMPORAL_NAMESPACE, or `temporal operator namespace create -n {client.namespace}`"
+        raise Trouble(f"{client.namespace}: {error.message}", advice) from None
+    return client.namespace
+
+
+async def _search_attributes(client: Client) -> str:
+    listed = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    wanted = {key.name: key.indexed_value_type.value for key in SEARCH_ATTRIBUTES}
+    missing = sorted(name for name in wanted if name not in listed.custom_attributes)
+    wrong = sorted(name for name, kind in wanted.items() if listed.custom_attributes.get(name, kind) != kind)
+    if wrong:
+        raise Trouble(f"{', '.join(wrong)} are of another type", "use another namespace for Hermod")
+    if missing:
+        raise Trouble(f"{', '.join(missing)} are missing", "every worker adds them when it starts; " + _START_A_WORKER)
+    return f"all {len(wanted)} are there"
+
+
+async def _schedules(client: Client) -> str:
+    try:
+        listed = [one async for one in schedules.listed(client)]
+    except RPCError as error:
+        raise Trouble(brief(error), "create them: `hermod schedules apply`") from None
+    paused = [one.name for one in listed if one.paused]
+    if paused:
+        raise Trouble(f"{', '.join(paused)} is paused", f"`hermod schedules resume {paused[0]}`")
+    return f"all {len(listed)} are there and run"
+
+
+async def _workers(client: Client) -> str:
+    workers = await _pollers(client, WORKFLOWS, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
+    if not workers:
+        raise Trouble("no worker asks for work", _START_A_WORKER)
+    idle = [lane.value for lane in _LANES if not await _pollers(client, lane, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)]
+    if idle:
+        raise Trouble(f"nobody works on {', '.join(idle)}", f"start one: `python worker.py --lanes {','.join(idle)}`")
+    return f"{len(workers)} at work, on every lane"
+
+
+async def _pollers(client: Client, queue: str, kind: TaskQueueType.ValueType) -> set[str]:
+    """Who asked for work there in the last five minutes, which is how long Temporal remembers."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
+    )
+    answer = await client.workflow_service.describe_task_queue(request)
+    return {poller.identity for poller in answer.pollers}
+
+
+def _print(finding: Finding) -> None:
+    mark = Text("ok    ", style="green") if finding.ok else Text("WRONG ", style="bold red")
+    OUT.print(Text.assemble(mark, f"{finding.name}: {finding.detail}"), soft_wrap=True)
+    if finding.advice is not None:
+        OUT.print(Text(f"      -> {finding.advice}"), soft_wrap=True)

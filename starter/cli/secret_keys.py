@@ -1,0 +1,75 @@
+"""`hermod secrets` and `hermod token`: keys that protect stored credentials, and tokens for administrators."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import typer
+
+from hermod.storage.vault import Vault
+from starter import tokens
+from starter.cli.output import Json, print_json, say
+from starter.cli.session import ACTOR, command, settings, storage
+
+app: Final = typer.Typer(help="The keys that encrypt stored credentials.", no_args_is_help=True)
+
+
+def add_to(root: typer.Typer) -> None:
+    root.command("token")(make_token)
+
+
+@app.command("new-key")
+def new_key(as_json: Json = False) -> None:
+    """Print a new key for HERMOD_SECRET_KEY.
+
+    \b
+    To change keys: put the new one in front of the old (HERMOD_SECRET_KEY=new,old), restart everything, run
+    `hermod secrets rotate`, and take the old one away.
+    """
+    key = Vault.new_key()
+    if as_json:
+        print_json({"key": key})
+    else:
+        say(key)
+
+
+@app.command("rotate")
+@command
+async def rotate(as_json: Json = False) -> None:
+    """Encrypt all stored credentials under the first key of HERMOD_SECRET_KEY."""
+    async with storage() as opened:
+        count = await opened.accounts.reseal()
+    if as_json:
+        print_json({"resealed": count})
+    else:
+        say(f"{count} accounts are encrypted under the newest key")
+
+
+@command
+async def make_token(
+    hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="How long it works.")] = 12.0,
+    subject: Annotated[str, typer.Option(help="Who it is for; the audit names them (default: you).")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print an admin token for the admin API and the console, signed with HERMOD_JWT_SECRET.
+
+    \b
+    Example:
+      export API_TOKEN="$(hermod token --hours 1)"
+    """
+    now, valid_for = datetime.now(UTC), timedelta(hours=hours)
+    secret = settings().jwt_secret.get_secret_value()
+    token = tokens.issue(secret, subject=subject or _user(), valid_for=valid_for, now=now)
+    if as_json:
+        print_json({"token": token, "expires_at": now + valid_for})
+    else:
+        say(token)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ACTOR  # a container's user may have a number and no name

@@ -1,0 +1,151 @@
+"""A server of ours is away: without the database 503 and nothing half-done, without Temporal business as usual."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from sqlalchemy import make_url
+
+from devstack.ports import free_port
+from hermod.contracts.errors import Unavailable
+from hermod.contracts.messages import Status
+from starter import Hermod
+from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, calling, new_api
+from tests.support.gate import Gate
+from tests.support.polling import eventually
+from tests.support.product import House, settings_for
+from web.app import create_app
+
+ACCOUNT = {"channel": "email", "provider": "sandbox", "credentials": {"api_key": "k"}, "base_url": "http://127.0.0.1:9"}
+
+
+@dataclass(frozen=True)
+class Gated:
+    api: Api
+    gate: Gate
+
+    async def back(self) -> None:
+        """Let the database be there again, and wait until connections that were cut are noticed."""
+        await self.gate.open()
+
+        async def answers() -> bool:
+            try:
+                await self.api.stored()
+            except Unavailable:
+                return False
+            return True
+
+        await eventually(answers)
+
+
+@pytest.fixture
+async def gated(database_url: str) -> AsyncIterator[Gated]:
+    """The API with a door in front of its database."""
+    url = make_url(database_url)
+    async with AsyncExitStack() as stack:
+        gate = await stack.enter_async_context(Gate(url.port or 5432))
+        through = url.set(port=gate.port).render_as_string(hide_password=False)
+        settings = settings_for(through, f"127.0.0.1:{free_port()}")
+        process = await stack.enter_async_context(await Hermod.connect(settings=settings))
+        app = create_app(settings, hermod=process)
+        client = await stack.enter_async_context(calling(app))
+        yield Gated(await new_api(process, app, client), gate)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/messages", EMAIL),
+        ("POST", "/v1/messages/batch", {"messages": [EMAIL, SMS]}),
+        ("GET", "/v1/messages", None),
+        ("GET", "/v1/messages/msg_1", None),
+        ("POST", "/v1/messages/msg_1/cancel", None),
+        ("PUT", "/v1/provider-accounts/new", ACCOUNT),
+        ("GET", "/v1/provider-accounts", None),
+    ],
+)  # fmt: skip
+async def test_database_goes_away_calls_are_unavailable_and_nothing_is_stored(
+    gated: Gated, method: str, path: str, body: object
+) -> None:
+    await gated.gate.shut()
+    response = await gated.api.client.request(method, path, json=body)
+    assert_problem(response, 503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    await gated.back()
+    assert await gated.api.stored() == 0
+
+
+async def test_database_comes_back_the_repeated_call_is_taken_once(gated: Gated) -> None:
+    await gated.gate.shut()
+    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 503
+    await gated.back()
+    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
+    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
+    assert await gated.api.stored() == 1
+
+
+async def test_database_goes_away_under_load_answers_are_true(gated: Gated) -> None:
+    async def call(number: int) -> tuple[str, int]:
+        response = await gated.api.send(SMS, idempotency_key=f"k{number}")
+        return f"k{number}", response.status_code
+
+    calls = [asyncio.create_task(call(number)) for number in range(200)]
+    await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    await gated.gate.shut()
+    answers = dict(await asyncio.gather(*calls))
+    assert set(answers.values()) <= {202, 503}
+    await gated.back()
+    stored = {row.key for row in await gated.api.rows("SELECT key FROM idempotency_keys")}
+    assert {key for key, status in answers.items() if status == 202} - stored == set()
+    again = dict(await asyncio.gather(*(call(number) for number in range(200))))
+    assert set(again.values()) == {202}
+    assert await gated.api.stored() == 200
+
+
+async def test_database_is_away_at_the_start_it_starts_all_the_same() -> None:
+    url = f"postgresql://nobody:nothing@127.0.0.1:{free_port()}/nowhere"
+    app = create_app(settings_for(url, f"127.0.0.1:{free_port()}"))
+    async with app.router.lifespan_context(app), calling(app) as client:
+        client.headers["authorization"] = "Bearer hk_0123456789ab_aaaaaaaaaaaaaaaaaaaaaaaa"
+        assert_problem(await client.post("/v1/messages", json=EMAIL), 503, "unavailable")
+        health = await client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "down")
+        assert (await client.get("/docs")).status_code == 200
+
+
+async def test_temporal_is_away_messages_are_taken_and_wait(api: Api) -> None:
+    message = await api.sent()
+    story = (await api.client.get(f"/v1/messages/{message}")).json()
+    assert story["status"] == "pending"
+    assert (await api.client.post(f"/v1/messages/{message}/cancel")).status_code == 202
+
+
+async def test_everything_is_up_a_message_arrives_and_health_is_ok(house: House) -> None:
+    await house.add_account("main")
+    core = house.hermod.core
+    key = await core.storage.tenants.create_key(house.hermod.tenant, "test", core.clock.now())
+    app = create_app(core.settings, hermod=Hermod(core, "default", "web"))
+    async with calling(app) as client:
+        client.headers["authorization"] = f"Bearer {key.key}"
+        response = await client.post("/v1/messages", json=EMAIL, headers={"x-request-id": "the-request"})
+        message = response.json()["id"]
+        await house.reached(message, Status.SENT)
+        story = (await client.get(f"/v1/messages/{message}")).json()
+        assert [one["outcome"] for one in story["attempts"]] == ["accepted"]
+        assert (story["request_id"], story["provider"]) == ("the-request", "sandbox")
+        description = await house.client.get_workflow_handle(story["workflow_id"]).describe()
+        assert await description.memo_value("request_id") == "the-request"
+
+        async def healthy() -> httpx.Response:
+            response = await client.get("/health")
+            assert response.status_code == 200, response.text
+            return response
+
+        assert (await eventually(healthy)).json()["status"] == "ok"
+        assert (await client.get("/queue/health")).status_code == 200
+        assert (await client.get("/api/v1/workers/health")).status_code == 200

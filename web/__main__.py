@@ -1,0 +1,42 @@
+"""`python -m web`: the API on HERMOD_HOST and HERMOD_PORT, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+
+from hermod.settings import Settings, SettingsError, load_settings
+from hermod.telemetry import configure_logging, get_logger
+from starter.client import Hermod
+from starter.health import PortTaken
+from starter.processes import leave, stop_on_signals
+from web.app import create_app
+from web.server import serve
+
+_log = get_logger(__name__)
+
+
+async def _until_signalled(settings: Settings) -> int:
+    stop = stop_on_signals()
+    try:
+        async with await Hermod.connect(settings=settings, actor="web") as hermod:
+            await serve(create_app(settings, hermod=hermod), settings, stop)
+    except PortTaken as error:
+        _log.error("cannot_start", error=str(error))
+        return 1
+    return 0
+
+
+def main() -> None:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        leave(2)
+    configure_logging(settings.log_level, settings.log_format)
+    leave(uvloop.run(_until_signalled(settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The web application: routes, errors and reference put together over one `Hermod` client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from hermod.contracts.errors import HermodError
+from hermod.settings import Settings
+from starter.client import Hermod
+from web import operations, reference
+from web.ingress import messages, provider_accounts
+from web.observing import Observed
+from web.problems import answer_hermod_error, answer_http_error, answer_wrong_parameters
+
+
+def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
+    """The application over `hermod`, which stays the caller's to close; without one it opens its own when it starts.
+
+    It starts whatever is up: while the database is away calls answer 503, while Temporal is away messages are taken.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if hermod is not None:
+            yield
+            return
+        async with await Hermod.connect(settings=settings, actor="web") as own:
+            app.state.hermod = own
+            yield
+
+    app = FastAPI(
+        title="Hermod",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=lifespan,
+    )
+    app.state.hermod = hermod
+    app.add_middleware(Observed)
+    app.add_exception_handler(HermodError, answer_hermod_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
+    app.add_exception_handler(RequestValidationError, answer_wrong_parameters)
+    for room in (messages.router, provider_accounts.router, operations.router):
+        app.include_router(room)
+    reference.install(app)
+    return app

@@ -1,0 +1,144 @@
+"""The request bodies of the API as its reference shows them: the schema's place, and examples to begin with."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_CHANNELS: Final = ("email", "sms", "whatsapp", "push")
+MODELS: Final = ("EmailMessage", "SmsMessage", "WhatsAppMessage", "PushMessage")
+IN_BATCH: Final = "Batched"
+"""Before a model's name: the same message with a field for its idempotency key."""
+SCHEMAS: Final = "#/components/schemas/"
+"""Where the reference keeps its schemas."""
+
+
+def any_message(prefix: str = "") -> dict[str, Any]:
+    """The schema of a message of any channel."""
+    places = [SCHEMAS + prefix + model for model in MODELS]
+    return {
+        "oneOf": [{"$ref": place} for place in places],
+        "discriminator": {"propertyName": "channel", "mapping": dict(zip(_CHANNELS, places, strict=True))},
+    }
+
+
+_EMAIL: Final = {
+    "channel": "email",
+    "to": "Ada Lovelace <ada@example.com>",
+    "subject": "Your receipt",
+    "text": "Thank you for your order 42.",
+    "html": "<p>Thank you for your order <b>42</b>.</p>",
+    "metadata": {"order": 42},
+}
+_SMS: Final = {"channel": "sms", "to": "+14155550100", "body": "Your code is 481516", "priority": 10}
+
+IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes the call safe to repeat, like `receipt:42`. Printable ASCII, 255 characters at most.",
+    "schema": {"type": "string", "maxLength": 255},
+}
+MESSAGE_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": any_message(),
+            "examples": {
+                "email": {"summary": "An email", "value": _EMAIL},
+                "email_with_attachment": {
+                    "summary": "An email with an attachment",
+                    "value": _EMAIL
+                    | {
+                        "attachments": [
+                            {
+                                "filename": "receipt.txt",
+                                "content_type": "text/plain",
+                                "content_base64": "VGhhbmsgeW91Lg==",
+                            }
+                        ]
+                    },
+                },
+                "sms": {"summary": "An SMS, most urgent", "value": _SMS},
+                "scheduled": {
+                    "summary": "An SMS for later, worthless after an hour",
+                    "value": _SMS | {"send_at": "2030-05-01T12:00:00Z", "not_after": "2030-05-01T13:00:00Z"},
+                },
+                "whatsapp": {
+                    "summary": "A WhatsApp template",
+                    "value": {
+                        "channel": "whatsapp",
+                        "to": "+14155550100",
+                        "template": {"name": "order_confirmation", "language": "en_US", "components": []},
+                    },
+                },
+                "push": {
+                    "summary": "A push notification",
+                    "value": {
+                        "channel": "push",
+                        "to": "device-token",
+                        "title": "Your order is on its way",
+                        "body": "It arrives tomorrow.",
+                        "url": "https://shop.example.com/orders/42",
+                        "data": {"order": "42"},
+                    },
+                },
+            },
+        }
+    },
+}
+BATCH_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["messages"],
+                "additionalProperties": False,
+                "properties": {
+                    "messages": {"type": "array", "minItems": 1, "maxItems": 5000, "items": any_message(IN_BATCH)}
+                },
+            },
+            "example": {"messages": [_EMAIL | {"idempotency_key": "receipt:42"}, _SMS]},
+        }
+    },
+}
+ACCOUNT_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "AccountInput"},
+            "examples": {
+                "smtp": {
+                    "summary": "A mail server",
+                    "value": {
+                        "channel": "email",
+                        "provider": "smtp",
+                        "credentials": {"host": "smtp.example.com", "username": "mailer", "password": "…"},
+                        "from": "Shop <shop@example.com>",
+                        "order": 10,
+                    },
+                },
+                "sendgrid": {
+                    "summary": "SendGrid, 50 a second at most",
+                    "value": {
+                        "channel": "email",
+                        "provider": "sendgrid",
+                        "credentials": {"api_key": "SG.…"},
+                        "from": "shop@example.com",
+                        "order": 20,
+                        "rate_per_second": 50,
+                    },
+                },
+                "twilio": {
+                    "summary": "Twilio",
+                    "value": {
+                        "channel": "sms",
+                        "provider": "twilio",
+                        "credentials": {"account_sid": "AC…", "auth_token": "…"},
+                        "from": "+14155550199",
+                    },
+                },
+            },
+        }
+    },
+}

@@ -1,0 +1,147 @@
+"""The API's reference: the OpenAPI document, and the page at `/docs` that shows it without a word from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from hermod.contracts.accounts import AccountInput
+from hermod.contracts.errors import Conflict, HermodError, InvalidInput, NotFound, Unauthorized, Unavailable
+from hermod.contracts.messages import AnyMessage, Receipt, Resolution
+from starter.intake import KEY_FIELD, MalformedJson
+from starter.version import product_version
+from web.examples import IN_BATCH, MODELS, SCHEMAS
+from web.problems import MEDIA_TYPE, BodyTooLarge, ProblemView, problem_of
+
+ASSETS: Final = "/docs/assets"
+_TEMPLATE: Final = SCHEMAS + "{model}"
+_ABOUT: Final = """
+Hand Hermod a message, and it is delivered: it is stored before the answer comes, tried again, sent by another provider
+where one fails, and you can always ask what happened to it, why, and what happens next.
+
+Every answer has an `X-Request-Id`, yours if you sent one. Errors are
+[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems; for a wrong input, `errors` names each field. Lists answer
+`{items, next_cursor}`: ask again with `cursor=<next_cursor>` until it is null. Times are UTC, RFC 3339.
+"""
+_TAGS: Final = [
+    {"name": "messages", "description": "Send email, SMS, WhatsApp and push messages, and follow them."},
+    {"name": "provider accounts", "description": "The accounts that messages are sent with, tried in their `order`."},
+    {"name": "operations", "description": "For load balancers and monitoring. Open to everybody who can reach them."},
+]
+_WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
+    400: ("The body is not JSON.", MalformedJson("not JSON: expected `,` or `}` at line 3 column 5")),
+    401: ("No API key, or a wrong or revoked one.", Unauthorized("no such API key")),
+    404: ("There is no such record.", NotFound("there is no message msg_019aa1c2d3e40123456789abcdef")),
+    409: (
+        "The record's state forbids it; `detail` says which and why.",
+        Conflict("the message is sent; it can be cancelled only while it waits"),
+    ),
+    413: ("The body is too large.", BodyTooLarge("the body is larger than 16 MiB")),
+    422: (
+        "A field is wrong; `errors` names each.",
+        InvalidInput.of("to", "not a phone number; write it with + and the country code, like +14155550100"),
+    ),
+    503: (
+        "One of our servers is away and nothing was stored; repeat the call after `Retry-After` seconds.",
+        Unavailable("the database does not answer"),
+    ),
+}
+"""What a status means, and an error that has it."""
+_EXAMPLES: Final[Mapping[type[BaseModel], object]] = {
+    Receipt: {
+        "id": "msg_019aa1c2d3e40123456789abcdef",
+        "status": "pending",
+        "workflow_id": "message/shop/msg_019aa1c2d3e40123456789abcdef",
+    }
+}
+
+router: Final = APIRouter(include_in_schema=False)
+
+
+def answers(good: Mapping[int, tuple[type[BaseModel], str]], *bad: int) -> dict[int | str, dict[str, Any]]:
+    """A route's `responses`: models and descriptions of its good answers, and the statuses of its problems."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for status, (model, description) in good.items():
+        documented[status] = {"model": model, "description": description}
+        if model in _EXAMPLES:
+            documented[status]["content"] = {"application/json": {"example": _EXAMPLES[model]}}
+    for status in bad:
+        description, error = _WHEN[status]
+        example = problem_of(error).body("req_019aa1c2d3e40123456789abcdef")
+        content = {MEDIA_TYPE: {"schema": {"$ref": SCHEMAS + "Problem"}, "example": example}}
+        documented[status] = {"description": description, "content": content}
+    return documented
+
+
+@router.get("/")
+async def home() -> Response:
+    return RedirectResponse("/docs")
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    return get_swagger_ui_html(
+        title="Hermod",
+        openapi_url="/openapi.json",
+        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS}/swagger-ui.css",
+        swagger_favicon_url="data:,",
+        swagger_ui_parameters={
+            "persistAuthorization": True,
+            "tryItOutEnabled": True,
+            "displayRequestDuration": True,
+            "defaultModelsExpandDepth": 0,
+            "validatorUrl": None,
+        },
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Give the application its reference. The page's script and style come from the package fastapi-offline."""
+    app.include_router(router)
+    app.mount(ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-assets")
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title="Hermod", version=product_version(), description=_ABOUT, tags=_TAGS, routes=app.routes)
+    schemas = document["components"]["schemas"]
+    schemas.update(_request_schemas())
+    problem = ProblemView.model_json_schema(ref_template=_TEMPLATE)
+    schemas.update(problem.pop("$defs"), Problem=problem)
+    _take_out_the_frameworks_own_errors(document)
+    return document
+
+
+def _take_out_the_frameworks_own_errors(document: dict[str, Any]) -> None:
+    """Where a route has parameters, the framework documents answers of its own, which are never given here."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
+def _request_schemas() -> dict[str, Any]:
+    """The models that our own reading of bodies hides from the framework."""
+    messages = TypeAdapter(AnyMessage).json_schema(ref_template=_TEMPLATE)["$defs"]
+    for model in MODELS:
+        properties = messages[model]["properties"] | {KEY_FIELD: {"type": "string", "maxLength": 255}}
+        messages[IN_BATCH + model] = messages[model] | {"title": IN_BATCH + model, "properties": properties}
+    _, others = models_json_schema([(AccountInput, "validation"), (Resolution, "validation")], ref_template=_TEMPLATE)
+    return {**messages, **others["$defs"]}
