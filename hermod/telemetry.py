@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import Any, Final
 
+import orjson
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -32,6 +33,10 @@ def _mask(_logger: Any, _method: str, event: structlog.typing.EventDict) -> stru
     return event
 
 
+def _as_json(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
 def configure_logging(level: str, form: str = "json") -> None:
     """Once per process: structlog and the standard library's loggers, as lines on standard error."""
     shared: list[structlog.typing.Processor] = [
@@ -42,7 +47,7 @@ def configure_logging(level: str, form: str = "json") -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer(serializer=_as_json) if form == "json" else structlog.dev.ConsoleRenderer()
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -27,6 +27,7 @@ from hermod.storage.acceptance import Draft, take
 from starter.coalescer import Coalescer
 from starter.connection import connect
 from starter.dispatching import Dispatcher, Unit
+from starter.wording import field_errors
 
 UPDATE_TIMEOUT = timedelta(seconds=2)
 
@@ -149,7 +150,14 @@ class Hermod:
 
     async def take(self, asked: Submission, *, request_id: str | None = None) -> Receipt:
         """`send` for a message that is already in its checked form."""
-        await self._check(asked)
+        try:
+            await self._check(asked)
+        except InvalidInput:
+            # What was right when the key was first used may be wrong by now: the answer stays the same.
+            known = await self._core.storage.acceptance.repeated(self._tenant, asked)
+            if isinstance(known, Receipt):
+                return known
+            raise
         return await self._core.coalescer.take(self._tenant, asked, request_id)
 
     async def send_many(
@@ -283,6 +291,4 @@ def submission(content: AnyContent, idempotency_key: str | None, options: dict[s
     try:
         return Submission(content=content, options=Options.model_validate(options), idempotency_key=idempotency_key)
     except ValidationError as error:
-        raise InvalidInput(
-            [FieldError(".".join(map(str, fault["loc"])) or "options", fault["msg"]) for fault in error.errors()]
-        ) from None
+        raise InvalidInput(field_errors(error, options, whole="options")) from None

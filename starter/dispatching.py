@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -56,8 +57,9 @@ class Dispatcher:
         """
         name = "SendNotification" if _is_single(unit) else "SendBatch"
         try:
-            await self._start(name, unit, anew=anew)
-        except (RPCError, RuntimeError) as error:
+            async with asyncio.timeout(START_TIMEOUT.total_seconds()):
+                await self._start(name, unit, anew=anew)
+        except (RPCError, RuntimeError, TimeoutError) as error:
             # The client raises RuntimeError, too, where it cannot connect.
             STARTS.labels(name, "failed").inc()
             _log.warning("workflow_not_started", workflow_id=unit.workflow_id, tenant=unit.tenant, error=_kind(error))
@@ -82,7 +84,6 @@ class Dispatcher:
             search_attributes=TypedSearchAttributes(attributes),
             memo={"request_id": unit.request_id} if unit.request_id is not None else None,
             static_summary=_summary(unit),
-            rpc_timeout=START_TIMEOUT,
         )
 
 

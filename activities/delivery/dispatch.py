@@ -7,6 +7,7 @@ between leaves an intent without an outcome, and the next dispatch knows that th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from typing import Final
 from activities.delivery.carried import Carried
 from activities.delivery.progress import Dispatch, Progress
 from activities.delivery.sending import Job, send_all, wave_sizes
-from activities.delivery.settling import Answer, expired, promise_keeps_to, settle, standing, waiting
+from activities.delivery.settling import NO_ACCOUNT_WAIT, Answer, expired, promise_keeps_to, settle, standing, waiting
 from activities.delivery.trouble import claim_probe, note_trouble
 from hermod.contracts.accounts import Account
 from hermod.contracts.errors import InvalidInput, Unavailable
@@ -134,10 +135,7 @@ class Delivery:
 
     def _look_up(self, item: Item, now: datetime) -> Route | NoRoute:
         def unfit(account: Account) -> str | None:
-            try:
-                return self._senders.sender(account).cannot_express(item.content)
-            except InvalidInput as wrong:
-                return f"its settings are wrong ({wrong})"
+            return self._senders.sender(account).cannot_express(item.content)
 
         return route(self._eligible(promise_keeps_to(item) or item.requested_account), item.tried, unfit, now)
 
@@ -262,16 +260,27 @@ class Delivery:
         await self._ledger.change(work.tenant, work.owner, work.run, changes, self._clock.now())
 
     async def _read_accounts(self) -> None:
-        self._known = list(await self._accounts.for_channel(self._work.tenant, self._work.channel))
+        known = await self._accounts.for_channel(self._work.tenant, self._work.channel)
+        self._known = [self._usable(account) for account in known]
         self._in_order.clear()
 
+    def _usable(self, account: Account) -> Account:
+        """An account whose settings are wrong is an account in trouble: messages wait, or go by the next one."""
+        now = self._clock.now()
+        if account.blocked_until is not None and account.blocked_until > now:
+            return account
+        try:
+            self._senders.sender(account)
+        except InvalidInput as wrong:
+            trouble = {"blocked_until": now + NO_ACCOUNT_WAIT, "blocked_reason": f"misconfigured ({wrong})"}
+            return account.model_copy(update=trouble)
+        return account
+
     def _is_idempotent(self, account: str) -> bool:
-        for known in self._known:
-            if known.name == account:
-                try:
+        with contextlib.suppress(InvalidInput):
+            for known in self._known:
+                if known.name == account:
                     return self._senders.sender(known).capability.idempotency_key
-                except InvalidInput:
-                    return False
         return False
 
     async def _conclude(self, items: Sequence[Item]) -> Progress:

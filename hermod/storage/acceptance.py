@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.contracts.errors import IdempotencyMismatch
@@ -79,6 +80,13 @@ class Acceptance:
         async with self._database.autocommit() as connection:
             return await take(connection, tenant, drafts, now)
 
+    async def repeated(self, tenant: str, submission: Submission) -> Receipt | IdempotencyMismatch | None:
+        """The answer that this key was given before, or None where it is new."""
+        if submission.idempotency_key is None:
+            return None
+        rows = await self._database.rows(_KNOWN, {"tenant": tenant, "keys": [submission.idempotency_key]})
+        return _answer(rows[0], submission) if rows else None
+
 
 async def take(connection: AsyncConnection, tenant: str, drafts: Sequence[Draft], now: datetime) -> Accepted:
     """Store the drafts on this connection, within whatever transaction it is in."""
@@ -101,18 +109,15 @@ async def take(connection: AsyncConnection, tenant: str, drafts: Sequence[Draft]
 
 
 async def _known(connection: AsyncConnection, tenant: str, drafts: Sequence[Draft]) -> Accepted:
-    rows = await connection.execute(_KNOWN, {"tenant": tenant, "keys": sorted({_key(draft) or "" for draft in drafts})})
-    known = {row.key: row for row in rows}
-    answer: Accepted = {}
-    for draft in drafts:
-        row = known[_key(draft) or ""]
-        same = bytes(row.body_hash) == body_hash(draft.submission)
-        answer[draft.id] = (
-            Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id)
-            if same
-            else IdempotencyMismatch()
-        )
-    return answer
+    keys = sorted({_key(draft) or "" for draft in drafts})
+    rows = {row.key: row for row in await connection.execute(_KNOWN, {"tenant": tenant, "keys": keys})}
+    return {draft.id: _answer(rows[_key(draft) or ""], draft.submission) for draft in drafts}
+
+
+def _answer(row: Row[Any], submission: Submission) -> Receipt | IdempotencyMismatch:
+    if bytes(row.body_hash) != body_hash(submission):
+        return IdempotencyMismatch()
+    return Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id)
 
 
 def body_hash(submission: Submission) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row
@@ -15,9 +15,14 @@ from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.domain.routing import HALTED
 from hermod.storage.engine import Database, sql
-from hermod.storage.vault import Vault
+from hermod.storage.vault import UndecryptableSecret, Vault
+from hermod.telemetry import get_logger
 
 CACHE_SECONDS: Final = 1.0
+UNREADABLE: Final = "undecryptable"
+UNREADABLE_WAIT: Final = timedelta(minutes=1)
+
+_log = get_logger(__name__)
 
 _PUT: Final = sql("""
     WITH saved AS (
@@ -74,7 +79,7 @@ class ProviderAccounts:
         return [account for account in await self._of(tenant) if account.channel is channel]
 
     async def names(self, tenant: str) -> dict[str, Channel]:
-        """Every account's channel, by name."""
+        """Every account's channel, by name; also of an account whose credentials cannot be read."""
         return {account.name: account.channel for account in await self._of(tenant)}
 
     async def get(self, tenant: str, name: str, now: datetime) -> AccountView:
@@ -107,6 +112,10 @@ class ProviderAccounts:
         )
         self._cache.pop(tenant, None)
         return _view(rows[0], now)
+
+    async def unreadable(self, tenant: str) -> list[str]:
+        """The accounts whose credentials no key in HERMOD_SECRET_KEY opens."""
+        return [account.name for account in await self._of(tenant) if account.blocked_reason == UNREADABLE]
 
     async def reseal(self) -> int:
         """Encrypt all credentials under the newest key; how many there were."""
@@ -161,19 +170,27 @@ class ProviderAccounts:
         return bytes(rows[0].credentials)
 
     def _account(self, row: Row[Any]) -> Account:
+        """An account whose credentials cannot be read counts as blocked: its messages wait for the key to come back."""
+        credentials: dict[str, str] = {}
+        blocked_until, blocked_reason = row.blocked_until, row.blocked_reason
+        try:
+            credentials = self._vault.open(row.credentials)
+        except UndecryptableSecret:
+            _log.error("credentials_undecryptable", tenant=row.tenant_id, account=row.name)
+            blocked_until, blocked_reason = datetime.now(UTC) + UNREADABLE_WAIT, UNREADABLE
         return Account(
             tenant=row.tenant_id,
             name=row.name,
             channel=Channel(row.channel),
             provider=Provider(row.provider),
-            credentials=self._vault.open(row.credentials),
+            credentials=credentials,
             base_url=row.base_url,
             from_=row.sender,
             order=row.position,
             rate_per_second=row.rate_per_second,
             enabled=row.enabled,
-            blocked_until=row.blocked_until,
-            blocked_reason=row.blocked_reason,
+            blocked_until=blocked_until,
+            blocked_reason=blocked_reason,
             blocked_count=row.blocked_count,
             revision=row.revision,
         )

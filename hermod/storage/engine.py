@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import asyncpg
 import orjson
-from sqlalchemy import URL, BindParameter, DateTime, Row, Text, TextClause, bindparam, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, BindParameter, DateTime, Row, Text, TextClause, bindparam, event, make_url, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
@@ -64,10 +64,12 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=10,
             pool_recycle=1800,
+            hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
             connect_args={"timeout": 5, "server_settings": _SESSION},
         )
+        event.listen(self._engine.sync_engine, "checkout", _replace_if_closed)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -107,6 +109,12 @@ def away_is_unavailable() -> Iterator[None]:
         if not _is_away(error):
             raise
         raise Unavailable("the database does not answer") from error
+
+
+def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """A connection that the server has closed is replaced as it leaves the pool, at no cost to those that live."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _is_away(error: DBAPIError) -> bool:

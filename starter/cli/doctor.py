@@ -22,7 +22,6 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.settings import Settings, SettingsError
 from hermod.storage.migrate import SchemaOutdated, check_schema
-from hermod.storage.vault import UndecryptableSecret
 from starter import schedules
 from starter.cli.output import OUT, Json, print_json
 from starter.cli.session import FAILED, brief, command, settings, temporal
@@ -150,11 +149,10 @@ async def _credentials(storage: Storage) -> str:
     tenants = await storage.tenants.all()
     count = 0
     for tenant in tenants:
-        try:
-            count += len(await storage.accounts.names(tenant.id))
-        except UndecryptableSecret as error:
+        count += len(await storage.accounts.names(tenant.id))
+        if unreadable := await storage.accounts.unreadable(tenant.id):
             advice = "add the key that encrypted them to the end of HERMOD_SECRET_KEY, or put the accounts anew"
-            raise Trouble(f"accounts of {tenant.id}: {error}", advice) from None
+            raise Trouble(f"cannot open the credentials of {', '.join(unreadable)} of {tenant.id}", advice)
     if not tenants:
         raise Trouble("there are no tenants yet", "create one: `hermod tenants create NAME`")
     return f"opens the credentials of all {count} accounts of {len(tenants)} tenants"

@@ -27,7 +27,7 @@ from hermod.domain.states import OPEN
 from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
 from hermod.settings import Settings, load_settings
 from hermod.storage.vault import Vault
-from starter import Hermod
+from starter import Hermod, schedules
 from tests.support.polling import eventually
 from worker import build_workers, running
 
@@ -184,6 +184,7 @@ async def _product(
     async with AsyncExitStack() as stack:
         senders = await stack.enter_async_context(open_senders(settings))
         hermod = await stack.enter_async_context(working(settings, temporal, senders))
+        await schedules.apply(temporal)
         yield hermod, senders
 
 

@@ -57,8 +57,16 @@ async def test_credentials_survive_a_rotation_of_the_key(database: Database) -> 
     assert await ProviderAccounts(database, Vault(f"{NEW},{OLD}")).reseal() == 1
     (found,) = await ProviderAccounts(database, Vault(NEW)).for_channel("demo", Channel.EMAIL)
     assert found.credentials == {"api_key": "SG.very.secret"}
+
+
+async def test_account_whose_key_is_gone_counts_as_blocked_until_it_is_back(database: Database) -> None:
+    await put(ProviderAccounts(database, Vault(OLD)), account())
+    strange = ProviderAccounts(database, Vault(NEW))
+    assert await strange.names("demo") == {"main": Channel.EMAIL}
+    (found,) = await strange.for_channel("demo", Channel.EMAIL)
+    assert (found.credentials, found.blocked_reason) == ({}, "undecryptable")
     with pytest.raises(UndecryptableSecret):
-        await ProviderAccounts(database, Vault(OLD)).for_channel("demo", Channel.EMAIL)
+        await strange.reseal()
 
 
 async def test_put_without_credentials_keeps_the_stored_ones(database: Database) -> None:
