@@ -10,7 +10,7 @@ from hermod.settings import Settings, SettingsError, load_settings
 from hermod.telemetry import configure_logging, get_logger
 from starter.client import Hermod
 from starter.health import PortTaken
-from starter.processes import leave, stop_on_signals
+from starter.processes import leave, spare_the_collector, stop_on_signals
 from web.app import create_app
 from web.server import serve
 
@@ -21,6 +21,7 @@ async def _until_signalled(settings: Settings) -> int:
     stop = stop_on_signals()
     try:
         async with await Hermod.connect(settings=settings, actor="web") as hermod:
+            spare_the_collector()
             await serve(create_app(settings, hermod=hermod), settings, stop)
     except PortTaken as error:
         _log.error("cannot_start", error=str(error))

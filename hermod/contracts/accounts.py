@@ -35,6 +35,7 @@ class AccountInput(Model):
     order: Annotated[int, Field(ge=0, le=1000)] = 10
     """Accounts are tried from the lowest number up."""
     rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Kept with the account, and not yet enforced: until it is, a provider's own throttling slows us down."""
     enabled: bool = True
 
 
