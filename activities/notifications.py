@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 from temporalio import activity
@@ -95,7 +96,7 @@ def _report(work: Dispatch, progress: Progress, beating: Pulse) -> DeliveryRepor
     _log.info("dispatched", tenant=work.tenant, workflow_id=work.owner, open=len(progress.open), **ended)
     alone = len(work.messages) == 1
     wait = progress.wait(now, alone=alone)
-    if wait is not None and beating.stopping():
+    if wait == timedelta(0) and beating.stopping():
         raise failures.handed_back(len(progress.open))
     if wait is not None:
         raise failures.waiting(len(progress.open), wait, progress.reason)

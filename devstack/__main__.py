@@ -78,8 +78,11 @@ def _on_signals(running: asyncio.Task[None], console: Console) -> None:
 
 
 def _wanted_signals() -> list[signal.Signals]:
-    """Those that nobody has switched off for us, as nohup does."""
-    return [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    """SIGHUP only where nohup has not switched it off. SIGINT always: a shell script switches it off for what it starts
+    in the background, and whoever sends it to this very process means it.
+    """
+    spared = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _STOP_SIGNALS if not (spared and number is signal.SIGHUP)]
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: dateti
         _begin_round(item, step.spent)
         item.status = Status.RETRYING
         item.next_attempt_at = now + step.delay
+        item.wait_reason = step.reason if step.shared else None
         verdict = f"again in {step.delay.total_seconds():.1f} s"
         return _result(item, answer, Decision(kind="retry", verdict=verdict, reason=step.reason))
     item.status, item.next_attempt_at = step.status, None

@@ -50,11 +50,15 @@ class NextAccount:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Wait, then begin a new round. `spent`: the rounds counted by then."""
+    """Wait, then begin a new round. `spent`: the rounds counted by then.
+
+    `shared`: the account is in trouble and not the message, so everybody who needs that account waits alike.
+    """
 
     delay: timedelta
     spent: int
     reason: str
+    shared: bool = False
 
 
 Step = Finish | NextAccount | Again
@@ -107,7 +111,7 @@ def _after_account_trouble(outcome: AnyOutcome, standing: Standing, now: datetim
         otherwise = _again(standing, now, chance, None, reason)
     else:
         wait = asked_wait(outcome.retry_after if isinstance(outcome, Throttled) else None)
-        otherwise = _not_too_late(Again(wait, standing.spent, reason), standing, now)
+        otherwise = _not_too_late(Again(wait, standing.spent, reason, shared=True), standing, now)
     return NextAccount(reason, spending=standing.spending, otherwise=otherwise)
 
 

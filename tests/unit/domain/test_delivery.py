@@ -57,7 +57,7 @@ def test_throttled_spends_no_attempt_and_waits_as_asked() -> None:
     step = after(Throttled(retry_after=90), replace(FRESH, spent=4), NOW, 0)
     assert isinstance(step, NextAccount)
     assert not step.spending
-    assert step.otherwise == Again(timedelta(seconds=90), 4, "the provider asks us to wait")
+    assert step.otherwise == Again(timedelta(seconds=90), 4, "the provider asks us to wait", shared=True)
 
 
 def test_halted_account_spends_no_attempt() -> None:

@@ -83,6 +83,17 @@ async def test_throttled_batch_waits_as_a_whole_and_goes_on(skipping: House) -> 
     assert len(script.sent) == 103
 
 
+async def test_throttled_messages_of_a_batch_stay_together_however_long_the_provider_asks(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", *[Throttled(retry_after=900)] * 3, Accepted())
+    receipt = await skipping.hermod.send_many([LETTER] * 3)
+    views = [await skipping.ended(one.id) for one in receipt.receipts]
+    assert {view.status for view in views} == {Status.SENT}
+    assert len({view.workflow_id for view in views}) == 1
+    first, second = views[0].attempts
+    assert (second.started_at - first.started_at).total_seconds() == pytest.approx(900, abs=2)
+
+
 async def test_burst_of_single_calls_shares_workflows_and_a_lone_call_has_its_own(house: House) -> None:
     await house.add_account("main")
     letters = [Email(to=f"user{number}@example.com", subject="s", text="t") for number in range(120)]
