@@ -40,6 +40,18 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+class Outcome(StrEnum):
+    """What one wire request came to. The closed set; `hermod.contracts.outcomes` carries the details."""
+
+    ACCEPTED = "accepted"
+    THROTTLED = "throttled"
+    TRANSIENT = "transient"
+    UNKNOWN = "unknown"
+    RECIPIENT_REJECTED = "recipient_rejected"
+    MESSAGE_REJECTED = "message_rejected"
+    ACCOUNT_HALTED = "account_halted"
+
+
 class Category(StrEnum):
     TRANSACTIONAL = "transactional"
     MARKETING = "marketing"
@@ -215,23 +227,7 @@ class Page(Model):
     next_cursor: str | None
 
 
-class Outcome(StrEnum):
-    """What one wire request came to. The closed set; `hermod.contracts.outcomes` carries the details."""
-
-    ACCEPTED = "accepted"
-    THROTTLED = "throttled"
-    TRANSIENT = "transient"
-    UNKNOWN = "unknown"
-    RECIPIENT_REJECTED = "recipient_rejected"
-    MESSAGE_REJECTED = "message_rejected"
-    ACCOUNT_HALTED = "account_halted"
-
-
 class Resolution(Model):
     """An operator's word on a message whose outcome is unknown."""
 
     outcome: Literal["sent", "not_sent"]
-
-
-AttemptView.model_rebuild()
-MessageView.model_rebuild()
