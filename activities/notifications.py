@@ -93,7 +93,8 @@ class NotificationActivities:
 def _report(work: Dispatch, progress: Progress, beating: Pulse) -> DeliveryReport:
     now = beating.now()
     ended = {status.value: count for status, count in progress.ended.items()}
-    _log.info("dispatched", tenant=work.tenant, workflow_id=work.owner, open=len(progress.open), **ended)
+    names = {"tenant": work.tenant, "workflow_id": work.owner, "request_id": progress.request_id}
+    _log.info("dispatched", open=len(progress.open), **names, **ended)
     alone = len(work.messages) == 1
     wait = progress.wait(now, alone=alone)
     if wait == timedelta(0) and beating.stopping():

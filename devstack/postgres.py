@@ -23,6 +23,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -226,7 +227,7 @@ class Postgres:
     async def _create_cluster(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         for unfinished in self._folder.glob("cluster.new-*"):
-            shutil.rmtree(unfinished)
+            await _discard(unfinished)
         staging = Path(tempfile.mkdtemp(prefix="cluster.new-", dir=self._folder))
         data, password = staging / "data", staging / "password"
         data.mkdir(mode=0o700)
@@ -249,6 +250,21 @@ class Postgres:
         if code != 0:
             raise ChildFailed(maker.program, f"ended with exit code {code}")
         staging.rename(self._folder / "cluster")
+
+
+async def _discard(unfinished: Path, *, within: float = 5.0) -> None:
+    """Remove a cluster whose making was cut off; the server that initdb had started may still be at work in it."""
+    deadline = time.monotonic() + within
+    while True:
+        for process in _servers_in(unfinished / "data"):
+            await end_process(process, signal.SIGKILL, within=within)
+        try:
+            shutil.rmtree(unfinished)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
 
 
 def _lock_lines(data: Path) -> list[str]:

@@ -286,6 +286,8 @@ class Delivery:
     async def _conclude(self, items: Sequence[Item]) -> Progress:
         progress = self._progress
         progress.open = [item for item in items if item.status in OPEN]
+        if len(self._work.messages) == 1 and items:
+            progress.request_id = items[0].request_id
         if len(items) == len(self._work.messages):
             progress.ended.update(item.status for item in items if item.status not in OPEN)
         else:

@@ -34,6 +34,8 @@ class Progress:
     open: list[Item] = field(default_factory=list)
     reason: str | None = None
     """In codes, of the last request that failed: fit for a workflow history."""
+    request_id: str | None = None
+    """Of the call that asked for it, where the dispatch is for one message."""
 
     def wait(self, now: datetime, *, alone: bool) -> timedelta | None:
         """Until the next attempt that this workflow should make itself; None where nothing is left for it."""

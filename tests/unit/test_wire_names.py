@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
+from pathlib import Path
 
 from temporalio import activity, workflow
 
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
-from worker import WORKFLOW_CLASSES
+from worker import WORKFLOW_CLASSES, workflow_runner
 from workflows.search_attributes import SEARCH_ATTRIBUTES
 
 
@@ -20,14 +22,31 @@ def test_workflow_names_and_updates_are_as_released() -> None:
     assert found == {"SendNotification": ["cancel"], "SendBatch": ["cancel"], "SweepStranded": []}
 
 
-def test_activity_names_are_as_released() -> None:
+def activity_names() -> set[str | None]:
     found = set()
     for kind in (NotificationActivities, HousekeepingActivities):
         for _, method in inspect.getmembers(kind, inspect.isfunction):
             definition = activity._Definition.from_callable(method)
             if definition is not None:
                 found.add(definition.name)
-    assert found == {"deliver", "withdraw", "sweep_stranded"}
+    return found
+
+
+def test_activity_names_are_as_released() -> None:
+    assert activity_names() == {"deliver", "withdraw", "sweep_stranded"}
+
+
+async def test_every_workflow_loads_in_the_sandbox() -> None:
+    runner = workflow_runner()
+    for kind in WORKFLOW_CLASSES:
+        runner.prepare_workflow(workflow._Definition.must_from_class(kind))
+
+
+def test_every_activity_that_a_workflow_calls_is_registered() -> None:
+    fingerprints = Path(__file__).parents[1] / "replay" / "fingerprints.json"
+    commands = {command for commands in json.loads(fingerprints.read_text()).values() for command in commands}
+    called = {command.split()[1] for command in commands if command.startswith("activity ")}
+    assert called == activity_names()
 
 
 def test_search_attributes_are_as_released_and_within_the_limit_of_sql_stores() -> None:
