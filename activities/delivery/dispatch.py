@@ -186,12 +186,10 @@ class Delivery:
         except asyncio.CancelledError:
             await self._last_words(granted)
             raise
-        troubled = await note_trouble(self._accounts, granted, self._clock.now())
-        if troubled:
-            await self._read_accounts()
         now = self._clock.now()
+        # First what must not be lost: only recording hands its outcomes on when the database is away.
         await self._record([self._answered(job, now) for job in granted])
-        return troubled
+        return await note_trouble(self._accounts, granted, now)
 
     async def _grant(self, wave: Sequence[Job]) -> list[Job]:
         """Commit the intents. What is not granted was cancelled, or is in other hands: the next dispatch will see."""

@@ -1,4 +1,4 @@
-"""Where a message may go from where it is. The ledger's statements and the API's refusals both read this table."""
+"""Where a message may go from where it is. The ledger and the API's refusals read the sets; the arrows are the rule."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ OPEN: Final = frozenset({_S.PENDING, _S.QUEUED, _S.SCHEDULED, _S.DEFERRED, _S.SE
 CANCELLABLE: Final = OPEN - {_S.SENDING}
 """A request that is on its way cannot be called back."""
 CLOSED: Final = frozenset(_S) - OPEN
-UNDELIVERED: Final = frozenset({_S.FAILED})
-"""Given up: these make a workflow end as Failed."""
 
 
 def may_become(old: Status, new: Status) -> bool:

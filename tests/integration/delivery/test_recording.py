@@ -1,0 +1,52 @@
+"""What a wave of requests came to is recorded before anything else is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from activities.delivery.dispatch import Delivery
+from activities.delivery.progress import Dispatch
+from hermod.bootstrap import SystemClock
+from hermod.contracts.content import Channel, Email
+from hermod.contracts.errors import Unavailable
+from hermod.contracts.ids import message_id
+from hermod.contracts.messages import Outcome, Status, Submission
+from hermod.contracts.outcomes import Accepted, Throttled
+from hermod.storage.acceptance import Draft
+from tests.support.product import House
+
+OWNER = "batch/a-test/by-hand"
+
+
+async def test_database_lost_while_an_account_is_blocked_keeps_the_outcomes(
+    skipping: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Accepted(provider_id="p1"), Throttled(retry_after=60))
+    storage, tenant = skipping.hermod.core.storage, skipping.hermod.tenant
+    letter = Submission(content=Email(to="ada@example.com", subject="Hello", text="Hello"))
+    drafts = [Draft(message_id(), OWNER, None, letter) for _ in range(2)]
+    await storage.acceptance.take(tenant, drafts, datetime.now(UTC))
+    names = tuple(draft.id for draft in drafts)
+
+    async def away(*_arguments: Any) -> None:
+        raise Unavailable("the database does not answer")
+
+    assert skipping.senders is not None
+    monkeypatch.setattr(storage.accounts, "block", away)
+    delivery = Delivery(
+        Dispatch(tenant=tenant, channel=Channel.EMAIL, owner=OWNER, run="run", messages=names),
+        ledger=storage.ledger,
+        accounts=storage.accounts,
+        senders=skipping.senders,
+        clock=SystemClock(),
+        stopping=lambda: False,
+    )
+    with pytest.raises(Unavailable):
+        await delivery.run({})
+    views = [await skipping.hermod.status(name) for name in names]
+    assert sorted(view.status for view in views) == [Status.RETRYING, Status.SENT]
+    assert {view.attempts[0].outcome for view in views} == {Outcome.ACCEPTED, Outcome.THROTTLED}
