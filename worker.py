@@ -83,7 +83,7 @@ def build_workers(
     Eager activities are off, since they would pass by a paused lane.
     """
     clock = SystemClock()
-    notifications = NotificationActivities(storage.ledger, storage.accounts, senders, clock)
+    notifications = NotificationActivities(storage.ledger, storage.accounts, senders, storage.hygiene, clock)
     dispatcher = Dispatcher(client, storage.messages, clock)
     housekeeping = HousekeepingActivities(LedgerSweeper(storage.stranded, dispatcher, client, clock))
     workflows = Worker(

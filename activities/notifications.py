@@ -16,6 +16,7 @@ from activities.pulse import Pulse, pulse
 from hermod.contracts.delivery import CloseOrder, DeliveryOrder, DeliveryReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.clock import Clock
+from hermod.ports.hygiene import Hygiene
 from hermod.ports.ledger import Accounts, Ledger
 from hermod.ports.sender import SenderFactory
 from hermod.telemetry import get_logger
@@ -25,10 +26,13 @@ _log = get_logger(__name__)
 
 
 class NotificationActivities:
-    def __init__(self, ledger: Ledger, accounts: Accounts, senders: SenderFactory, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, accounts: Accounts, senders: SenderFactory, hygiene: Hygiene, clock: Clock
+    ) -> None:
         self._ledger = ledger
         self._accounts = accounts
         self._senders = senders
+        self._hygiene = hygiene
         self._clock = clock
         self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
 
@@ -55,6 +59,7 @@ class NotificationActivities:
                 ledger=self._ledger,
                 accounts=self._accounts,
                 senders=self._senders,
+                hygiene=self._hygiene,
                 clock=beating,
                 stopping=beating.stopping,
             )

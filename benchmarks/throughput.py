@@ -29,7 +29,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from devstack.cluster import Cluster, temporary_cluster
-from hermod.contracts.accounts import AccountInput, Provider
+from hermod.contracts.accounts import AccountInput
 from hermod.contracts.content import Channel, Email
 from hermod.contracts.messages import Status
 from starter import Hermod
@@ -172,7 +172,7 @@ async def product(running: Cluster, workers: int) -> AsyncIterator[Hermod]:
         await core.storage.tenants.create(TENANT, "Benchmark", core.clock.now())
         account = AccountInput(
             channel=Channel.EMAIL,
-            provider=Provider.SANDBOX,
+            provider="sandbox",
             credentials={"api_key": SecretStr("benchmark")},
             base_url=f"{running.sandbox.url}/sandbox",
             from_="shop@example.com",

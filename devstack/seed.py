@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from devstack.errors import StackError
 from devstack.ports import LOOPBACK
 from devstack.sandbox_server import SandboxServer
-from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput, Provider
+from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import Conflict
 from hermod.storage.tenants import key_id, new_key
@@ -33,7 +33,7 @@ _TOKEN_LIFE: Final = timedelta(days=365)
 class DemoAccount(NamedTuple):
     name: str
     channel: Channel
-    provider: Provider
+    provider: str
     credentials: dict[str, str]
     base_url: str | None
     sender: str
@@ -61,8 +61,8 @@ def _accounts(sandbox: SandboxServer) -> list[DemoAccount]:
     smtp = {"host": LOOPBACK, "port": str(sandbox.smtp_port), "tls": "none"}
     twilio = {"account_sid": "AC" + "0" * 32, "auth_token": "sandbox"}
     return [
-        DemoAccount(EMAIL_ACCOUNT, Channel.EMAIL, Provider.SMTP, smtp, None, "Hermod <hermod@example.com>"),
-        DemoAccount(SMS_ACCOUNT, Channel.SMS, Provider.TWILIO, twilio, f"{sandbox.url}/twilio", "+14155550100"),
+        DemoAccount(EMAIL_ACCOUNT, Channel.EMAIL, "smtp", smtp, None, "Hermod <hermod@example.com>"),
+        DemoAccount(SMS_ACCOUNT, Channel.SMS, "twilio", twilio, f"{sandbox.url}/twilio", "+14155550100"),
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hermod.channels.registry import Senders
+from hermod.ports.hygiene import Hygiene
 from hermod.settings import Settings
 from hermod.storage.acceptance import Acceptance
 from hermod.storage.accounts import ProviderAccounts
@@ -15,6 +16,7 @@ from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.stranded import Stranded
+from hermod.storage.suppressions import Suppressions
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
 
@@ -36,11 +38,14 @@ class Storage:
     ledger: SqlLedger
     messages: Messages
     stranded: Stranded
+    hygiene: Hygiene
+    suppressions: Suppressions
     tenants: Tenants
 
 
 def build_storage(settings: Settings) -> Storage:
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+    suppressions = Suppressions(database)
     return Storage(
         database=database,
         acceptance=Acceptance(database),
@@ -48,6 +53,8 @@ def build_storage(settings: Settings) -> Storage:
         ledger=SqlLedger(database),
         messages=Messages(database),
         stranded=Stranded(database),
+        hygiene=suppressions,
+        suppressions=suppressions,
         tenants=Tenants(database),
     )
 
@@ -63,7 +70,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
 
 @asynccontextmanager
 async def open_senders(settings: Settings) -> AsyncIterator[Senders]:
-    senders = Senders(allow_private=settings.allow_private_addresses)
+    senders = Senders(allow_private=settings.allow_private_addresses, public_url=settings.public_url)
     try:
         yield senders
     finally:

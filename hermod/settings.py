@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     temporal_namespace: str = _env("TEMPORAL_NAMESPACE", "default")
     temporal_api_key: SecretStr | None = _env("TEMPORAL_API_KEY", None)
     tenant: str | None = _env("HERMOD_TENANT", None)
+    public_url: str | None = _env("HERMOD_PUBLIC_URL", None, pattern=r"^https?://[^\s?#]+$")
     host: str = _env("HERMOD_HOST", "127.0.0.1")
     port: int = _env("HERMOD_PORT", 8080, ge=0, le=65535)
     worker_port: int = _env("HERMOD_WORKER_PORT", 9090, ge=0, le=65535)
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
     def _is_postgres(cls, url: SecretStr) -> SecretStr:
         TypeAdapter(PostgresDsn).validate_python(url.get_secret_value())
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        return url.rstrip("/") if url else None
 
     @field_validator("log_level")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,10 +23,11 @@ from hermod.contracts.messages import MessageView, Options, Page, Receipt, Resol
 from hermod.domain.acceptance import faults
 from hermod.ports.clock import Clock
 from hermod.settings import Settings, local_settings
-from hermod.storage.acceptance import Draft, take
+from hermod.storage.acceptance import Draft, Ready, take
 from starter.coalescer import Coalescer
 from starter.connection import connect
 from starter.dispatching import Dispatcher, Unit
+from starter.preparing import Preparer
 from starter.wording import field_errors
 
 UPDATE_TIMEOUT = timedelta(seconds=2)
@@ -58,6 +59,7 @@ class Core:
     temporal: Client
     dispatcher: Dispatcher
     coalescer: Coalescer
+    preparer: Preparer
     clock: Clock
 
 
@@ -100,7 +102,7 @@ class Hermod:
         dispatcher = Dispatcher(temporal, storage.messages, clock)
         coalescer = Coalescer(storage.acceptance, dispatcher, clock)
         stack.push_async_callback(coalescer.drain)
-        core = Core(settings, storage, temporal, dispatcher, coalescer, clock)
+        core = Core(settings, storage, temporal, dispatcher, coalescer, Preparer(), clock)
         return cls(core, tenant or settings.tenant or "default", actor, stack)
 
     async def __aenter__(self) -> Self:
@@ -158,7 +160,8 @@ class Hermod:
             if isinstance(known, Receipt):
                 return known
             raise
-        return await self._core.coalescer.take(self._tenant, asked, request_id)
+        readies = await self._core.preparer.prepare(self._tenant, asked)
+        return await self._core.coalescer.take(self._tenant, readies, request_id)
 
     async def send_many(
         self, contents: Sequence[AnyContent | Submission], *, request_id: str | None = None, **options: Any
@@ -166,17 +169,17 @@ class Hermod:
         """Store many messages, one workflow per 500. A bad one is rejected with its index, and the others go."""
         accounts = await self._core.storage.accounts.names(self._tenant)
         now = self._core.clock.now()
-        good: list[tuple[int, Submission]] = []
+        good: list[tuple[int, tuple[Ready, ...]]] = []
         rejected: list[Rejected] = []
         for index, one in enumerate(contents):
             asked = one if isinstance(one, Submission) else submission(one, None, options)
-            wrong = tuple(faults(asked, accounts, now))
-            if wrong:
-                rejected.append(Rejected(index, wrong))
-            else:
-                good.append((index, asked))
+            try:
+                _raise_for(faults(asked, accounts, now))
+                good.append((index, await self._core.preparer.prepare(self._tenant, asked)))
+            except InvalidInput as wrong:
+                rejected.append(Rejected(index, wrong.errors))
         batch = batch_id()
-        answers = await self._core.coalescer.take_many(self._tenant, [asked for _, asked in good], request_id, batch)
+        answers = await self._core.coalescer.take_many(self._tenant, [one for _, one in good], request_id, batch)
         receipts = []
         for (index, _), answer in zip(good, answers, strict=True):
             if isinstance(answer, IdempotencyMismatch):
@@ -200,13 +203,19 @@ class Hermod:
         """
         asked = submission(content, idempotency_key, options)
         await self._check(asked)
+        readies = await self._core.preparer.prepare(self._tenant, asked)
         connection = await session.connection() if isinstance(session, AsyncSession) else session
-        own = message_id()
-        draft = Draft(own, message_workflow(self._tenant, own), request_id, asked)
-        answer = (await take(connection, self._tenant, [draft], self._core.clock.now()))[own]
-        if isinstance(answer, IdempotencyMismatch):
-            raise answer
-        return answer
+        ids = [message_id() for _ in readies]
+        group = ids[0] if len(ids) > 1 else None
+        drafts = [
+            Draft(own, message_workflow(self._tenant, own), request_id, ready, group)
+            for own, ready in zip(ids, readies, strict=True)
+        ]
+        answers = await take(connection, self._tenant, drafts, self._core.clock.now())
+        first, *others = (answers[own] for own in ids)
+        if isinstance(first, IdempotencyMismatch):
+            raise first
+        return first.model_copy(update={"also": tuple(one.id for one in others if isinstance(one, Receipt))})
 
     async def status(self, message: str) -> MessageView:
         """A message's whole story. Raises NotFound."""
@@ -256,9 +265,7 @@ class Hermod:
 
     async def _check(self, asked: Submission) -> None:
         accounts = await self._core.storage.accounts.names(self._tenant)
-        wrong = list(faults(asked, accounts, self._core.clock.now()))
-        if wrong:
-            raise InvalidInput(wrong)
+        _raise_for(faults(asked, accounts, self._core.clock.now()))
 
     async def _begin_again(self, receipt: Receipt) -> Receipt:
         view = await self.status(receipt.id)
@@ -284,6 +291,11 @@ class Hermod:
                 await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
         except (RPCError, RuntimeError, TimeoutError):
             return
+
+
+def _raise_for(wrong: Iterable[FieldError]) -> None:
+    if found := tuple(wrong):
+        raise InvalidInput(found)
 
 
 def submission(content: AnyContent, idempotency_key: str | None, options: dict[str, Any]) -> Submission:

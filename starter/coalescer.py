@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hermod.contracts.errors import IdempotencyMismatch
 from hermod.contracts.ids import batch_id
-from hermod.contracts.messages import MAX_BATCH, Receipt, Submission
+from hermod.contracts.messages import MAX_BATCH, Receipt
 from hermod.ports.clock import Clock
-from hermod.storage.acceptance import Acceptance, Draft
+from hermod.storage.acceptance import Acceptance, Draft, Ready
 from hermod.telemetry import ACCEPTED
 from starter.dispatching import Dispatcher, Unit
 from starter.grouping import Grouping
@@ -33,7 +33,7 @@ Answer = Receipt | IdempotencyMismatch
 
 @dataclass(slots=True)
 class _Call:
-    submission: Submission
+    readies: tuple[Ready, ...]
     request_id: str | None
     answer: asyncio.Future[Answer]
 
@@ -49,9 +49,9 @@ class Coalescer:
         self._starts = 0
         self._turns = asyncio.Semaphore(STARTS_AT_ONCE)
 
-    async def take(self, tenant: str, submission: Submission, request_id: str | None) -> Receipt:
-        """Store one message and have it started. Raises IdempotencyMismatch and Unavailable."""
-        call = _Call(submission, request_id, asyncio.get_running_loop().create_future())
+    async def take(self, tenant: str, readies: tuple[Ready, ...], request_id: str | None) -> Receipt:
+        """Store the messages of one call and have them started. Raises IdempotencyMismatch and Unavailable."""
+        call = _Call(readies, request_id, asyncio.get_running_loop().create_future())
         self._calls.setdefault(tenant, []).append(call)
         self._arrange(tenant)
         answer = await call.answer
@@ -60,18 +60,19 @@ class Coalescer:
         return answer
 
     async def take_many(
-        self, tenant: str, submissions: Sequence[Submission], request_id: str | None, batch: str
+        self, tenant: str, calls: Sequence[tuple[Ready, ...]], request_id: str | None, batch: str
     ) -> list[Answer]:
-        """Store many, a few thousand a statement; the answers in the order given.
+        """Store many, a few thousand a statement; the answers in the order of the calls.
 
         Raises Unavailable when the database goes away; statements that came before are stored, and repeating the call
         with idempotency keys is safe.
         """
         answers: list[Answer] = []
         grouping = Grouping(tenant, batch)
-        for at in range(0, len(submissions), MAX_BATCH):
-            drafts = grouping.drafts([(one, request_id) for one in submissions[at : at + MAX_BATCH]])
-            answers += await self._store(tenant, drafts)
+        for at in range(0, len(calls), MAX_BATCH):
+            part = calls[at : at + MAX_BATCH]
+            drafts = _grouped(grouping, [(readies, request_id) for readies in part])
+            answers += _by_call(await self._store(tenant, drafts), part)
         return answers
 
     def start(self, unit: Unit) -> None:
@@ -105,9 +106,9 @@ class Coalescer:
             self._spawn(self._serve(tenant, calls[:MAX_BATCH]))
 
     async def _serve(self, tenant: str, calls: Sequence[_Call]) -> None:
-        drafts = Grouping(tenant, batch_id()).drafts([(call.submission, call.request_id) for call in calls])
+        drafts = _grouped(Grouping(tenant, batch_id()), [(call.readies, call.request_id) for call in calls])
         try:
-            answers = await self._store(tenant, drafts)
+            answers = _by_call(await self._store(tenant, drafts), [call.readies for call in calls])
         except BaseException as error:
             for call in calls:
                 if not call.answer.done():
@@ -147,6 +148,32 @@ class Coalescer:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a start in the background failed; the sweeper will repeat it", "exception": error}
             )
+
+
+def _grouped(grouping: Grouping, calls: Sequence[tuple[tuple[Ready, ...], str | None]]) -> list[Draft]:
+    """The drafts of all calls; those of a call that makes several messages know the first of them."""
+    drafts = grouping.drafts([(ready, request_id) for readies, request_id in calls for ready in readies])
+    at = 0
+    for readies, _ in calls:
+        if len(readies) > 1:
+            first = drafts[at].id
+            drafts[at : at + len(readies)] = [replace(one, group_id=first) for one in drafts[at : at + len(readies)]]
+        at += len(readies)
+    return drafts
+
+
+def _by_call(answers: Sequence[Answer], calls: Sequence[tuple[Ready, ...]]) -> list[Answer]:
+    """One answer for each call: that of its first message, with the ids of the others."""
+    joined: list[Answer] = []
+    at = 0
+    for readies in calls:
+        first, *others = answers[at : at + len(readies)]
+        at += len(readies)
+        if isinstance(first, Receipt) and others:
+            also = tuple(one.id for one in others if isinstance(one, Receipt))
+            first = first.model_copy(update={"also": also})
+        joined.append(first)
+    return joined
 
 
 def _is_new(draft: Draft, answer: Answer) -> bool:

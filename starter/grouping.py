@@ -11,7 +11,7 @@ from hermod.contracts.content import Channel
 from hermod.contracts.delivery import BATCH_SIZE
 from hermod.contracts.ids import batch_workflow, message_id, message_workflow
 from hermod.contracts.messages import Submission
-from hermod.storage.acceptance import Draft
+from hermod.storage.acceptance import Draft, Ready
 from starter.dispatching import Unit
 
 
@@ -33,13 +33,13 @@ class Grouping:
         self._batch = batch
         self._workflows = 0
 
-    def drafts(self, submissions: Sequence[tuple[Submission, str | None]]) -> list[Draft]:
-        """A draft per (submission, request id), in order."""
-        sizes = Counter(kind_of(submission) for submission, _ in submissions)
+    def drafts(self, asked: Sequence[tuple[Ready, str | None]]) -> list[Draft]:
+        """A draft per (message, request id), in order."""
+        sizes = Counter(kind_of(ready.submission) for ready, _ in asked)
         open_workflow: dict[Kind, tuple[str, int]] = {}
         drafts = []
-        for submission, request_id in submissions:
-            kind, own = kind_of(submission), message_id()
+        for ready, request_id in asked:
+            kind, own = kind_of(ready.submission), message_id()
             if sizes[kind] == 1:
                 workflow = message_workflow(self._tenant, own)
             else:
@@ -47,7 +47,7 @@ class Grouping:
                 if not room:
                     workflow, room = self._next_workflow(), BATCH_SIZE
                 open_workflow[kind] = (workflow, room - 1)
-            drafts.append(Draft(own, workflow, request_id, submission))
+            drafts.append(Draft(own, workflow, request_id, ready))
         return drafts
 
     def _next_workflow(self) -> str:

@@ -17,9 +17,19 @@ from typing import Final
 from activities.delivery.carried import Carried
 from activities.delivery.progress import Dispatch, Progress
 from activities.delivery.sending import Job, send_all, wave_sizes
-from activities.delivery.settling import NO_ACCOUNT_WAIT, Answer, expired, promise_keeps_to, settle, standing, waiting
-from activities.delivery.trouble import claim_probe, note_trouble
+from activities.delivery.settling import (
+    NO_ACCOUNT_WAIT,
+    Answer,
+    expired,
+    promise_keeps_to,
+    settle,
+    standing,
+    suppressed,
+    waiting,
+)
+from activities.delivery.trouble import claim_probe, note_trouble, refused
 from hermod.contracts.accounts import Account
+from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.messages import Status
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
@@ -27,6 +37,7 @@ from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_w
 from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
 from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
+from hermod.ports.hygiene import Hygiene
 from hermod.ports.ledger import Accounts, Change, Decision, Intent, Item, Ledger, Result
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.telemetry import FINISHED, UNRECORDED
@@ -59,6 +70,7 @@ class Delivery:
         ledger: Ledger,
         accounts: Accounts,
         senders: SenderFactory,
+        hygiene: Hygiene,
         clock: Clock,
         stopping: Callable[[], bool],
         chance: Callable[[], float] = random.random,
@@ -67,6 +79,7 @@ class Delivery:
         self._ledger = ledger
         self._accounts = accounts
         self._senders = senders
+        self._hygiene = hygiene
         self._clock = clock
         self._stopping = stopping
         self._chance = chance
@@ -79,7 +92,7 @@ class Delivery:
         work, now = self._work, self._clock.now()
         items = await self._ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
-        ready = await self._drop_expired(_due([item for item in items if item.status in OPEN], self._clock))
+        ready = await self._drop(_due([item for item in items if item.status in OPEN], self._clock))
         while ready and not self._stopping():
             ready = await self._send(await self._route(ready))
         return await self._conclude(items)
@@ -97,10 +110,14 @@ class Delivery:
             results.append(self._settled(item, Answer(account, item.attempts, outcome, duration), step, now))
         await self._record(results)
 
-    async def _drop_expired(self, items: list[Item]) -> list[Item]:
+    async def _drop(self, items: list[Item]) -> list[Item]:
+        """What must not be sent any more: it is too late, or the address gets nothing."""
         now = self._clock.now()
         late = [item for item in items if item.not_after is not None and item.not_after <= now]
-        await self._change([expired(item, "not_after has passed") for item in late])
+        barred = [item for item in items if item.suppressed is not None and item not in late]
+        await self._change(
+            [expired(item, "not_after has passed") for item in late] + [suppressed(item) for item in barred]
+        )
         return [item for item in items if item.status in OPEN]
 
     async def _route(self, items: Sequence[Item]) -> list[Job]:
@@ -189,7 +206,18 @@ class Delivery:
         now = self._clock.now()
         # First what must not be lost: only recording hands its outcomes on when the database is away.
         await self._record([self._answered(job, now) for job in granted])
+        await self._learn(granted, now)
         return await note_trouble(self._accounts, granted, now)
+
+    async def _learn(self, jobs: Sequence[Job], now: datetime) -> None:
+        """What the answers say about addresses. Where that cannot be written, the next refusal says it again."""
+        found = refused(jobs)
+        if found or (jobs and self._work.channel is Channel.PUSH):
+            accepted = sum(isinstance(job.outcome, Accepted) for job in jobs)
+            with contextlib.suppress(Unavailable):
+                await self._hygiene.learn(
+                    self._work.tenant, self._work.channel, jobs[0].account.name, found, accepted, now
+                )
 
     async def _grant(self, wave: Sequence[Job]) -> list[Job]:
         """Commit the intents. What is not granted was cancelled, or is in other hands: the next dispatch will see."""
@@ -308,6 +336,6 @@ def _intent(job: Job) -> Intent:
         number=item.attempts + 1,
         round=item.round,
         account=job.account.name,
-        provider=job.account.provider.value,
+        provider=job.account.provider,
         decision=Decision(kind="route", verdict=job.account.name, reason=job.reason),
     )

@@ -88,7 +88,7 @@ async def _send(job: Job) -> None:
         job.outcome = await job.sender.send(job.outgoing)
     except Exception as error:  # noqa: BLE001 - whatever an adapter does wrong, the request is accounted for
         # An adapter's own mistake. Whether the request left is not known, so nobody may say that it did not.
-        provider = job.account.provider.value
+        provider = job.account.provider
         _log.exception("adapter_failed", provider=provider, message_id=job.item.id, tenant=job.account.tenant)
         job.outcome = OutcomeUnknown(error_code="adapter_error", error=f"the adapter failed: {type(error).__name__}")
     finally:
@@ -99,7 +99,7 @@ def _measure(jobs: Sequence[Job]) -> None:
     """Metrics of a wave, which is of one account."""
     if not jobs:
         return
-    channel, provider = jobs[0].item.channel.value, jobs[0].account.provider.value
+    channel, provider = jobs[0].item.channel.value, jobs[0].account.provider
     seconds = ATTEMPT_SECONDS.labels(provider)
     for job in jobs:
         seconds.observe(job.duration_ms / 1000)

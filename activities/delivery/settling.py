@@ -75,6 +75,14 @@ def expired(item: Item, reason: str) -> Change:
     return _change(item, Decision(kind="expiry", verdict="expired", reason=reason))
 
 
+def suppressed(item: Item) -> Change:
+    """The address gets no messages; `suppressed` says why."""
+    reason = item.suppressed or ""
+    item.status, item.next_attempt_at = Status.SUPPRESSED, None
+    decision = Decision(kind="suppression", verdict="suppressed", reason=reason)
+    return _change(item, decision, error_code="suppressed", error=f"the address is suppressed: {reason}")
+
+
 def promise_keeps_to(item: Item) -> str | None:
     """The only account that may be asked, where the message must not arrive twice and may have arrived there."""
     return item.doubtful if item.guarantee is Guarantee.AT_MOST_ONCE else None

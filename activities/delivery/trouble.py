@@ -8,9 +8,10 @@ from typing import Final
 
 from activities.delivery.sending import Job
 from hermod.contracts.accounts import Account
-from hermod.contracts.outcomes import Accepted, AccountHalted, MessageRejected, RecipientRejected, Throttled
+from hermod.contracts.outcomes import Accepted, AccountHalted, Fault, MessageRejected, RecipientRejected, Throttled
 from hermod.domain.backoff import asked_wait, probe_wait
 from hermod.domain.routing import HALTED, THROTTLED
+from hermod.ports.hygiene import Refused
 from hermod.ports.ledger import Accounts
 from hermod.telemetry import get_logger
 
@@ -24,6 +25,15 @@ async def claim_probe(accounts: Accounts, tenant: str, account: Account, now: da
     """Whether this dispatch may probe the account, and until when everybody else leaves it alone."""
     until = now + PROBE_LEASE
     return await accounts.claim_probe(tenant, account.name, now, until), until
+
+
+def refused(jobs: Sequence[Job]) -> list[Refused]:
+    """The addresses of a wave that their provider refused for good."""
+    return [
+        Refused(message=job.item.id, to=job.item.content.to, fault=job.outcome.fault, code=job.outcome.error_code)
+        for job in jobs
+        if isinstance(job.outcome, RecipientRejected) and job.outcome.fault is not Fault.UNREACHABLE
+    ]
 
 
 async def note_trouble(accounts: Accounts, jobs: Sequence[Job], now: datetime) -> bool:

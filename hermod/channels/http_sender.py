@@ -64,6 +64,7 @@ class HttpSender(ABC):
         self._deadline = wiring.deadline or self.capability.deadline.total_seconds()
         self._secrets = tuple(account.credentials.values())
         self._base_url = (account.base_url or self.capability.base_url or "").rstrip("/")
+        self.receipts_url = receipts_url(account, wiring.public_url)
 
     @classmethod
     def check(cls, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterator[FieldError]:
@@ -159,6 +160,13 @@ class HttpSender(ABC):
 
     def line(self, text: str) -> str:
         return one_line(text, self._secrets)
+
+
+def receipts_url(account: Account, public_url: str | None) -> str | None:
+    """Where this account's provider is to report to, or None where it cannot reach us."""
+    if public_url is None:
+        return None
+    return f"{public_url}/ingress/receipts/{account.provider}/{account.tenant}/{account.name}"
 
 
 def is_html(reply: Reply) -> bool:

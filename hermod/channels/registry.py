@@ -1,23 +1,24 @@
 """Which adapter speaks to which provider, whether an account's settings fit it, and the senders that are in use.
 
-A new provider is a line in `ADAPTERS`; docs/adding-a-provider.md says what else it takes.
+A provider is a folder with a `kit.py`, found here by itself; docs/adding-a-provider.md says what goes into it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.channels.email.sendgrid import SendGridSender
-from hermod.channels.email.smtp import SmtpSender
-from hermod.channels.sandbox import SandboxSender
-from hermod.channels.sms.twilio import TwilioSender
-from hermod.contracts.accounts import Account, AccountInput, Provider
+from hermod import channels
+from hermod.channels.kit import Kit
+from hermod.contracts.accounts import Account, AccountInput
 from hermod.contracts.addresses import EmailAddress
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import FieldError, InvalidInput
@@ -33,28 +34,18 @@ LINGER: Final = 60.0
 _EMAIL_ADDRESS: Final = TypeAdapter[str](EmailAddress)
 
 
-class Adapter(Protocol):
-    """What the registry needs of an adapter's class."""
-
-    @property
-    def capability(self) -> Capability: ...
-
-    def __call__(self, account: Account, wiring: Wiring) -> Sender: ...
-
-    def check(self, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterable[FieldError]:
-        """Faults of the values, and of the address that they lead to. Missing and unknown names are found here."""
-        ...
+def _found() -> dict[str, Kit]:
+    """Every `kit` module in the folders beside this file, by the name of its provider."""
+    kits: dict[str, Kit] = {}
+    for module in pkgutil.walk_packages(channels.__path__, f"{channels.__name__}."):
+        if module.name.count(".") > 2 and module.name.endswith(".kit"):
+            kit: Kit = importlib.import_module(module.name).KIT
+            kits[kit.adapter.capability.provider] = kit
+    return kits
 
 
-ADAPTERS: Final[dict[Provider, Adapter]] = {
-    Provider.SMTP: SmtpSender,
-    Provider.SENDGRID: SendGridSender,
-    Provider.TWILIO: TwilioSender,
-    Provider.SANDBOX: SandboxSender,
-}
-CAPABILITIES: Final[dict[Provider, Capability]] = {
-    provider: adapter.capability for provider, adapter in ADAPTERS.items()
-}
+KITS: Final = MappingProxyType(_found())
+CAPABILITIES: Final = MappingProxyType({name: kit.adapter.capability for name, kit in KITS.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,7 @@ class _Settings:
     """The part of an account that its adapter is built from."""
 
     channel: Channel
-    provider: Provider
+    provider: str
     credentials: Mapping[str, str]
     base_url: str | None
     from_: str | None
@@ -83,14 +74,16 @@ def build(account: Account, wiring: Wiring) -> Sender:
     """The sender of an account. Raises InvalidInput where its settings do not fit its provider."""
     settings = _Settings(account.channel, account.provider, account.credentials, account.base_url, account.from_)
     _raise_for(list(_faults(settings, wiring.guard)))
-    return ADAPTERS[account.provider](account, wiring)
+    return KITS[account.provider].adapter(account, wiring)
 
 
 class Senders:
     """The senders in use, one for each account. Implements `hermod.ports.sender.SenderFactory`."""
 
-    def __init__(self, *, allow_private: bool = False, wiring: Wiring | None = None) -> None:
-        self._wiring = wiring or Wiring(guard=AddressGuard(allow_private=allow_private))
+    def __init__(
+        self, *, allow_private: bool = False, public_url: str | None = None, wiring: Wiring | None = None
+    ) -> None:
+        self._wiring = wiring or Wiring(guard=AddressGuard(allow_private=allow_private), public_url=public_url)
         self._kept: OrderedDict[tuple[str, str], tuple[int, Sender | InvalidInput]] = OrderedDict()
         self._retired: dict[asyncio.Task[None], Sender] = {}
 
@@ -144,7 +137,11 @@ def _raise_for(faults: list[FieldError]) -> None:
 
 
 def _faults(settings: _Settings, guard: AddressGuard) -> Iterator[FieldError]:
-    adapter = ADAPTERS[settings.provider]
+    kit = KITS.get(settings.provider)
+    if kit is None:
+        yield FieldError("provider", f"there is no provider {settings.provider}; there are {', '.join(sorted(KITS))}")
+        return
+    adapter = kit.adapter
     capability = adapter.capability
     if settings.channel not in capability.channels:
         sends = ", ".join(sorted(capability.channels))

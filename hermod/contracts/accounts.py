@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 
 from hermod.contracts.content import Channel, Line, Url
 from hermod.contracts.model import Model
@@ -15,18 +14,15 @@ DEMO_ORDER = 100
 """`order` of the demo tenant's own accounts: any account that a user adds comes first."""
 
 
-class Provider(StrEnum):
-    SMTP = "smtp"
-    SENDGRID = "sendgrid"
-    TWILIO = "twilio"
-    SANDBOX = "sandbox"
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+"""Which vendor speaks. Which ones there are is known to the registry of adapters (`hermod.channels.registry`) alone."""
 
 
 class AccountInput(Model):
     """`PUT /v1/provider-accounts/{name}`. Credentials are write-only; leave them out to keep the stored ones."""
 
     channel: Channel
-    provider: Provider
+    provider: ProviderName
     credentials: dict[str, SecretStr] | None = None
     base_url: Url | None = None
     """Instead of the provider's own address: a regional host, a proxy, or the sandbox."""
@@ -35,7 +31,7 @@ class AccountInput(Model):
     order: Annotated[int, Field(ge=0, le=1000)] = 10
     """Accounts are tried from the lowest number up."""
     rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    """Kept with the account, and not yet enforced: until it is, a provider's own throttling slows us down."""
+    """Messages a second, over all workers; the provider's usual rate where none is given."""
     enabled: bool = True
 
 
@@ -44,7 +40,7 @@ class AccountView(Model):
 
     name: str
     channel: Channel
-    provider: Provider
+    provider: str
     base_url: str | None
     from_: str | None = Field(serialization_alias="from")
     order: int
@@ -63,7 +59,7 @@ class Account(Model):
     tenant: str
     name: str
     channel: Channel
-    provider: Provider
+    provider: str
     credentials: dict[str, str] = Field(repr=False)
     base_url: str | None
     from_: str | None
@@ -78,4 +74,4 @@ class Account(Model):
 
     def describe(self) -> dict[str, Any]:
         """What may be logged."""
-        return {"account": self.name, "provider": self.provider.value}
+        return {"account": self.name, "provider": self.provider}

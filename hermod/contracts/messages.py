@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, field_validator, m
 from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, WhatsApp
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.receipts import ReceiptView
 
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 MAX_BATCH = 5_000
@@ -149,6 +150,8 @@ class Receipt(Model):
     id: str
     status: Status
     workflow_id: str
+    also: tuple[str, ...] = ()
+    """The ids of further messages that the call made: a push to a contact is one message for each of its devices."""
 
 
 class AttemptView(Model):
@@ -191,6 +194,12 @@ class MessageView(Model):
     provider_message_id: str | None
     workflow_id: str
     request_id: str | None
+    template: str | None
+    """Name, locale and version of the template that the words were made from: `welcome/de@3`."""
+    segments: int | None
+    """Parts of an SMS, as we count them; the provider's count decides what it costs."""
+    group_id: str | None
+    """The first message of the call, where that made several (a push to a contact with several devices)."""
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
@@ -202,6 +211,8 @@ class MessageView(Model):
     error: str | None
     attempts: tuple[AttemptView, ...]
     decisions: tuple[DecisionView, ...]
+    receipts: tuple[ReceiptView, ...] = ()
+    """What the provider has reported since, in the order in which it came."""
 
 
 class MessageSummary(Model):

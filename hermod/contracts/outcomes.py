@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 from hermod.contracts.messages import Outcome
@@ -52,9 +53,27 @@ class OutcomeUnknown(_Result):
     kind = Outcome.UNKNOWN
 
 
+class Fault(StrEnum):
+    """Why an address was refused: what is learnt about it for the next message."""
+
+    INVALID = "invalid"
+    """There is no such address, number or account."""
+    OPTED_OUT = "opted_out"
+    """Its owner does not want messages from us (STOP)."""
+    UNREGISTERED = "unregistered"
+    """A push token whose app is gone."""
+    WRONG_TOKEN = "wrong_token"
+    """A push token that is not valid here: dead, or of another environment than the account's."""
+    LISTED = "listed"
+    """The provider keeps it on a list of its own: bounced or complained before."""
+    UNREACHABLE = "unreachable"
+    """Nothing that may be held against the address for ever."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientRejected(_Result):
     kind = Outcome.RECIPIENT_REJECTED
+    fault: Fault = Fault.INVALID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,5 +24,7 @@ class Wiring:
     guard: AddressGuard
     clock: Clock = field(default_factory=WallClock)
     http: HttpSettings = field(default_factory=HttpSettings)
+    public_url: str | None = None
+    """Where providers reach us, without a slash at the end: receipts are asked for there. None: they are not."""
     deadline: float | None = None
     """Seconds for one exchange, instead of the provider's own deadline."""

@@ -43,6 +43,8 @@ class Item:
     spent: int
     """Rounds that the preset has counted."""
     wait_reason: str | None
+    suppressed: str | None = None
+    """Why nothing may be sent to this address at the moment, or None."""
     tried: set[str] = field(default_factory=set)
     """Accounts already asked in this round."""
     spending: bool = False

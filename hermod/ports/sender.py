@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -32,18 +33,27 @@ class Capability:
     """What a provider can do, as a record: the routing, the docs table and the conformance suite read it."""
 
     provider: str
+    title: str
+    """The vendor's name, for people."""
     channels: frozenset[Channel]
     idempotency_key: bool = False
     """The provider recognises a repeat by our key, so an unknown outcome may safely be sent again."""
     retry_after: bool = False
-    receipts: bool = False
     attachments: bool = False
     inline_images: bool = False
     media: bool = False
     custom_headers: bool = False
+    templates: bool = False
+    """The provider keeps templates of its own, which a WhatsApp message may name."""
     max_recipients: int = 1
     max_bytes: int | None = None
     """Largest request in bytes, encoded."""
+    max_batch: int = 1
+    """Messages in one request at most. Above 1, the sender is a `BatchSender`."""
+    default_rate: float | None = None
+    """Messages a second for an account that names no rate; None: as fast as it goes."""
+    rate_counts_requests: bool = False
+    """The vendor's rate counts requests, so that a request with a hundred messages counts once."""
     credentials: tuple[str, ...] = ()
     """Names of the credentials, all required unless listed in `optional_credentials`."""
     optional_credentials: tuple[str, ...] = ()
@@ -71,6 +81,21 @@ class Sender(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class BatchSender(Sender, Protocol):
+    """A sender that can also put several messages into one request."""
+
+    async def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[AnyOutcome]:
+        """One wire request for up to `capability.max_batch` messages; the outcomes in their order.
+
+        What the whole request came to is the outcome of each message in it.
+        """
+        ...
+
+    def batchable(self, content: AnyContent) -> bool:
+        """Whether the batch endpoint takes this content (attachments, schedules). Others are sent alone."""
+        ...
 
 
 class SenderFactory(Protocol):

@@ -16,8 +16,11 @@ import orjson
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hermod.contracts.content import AnyContent, Channel, Sms
 from hermod.contracts.errors import IdempotencyMismatch
 from hermod.contracts.messages import Receipt, Status, Submission
+from hermod.domain.recipients import fingerprint
+from hermod.domain.segments import segments
 from hermod.storage.engine import Database, sql
 
 _INSERT: Final = sql("""
@@ -27,9 +30,10 @@ _INSERT: Final = sql("""
           CAST(:guarantees AS text[]), CAST(:presets AS text[]), CAST(:priorities AS smallint[]),
           CAST(:accounts AS text[]), CAST(:workflows AS text[]), CAST(:requests AS text[]), CAST(:metadata AS text[]),
           CAST(:send_at AS timestamptz[]), CAST(:not_after AS timestamptz[]), CAST(:bodies AS bytea[]),
-          CAST(:keys AS text[]), CAST(:hashes AS bytea[]))
+          CAST(:keys AS text[]), CAST(:hashes AS bytea[]), CAST(:addresses AS bytea[]), CAST(:templates AS text[]),
+          CAST(:segments AS smallint[]), CAST(:groups AS text[]))
         AS d(id, channel, recipient, category, guarantee, preset, priority, account, workflow, request, metadata,
-             send_at, not_after, body, key, hash)
+             send_at, not_after, body, key, hash, address, template, segments, group_id)
     ), keyed AS (
       INSERT INTO idempotency_keys (tenant_id, key, body_hash, message_id)
       SELECT :tenant, key, hash, id FROM draft WHERE key IS NOT NULL ORDER BY key
@@ -38,9 +42,10 @@ _INSERT: Final = sql("""
     ), taken AS (
       INSERT INTO messages (tenant_id, id, channel, status, recipient, category, guarantee, preset, priority,
                             requested_account, workflow_id, request_id, metadata, send_at, not_after,
-                            created_at, updated_at)
+                            address_hash, template, segments, group_id, created_at, updated_at)
       SELECT :tenant, d.id, d.channel, 'pending', d.recipient, d.category, d.guarantee, d.preset, d.priority,
-             d.account, d.workflow, d.request, CAST(d.metadata AS jsonb), d.send_at, d.not_after, :now, :now
+             d.account, d.workflow, d.request, CAST(d.metadata AS jsonb), d.send_at, d.not_after,
+             d.address, d.template, d.segments, d.group_id, :now, :now
         FROM draft d LEFT JOIN keyed k ON k.message_id = d.id
        WHERE d.key IS NULL OR k.message_id IS NOT NULL
       RETURNING id
@@ -58,13 +63,29 @@ _KNOWN: Final = sql("""
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A submission as it will be stored. Its fingerprint is of what was asked, its content is in words."""
+
+    submission: Submission
+    content: AnyContent
+    """With the words of the template, where one was named, and to one device, where a contact was."""
+    template: str | None = None
+    """Name, locale and version that the words were made from: `welcome/de@3`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """A submission with the ids it will have."""
+    """A message with the ids it will have."""
 
     id: str
     workflow_id: str
     request_id: str | None
-    submission: Submission
+    ready: Ready
+    group_id: str | None = None
+
+    @property
+    def submission(self) -> Submission:
+        return self.ready.submission
 
 
 Accepted = dict[str, Receipt | IdempotencyMismatch]
@@ -129,9 +150,9 @@ def body_hash(submission: Submission) -> bytes:
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def recipient(submission: Submission) -> str:
+def recipient(content: AnyContent) -> str:
     """The address as the record shows it; a Web Push subscription by its endpoint."""
-    to = submission.content.to
+    to = content.to
     return to if isinstance(to, str) else str(to.get("endpoint", "subscription"))
 
 
@@ -142,11 +163,11 @@ def _key(draft: Draft) -> str | None:
 def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
     submissions = [draft.submission for draft in drafts]
     options = [submission.options for submission in submissions]
-    contents = [submission.content for submission in submissions]
+    contents = [draft.ready.content for draft in drafts]
     return {
         "ids": [draft.id for draft in drafts],
         "channels": [content.channel.value for content in contents],
-        "recipients": [recipient(submission) for submission in submissions],
+        "recipients": [recipient(content) for content in contents],
         "categories": [option.category.value for option in options],
         "guarantees": [option.guaranteed().value for option in options],
         "presets": [option.preset(content.channel).value for option, content in zip(options, contents, strict=True)],
@@ -159,5 +180,9 @@ def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
         "not_after": [option.not_after for option in options],
         "bodies": [content.model_dump_json(by_alias=True, exclude_defaults=True).encode() for content in contents],
         "keys": [submission.idempotency_key for submission in submissions],
+        "addresses": [fingerprint(Channel(content.channel), content.to) for content in contents],
+        "templates": [draft.ready.template for draft in drafts],
+        "segments": [segments(content.body or "") if isinstance(content, Sms) else None for content in contents],
+        "groups": [draft.group_id for draft in drafts],
         "hashes": [None if submission.idempotency_key is None else body_hash(submission) for submission in submissions],
     }

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from hermod.contracts.accounts import Account, AccountInput, AccountView, Provider
+from hermod.contracts.accounts import Account, AccountInput, AccountView
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.domain.routing import HALTED
@@ -99,7 +99,7 @@ class ProviderAccounts:
                 "tenant": tenant,
                 "id": name,
                 "channel": account.channel.value,
-                "provider": account.provider.value,
+                "provider": account.provider,
                 "credentials": await self._sealed(tenant, name, account),
                 "base_url": account.base_url,
                 "sender": account.from_,
@@ -165,7 +165,7 @@ class ProviderAccounts:
         rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
         if not rows:
             raise InvalidInput.of("credentials", "needed for a new account")
-        if rows[0].provider != account.provider.value:
+        if rows[0].provider != account.provider:
             raise InvalidInput.of("credentials", "needed when the provider changes")
         return bytes(rows[0].credentials)
 
@@ -182,7 +182,7 @@ class ProviderAccounts:
             tenant=row.tenant_id,
             name=row.name,
             channel=Channel(row.channel),
-            provider=Provider(row.provider),
+            provider=row.provider,
             credentials=credentials,
             base_url=row.base_url,
             from_=row.sender,
@@ -201,7 +201,7 @@ def _view(row: Row[Any], now: datetime) -> AccountView:
     return AccountView(
         name=row.name,
         channel=Channel(row.channel),
-        provider=Provider(row.provider),
+        provider=row.provider,
         base_url=row.base_url,
         from_=row.sender,
         order=row.position,

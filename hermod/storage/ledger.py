@@ -45,6 +45,10 @@ _REOPEN: Final = sql("""
 _FETCH: Final = sql(f"""
     SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,
            m.not_after, m.next_attempt_at, m.attempt_count, m.round, m.spent, m.wait_reason,
+           (SELECT s.reason FROM suppressions s
+             WHERE s.tenant_id = m.tenant_id AND s.address_hash = m.address_hash AND s.channel IN (m.channel, '*')
+               AND s.category IN (m.category, '*') AND (s.expires_at IS NULL OR s.expires_at > :now)
+             LIMIT 1) AS suppressed,
            CASE WHEN m.attempt_count > 0 THEN
              (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round) ORDER BY a.number)
                 FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
@@ -168,10 +172,10 @@ class SqlLedger:
         self._database = database
 
     async def open_items(self, tenant: str, owner: str, run: str, messages: Sequence[str], now: datetime) -> list[Item]:
-        names = {"tenant": tenant, "owner": owner, "ids": list(messages)}
+        names = {"tenant": tenant, "owner": owner, "ids": list(messages), "now": now}
         rows = await self._database.rows(_FETCH, names)
         if len(rows) < len(messages) and await self._database.rows(_ANY_DEAD, names | {"run": run}):
-            await self._database.execute(_REOPEN, names | {"run": run, "now": now})
+            await self._database.execute(_REOPEN, names | {"run": run})
             rows = await self._database.rows(_FETCH, names)
         return [_item(row) for row in rows]
 
@@ -248,6 +252,7 @@ def _item(row: Row[Any]) -> Item:
         round=row.round,
         spent=row.spent,
         wait_reason=row.wait_reason,
+        suppressed=row.suppressed,
     )
     for account, outcome, number, asked_round in row.asked or ():
         if outcome == Outcome.UNKNOWN.value:

@@ -23,6 +23,7 @@ from hermod.contracts.messages import (
     Resolution,
     Status,
 )
+from hermod.contracts.receipts import ReceiptView
 from hermod.domain.states import CANCELLABLE
 from hermod.storage.engine import Database, sql
 
@@ -31,6 +32,10 @@ _ATTEMPTS: Final = sql("SELECT * FROM attempts WHERE tenant_id = :tenant AND mes
 _DECISIONS: Final = sql(
     "SELECT at, kind, verdict, reason FROM decisions WHERE tenant_id = :tenant AND message_id = :id ORDER BY id"
 )
+_RECEIPTS: Final = sql("""
+    SELECT coalesce(occurred_at, received_at) AS at, kind, word, code, text FROM receipts
+     WHERE tenant_id = :tenant AND message_id = :id ORDER BY received_at, event_id LIMIT 200
+""")
 
 _LIST: Final = sql("""
     SELECT id, channel, status, recipient, provider, workflow_id, created_at, updated_at, next_attempt_at,
@@ -108,7 +113,8 @@ class Messages:
                 raise NotFound(f"there is no message {message}")
             attempts = (await connection.execute(_ATTEMPTS, names)).all()
             decisions = (await connection.execute(_DECISIONS, names)).all()
-        return _view(row, attempts, decisions)
+            receipts = (await connection.execute(_RECEIPTS, names)).all()
+        return _view(row, attempts, decisions, receipts)
 
     async def page(
         self, tenant: str, *, status: Status | None, channel: Channel | None, cursor: str | None, limit: int
@@ -181,7 +187,9 @@ def _refusal(action: str, status: Status) -> str:
     return f"the message is {status.value}; {why}"
 
 
-def _view(row: Row[Any], attempts: Sequence[Row[Any]], decisions: Sequence[Row[Any]]) -> MessageView:
+def _view(
+    row: Row[Any], attempts: Sequence[Row[Any]], decisions: Sequence[Row[Any]], receipts: Sequence[Row[Any]]
+) -> MessageView:
     return MessageView(
         **_shared(row),
         priority=row.priority,
@@ -191,6 +199,9 @@ def _view(row: Row[Any], attempts: Sequence[Row[Any]], decisions: Sequence[Row[A
         provider_account=row.requested_account,
         provider_message_id=row.provider_message_id,
         request_id=row.request_id,
+        template=row.template,
+        segments=row.segments,
+        group_id=row.group_id,
         metadata=row.metadata,
         send_at=row.send_at,
         not_after=row.not_after,
@@ -213,6 +224,9 @@ def _view(row: Row[Any], attempts: Sequence[Row[Any]], decisions: Sequence[Row[A
         decisions=tuple(
             DecisionView(at=decision.at, kind=decision.kind, verdict=decision.verdict, reason=decision.reason)
             for decision in decisions
+        ),
+        receipts=tuple(
+            ReceiptView(at=one.at, kind=one.kind, word=one.word, code=one.code, text=one.text) for one in receipts
         ),
     )
 

@@ -51,6 +51,10 @@ tenants = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("weight", Float, nullable=False, server_default=text("1"), comment="share of a busy lane, 0.001 to 1000"),
+    Column("rate_per_second", Float, comment="messages over all channels; null: no limit"),
+    Column("content_key", LargeBinary, comment="the tenant's data key, sealed; null: contents are stored in the clear"),
+    Column("encrypts", Boolean, nullable=False, server_default=text("false"), comment="new contents are encrypted"),
+    Column("content_days", Integer, comment="contents of finished messages are kept so long; null: the default"),
     _created(),
 )
 
@@ -95,6 +99,7 @@ messages = Table(
     Column("channel", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("recipient", Text, nullable=False),
+    Column("address_hash", LargeBinary, comment="fingerprint of the bare address; hermod.domain.recipients"),
     Column("category", Text, nullable=False),
     Column("guarantee", Text, nullable=False),
     Column("preset", Text, nullable=False),
@@ -103,6 +108,9 @@ messages = Table(
     Column("workflow_id", Text, nullable=False, comment="the workflow that owns the message"),
     Column("request_id", Text),
     Column("metadata", JSONB, nullable=False),
+    Column("template", Text, comment="name, locale and version that the words were made from"),
+    Column("segments", SmallInteger, comment="parts of an SMS, as we count them"),
+    Column("group_id", Text, comment="the first of the messages that one call made, one for each device"),
     _time("send_at"),
     _time("not_after"),
     Column("attempt_count", Integer, nullable=False, server_default=text("0")),
@@ -123,6 +131,12 @@ messages = Table(
     PrimaryKeyConstraint("tenant_id", "id"),
     # The conditions name columns that change only at a message's end, so that every step before it is a HOT update.
     Index("ix_messages_unfinished", "created_at", postgresql_where=text("finished_at IS NULL")),
+    Index(
+        "ix_messages_provider",
+        "tenant_id",
+        "provider_message_id",
+        postgresql_where=text("provider_message_id IS NOT NULL"),
+    ),
     Index("ix_messages_dead", "tenant_id", "id", postgresql_where=text("dead_at IS NOT NULL")),
     postgresql_with={"fillfactor": "60", "autovacuum_vacuum_scale_factor": "0.05"},
 )
@@ -132,7 +146,7 @@ message_contents = Table(
     metadata,
     Column("tenant_id", Text, nullable=False),
     Column("message_id", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False, comment="the content as JSON"),
+    Column("body", LargeBinary, nullable=False, comment="the content as JSON, or encrypted (hermod.storage.contents)"),
     PrimaryKeyConstraint("tenant_id", "message_id"),
 )
 
@@ -145,6 +159,7 @@ attempts = Table(
     Column("round", Integer, nullable=False),
     Column("account", Text, nullable=False),
     Column("provider", Text, nullable=False),
+    Column("shared", Boolean, nullable=False, server_default=text("false"), comment="one request for several messages"),
     Column("outcome", Text, comment="null while the request is on its way"),
     Column("status_code", Integer),
     Column("error_code", Text),
@@ -178,6 +193,117 @@ idempotency_keys = Table(
     Column("message_id", Text, nullable=False),
     _created(),
     PrimaryKeyConstraint("tenant_id", "key"),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("address_hash", LargeBinary, nullable=False),
+    Column("channel", Text, nullable=False, comment="`*` for all"),
+    Column("category", Text, nullable=False, comment="`*` for all"),
+    Column("id", Text, nullable=False),
+    Column("address", Text, comment="null once the person was erased"),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("detail", Text),
+    _created(),
+    _time("expires_at"),
+    PrimaryKeyConstraint("tenant_id", "address_hash", "channel", "category"),
+    Index("ix_suppressions_tenant_id_id", "tenant_id", "id", unique=True),
+)
+
+soft_bounces = Table(
+    "soft_bounces",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("address_hash", LargeBinary, nullable=False),
+    Column("count", Integer, nullable=False, comment="in a row; a delivery ends the row"),
+    _time("last_at", nullable=False),
+    PrimaryKeyConstraint("tenant_id", "channel", "address_hash"),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("word", Text, nullable=False, comment="the vendor's own"),
+    Column("message_id", Text, comment="null while it is not known which message it is about"),
+    Column("provider_message_id", Text),
+    Column("address_hash", LargeBinary),
+    Column("code", Text),
+    Column("text", Text),
+    _time("occurred_at"),
+    _created("received_at"),
+    _time("settled_at"),
+    PrimaryKeyConstraint("tenant_id", "account", "event_id"),
+    Index("ix_receipts_message", "tenant_id", "message_id", postgresql_where=text("message_id IS NOT NULL")),
+    Index("ix_receipts_unsettled", "received_at", postgresql_where=text("settled_at IS NULL")),
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("source", JSONB, nullable=False),
+    Column("actor", Text, nullable=False),
+    _created(),
+    PrimaryKeyConstraint("tenant_id", "name", "locale", "version"),
+)
+
+rates = Table(
+    "rates",
+    metadata,
+    Column("bucket", Text, primary_key=True, comment="what is limited: an account at a provider, a tenant, a domain"),
+    _time("tat", nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
+
+rate_shares = Table(
+    "rate_shares",
+    metadata,
+    Column("bucket", Text, nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("weight", Float, nullable=False),
+    _time("tat", nullable=False),
+    _time("seen_at", nullable=False),
+    PrimaryKeyConstraint("bucket", "tenant_id"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+domain_rates = Table(
+    "domain_rates",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("domain", Text, nullable=False, comment="of recipients, in lower case"),
+    Column("rate_per_second", Float, nullable=False),
+    _created("updated_at"),
+    PrimaryKeyConstraint("tenant_id", "domain"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("contact_id", Text, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False),
+    Column("token", JSONB, nullable=False, comment="a device token, or a Web Push subscription"),
+    Column("platform", Text, nullable=False),
+    _created(),
+    _created("seen_at"),
+    _time("suspect_since", nullable=True),
+    _time("removed_at"),
+    Column("removed_reason", Text),
+    PrimaryKeyConstraint("tenant_id", "contact_id", "token_hash"),
+    Index("ix_devices_tenant_id_token_hash", "tenant_id", "token_hash"),
 )
 
 audit = Table(

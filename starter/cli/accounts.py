@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.accounts import AccountInput, Provider
+from hermod.channels.registry import KITS
+from hermod.contracts.accounts import AccountInput
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.messages import AccountName
@@ -27,7 +28,7 @@ _NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
 async def put_account(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits, - and _.")],
     channel: Annotated[Channel, typer.Option(help="What it sends.")],
-    provider: Annotated[Provider, typer.Option(help="Whose account it is.")],
+    provider: Annotated[str, typer.Option(help=f"Whose account it is: {', '.join(sorted(KITS))}.")],
     credential: Annotated[
         list[str] | None,
         typer.Option(

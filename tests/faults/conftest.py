@@ -12,7 +12,6 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from devstack.cluster import Cluster, temporary_cluster
-from hermod.contracts.accounts import Provider
 from starter import Hermod
 from starter.connection import connect
 from tests.support.product import House, new_house
@@ -42,7 +41,7 @@ class Scene:
         key = "SG.key.secret" if provider == "sendgrid" else "key"
         await self.house.add_account(
             name,
-            provider=Provider(provider),
+            provider=provider,
             credentials={"api_key": key},
             base_url=f"{self.cluster.sandbox.url}/{provider}",
         )

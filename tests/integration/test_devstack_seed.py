@@ -9,7 +9,7 @@ import pytest
 
 from devstack.sandbox_server import SandboxServer
 from devstack.seed import EMAIL_ACCOUNT, SMS_ACCOUNT, TENANT, admin_token, seed
-from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput, Provider
+from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput
 from hermod.contracts.content import Channel
 from hermod.settings import load_settings
 from hermod.storage.tenants import key_id, new_key
@@ -53,7 +53,7 @@ async def test_seed_when_the_sandbox_moved_follows_it_and_keeps_what_a_user_chan
     await seed(hermod, sandbox(18090), key)
     changed = AccountInput(
         channel=Channel.SMS,
-        provider=Provider.TWILIO,
+        provider="twilio",
         base_url=(await account(hermod, Channel.SMS)).base_url,
         order=7,
         enabled=False,

@@ -19,7 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 from devstack.postgres import Postgres
 from devstack.sandbox import Sandbox
 from hermod.bootstrap import open_senders
-from hermod.contracts.accounts import Account, AccountInput, Provider
+from hermod.contracts.accounts import Account, AccountInput
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.messages import MessageView, Status
 from hermod.contracts.outcomes import Accepted, AnyOutcome
@@ -47,7 +47,9 @@ class Script:
 class ScriptedSender:
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.capability = Capability(provider="sandbox", channels=frozenset(Channel), idempotency_key=script.idempotent)
+        self.capability = Capability(
+            provider="sandbox", title="Scripted", channels=frozenset(Channel), idempotency_key=script.idempotent
+        )
 
     async def send(self, message: Outgoing) -> AnyOutcome:
         self.script.sent.append(message)
@@ -84,15 +86,15 @@ class House:
         name: str,
         *,
         channel: Channel = Channel.EMAIL,
-        provider: Provider = Provider.SANDBOX,
+        provider: str = "sandbox",
         credentials: Mapping[str, str] | None = None,
         base_url: str | None = None,
         order: int = 10,
         enabled: bool = True,
     ) -> None:
         core = self.hermod.core
-        if base_url is None and self.sandbox is not None and provider is not Provider.SMTP:
-            base_url = f"{self.sandbox.url}/{provider.value}"
+        if base_url is None and self.sandbox is not None and provider != "smtp":
+            base_url = f"{self.sandbox.url}/{provider}"
         account = AccountInput(
             channel=channel,
             provider=provider,

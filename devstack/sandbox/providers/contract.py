@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
@@ -56,6 +57,14 @@ class Submission:
     """Idempotency key, for a vendor that knows such a thing."""
 
 
+class Target(NamedTuple):
+    """Where a vendor is to report to: the account's receipts URL, and its credentials with the secrets in them."""
+
+    url: str
+    credentials: Mapping[str, str]
+    now: datetime
+
+
 class HttpProvider(ABC):
     """A vendor's HTTP API, mounted at `/{name}`. Stateless: what it took is in the inbox."""
 
@@ -80,6 +89,14 @@ class HttpProvider(ABC):
     def key_misused(self) -> Reply:
         """The answer to an idempotency key that stands for another message. Only for vendors that know keys."""
         raise NotImplementedError
+
+    def report(self, entry: Entry, happening: str, target: Target) -> Call | None:
+        """The call with which the vendor reports about a message it took, worded and signed as the vendor does.
+
+        `happening` is one of Hermod's words (`hermod.contracts.receipts.Happening`); None where the vendor has none
+        for it. `path` is the whole of `target.url`, with whatever the vendor adds to it.
+        """
+        return None
 
     def lookup(self, call: Call, inbox: Inbox) -> Reply | None:
         """The answer to a question about an earlier message, or None for what is not one. Raises Refused."""

@@ -205,3 +205,6 @@ def _attachments(content: dict[str, Any]) -> tuple[Attachment, ...]:
         kind = item.get("content_type") or "application/octet-stream"
         attachments.append(Attachment.of(item["filename"], kind, data, item.get("content_id")))
     return tuple(attachments)
+
+
+PROVIDER: Final = SandboxProvider()

@@ -175,3 +175,6 @@ def _attachments(mail: dict[str, Any]) -> tuple[Attachment, ...]:
         )
         for item in mail.get("attachments", ())
     )
+
+
+PROVIDER: Final = SendGrid()

@@ -198,3 +198,6 @@ def _message(entry: Entry, *, created: bool) -> dict[str, Any]:
         "uri": uri,
         "subresource_uris": {"media": uri.removesuffix(".json") + "/Media.json"},
     }
+
+
+PROVIDER: Final = Twilio()

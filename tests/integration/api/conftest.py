@@ -16,7 +16,7 @@ from sqlalchemy import Row, text
 
 from devstack.ports import free_port
 from devstack.postgres import Postgres
-from hermod.contracts.accounts import AccountInput, Provider
+from hermod.contracts.accounts import AccountInput
 from hermod.contracts.content import Channel
 from hermod.contracts.messages import Status
 from starter import Hermod
@@ -67,7 +67,7 @@ class Api:
 async def add_account(hermod: Hermod, channel: Channel) -> None:
     account = AccountInput(
         channel=channel,
-        provider=Provider.SANDBOX,
+        provider="sandbox",
         credentials={"api_key": SecretStr("secret")},
         base_url="http://127.0.0.1:9/sandbox",
     )

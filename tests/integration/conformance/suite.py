@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hermod.channels.registry import CAPABILITIES, Senders
-from hermod.contracts.accounts import Account, Provider
+from hermod.channels.registry import CAPABILITIES, KITS, Senders
+from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.ids import message_id
 from hermod.contracts.messages import Outcome
@@ -30,7 +30,7 @@ UNRESOLVABLE = "nobody.invalid"
 class SenderConformance:
     """Inherit as `TestX(SenderConformance)`. Every test builds its own sender, so that connections are its own."""
 
-    provider: ClassVar[Provider]
+    provider: ClassVar[str]
     channel: ClassVar[Channel]
     sender: ClassVar[str | None]
 
@@ -52,11 +52,11 @@ class SenderConformance:
 
     def settings(self, counterpart: Counterpart) -> dict[str, Any]:
         """`credentials` and `base_url` of an account at the sandbox."""
-        raise NotImplementedError
+        return {"credentials": self._credentials(), "base_url": f"{counterpart.url}/{self.provider}"}
 
     def settings_at(self, host: str, port: int) -> dict[str, Any]:
         """The same for any other host and port."""
-        raise NotImplementedError
+        return {"credentials": self._credentials(), "base_url": f"http://{host}:{port}"}
 
     def content(self) -> AnyContent:
         """A message that the provider takes."""
@@ -174,6 +174,9 @@ class SenderConformance:
         outcome = await self._sent_to(senders, UNRESOLVABLE, 2525)
         assert outcome.kind is Outcome.TRANSIENT
         assert outcome.error_code in ("dns", "connect_timeout")
+
+    def _credentials(self) -> dict[str, str]:
+        return dict(KITS[self.provider].example.credentials)
 
     def _sender(self, senders: Senders, counterpart: Counterpart) -> Sender:
         return senders.sender(self._account(self.settings(counterpart)))

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from hermod.channels.email import smtp_connections
-from hermod.channels.email.smtp import SmtpSender
-from hermod.contracts.accounts import Provider
+from hermod.channels.email.smtp import connections
+from hermod.channels.email.smtp.sender import SmtpSender
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import Accepted, AnyOutcome
 from hermod.outbound.guard import AddressGuard
@@ -95,7 +94,7 @@ async def hosting(
         host.port = port
         settings = {"host": "127.0.0.1", "port": str(port), "tls": "none", **(credentials or {})}
         wiring = Wiring(guard=AddressGuard(allow_private=True), deadline=1.0)
-        sender = SmtpSender(samples.account(Provider.SMTP, credentials=settings, from_="news@example.com"), wiring)
+        sender = SmtpSender(samples.account("smtp", credentials=settings, from_="news@example.com"), wiring)
         try:
             yield host, sender
         finally:
@@ -187,7 +186,7 @@ async def test_send_failure_is_read_by_how_far_the_conversation_had_come(script:
 
 async def test_send_name_that_resolves_to_this_machine_halts_where_it_is_off_limits() -> None:
     credentials = {"host": "localhost", "port": "25", "tls": "none"}
-    sender = SmtpSender(samples.account(Provider.SMTP, credentials=credentials), Wiring(guard=AddressGuard()))
+    sender = SmtpSender(samples.account("smtp", credentials=credentials), Wiring(guard=AddressGuard()))
     outcome = await sender.send(outgoing())
     assert (outcome.kind, outcome.error_code) == (Outcome.ACCOUNT_HALTED, "address_refused")
     await sender.aclose()
@@ -270,7 +269,7 @@ async def test_send_on_a_kept_connection_that_died_takes_a_new_one(reply: str) -
 
 
 async def test_send_connection_that_idled_too_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp_connections, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.05)
     async with hosting() as (host, sender):
         await sender.send(outgoing())
         kept = sender._connections._idle[0]
@@ -285,8 +284,8 @@ async def test_send_many_at_once_open_no_more_connections_than_allowed() -> None
     async with hosting() as (host, sender):
         outcomes = await asyncio.gather(*(sender.send(outgoing()) for _ in range(40)))
         assert {outcome.kind for outcome in outcomes} == {Outcome.ACCEPTED}
-        assert len(sender._connections._idle) <= smtp_connections.MAX_IDLE
-    assert len(host.connections) == smtp_connections.MAX_OPEN
+        assert len(sender._connections._idle) <= connections.MAX_IDLE
+    assert len(host.connections) == connections.MAX_OPEN
     assert len(host.mails) == 40
 
 

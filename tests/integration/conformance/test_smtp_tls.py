@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hermod.channels.email import smtp_connections
+from hermod.channels.email.smtp import connections
 from hermod.contracts.messages import Outcome
 from tests.integration.conformance.test_smtp_stages import hosting, outgoing, sent
 
@@ -50,7 +50,7 @@ def server_context(certificate: Path) -> ssl.SSLContext:
 
 async def test_send_starttls_secures_login_and_mail(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr(smtp_connections, "tls_context", lambda: trusting)
+    monkeypatch.setattr(connections, "tls_context", lambda: trusting)
     offered = "250-mail.example.com\r\n250-STARTTLS\r\n250 AUTH PLAIN"
     credentials = {"host": "localhost", "tls": "starttls", "username": "mailer", "password": "s3cret-pass"}
     async with hosting(credentials, context=server_context(certificate), EHLO=offered) as (host, sender):

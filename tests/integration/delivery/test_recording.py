@@ -15,7 +15,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import message_id
 from hermod.contracts.messages import Outcome, Status, Submission
 from hermod.contracts.outcomes import Accepted, Throttled
-from hermod.storage.acceptance import Draft
+from hermod.storage.acceptance import Draft, Ready
 from tests.support.product import House
 
 OWNER = "batch/a-test/by-hand"
@@ -28,7 +28,7 @@ async def test_database_lost_while_an_account_is_blocked_keeps_the_outcomes(
     skipping.script("main", Accepted(provider_id="p1"), Throttled(retry_after=60))
     storage, tenant = skipping.hermod.core.storage, skipping.hermod.tenant
     letter = Submission(content=Email(to="ada@example.com", subject="Hello", text="Hello"))
-    drafts = [Draft(message_id(), OWNER, None, letter) for _ in range(2)]
+    drafts = [Draft(message_id(), OWNER, None, Ready(submission=letter, content=letter.content)) for _ in range(2)]
     await storage.acceptance.take(tenant, drafts, datetime.now(UTC))
     names = tuple(draft.id for draft in drafts)
 
@@ -42,6 +42,7 @@ async def test_database_lost_while_an_account_is_blocked_keeps_the_outcomes(
         ledger=storage.ledger,
         accounts=storage.accounts,
         senders=skipping.senders,
+        hygiene=storage.hygiene,
         clock=SystemClock(),
         stopping=lambda: False,
     )

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from hermod.contracts.accounts import AccountInput, Provider
+from hermod.contracts.accounts import AccountInput
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from hermod.storage.accounts import ProviderAccounts
@@ -28,7 +28,7 @@ def now() -> datetime:
 def account(**changes: object) -> AccountInput:
     given: dict[str, object] = {
         "channel": Channel.EMAIL,
-        "provider": Provider.SENDGRID,
+        "provider": "sendgrid",
         "credentials": {"api_key": SecretStr("SG.very.secret")},
     }
     return AccountInput.model_validate(given | changes)

@@ -15,7 +15,7 @@ from hermod.contracts.errors import IdempotencyMismatch, NotFound
 from hermod.contracts.messages import Outcome, Receipt, Status, Submission
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
 from hermod.ports.ledger import Intent, Result
-from hermod.storage.acceptance import Acceptance, Draft
+from hermod.storage.acceptance import Acceptance, Draft, Ready
 from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
@@ -29,7 +29,7 @@ def now() -> datetime:
 
 def draft(key: str | None = None, subject: str = "Hello") -> Draft:
     content = Email(to="ada@example.com", subject=subject, text="Hello")
-    return Draft(ids.message_id(), OWNER, None, Submission(content=content, idempotency_key=key))
+    return Draft(ids.message_id(), OWNER, None, Ready(Submission(content=content, idempotency_key=key), content))
 
 
 def intent(message: str, number: int = 1) -> Intent:
@@ -187,12 +187,8 @@ async def test_pages_of_a_list_cover_everything_once_newest_first(database: Data
 
 async def test_scheduled_message_is_marked_as_such_when_its_workflow_is_started(database: Database) -> None:
     content = Email(to="ada@example.com", subject="s", text="t")
-    later = Draft(
-        ids.message_id(),
-        OWNER,
-        None,
-        Submission.model_validate({"content": content, "options": {"send_at": now() + timedelta(hours=1)}}),
-    )
+    asked = Submission.model_validate({"content": content, "options": {"send_at": now() + timedelta(hours=1)}})
+    later = Draft(ids.message_id(), OWNER, None, Ready(asked, content))
     await taken(database, later)
     await Messages(database).mark_started(TENANT, [later.id], now())
     assert (await Messages(database).view(TENANT, later.id)).status is Status.SCHEDULED

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import orjson
 
-from hermod.contracts.accounts import Account, Provider
+from hermod.channels.registry import CAPABILITIES, KITS
+from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Attachment, Channel, Email, Sms
 from hermod.contracts.messages import Category
 from hermod.outbound.guard import AddressGuard
@@ -18,13 +19,8 @@ from hermod.outbound.wiring import Wiring
 from hermod.ports.sender import Outgoing
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-CREDENTIALS: dict[Provider, dict[str, str]] = {
-    Provider.SMTP: {"host": "mail.example.com", "username": "mailer", "password": "s3cret-pass"},
-    Provider.SENDGRID: {"api_key": "SG.key-of-the-account"},
-    Provider.TWILIO: {"account_sid": "AC" + "0" * 32, "auth_token": "token-of-the-account"},
-    Provider.SANDBOX: {"api_key": "sandbox-key"},
-}
-CHANNELS = {Provider.TWILIO: Channel.SMS}
+CREDENTIALS = {name: dict(kit.example.credentials) for name, kit in KITS.items()}
+CHANNELS = {name: min(capability.channels) for name, capability in CAPABILITIES.items()}
 SENDERS = {Channel.EMAIL: "News <news@example.com>", Channel.SMS: "+15005550006"}
 
 
@@ -37,16 +33,17 @@ def wiring(*, allow_private: bool = False) -> Wiring:
     return Wiring(guard=AddressGuard(allow_private=allow_private), clock=FixedClock())
 
 
-def account(provider: Provider, **changes: Any) -> Account:
-    channel = changes.pop("channel", CHANNELS.get(provider, Channel.EMAIL))
+def account(provider: str, **changes: Any) -> Account:
+    channel = changes.pop("channel", CHANNELS[provider])
+    example = KITS[provider].example
     fields: dict[str, Any] = {
         "tenant": "demo",
         "name": "main",
         "channel": channel,
         "provider": provider,
         "credentials": CREDENTIALS[provider],
-        "base_url": "https://sandbox.example.com/sandbox" if provider is Provider.SANDBOX else None,
-        "from_": SENDERS.get(channel),
+        "base_url": example.base_url,
+        "from_": example.sender,
         "order": 10,
         "rate_per_second": None,
         "enabled": True,

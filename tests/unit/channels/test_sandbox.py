@@ -5,8 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from hermod.channels.sandbox import SandboxSender
-from hermod.contracts.accounts import Provider
+from hermod.channels.sandbox.sender import SandboxSender
 from hermod.contracts.content import Channel, Push, WhatsApp, WhatsAppTemplate
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import Accepted, Throttled
@@ -14,7 +13,7 @@ from tests.unit.channels.samples import account, email, file, outgoing, reply, s
 
 
 def sender(channel: Channel = Channel.EMAIL) -> SandboxSender:
-    return SandboxSender(account(Provider.SANDBOX, channel=channel), wiring())
+    return SandboxSender(account("sandbox", channel=channel), wiring())
 
 
 def test_request_is_what_the_sandbox_documents() -> None:

@@ -7,15 +7,14 @@ from typing import Any
 import orjson
 import pytest
 
-from hermod.channels.email.sendgrid import SendGridSender
-from hermod.contracts.accounts import Provider
+from hermod.channels.email.sendgrid.sender import SendGridSender
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import Accepted, Throttled
 from tests.unit.channels.samples import NOW, account, email, file, outgoing, reply, sms, wiring
 
 
 def sender(**changes: Any) -> SendGridSender:
-    return SendGridSender(account(Provider.SENDGRID, **changes), wiring())
+    return SendGridSender(account("sendgrid", **changes), wiring())
 
 
 def mail(**changes: Any) -> dict[str, Any]:

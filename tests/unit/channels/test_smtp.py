@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from hermod.channels.email.smtp import SmtpSender, server_of
-from hermod.channels.email.smtp_connections import Server
-from hermod.contracts.accounts import Provider
+from hermod.channels.email.smtp.connections import Server
+from hermod.channels.email.smtp.sender import SmtpSender, server_of
 from hermod.contracts.messages import Outcome
 from tests.unit.channels.samples import account, email, outgoing, sms, wiring
 
 
 def sender(**changes: Any) -> SmtpSender:
-    return SmtpSender(account(Provider.SMTP, **changes), wiring())
+    return SmtpSender(account("smtp", **changes), wiring())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.channels.email.smtp_replies import RULES, Stage, enhanced_code, refusal, verdict_of
+from hermod.channels.email.smtp.replies import RULES, Stage, enhanced_code, refusal, verdict_of
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import Throttled, Transient
 

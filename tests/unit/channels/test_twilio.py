@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from hermod.channels.sms.twilio import TwilioSender
-from hermod.channels.sms.twilio_codes import MEANINGS, Meaning
-from hermod.contracts.accounts import Provider
+from hermod.channels.sms.twilio.codes import MEANINGS, Meaning
+from hermod.channels.sms.twilio.sender import TwilioSender
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import Accepted, Throttled, Transient
 from tests.unit.channels.samples import CREDENTIALS, account, email, outgoing, reply, sms, wiring
@@ -27,8 +26,8 @@ KINDS = {
 
 
 def sender(*, credentials: dict[str, str] | None = None, **changes: Any) -> TwilioSender:
-    merged = CREDENTIALS[Provider.TWILIO] | (credentials or {})
-    return TwilioSender(account(Provider.TWILIO, credentials=merged, **changes), wiring())
+    merged = CREDENTIALS["twilio"] | (credentials or {})
+    return TwilioSender(account("twilio", credentials=merged, **changes), wiring())
 
 
 def error(code: object, message: str = "no") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hermod.contracts.accounts import Account, Provider
+from hermod.contracts.accounts import Account
 from hermod.contracts.content import Channel
 from hermod.domain.routing import NoRoute, Route, eligible, route
 
@@ -17,7 +17,7 @@ def account(name: str, order: int = 10, **changes: object) -> Account:
         tenant="t",
         name=name,
         channel=Channel.EMAIL,
-        provider=Provider.SANDBOX,
+        provider="sandbox",
         credentials={},
         base_url=None,
         from_=None,

@@ -10,7 +10,7 @@ from typing import Final
 
 import aiosmtplib
 
-from hermod.channels.email.smtp_replies import Stage
+from hermod.channels.email.smtp.replies import Stage
 from hermod.outbound.dial import dial
 from hermod.outbound.guard import AddressGuard
 from hermod.outbound.tls import tls_context

@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.contracts.accounts import Account, Provider
+from hermod.contracts.accounts import Account
 from hermod.contracts.content import Channel
 from hermod.contracts.outcomes import AnyOutcome, RecipientRejected
 from hermod.outbound.http import Reply
@@ -29,7 +29,8 @@ _OUTSIDE_CONTENT: Final = {"channel", "to", "from_"}
 
 class SandboxSender(HttpSender):
     capability = Capability(
-        provider=Provider.SANDBOX,
+        provider="sandbox",
+        title="Sandbox",
         channels=frozenset(Channel),
         idempotency_key=True,
         retry_after=True,

@@ -19,10 +19,10 @@ from typing import Final
 import aiosmtplib
 
 from hermod.channels.email import mime
-from hermod.channels.email.smtp_connections import Connection, Connections, Opening, Server
-from hermod.channels.email.smtp_replies import Stage, refusal
+from hermod.channels.email.smtp.connections import Connection, Connections, Opening, Server
+from hermod.channels.email.smtp.replies import Stage, refusal
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account, Provider
+from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import FieldError
 from hermod.contracts.outcomes import Accepted, AccountHalted, AnyOutcome, MessageRejected, OutcomeUnknown, Transient
@@ -65,7 +65,8 @@ class SmtpSender:
     """One account at a mail server. Implements `hermod.ports.sender.Sender`."""
 
     capability = Capability(
-        provider=Provider.SMTP,
+        provider="smtp",
+        title="SMTP",
         channels=frozenset({Channel.EMAIL}),
         attachments=True,
         inline_images=True,

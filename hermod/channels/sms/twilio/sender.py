@@ -19,8 +19,8 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.channels.sms.twilio_codes import MEANINGS, QUIET_HOURS, QUIET_HOURS_WAIT, Meaning
-from hermod.contracts.accounts import Account, Provider
+from hermod.channels.sms.twilio.codes import MEANINGS, QUIET_HOURS, QUIET_HOURS_WAIT, Meaning
+from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel, Sms
 from hermod.contracts.errors import FieldError
 from hermod.contracts.outcomes import (
@@ -44,7 +44,8 @@ _ACCOUNT_SID: Final = re.compile(r"AC[0-9A-Za-z]{1,62}")
 
 class TwilioSender(HttpSender):
     capability = Capability(
-        provider=Provider.TWILIO,
+        provider="twilio",
+        title="Twilio",
         channels=frozenset({Channel.SMS}),
         media=True,
         credentials=("account_sid", "auth_token", "api_key_sid", "api_key_secret", "status_callback"),

@@ -17,7 +17,7 @@ import orjson
 
 from hermod.channels.email.mime import ascii_domain
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.contracts.accounts import Account, Provider
+from hermod.contracts.accounts import Account
 from hermod.contracts.addresses import split_address
 from hermod.contracts.content import AnyContent, Attachment, Channel, Email
 from hermod.contracts.outcomes import AccountHalted, AnyOutcome, RecipientRejected, Throttled
@@ -38,7 +38,8 @@ _RATE_RESET: Final = re.compile(r"^\d{1,12}$", re.ASCII)
 
 class SendGridSender(HttpSender):
     capability = Capability(
-        provider=Provider.SENDGRID,
+        provider="sendgrid",
+        title="SendGrid",
         channels=frozenset({Channel.EMAIL}),
         attachments=True,
         inline_images=True,

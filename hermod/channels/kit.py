@@ -1,0 +1,49 @@
+"""What a provider's folder exports as `KIT`: the one thing that the registry looks for.
+
+A folder `hermod/channels/<channel>/<provider>/` with a module `kit.py` is a provider; nothing else has to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hermod.contracts.accounts import Account
+from hermod.contracts.errors import FieldError
+from hermod.outbound.guard import AddressGuard
+from hermod.outbound.wiring import Wiring
+from hermod.ports.receipts import ReceiptReader
+from hermod.ports.sender import Capability, Sender
+
+
+class Adapter(Protocol):
+    """What the registry needs of an adapter's class."""
+
+    @property
+    def capability(self) -> Capability: ...
+
+    def __call__(self, account: Account, wiring: Wiring) -> Sender: ...
+
+    def check(self, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterable[FieldError]:
+        """Faults of the values, and of the address that they lead to. Missing and unknown names are found here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """An account as it looks: for the documentation and the tests. Nothing in it is anybody's."""
+
+    credentials: Mapping[str, str] = field(repr=False)
+    sender: str | None = None
+    """`from`."""
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """A provider: how to send with it, how to read what it reports back, and what an account of it looks like."""
+
+    adapter: Adapter
+    example: Example
+    receipts: ReceiptReader | None = None

@@ -1,0 +1,16 @@
+"""Twilio, for SMS and MMS."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hermod.channels.kit import Example, Kit
+from hermod.channels.sms.twilio.sender import TwilioSender
+
+KIT: Final = Kit(
+    adapter=TwilioSender,
+    example=Example(
+        credentials={"account_sid": "AC" + "0" * 32, "auth_token": "token-of-the-account"},
+        sender="+15005550006",
+    ),
+)

@@ -1,0 +1,26 @@
+"""Whom a message is for, in the one form in which addresses are compared: written in two ways, it is still one."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from hermod.contracts.addresses import split_address
+from hermod.contracts.content import Channel
+
+FINGERPRINT_BYTES: Final = 16
+
+
+def bare(channel: Channel, to: str | dict[str, Any]) -> str:
+    """The address alone: an email address in lower case and without a name, a number, a token, a browser's endpoint."""
+    if not isinstance(to, str):
+        return str(to.get("endpoint", ""))
+    return split_address(to)[1].lower() if channel is Channel.EMAIL else to
+
+
+def fingerprint(channel: Channel, to: str | dict[str, Any]) -> bytes:
+    """What stands for the address in the tables of suppressions and devices, also after the address was erased.
+
+    A phone number is the same for SMS and WhatsApp, so the channel is not part of it.
+    """
+    return hashlib.blake2b(bare(channel, to).encode(), digest_size=FINGERPRINT_BYTES).digest()
