@@ -17,7 +17,7 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt lock bench clean
+.PHONY: help setup run test check fmt lock docs bench clean
 
 help: ## what you are reading
 	@echo "make run    starts the whole product on this machine; Ctrl-C stops it, the next run goes on where it was"
@@ -48,6 +48,9 @@ lock: setup ## resolve pyproject.toml anew into requirements.lock (ARGS=--upgrad
 	@$(BIN)/uv pip compile --system-certs --quiet --universal --generate-hashes --no-header --extra embedded --group dev \
 		--output-file requirements.lock $(ARGS) pyproject.toml
 	@$(MAKE) --no-print-directory setup ARGS=
+
+docs: setup ## write docs/providers.md anew from the adapters' records
+	@$(BIN)/python -m starter providers --markdown > docs/providers.md
 
 bench: setup ## the benchmarks
 	@exec $(BIN)/python -m benchmarks $(ARGS)

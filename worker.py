@@ -25,6 +25,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.contents import ContentActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from hermod.bootstrap import Storage, SystemClock, open_senders, open_storage
@@ -41,6 +42,7 @@ from starter.health import PortTaken, serve_health
 from starter.processes import leave, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
 from starter.sweeping import LedgerSweeper
+from workflows.housekeeping.drop_contents import DropContents
 from workflows.housekeeping.sweep_stranded import SweepStranded
 from workflows.notifications.send_batch import SendBatch
 from workflows.notifications.send_notification import SendNotification
@@ -53,7 +55,7 @@ TAKEOVER: Final = timedelta(seconds=1)
 RETRY_START: Final = timedelta(seconds=2)
 """Between two looks at servers that are not there yet."""
 
-WORKFLOW_CLASSES: Final = (SendNotification, SendBatch, SweepStranded)
+WORKFLOW_CLASSES: Final = (SendNotification, SendBatch, SweepStranded, DropContents)
 DELIVERY_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)
 
 _PASSED_THROUGH: Final = (
@@ -90,7 +92,11 @@ def build_workers(
         client,
         task_queue=WORKFLOWS,
         workflows=WORKFLOW_CLASSES,
-        activities=[notifications.withdraw, housekeeping.sweep_stranded],
+        activities=[
+            notifications.withdraw,
+            housekeeping.sweep_stranded,
+            ContentActivities(storage.contents).drop_contents,
+        ],
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
         graceful_shutdown_timeout=drain,

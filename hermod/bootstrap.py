@@ -12,6 +12,7 @@ from hermod.ports.hygiene import Hygiene
 from hermod.settings import Settings
 from hermod.storage.acceptance import Acceptance
 from hermod.storage.accounts import ProviderAccounts
+from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
@@ -35,6 +36,7 @@ class Storage:
     database: Database
     acceptance: Acceptance
     accounts: ProviderAccounts
+    contents: Contents
     ledger: SqlLedger
     messages: Messages
     stranded: Stranded
@@ -45,12 +47,15 @@ class Storage:
 
 def build_storage(settings: Settings) -> Storage:
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+    vault = Vault(settings.secret_key.get_secret_value())
+    contents = Contents(database, vault, settings.content_days)
     suppressions = Suppressions(database)
     return Storage(
         database=database,
-        acceptance=Acceptance(database),
-        accounts=ProviderAccounts(database, Vault(settings.secret_key.get_secret_value())),
-        ledger=SqlLedger(database),
+        acceptance=Acceptance(database, contents),
+        accounts=ProviderAccounts(database, vault),
+        contents=contents,
+        ledger=SqlLedger(database, contents),
         messages=Messages(database),
         stranded=Stranded(database),
         hygiene=suppressions,

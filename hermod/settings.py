@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     allow_private_addresses: bool = _env("HERMOD_ALLOW_PRIVATE_ADDRESSES", False)
     worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
+    content_days: int = _env("HERMOD_CONTENT_DAYS", 30, ge=0, le=36_500)
     log_level: str = _env("LOG_LEVEL", "INFO")
     log_format: str = _env("HERMOD_LOG_FORMAT", "json", pattern="^(json|console)$")
 

@@ -211,7 +211,8 @@ class Hermod:
             Draft(own, message_workflow(self._tenant, own), request_id, ready, group)
             for own, ready in zip(ids, readies, strict=True)
         ]
-        answers = await take(connection, self._tenant, drafts, self._core.clock.now())
+        seal = await self._core.storage.contents.sealing(self._tenant)
+        answers = await take(connection, self._tenant, drafts, seal, self._core.clock.now())
         first, *others = (answers[own] for own in ids)
         if isinstance(first, IdempotencyMismatch):
             raise first

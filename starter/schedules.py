@@ -42,6 +42,9 @@ SCHEDULES: Final = (
         timedelta(seconds=15),
         "starts staged and forgotten messages, finds messages whose workflow is gone",
     ),
+    Housekeeping(
+        "retention", "DropContents", timedelta(hours=1), "drops the contents of messages that ended long enough ago"
+    ),
 )
 
 

@@ -47,3 +47,5 @@ class Kit:
     adapter: Adapter
     example: Example
     receipts: ReceiptReader | None = None
+    polled: bool = False
+    """Its reports are asked for: the sender is a `ReceiptPoller`."""

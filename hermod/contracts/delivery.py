@@ -73,6 +73,13 @@ class DeliveryResult(Model):
     counts: dict[Status, int]
 
 
+class RetentionReport(Model):
+    """What one run of the retention did."""
+
+    dropped: int = 0
+    """Contents deleted."""
+
+
 class SweepReport(Model):
     """What one sweep did: records started, and open records whose workflow had been lost."""
 

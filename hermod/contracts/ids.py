@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from datetime import datetime
 from typing import NamedTuple
 
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -29,6 +30,11 @@ class WorkflowRef(NamedTuple):
 def new_id(prefix: str) -> str:
     """A new sortable id, for example `msg_019aa1c2d3e4` followed by 16 hex digits."""
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+def since(prefix: str, at: datetime) -> str:
+    """The lower bound of the ids made from then on: every id made before sorts before it."""
+    return f"{prefix}_{int(at.timestamp() * 1000):012x}"
 
 
 def message_id() -> str:

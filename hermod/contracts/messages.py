@@ -200,6 +200,8 @@ class MessageView(Model):
     """Parts of an SMS, as we count them; the provider's count decides what it costs."""
     group_id: str | None
     """The first message of the call, where that made several (a push to a contact with several devices)."""
+    content_kept: bool
+    """False once the content was dropped: the record stays, and the message cannot be sent again."""
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime

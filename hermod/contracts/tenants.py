@@ -14,6 +14,14 @@ class Tenant(Model):
     created_at: datetime
 
 
+class ContentPolicy(Model):
+    """How a tenant's contents are kept: encrypted or not, and for how many days after a message's end."""
+
+    tenant: str
+    encrypts: bool
+    days: int
+
+
 class ApiKey(Model):
     """A key without its secret: `id` is the part that may be shown."""
 

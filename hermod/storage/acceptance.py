@@ -21,6 +21,7 @@ from hermod.contracts.errors import IdempotencyMismatch
 from hermod.contracts.messages import Receipt, Status, Submission
 from hermod.domain.recipients import fingerprint
 from hermod.domain.segments import segments
+from hermod.storage.contents import Contents, Seal
 from hermod.storage.engine import Database, sql
 
 _INSERT: Final = sql("""
@@ -93,13 +94,15 @@ Accepted = dict[str, Receipt | IdempotencyMismatch]
 
 
 class Acceptance:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, contents: Contents) -> None:
         self._database = database
+        self._contents = contents
 
     async def take(self, tenant: str, drafts: Sequence[Draft], now: datetime) -> Accepted:
         """Store the drafts, durably by the time this returns. Raises Unavailable, with nothing stored."""
+        seal = await self._contents.sealing(tenant)
         async with self._database.autocommit() as connection:
-            return await take(connection, tenant, drafts, now)
+            return await take(connection, tenant, drafts, seal, now)
 
     async def repeated(self, tenant: str, submission: Submission) -> Receipt | IdempotencyMismatch | None:
         """The answer that this key was given before, or None where it is new."""
@@ -109,14 +112,16 @@ class Acceptance:
         return _answer(rows[0], submission) if rows else None
 
 
-async def take(connection: AsyncConnection, tenant: str, drafts: Sequence[Draft], now: datetime) -> Accepted:
-    """Store the drafts on this connection, within whatever transaction it is in."""
+async def take(
+    connection: AsyncConnection, tenant: str, drafts: Sequence[Draft], seal: Seal, now: datetime
+) -> Accepted:
+    """Store the drafts on this connection, within whatever transaction it is in. `seal` is `Contents.sealing`'s."""
     first_of_key: dict[str, Draft] = {}
     for draft in drafts:
         if (key := draft.submission.idempotency_key) is not None:
             first_of_key.setdefault(key, draft)
     fresh = [draft for draft in drafts if _key(draft) is None or first_of_key[_key(draft) or ""] is draft]
-    inserted = await connection.execute(_INSERT, {"tenant": tenant, "now": now} | _columns(fresh))
+    inserted = await connection.execute(_INSERT, {"tenant": tenant, "now": now} | _columns(fresh, seal))
     taken = {row.message_id for row in inserted}
     answer: Accepted = {
         draft.id: Receipt(id=draft.id, status=Status.PENDING, workflow_id=draft.workflow_id)
@@ -150,6 +155,11 @@ def body_hash(submission: Submission) -> bytes:
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
 
 
+def body(content: AnyContent) -> bytes:
+    """The content as the ledger keeps it, before it is sealed."""
+    return content.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+
+
 def recipient(content: AnyContent) -> str:
     """The address as the record shows it; a Web Push subscription by its endpoint."""
     to = content.to
@@ -160,7 +170,7 @@ def _key(draft: Draft) -> str | None:
     return draft.submission.idempotency_key
 
 
-def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
+def _columns(drafts: Sequence[Draft], seal: Seal) -> dict[str, list[Any]]:
     submissions = [draft.submission for draft in drafts]
     options = [submission.options for submission in submissions]
     contents = [draft.ready.content for draft in drafts]
@@ -178,7 +188,7 @@ def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
         "metadata": [orjson.dumps(option.metadata).decode() for option in options],
         "send_at": [option.send_at for option in options],
         "not_after": [option.not_after for option in options],
-        "bodies": [content.model_dump_json(by_alias=True, exclude_defaults=True).encode() for content in contents],
+        "bodies": [seal(draft.id, body(draft.ready.content)) for draft in drafts],
         "keys": [submission.idempotency_key for submission in submissions],
         "addresses": [fingerprint(Channel(content.channel), content.to) for content in contents],
         "templates": [draft.ready.template for draft in drafts],

@@ -20,6 +20,7 @@ from hermod.contracts.messages import Category, Guarantee, Outcome, Preset, Stat
 from hermod.contracts.outcomes import Accepted
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Change, Intent, Item, Result
+from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN))
@@ -33,6 +34,7 @@ _REOPEN: Final = sql("""
              error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
        WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
          AND status = 'failed' AND failed_run <> :run
+         AND EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = id)
       RETURNING id
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
@@ -168,8 +170,9 @@ _WITHDRAW: Final = sql("""
 
 
 class SqlLedger:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, contents: Contents) -> None:
         self._database = database
+        self._contents = contents
 
     async def open_items(self, tenant: str, owner: str, run: str, messages: Sequence[str], now: datetime) -> list[Item]:
         names = {"tenant": tenant, "owner": owner, "ids": list(messages), "now": now}
@@ -177,7 +180,8 @@ class SqlLedger:
         if len(rows) < len(messages) and await self._database.rows(_ANY_DEAD, names | {"run": run}):
             await self._database.execute(_REOPEN, names | {"run": run})
             rows = await self._database.rows(_FETCH, names)
-        return [_item(row) for row in rows]
+        unseal = await self._contents.opening(tenant)
+        return [_item(row, unseal(row.id, row.body)) for row in rows]
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[Intent], now: datetime) -> set[str]:
         if not intents:
@@ -234,13 +238,13 @@ class SqlLedger:
         await self._database.execute(_WITHDRAW, names)
 
 
-def _item(row: Row[Any]) -> Item:
+def _item(row: Row[Any], body: bytes) -> Item:
     channel = Channel(row.channel)
     item = Item(
         id=row.id,
         channel=channel,
         status=Status(row.status),
-        content=CONTENT_OF[channel].model_validate_json(row.body, context=TRUSTED),
+        content=CONTENT_OF[channel].model_validate_json(body, context=TRUSTED),
         category=Category(row.category),
         guarantee=Guarantee(row.guarantee),
         preset=Preset(row.preset),

@@ -27,7 +27,11 @@ from hermod.contracts.receipts import ReceiptView
 from hermod.domain.states import CANCELLABLE
 from hermod.storage.engine import Database, sql
 
-_MESSAGE: Final = sql("SELECT * FROM messages WHERE tenant_id = :tenant AND id = :id")
+_MESSAGE: Final = sql("""
+    SELECT m.*,
+           EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = :id) AS has_content
+      FROM messages m WHERE m.tenant_id = :tenant AND m.id = :id
+""")
 _ATTEMPTS: Final = sql("SELECT * FROM attempts WHERE tenant_id = :tenant AND message_id = :id ORDER BY number")
 _DECISIONS: Final = sql(
     "SELECT at, kind, verdict, reason FROM decisions WHERE tenant_id = :tenant AND message_id = :id ORDER BY id"
@@ -59,13 +63,16 @@ _DEAD: Final = sql("""
 """)
 
 
-def _move(assignments: str, states: Sequence[str]) -> str:
+_HAS_CONTENT: Final = "EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = :id)"
+
+
+def _move(assignments: str, states: Sequence[str], condition: str = "true") -> str:
     """A conditional move of one message, with its decision and its line in the audit."""
     allowed = ", ".join(f"'{state}'" for state in states)
     return f"""
     WITH moved AS (
       UPDATE messages SET {assignments}, updated_at = :now
-       WHERE tenant_id = :tenant AND id = :id AND status IN ({allowed})
+       WHERE tenant_id = :tenant AND id = :id AND status IN ({allowed}) AND {condition}
       RETURNING id, status, workflow_id
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
@@ -89,9 +96,9 @@ _CANCEL: Final = sql(
         sorted(status.value for status in CANCELLABLE),
     )
 )
-_RETRY: Final = sql(_move(_AFRESH, ["failed"]))
+_RETRY: Final = sql(_move(_AFRESH, ["failed"], _HAS_CONTENT))
 _RESOLVE_SENT: Final = sql(_move("status = 'sent', finished_at = :now, dead_at = NULL", ["unknown"]))
-_RESOLVE_NOT_SENT: Final = sql(_move(_AFRESH, ["unknown"]))
+_RESOLVE_NOT_SENT: Final = sql(_move(_AFRESH, ["unknown"], _HAS_CONTENT))
 _DISCARD: Final = sql(_move("discarded_at = :now", ["failed", "unknown"]))
 
 _STARTED: Final = sql("""
@@ -170,10 +177,12 @@ class Messages:
         found = await self._database.rows(_MESSAGE, {"tenant": tenant, "id": message})
         if not found:
             raise NotFound(f"there is no message {message}")
-        raise Conflict(_refusal(action, Status(found[0].status)))
+        raise Conflict(_refusal(action, Status(found[0].status), has_content=found[0].has_content))
 
 
-def _refusal(action: str, status: Status) -> str:
+def _refusal(action: str, status: Status, *, has_content: bool) -> str:
+    if action in ("message.retry", "message.resolve") and not has_content:
+        return f"the message is {status.value}, and its content was dropped when its time was over"
     why = {
         "message.cancel": "it can be cancelled only while it waits"
         if status is not Status.SENDING
@@ -202,6 +211,7 @@ def _view(
         template=row.template,
         segments=row.segments,
         group_id=row.group_id,
+        content_kept=row.has_content,
         metadata=row.metadata,
         send_at=row.send_at,
         not_after=row.not_after,

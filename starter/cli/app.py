@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from starter.cli import accounts, dead_letters, doctor, messages, schedules, secret_keys, tenants
+from starter.cli import accounts, dead_letters, doctor, messages, providers, schedules, secret_keys, tenants
 from starter.cli.output import say
 from starter.version import product_version
 
@@ -39,6 +39,7 @@ app.add_typer(schedules.app, name="schedules")
 app.add_typer(secret_keys.app, name="secrets")
 secret_keys.add_to(app)
 doctor.add_to(app)
+providers.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -38,13 +38,13 @@ def new_key(as_json: Json = False) -> None:
 @app.command("rotate")
 @command
 async def rotate(as_json: Json = False) -> None:
-    """Encrypt all stored credentials under the first key of HERMOD_SECRET_KEY."""
+    """Encrypt all stored credentials and the tenants' own keys under the first key of HERMOD_SECRET_KEY."""
     async with storage() as opened:
-        count = await opened.accounts.reseal()
+        accounts, tenants = await opened.accounts.reseal(), await opened.contents.reseal()
     if as_json:
-        print_json({"resealed": count})
+        print_json({"resealed": accounts, "tenant_keys": tenants})
     else:
-        say(f"{count} accounts are encrypted under the newest key")
+        say(f"{accounts} accounts and {tenants} tenants' keys are encrypted under the newest key")
 
 
 @command

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
-from starter.cli.session import TenantName, command, settings, storage, tenant_of
+from starter.cli.session import ACTOR, TenantName, command, settings, storage, tenant_of
 
 tenants: Final = typer.Typer(help="Tenants: everything belongs to one.", no_args_is_help=True)
 keys: Final = typer.Typer(help="API keys: what a tenant's programs sign in with.", no_args_is_help=True)
@@ -47,6 +47,40 @@ async def list_tenants(as_json: Json = False) -> None:
         return
     rows = [(one.id, one.name, one.weight, one.created_at) for one in found]
     print_table(("id", "name", "weight", "created"), rows, empty="no tenants yet; `hermod tenants create NAME`")
+
+
+@tenants.command("contents")
+@command
+async def keep_contents(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    encrypt: Annotated[
+        bool | None, typer.Option("--encrypt/--no-encrypt", help="Whether new contents are stored encrypted.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=0, max=36_500, help="Keep contents so long after a message's end.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or change how a tenant's contents are kept. The record of a message stays when its content is dropped.
+
+    \b
+    Example:
+      hermod tenants contents shop --encrypt --days 7
+    """
+    async with storage() as opened:
+        policy = await opened.contents.policy(tenant)
+        if encrypt is not None or days is not None:
+            policy = await opened.contents.set_policy(
+                tenant,
+                encrypts=policy.encrypts if encrypt is None else encrypt,
+                days=policy.days if days is None else days,
+                actor=ACTOR,
+                now=datetime.now(UTC),
+            )
+    if as_json:
+        print_json(policy)
+        return
+    print_facts([("tenant", policy.tenant), ("encrypted", policy.encrypts), ("kept for", f"{policy.days} days")])
 
 
 @keys.command("create")

@@ -71,6 +71,12 @@ async def sweep_stranded(house: House) -> str:
     return workflow_id
 
 
+async def drop_contents(house: House) -> str:
+    workflow_id = f"retention-{house.hermod.tenant}"
+    await house.client.start_workflow("DropContents", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -82,6 +88,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         send_batch_sent,
         send_batch_with_one_leaving,
         sweep_stranded,
+        drop_contents,
     )
 }
 

@@ -46,6 +46,7 @@ class SendGridSender(HttpSender):
         custom_headers=True,
         max_recipients=1000,
         max_bytes=20 * 1024 * 1024,
+        default_rate=10.0,
         credentials=("api_key",),
         base_url="https://api.sendgrid.com",
     )

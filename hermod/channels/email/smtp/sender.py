@@ -72,6 +72,7 @@ class SmtpSender:
         inline_images=True,
         custom_headers=True,
         max_recipients=100,
+        default_rate=10.0,
         credentials=("host", "port", "username", "password", "tls"),
         optional_credentials=("port", "username", "password", "tls"),
         deadline=timedelta(seconds=60),

@@ -1,0 +1,194 @@
+"""Contents at rest: what a message says, in the clear or encrypted under its tenant's own key, and for how long.
+
+Envelope encryption: each tenant has a data key, stored sealed under HERMOD_SECRET_KEY (`hermod.storage.vault`). A body
+is AES-256-GCM under the data key, bound to its tenant and message, so that a body copied to another row does not open.
+
+    0x01 | nonce, 12 bytes | ciphertext and tag          encrypted
+    {…                                                   JSON in the clear
+
+Both kinds may stand side by side: switching encryption on or off changes what is written from then on.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hermod.contracts.errors import NotFound, Unavailable
+from hermod.contracts.ids import since
+from hermod.contracts.tenants import ContentPolicy
+from hermod.storage.engine import Database, sql
+from hermod.storage.vault import UndecryptableSecret, Vault
+from hermod.telemetry import get_logger
+
+CACHE_SECONDS: Final = 5.0
+"""For so long after a change some processes may still write as before."""
+ENCRYPTED: Final = b"\x01"
+_NONCE_BYTES: Final = 12
+_CHUNK: Final = 2_000
+"""Contents dropped in one statement."""
+
+_log = get_logger(__name__)
+
+_KEY: Final = sql("SELECT encrypts, content_key, content_days FROM tenants WHERE id = :tenant")
+_SET: Final = sql("""
+    WITH changed AS (
+      UPDATE tenants SET encrypts = CAST(:encrypts AS bool), content_days = CAST(:days AS int),
+             content_key = coalesce(content_key, CAST(:key AS bytea))
+       WHERE id = :tenant
+      RETURNING encrypts, content_days
+    ), audited AS (
+      INSERT INTO audit (tenant_id, at, actor, action, subject)
+      SELECT :tenant, :now, :actor, 'tenant.contents', :tenant FROM changed
+    )
+    SELECT encrypts, content_days FROM changed
+""")
+_SEALED: Final = sql("SELECT id, content_key FROM tenants WHERE content_key IS NOT NULL FOR UPDATE")
+_RESEAL: Final = sql("UPDATE tenants SET content_key = CAST(:key AS bytea) WHERE id = :tenant")
+_TENANTS: Final = sql("SELECT id, content_days FROM tenants ORDER BY id")
+
+# Ids sort by time, so that old contents are a range of the primary key; what is still open in it is few.
+_DROP: Final = sql("""
+    WITH done AS (
+      SELECT c.message_id
+        FROM message_contents c JOIN messages m ON m.tenant_id = c.tenant_id AND m.id = c.message_id
+       WHERE c.tenant_id = :tenant AND c.message_id < CAST(:before_id AS text)
+         AND m.finished_at < CAST(:before AS timestamptz)
+         AND (m.dead_at IS NULL OR m.discarded_at IS NOT NULL OR m.finished_at < CAST(:dead_before AS timestamptz))
+       LIMIT CAST(:most AS int)
+    )
+    DELETE FROM message_contents c USING done WHERE c.tenant_id = :tenant AND c.message_id = done.message_id
+""")
+
+DEAD_LETTER_DAYS: Final = 90
+"""Contents of a dead letter that nobody retried or discarded are kept for at least so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    encrypts: bool
+    cipher: AESGCM | None
+
+
+Seal = Callable[[str, bytes], bytes]
+"""A message's id and its body as JSON, to what is stored."""
+
+
+class Contents:
+    def __init__(self, database: Database, vault: Vault, default_days: int) -> None:
+        """`default_days`: how long contents of finished messages are kept where the tenant says nothing."""
+        self._database = database
+        self._vault = vault
+        self._default_days = default_days
+        self._known: dict[str, tuple[float, _Known]] = {}
+
+    async def sealing(self, tenant: str) -> Seal:
+        """How this tenant's bodies are stored from now on. Raises Unavailable."""
+        known = await self._of(tenant)
+        cipher = known.cipher
+        if not known.encrypts or cipher is None:
+            return lambda _, body: body
+
+        def seal(message: str, body: bytes) -> bytes:
+            nonce = os.urandom(_NONCE_BYTES)
+            return ENCRYPTED + nonce + cipher.encrypt(nonce, body, _bound_to(tenant, message))
+
+        return seal
+
+    async def opening(self, tenant: str) -> Callable[[str, bytes], bytes]:
+        """How this tenant's bodies are read. What it gives raises Unavailable for a body that no key opens."""
+        known = await self._of(tenant)
+
+        def unseal(message: str, stored: bytes) -> bytes:
+            if not stored.startswith(ENCRYPTED):
+                return stored
+            if known.cipher is None:
+                raise Unavailable(f"the contents of tenant {tenant} are encrypted, and its key cannot be read")
+            nonce, sealed = stored[1 : 1 + _NONCE_BYTES], stored[1 + _NONCE_BYTES :]
+            try:
+                return known.cipher.decrypt(nonce, sealed, _bound_to(tenant, message))
+            except InvalidTag:
+                raise Unavailable(f"the content of {message} does not open with its tenant's key") from None
+
+        return unseal
+
+    async def policy(self, tenant: str) -> ContentPolicy:
+        """Raises NotFound."""
+        rows = await self._database.rows(_KEY, {"tenant": tenant})
+        if not rows:
+            raise NotFound(f"there is no tenant {tenant}")
+        return self._policy(tenant, rows[0].encrypts, rows[0].content_days)
+
+    async def set_policy(
+        self, tenant: str, *, encrypts: bool, days: int | None, actor: str, now: datetime
+    ) -> ContentPolicy:
+        """Change how contents are kept. The data key is made the first time it is needed. Raises NotFound."""
+        key = self._vault.seal({"key": base64.b64encode(AESGCM.generate_key(256)).decode()}) if encrypts else None
+        names = {"tenant": tenant, "encrypts": encrypts, "days": days, "key": key, "actor": actor, "now": now}
+        rows = await self._database.rows(_SET, names)
+        if not rows:
+            raise NotFound(f"there is no tenant {tenant}")
+        self._known.pop(tenant, None)
+        return self._policy(tenant, rows[0].encrypts, rows[0].content_days)
+
+    async def reseal(self) -> int:
+        """Seal all data keys under the newest key of HERMOD_SECRET_KEY; how many there were."""
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(_SEALED)).all()
+            for row in rows:
+                sealed = self._vault.reseal(row.content_key)
+                await connection.execute(_RESEAL, {"tenant": row.id, "key": sealed})
+        return len(rows)
+
+    async def drop_old(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> int:
+        """Delete the contents whose time is over; the records stay. `beat` is called after each statement."""
+        dropped = 0
+        for row in await self._database.rows(_TENANTS, {}):
+            days = self._default_days if row.content_days is None else row.content_days
+            before = now - timedelta(days=days)
+            names = {
+                "tenant": row.id,
+                "before": before,
+                "before_id": since("msg", before),
+                "dead_before": now - timedelta(days=max(days, DEAD_LETTER_DAYS)),
+                "most": _CHUNK,
+            }
+            while (gone := await self._database.execute(_DROP, names)) > 0:
+                dropped += gone
+                beat()
+        return dropped
+
+    def _policy(self, tenant: str, encrypts: bool, days: int | None) -> ContentPolicy:
+        return ContentPolicy(tenant=tenant, encrypts=encrypts, days=self._default_days if days is None else days)
+
+    async def _of(self, tenant: str) -> _Known:
+        kept = self._known.get(tenant)
+        if kept is not None and time.monotonic() - kept[0] < CACHE_SECONDS:
+            return kept[1]
+        rows = await self._database.rows(_KEY, {"tenant": tenant})
+        known = _Known(bool(rows) and rows[0].encrypts, self._cipher(tenant, rows[0].content_key if rows else None))
+        if known.encrypts and known.cipher is None:
+            raise Unavailable(f"the contents of tenant {tenant} are to be encrypted, and its key cannot be read")
+        self._known[tenant] = (time.monotonic(), known)
+        return known
+
+    def _cipher(self, tenant: str, sealed: bytes | None) -> AESGCM | None:
+        if sealed is None:
+            return None
+        try:
+            return AESGCM(base64.b64decode(self._vault.open(sealed)["key"]))
+        except UndecryptableSecret:
+            _log.error("content_key_undecryptable", tenant=tenant)
+            return None
+
+
+def _bound_to(tenant: str, message: str) -> bytes:
+    return f"{tenant}/{message}".encode()
