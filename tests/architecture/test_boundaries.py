@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from tests.architecture.lock import declared, normal
-from tests.architecture.tree import PRODUCT, imports, modules, parsed, place
+from tests.architecture.tree import PRODUCT, ROOT, imports, modules, parsed, place
 
 ENVIRONMENT_READERS = {
     "hermod/settings.py",
@@ -64,3 +64,27 @@ def test_third_party_import_is_declared_by_this_project() -> None:
     wanted = declared()
     undeclared = {name for name in names if not wanted & {normal(each) for each in distributions.get(name, [name])}}
     assert undeclared == set()
+
+
+def test_provider_folder_knows_no_other_provider() -> None:
+    """What two of them share is a module beside the folders, so that a provider can be taken away like it was added."""
+    folders = sorted(
+        path.parent for path in modules("hermod") if path.name == "kit.py" and path.parent.name != "channels"
+    )
+    assert folders
+    packages = {folder: ".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    wrong = [
+        f"{place(path)} imports {package}"
+        for folder in folders
+        for path in sorted(folder.rglob("*.py"))
+        for other, package in packages.items()
+        if other != folder and imported_from(path, package)
+    ]
+    assert wrong == []
+
+
+def test_sandbox_knows_no_adapter() -> None:
+    """The two sides of a provider check each other only as long as neither is made of the other."""
+    sandbox = [path for path in modules("devstack") if "sandbox" in path.parts]
+    assert sandbox
+    assert [place(path) for path in sandbox if imported_from(path, "hermod.channels")] == []
