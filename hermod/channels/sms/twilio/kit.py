@@ -6,6 +6,7 @@ from typing import Final
 
 from hermod.channels.kit import Example, Kit
 from hermod.channels.sms.twilio.sender import TwilioSender
+from hermod.channels.twilio_api.receipts import TwilioReceipts
 
 KIT: Final = Kit(
     adapter=TwilioSender,
@@ -13,4 +14,5 @@ KIT: Final = Kit(
         credentials={"account_sid": "AC" + "0" * 32, "auth_token": "token-of-the-account"},
         sender="+15005550006",
     ),
+    receipts=TwilioReceipts(),
 )

@@ -1,90 +1,36 @@
-"""Twilio's Messages API, for SMS and MMS.
+"""Twilio's Messages API, for SMS and MMS. What all its channels share is in `hermod.channels.twilio_api`.
 
-    POST https://api.twilio.com/2010-04-01/Accounts/{AccountSid}/Messages.json     form encoded, Basic auth
-    201 {"sid": "SM…", "status": "queued", …}
-    4xx {"code": 21211, "message": "…", "more_info": "…", "status": 400}
+    To=+14155550100&From=+15005550006&Body=Hello&MediaUrl=https://…&MediaUrl=https://…
 
-The sender is a number, a short code, an alphanumeric name, or the `MG…` of a Messaging Service. There is no idempotency
-key: our id travels in the status callback's query, where it tells what became of a message whose answer was lost.
+The sender is a number, a short code, an alphanumeric name, or the `MG…` of a Messaging Service.
 """
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterator, Mapping
-from typing import Final, cast
-from urllib.parse import urlencode, urlsplit
+from typing import cast
 
-import httpx
-
-from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.channels.sms.twilio.codes import MEANINGS, QUIET_HOURS, QUIET_HOURS_WAIT, Meaning
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Sms
-from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import (
-    AccountHalted,
-    AnyOutcome,
-    MessageRejected,
-    RecipientRejected,
-    Throttled,
-    Transient,
+from hermod.channels.twilio_api.sender import (
+    BASE_URL,
+    CREDENTIALS,
+    OPTIONAL_CREDENTIALS,
+    Form,
+    TwilioMessagesSender,
+    is_service,
 )
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.contracts.content import AnyContent, Channel, Sms
 from hermod.ports.sender import Capability, Outgoing
 
-MESSAGE_ID_PARAMETER: Final = "hermod_message_id"
-_LONGEST_NAME: Final = 11
-"""Characters of an alphanumeric sender, so that a name that begins with MG is not taken for a Messaging Service."""
-_ACCOUNT_SID: Final = re.compile(r"AC[0-9A-Za-z]{1,62}")
 
-
-class TwilioSender(HttpSender):
+class TwilioSender(TwilioMessagesSender):
     capability = Capability(
         provider="twilio",
         title="Twilio",
         channels=frozenset({Channel.SMS}),
         media=True,
-        credentials=("account_sid", "auth_token", "api_key_sid", "api_key_secret", "status_callback"),
-        optional_credentials=("auth_token", "api_key_sid", "api_key_secret", "status_callback"),
-        base_url="https://api.twilio.com",
+        credentials=CREDENTIALS,
+        optional_credentials=OPTIONAL_CREDENTIALS,
+        base_url=BASE_URL,
     )
-
-    def __init__(self, account: Account, wiring: Wiring) -> None:
-        super().__init__(account, wiring)
-        credentials = account.credentials
-        sid = credentials["account_sid"]
-        if "api_key_sid" in credentials:
-            pair = f"{credentials['api_key_sid']}:{credentials['api_key_secret']}"
-        else:
-            pair = f"{sid}:{credentials['auth_token']}"
-        self._status_callback = credentials.get("status_callback")
-        self._url = httpx.URL(f"{self._base_url}/2010-04-01/Accounts/{sid}/Messages.json")
-        self._headers = [
-            ("content-type", "application/x-www-form-urlencoded"),
-            ("accept", "application/json"),
-            ("authorization", "Basic " + base64.b64encode(pair.encode()).decode("ascii")),
-        ]
-
-    @classmethod
-    def check(cls, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterator[FieldError]:
-        yield from super().check(credentials, base_url, guard)
-        sid = credentials.get("account_sid")
-        if sid and not _ACCOUNT_SID.fullmatch(sid):
-            yield FieldError("credentials.account_sid", "must be the account's SID: AC and 32 hex digits")
-        if ("api_key_sid" in credentials) != ("api_key_secret" in credentials):
-            missing = "api_key_secret" if "api_key_sid" in credentials else "api_key_sid"
-            yield FieldError(f"credentials.{missing}", "missing: api_key_sid and api_key_secret go together")
-        elif "api_key_sid" not in credentials and "auth_token" not in credentials:
-            yield FieldError("credentials.auth_token", "missing; or give api_key_sid and api_key_secret")
-        callback = credentials.get("status_callback")
-        if callback is not None and (
-            urlsplit(callback).scheme not in ("http", "https") or not urlsplit(callback).netloc
-        ):
-            yield FieldError("credentials.status_callback", "must be an absolute http or https URL")
 
     def cannot_express(self, content: AnyContent) -> str | None:
         if not isinstance(content, Sms):
@@ -93,41 +39,9 @@ class TwilioSender(HttpSender):
             return "neither the message nor the account names a sender (from)"
         return None
 
-    def request(self, message: Outgoing) -> httpx.Request:
+    def form(self, message: Outgoing) -> Form:
         sms, sender = cast(Sms, message.content), message.sender or ""
-        is_service = sender.startswith("MG") and len(sender) > _LONGEST_NAME
-        form = [("To", sms.to), ("MessagingServiceSid" if is_service else "From", sender)]
+        form = [("To", sms.to), ("MessagingServiceSid" if is_service(sender) else "From", sender)]
         if sms.body:
             form.append(("Body", sms.body))
-        form += [("MediaUrl", url) for url in sms.media_urls]
-        if self._status_callback:
-            joint = "&" if urlsplit(self._status_callback).query else "?"
-            form.append(("StatusCallback", f"{self._status_callback}{joint}{MESSAGE_ID_PARAMETER}={message.id}"))
-        return self.post(self._url, self._headers, urlencode(form).encode("ascii"), message)
-
-    def outcome(self, reply: Reply, message: Outgoing) -> AnyOutcome:
-        body = json_object(reply)
-        if 200 <= reply.status < 300:
-            return self.accepted(reply, body.get("sid"))
-        code, text = text_of(body.get("code")), text_of(body.get("message")) or text_of(body.get("detail"))
-        meaning = MEANINGS.get(code) if code and reply.status < 500 else None
-        if code is None or meaning is None:
-            return self.by_status(reply, code=code, text=text)
-        return self._coded(meaning, reply, message, code=code, text=text or f"Twilio error {code}")
-
-    def _coded(self, meaning: Meaning, reply: Reply, message: Outgoing, *, code: str, text: str) -> AnyOutcome:
-        status, error = reply.status, self.line(text)
-        match meaning:
-            case Meaning.RECIPIENT:
-                return RecipientRejected(status_code=status, error_code=code, error=error)
-            case Meaning.MESSAGE:
-                return MessageRejected(status_code=status, error_code=code, error=error)
-            case Meaning.SENDER:
-                return self.sender_refused(reply, message, code=code, text=text)
-            case Meaning.ACCOUNT:
-                return AccountHalted(status_code=status, error_code=code, error=error)
-            case Meaning.THROTTLED:
-                return Throttled(status_code=status, error_code=code, error=error, retry_after=self.wait(reply))
-            case Meaning.TRANSIENT:
-                wait = QUIET_HOURS_WAIT if code == QUIET_HOURS else self.wait(reply)
-                return Transient(status_code=status, error_code=code, error=error, retry_after=wait)
+        return form + [("MediaUrl", url) for url in sms.media_urls]
