@@ -17,8 +17,9 @@ import orjson
 
 from devstack.sandbox.entry import Attachment, Entry
 from devstack.sandbox.fault import Fault, FaultName
-from devstack.sandbox.providers.contract import Call, HttpProvider, Refused, Reply, Submission
+from devstack.sandbox.providers.contract import Call, HttpProvider, Refused, Reply, Submission, Target
 from devstack.sandbox.providers.sendgrid_checks import check_mail
+from devstack.sandbox.providers.sendgrid_reports import report
 from devstack.sandbox.providers.syntax import BAD, bearer_token, decoded, media_type
 
 PATH: Final = "/v3/mail/send"
@@ -71,6 +72,9 @@ class SendGrid(HttpProvider):
             reset = math.ceil(time.time() + (fault.retry_after if fault.retry_after is not None else 1))
             headers |= {"X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset)}
         return _errors(status, [(message, field)], headers)
+
+    def report(self, entry: Entry, happening: str, target: Target) -> Call | None:
+        return report(entry, happening, target)
 
     def _submission(self, mail: dict[str, Any], raw: bytes) -> Submission:
         provider_id = secrets.token_urlsafe(16)

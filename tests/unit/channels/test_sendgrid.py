@@ -9,7 +9,7 @@ import pytest
 
 from hermod.channels.email.sendgrid.sender import SendGridSender
 from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Throttled
+from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Throttled
 from tests.unit.channels.samples import NOW, account, email, file, outgoing, reply, sms, wiring
 
 
@@ -170,6 +170,13 @@ def test_outcome_error_is_read_by_status_and_field(status: int, message: str, fi
     outcome = sender().outcome(reply(status, errors(message, field)), outgoing(email()))
     assert (outcome.kind, outcome.status_code, outcome.error_code) == (kind, status, field)
     assert outcome.error == message
+
+
+def test_outcome_address_of_a_form_that_sendgrid_refuses_is_not_given_up() -> None:
+    body = errors("Does not contain a valid address.", "personalizations.0.to.0.email")
+    outcome = sender().outcome(reply(400, body), outgoing(email(to="jörg@example.com")))
+    assert isinstance(outcome, RecipientRejected)
+    assert outcome.fault is Fault.UNREACHABLE
 
 
 @pytest.mark.parametrize(("status", "field"), [(400, "from.email"), (403, "from")])

@@ -6,7 +6,7 @@ import pytest
 
 from hermod.channels.email.smtp.replies import RULES, Stage, enhanced_code, refusal, verdict_of
 from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Throttled, Transient
+from hermod.contracts.outcomes import Fault, RecipientRejected, Throttled, Transient
 
 THROTTLED, TRANSIENT = Outcome.THROTTLED, Outcome.TRANSIENT
 RECIPIENT, MESSAGE, HALTED = Outcome.RECIPIENT_REJECTED, Outcome.MESSAGE_REJECTED, Outcome.ACCOUNT_HALTED
@@ -59,7 +59,9 @@ TABLE = [
     (RCPT, 553, "mailbox name not allowed", RECIPIENT),
     (RCPT, 550, "5.7.1 policy", MESSAGE),
     (RCPT, 554, "5.7.1 relay access denied", MESSAGE),
-    (RCPT, 550, "5.2.1 mailbox disabled", MESSAGE),
+    (RCPT, 550, "5.2.1 mailbox disabled", RECIPIENT),
+    (RCPT, 550, "5.2.2 mailbox full", RECIPIENT),
+    (DATA, 554, "5.2.2 mailbox full", RECIPIENT),
     (RCPT, 550, "4.1.1 contradicts itself", MESSAGE),
     (RCPT, 550, "5.4.5 daily sending limit", THROTTLED),
     (RCPT, 552, "5.2.2 mailbox full", TRANSIENT),
@@ -95,6 +97,39 @@ def test_refusal_table_has_a_case_for_every_rule() -> None:
     for stage, code, text, _ in TABLE:
         hit.add(next((rule for rule in RULES if rule.matches(stage, code, enhanced_code(text))), None))
     assert set(RULES) <= hit
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "text", "fault"),
+    [
+        (RCPT, 550, "5.1.1 no such user", Fault.INVALID),
+        (DATA, 550, "5.1.1 no such user", Fault.INVALID),
+        (RCPT, 550, "5.1.2 no such domain", Fault.INVALID),
+        (RCPT, 553, "5.1.3 not an address", Fault.INVALID),
+        (RCPT, 551, "5.1.6 moved", Fault.INVALID),
+        (RCPT, 550, "5.1.10 null MX", Fault.INVALID),
+        (RCPT, 551, "user not local", Fault.INVALID),
+        (RCPT, 556, "domain takes no mail", Fault.INVALID),
+        (RCPT, 550, "5.2.1 mailbox disabled", Fault.UNREACHABLE),
+        (RCPT, 550, "5.2.2 mailbox full", Fault.UNREACHABLE),
+        (RCPT, 550, "no such user here", Fault.UNREACHABLE),
+        (RCPT, 550, "your address is on a block list", Fault.UNREACHABLE),
+        (RCPT, 553, "mailbox name not allowed", Fault.UNREACHABLE),
+    ],
+)
+def test_refusal_is_held_against_the_address_only_where_there_is_none(
+    stage: Stage, code: int, text: str, fault: Fault
+) -> None:
+    outcome = refusal(stage, code, text, own_sender=True)
+    assert isinstance(outcome, RecipientRejected)
+    assert outcome.fault is fault
+
+
+@pytest.mark.parametrize("stage", [MAIL, RCPT, DATA])
+@pytest.mark.parametrize("code", [550, 551, 553, 554])
+@pytest.mark.parametrize("number", [0, 1, 23, 25, 26, 27, 509, 515])
+def test_refusal_by_policy_is_never_held_against_the_address(stage: Stage, code: int, number: int) -> None:
+    assert refusal(stage, code, f"5.7.{number} no", own_sender=False).kind is MESSAGE
 
 
 @pytest.mark.parametrize(

@@ -10,23 +10,26 @@ There is no idempotency key: after an unknown outcome, a repeat may be a second 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import httpx
 import orjson
 
 from hermod.channels.email.mime import ascii_domain
+from hermod.channels.email.sendgrid.receipts import MESSAGE_ID_ARGUMENT, verification_key
 from hermod.channels.http_sender import HttpSender, json_object, text_of
 from hermod.contracts.accounts import Account
 from hermod.contracts.addresses import split_address
 from hermod.contracts.content import AnyContent, Attachment, Channel, Email
-from hermod.contracts.outcomes import AccountHalted, AnyOutcome, RecipientRejected, Throttled
+from hermod.contracts.errors import FieldError
+from hermod.contracts.outcomes import AccountHalted, AnyOutcome, Fault, RecipientRejected, Throttled
+from hermod.outbound.guard import AddressGuard
 from hermod.outbound.http import Reply
 from hermod.outbound.retry_after import clamp
 from hermod.outbound.wiring import Wiring
 from hermod.ports.sender import Capability, Outgoing
 
-MESSAGE_ID_ARGUMENT: Final = "hermod_message_id"
 _SENT: Final = frozenset({200, 202})
 """202; 200 is the answer in sandbox mode, which an operator can switch on for a whole account."""
 _RECIPIENT_FIELD: Final = re.compile(r"^personalizations\.\d+\.to(\.|$)")
@@ -47,7 +50,8 @@ class SendGridSender(HttpSender):
         max_recipients=1000,
         max_bytes=20 * 1024 * 1024,
         default_rate=10.0,
-        credentials=("api_key",),
+        credentials=("api_key", "webhook_public_key"),
+        optional_credentials=("webhook_public_key",),
         base_url="https://api.sendgrid.com",
     )
 
@@ -59,6 +63,15 @@ class SendGridSender(HttpSender):
             ("accept", "application/json"),
             ("authorization", f"Bearer {account.credentials['api_key']}"),
         ]
+
+    @classmethod
+    def check(cls, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterator[FieldError]:
+        yield from super().check(credentials, base_url, guard)
+        key = credentials.get("webhook_public_key")
+        if key and verification_key(key) is None:
+            yield FieldError(
+                "credentials.webhook_public_key", "must be the verification key that SendGrid shows: base64"
+            )
 
     def cannot_express(self, content: AnyContent) -> str | None:
         if not isinstance(content, Email):
@@ -84,8 +97,9 @@ class SendGridSender(HttpSender):
             return self.accepted(reply, reply.headers.get("x-message-id"))
         field, text = _first_error(reply)
         if reply.status == 400 and field and _RECIPIENT_FIELD.match(field):
+            # It looked at the syntax only: an address that it cannot take may well exist (`jörg@…`).
             error = self.line(text or "the address is not valid")
-            return RecipientRejected(status_code=400, error_code=field, error=error)
+            return RecipientRejected(status_code=400, error_code=field, error=error, fault=Fault.UNREACHABLE)
         if reply.status in (400, 403) and field and _SENDER_FIELD.match(field):
             return self.sender_refused(reply, message, code=field, text=text)
         if reply.status == _WRONG_REGION:

@@ -20,6 +20,7 @@ from hermod.channels.redaction import one_line
 from hermod.contracts.outcomes import (
     AccountHalted,
     AnyOutcome,
+    Fault,
     MessageRejected,
     RecipientRejected,
     Throttled,
@@ -47,6 +48,9 @@ class Verdict(Enum):
     THROTTLED = auto()
     TRANSIENT = auto()
     RECIPIENT = auto()
+    """There is no such address."""
+    UNREACHABLE = auto()
+    """Refused because of the recipient, which is not to say that there is none."""
     MESSAGE = auto()
     SENDER = auto()
     """The account's fault where it is the account's own sender, else the message's."""
@@ -100,11 +104,15 @@ RULES: Final = (
     Rule("552", _RECEIVING, r"5\.2\.2", Verdict.TRANSIENT),
     Rule("552", _RCPT, r"(?!5\.3\.4$).*", Verdict.TRANSIENT),
     Rule("552", _ENVELOPE, None, Verdict.MESSAGE),
+    # A mailbox that is disabled or, by another code, full: nothing for this message, and nothing about the next one.
+    Rule("5", _RECEIVING, r"5\.2\.(1|2)", Verdict.UNREACHABLE),
     # No such user or domain, moved away, not an address; 5.1.10 and 556 are a domain that takes no mail (RFC 7505).
     Rule("5", _RECEIVING, r"5\.1\.(1|2|3|6|10)", Verdict.RECIPIENT),
     # Policy (5.7.x) is about the message, its signature or its sender: never a reason to give up the recipient.
     Rule("550 551 553 554", _MAIL, None, Verdict.SENDER),
-    Rule("550 551 553 556", _RCPT, "", Verdict.RECIPIENT),
+    Rule("551 556", _RCPT, "", Verdict.RECIPIENT),
+    # Without an enhanced code, 550 and 553 are said for unknown users and for block lists alike.
+    Rule("550 553", _RCPT, "", Verdict.UNREACHABLE),
     Rule("5", _ENVELOPE, None, Verdict.MESSAGE),
 )
 
@@ -112,6 +120,7 @@ _KINDS: Final[dict[Verdict, type[Throttled | Transient | RecipientRejected | Mes
     Verdict.THROTTLED: Throttled,
     Verdict.TRANSIENT: Transient,
     Verdict.RECIPIENT: RecipientRejected,
+    Verdict.UNREACHABLE: RecipientRejected,
     Verdict.MESSAGE: MessageRejected,
     Verdict.ACCOUNT: AccountHalted,
 }
@@ -142,4 +151,7 @@ def refusal(stage: Stage, code: int, text: str, *, own_sender: bool, secrets: It
     error = one_line(f"{code} {text} (at {stage.upper()})", secrets)
     if kind is Throttled or kind is Transient:
         return kind(status_code=code, error_code=error_code, error=error, retry_after=retry_after)
+    if kind is RecipientRejected:
+        fault = Fault.UNREACHABLE if verdict is Verdict.UNREACHABLE else Fault.INVALID
+        return kind(status_code=code, error_code=error_code, error=error, fault=fault)
     return kind(status_code=code, error_code=error_code, error=error)

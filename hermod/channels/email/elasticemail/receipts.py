@@ -1,0 +1,142 @@
+"""Elastic Email's webhooks: one event a call, as JSON or a form in a POST, or as the query of a GET.
+
+    status=Error&category=NoMailbox&to=…&date=…&transaction=…&messageid=…&postback=msg_…
+    X-ElasticEmail-Timestamp: unix seconds        X-ElasticEmail-Signature: v1=<hex>
+
+The signature is HMAC-SHA256 over `{timestamp}\\n{METHOD}\\n{path and query}\\n{body}`. Signing is an option that is
+chosen when a webhook is made; for one without it, the vendor's advice is a token of one's own in the URL (`?token=…`).
+The token counts only where the account has no signing secret.
+
+When a webhook is saved, Elastic Email calls it with an event about nobody's message, which must be answered 200,
+before anybody knows the signing secret. That one call, known by its fixed values, is answered without a check and
+holds nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+
+from hermod.channels.calls import check_time, id_of, only_header, rfc3339
+from hermod.channels.http_sender import provider_id, text_of
+from hermod.channels.redaction import one_line
+from hermod.contracts.accounts import Account
+from hermod.contracts.addresses import split_address
+from hermod.contracts.receipts import Happening
+from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+
+TOKEN: Final = "token"
+_VERSION: Final = "v1="
+_TEST_EVENT: Final = {"messageid": "abc1234", "to": "test@test.com"}
+
+WORDS: Final[dict[str, Happening]] = {
+    "sent": Happening.DELIVERED,  # the recipient's server took it
+    "opened": Happening.OPENED,
+    "clicked": Happening.CLICKED,
+    "unsubscribed": Happening.UNSUBSCRIBED,
+    "abusereport": Happening.COMPLAINED,
+    "error": Happening.FAILED,
+}
+"""Elastic Email's statuses, in lower case: the vendor itself writes `Opened` and `opened`."""
+
+CATEGORIES: Final[dict[str, Happening]] = {
+    "NoMailbox": Happening.BOUNCED,
+    "DNSProblem": Happening.SOFT_BOUNCED,  # may be a name server that is away
+    "GreyListed": Happening.SOFT_BOUNCED,
+    "Throttled": Happening.SOFT_BOUNCED,
+    "Timeout": Happening.SOFT_BOUNCED,
+    "ConnectionProblem": Happening.SOFT_BOUNCED,
+    "ConnectionTerminated": Happening.SOFT_BOUNCED,
+    "Spam": Happening.FAILED,
+    "BlackListed": Happening.FAILED,
+    "SPFProblem": Happening.FAILED,
+    "ContentFilter": Happening.FAILED,
+    "NotDelivered": Happening.FAILED,
+    "ManualCancel": Happening.FAILED,
+    "AccountProblem": Happening.FAILED,
+    "CodeError": Happening.FAILED,
+    "Ignore": Happening.FAILED,
+    "Unknown": Happening.FAILED,
+}
+"""What an error's category says. Only the first is about the address; one that is not listed is held against nobody."""
+
+
+class ElasticEmailReceipts:
+    """Implements `hermod.ports.receipts.ReceiptReader`."""
+
+    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+        secret, token = account.credentials.get("webhook_secret"), account.credentials.get("webhook_token")
+        if _is_test(call):
+            return Reading()
+        if secret:
+            _check_signature(call, secret, desk)
+        elif token:
+            _check_token(call, token)
+        else:
+            raise Forged("the account has neither webhook_secret nor webhook_token")
+        fields = _fields(call)
+        return Reading(events=(_event(fields),) if fields.get("status") else ())
+
+
+def _check_signature(call: Callback, secret: str, desk: Desk) -> None:
+    timestamp = only_header(call, "x-elasticemail-timestamp")
+    signature = only_header(call, "x-elasticemail-signature")
+    check_time(timestamp, desk.now)
+    parts = urlsplit(call.url)
+    place = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    content = f"{timestamp}\n{call.method}\n{place}\n".encode("utf-8", "surrogateescape") + call.body
+    expected = _VERSION + hmac.digest(secret.encode(), content, "sha256").hex()
+    if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
+        raise Forged("the signature does not fit")
+
+
+def _check_token(call: Callback, token: str) -> None:
+    given = call.query().get(TOKEN, "")
+    if not hmac.compare_digest(token.encode(), given.encode("utf-8", "surrogateescape")):
+        raise Forged("the token in the URL does not fit")
+
+
+def _is_test(call: Callback) -> bool:
+    try:
+        fields = _fields(call)
+    except Unreadable:
+        return False
+    return all(fields.get(name) == value for name, value in _TEST_EVENT.items())
+
+
+def _fields(call: Callback) -> dict[str, str]:
+    """The event's fields by lower-case name, wherever they stand. Raises Unreadable."""
+    fields = call.query()
+    if "json" in call.headers.get("content-type", "").lower():
+        try:
+            body = orjson.loads(call.body)
+        except orjson.JSONDecodeError:
+            raise Unreadable("the body is not JSON") from None
+        if not isinstance(body, dict):
+            raise Unreadable("the body is not an event of Elastic Email's")
+        fields |= {name: text for name, value in body.items() if (text := text_of(value)) is not None}
+    else:
+        fields |= dict(parse_qsl(call.body.decode("utf-8", "replace")))
+    return {name.lower(): value for name, value in fields.items()}
+
+
+def _event(fields: dict[str, str]) -> Event:
+    status, category = fields["status"], fields.get("category")
+    kind = WORDS.get(status.lower(), Happening.UNKNOWN)
+    failed = status.lower() == "error" and category is not None
+    if failed:
+        kind = CATEGORIES.get(category or "", kind)
+    said = [fields.get(name) for name in ("messageid", "status", "category", "to", "target", "date")]
+    return Event(
+        id=id_of(*said),
+        kind=kind,
+        word=one_line(f"{status}/{category}" if failed else status),
+        at=rfc3339(fields.get("date")),
+        message_id=provider_id(fields.get("postback")),
+        provider_message_id=provider_id(fields.get("messageid")),
+        address=split_address(fields.get("to", ""))[1] or None,
+        code=one_line(category) if failed and category else None,
+    )
