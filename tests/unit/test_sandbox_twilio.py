@@ -264,6 +264,8 @@ def test_fault_is_met_answers_in_the_vendors_shape(name: FaultName, status: int,
         ("ж" * 70, 1),
         ("ж" * 71, 2),
         ("😀" * 36, 2),
+        ("😀" * 67, 3),
+        ("x" * 152 + "€" + "x" * 152, 3),
     ],
 )
 def test_text_is_counted_in_segments(text: str, count: int) -> None:

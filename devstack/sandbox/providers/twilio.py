@@ -22,9 +22,10 @@ import orjson
 from devstack.sandbox.entry import Entry
 from devstack.sandbox.fault import Fault, FaultName
 from devstack.sandbox.inbox import Inbox
-from devstack.sandbox.providers.contract import Call, HttpProvider, Refused, Reply, Submission
+from devstack.sandbox.providers.contract import Call, HttpProvider, Refused, Reply, Submission, Target
 from devstack.sandbox.providers.syntax import BAD, media_type
 from devstack.sandbox.providers.twilio_checks import Form, TwilioError, check_message, segments
+from devstack.sandbox.providers.twilio_reports import parameters, signed_call
 
 _PATH: Final = re.compile(r"^/2010-04-01/Accounts/(?P<account>[^/]*)/Messages(?:/(?P<sid>[^/]+))?\.json$")
 _ACCOUNT_SID: Final = re.compile(r"^AC[0-9a-fA-F]{32}$")
@@ -61,11 +62,11 @@ class Twilio(HttpProvider):
     def check(self, call: Call) -> Submission:
         account, sid = _resource(call)
         if call.method != "POST" or sid is not None:
-            raise Refused(_error(TwilioError(20004, "Method not allowed", 405)))
+            raise Refused(refusal_of(TwilioError(20004, "Method not allowed", 405)))
         form = _form(call)
         problem = check_message(form, now=datetime.now(UTC))
         if problem is not None:
-            raise Refused(_error(problem))
+            raise Refused(refusal_of(problem))
         return self._submission(account, form, call.body)
 
     def accepted(self, submission: Submission, provider_id: str, *, repeated: bool) -> Reply:
@@ -75,7 +76,11 @@ class Twilio(HttpProvider):
         error = _MAGIC.get(fault.code or 0) or _FAULTS[fault.name]
         headers = {} if fault.retry_after is None else {"Retry-After": str(math.ceil(fault.retry_after))}
         to = submission.recipients[0]
-        return _error(error._replace(message=error.message.format(to=to)), headers)
+        return refusal_of(error._replace(message=error.message.format(to=to)), headers)
+
+    def report(self, entry: Entry, happening: str, target: Target) -> Call | None:
+        said, token = parameters(entry, happening), target.credentials.get("auth_token")
+        return signed_call(entry, said, target.url, token) if said and token else None
 
     def lookup(self, call: Call, inbox: Inbox) -> Reply | None:
         if call.method != "GET":
@@ -113,7 +118,8 @@ class Twilio(HttpProvider):
         return Submission(sid, (entry,), (number,), raw)
 
 
-def _error(error: TwilioError, headers: Mapping[str, str] | None = None) -> Reply:
+def refusal_of(error: TwilioError, headers: Mapping[str, str] | None = None) -> Reply:
+    """Twilio's answer to a request that it does not take."""
     body = {
         "code": error.code,
         "message": error.message,
@@ -124,11 +130,11 @@ def _error(error: TwilioError, headers: Mapping[str, str] | None = None) -> Repl
 
 
 def _not_found(path: str) -> Reply:
-    return _error(TwilioError(20404, f"The requested resource {path} was not found", 404))
+    return refusal_of(TwilioError(20404, f"The requested resource {path} was not found", 404))
 
 
 def _unauthorized(message: str) -> Reply:
-    return _error(TwilioError(20003, message, 401), {"WWW-Authenticate": 'Basic realm="Twilio API"'})
+    return refusal_of(TwilioError(20003, message, 401), {"WWW-Authenticate": 'Basic realm="Twilio API"'})
 
 
 def _resource(call: Call) -> tuple[str, str | None]:

@@ -130,12 +130,20 @@ def _check_schedule(form: Form, now: datetime) -> TwilioError | None:
 
 
 def segments(text: str) -> int:
-    """SMS segments: 160 or 153 units of GSM-7 (extended characters take two), 70 or 67 of UCS-2."""
+    """SMS segments: 160 or 153 units of GSM-7 (extended characters take two), 70 or 67 of UCS-2.
+
+    A character of two units goes whole into the next segment where only one unit is left.
+    """
     if all(character in _GSM_BASIC or character in _GSM_EXTENDED for character in text):
-        units, single, joined = sum(2 if character in _GSM_EXTENDED else 1 for character in text), 160, 153
+        sizes, single, joined = [2 if character in _GSM_EXTENDED else 1 for character in text], 160, 153
     else:
-        units, single, joined = len(text.encode("utf-16-le")) // 2, 70, 67
-    return 1 if units <= single else math.ceil(units / joined)
+        sizes, single, joined = [len(character.encode("utf-16-le")) // 2 for character in text], 70, 67
+    if sum(sizes) <= single:
+        return 1
+    ends = 0
+    for size in sizes:
+        ends += size + (1 if ends % joined + size > joined else 0)
+    return math.ceil(ends / joined)
 
 
 def _one(form: Form, name: str) -> str:

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from hermod.channels.sms.twilio.codes import MEANINGS, Meaning
 from hermod.channels.sms.twilio.sender import TwilioSender
+from hermod.channels.twilio_api.codes import MEANINGS, WAITS, Meaning
 from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Throttled, Transient
+from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
+from hermod.outbound.guard import AddressGuard
+from hermod.outbound.wiring import Wiring
 from tests.unit.channels.samples import CREDENTIALS, account, email, outgoing, reply, sms, wiring
 
 SID = "AC" + "0" * 32
 SERVICE = "MG" + "a" * 32
 KINDS = {
-    Meaning.RECIPIENT: Outcome.RECIPIENT_REJECTED,
     Meaning.MESSAGE: Outcome.MESSAGE_REJECTED,
     Meaning.SENDER: Outcome.ACCOUNT_HALTED,
     Meaning.ACCOUNT: Outcome.ACCOUNT_HALTED,
@@ -81,6 +82,37 @@ def test_request_status_callback_names_our_message(callback: str, expected: str)
     assert form.endswith(f"&StatusCallback={expected}")
 
 
+def test_request_status_callback_is_our_own_address_where_none_is_given() -> None:
+    public = Wiring(guard=AddressGuard(), public_url="https://hermod.example.com")
+    form = TwilioSender(account("twilio"), public).request(outgoing(sms())).content.decode()
+    assert form.endswith(
+        "&StatusCallback=https%3A%2F%2Fhermod.example.com%2Fingress%2Freceipts%2Ftwilio%2Fdemo%2Fmain"
+        "%3Fhermod_message_id%3Dmsg_1"
+    )
+    given = account("twilio", credentials=CREDENTIALS["twilio"] | {"status_callback": "https://h.example.com"})
+    assert "h.example.com%3F" in TwilioSender(given, public).request(outgoing(sms())).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "base_url", "sent"),
+    [
+        ("https://hermod.example.com", None, True),
+        ("http://hermod.example.com:8080", None, True),
+        ("https://my_host.example.com", None, False),
+        ("http://127.0.0.1:8080", None, False),
+        ("http://localhost:8080", None, False),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8090/twilio", True),
+        (None, None, False),
+    ],
+)
+def test_request_status_callback_that_twilio_would_refuse_is_left_out(
+    public_url: str | None, base_url: str | None, sent: bool
+) -> None:
+    around = Wiring(guard=AddressGuard(allow_private=True), public_url=public_url)
+    form = TwilioSender(account("twilio", base_url=base_url), around).request(outgoing(sms())).content
+    assert (b"StatusCallback" in form) is sent
+
+
 def test_content_that_twilio_cannot_carry_is_named() -> None:
     assert "SMS only" in (sender().cannot_express(email()) or "")
     assert "from" in (sender(from_=None).cannot_express(sms()) or "")
@@ -99,10 +131,12 @@ def test_outcome_success_with_broken_body_is_accepted_without_sid() -> None:
 
 @pytest.mark.parametrize(("code", "meaning"), MEANINGS.items())
 @pytest.mark.parametrize("as_number", [True, False])
-def test_outcome_listed_code_decides(code: str, meaning: Meaning, as_number: bool) -> None:
+def test_outcome_listed_code_decides(code: str, meaning: Meaning | Fault, as_number: bool) -> None:
     body = error(int(code) if as_number else code, "no route to +14155550100")
     outcome = sender().outcome(reply(400, body), outgoing(sms()))
-    assert (outcome.kind, outcome.status_code, outcome.error_code) == (KINDS[meaning], 400, code)
+    kind = Outcome.RECIPIENT_REJECTED if isinstance(meaning, Fault) else KINDS[meaning]
+    assert (outcome.kind, outcome.status_code, outcome.error_code) == (kind, 400, code)
+    assert not isinstance(outcome, RecipientRejected) or outcome.fault is meaning
     assert outcome.error == "no route to [number]"
 
 
@@ -141,10 +175,28 @@ def test_outcome_throttled_takes_retry_after_where_there_is_one() -> None:
     assert outcome.retry_after == 9.0
 
 
-def test_outcome_quiet_hours_wait_an_hour() -> None:
-    outcome = sender().outcome(reply(400, error(30610)), outgoing(sms()))
+@pytest.mark.parametrize(("code", "wait"), WAITS.items())
+def test_outcome_code_that_implies_a_wait_is_transient_for_that_long(code: str, wait: float) -> None:
+    outcome = sender().outcome(reply(400, error(int(code))), outgoing(sms()))
     assert isinstance(outcome, Transient)
-    assert outcome.retry_after == 3600.0
+    assert outcome.retry_after == wait
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        (21211, Fault.INVALID),
+        (21610, Fault.OPTED_OUT),
+        (21614, Fault.INVALID),
+        (30005, Fault.INVALID),
+        (30006, Fault.UNREACHABLE),
+        (30640, Fault.LISTED),
+    ],
+)
+def test_outcome_refused_recipient_says_why(code: int, fault: Fault) -> None:
+    outcome = sender().outcome(reply(400, error(code)), outgoing(sms()))
+    assert isinstance(outcome, RecipientRejected)
+    assert outcome.fault is fault
 
 
 def test_outcome_problem_details_are_read() -> None:
