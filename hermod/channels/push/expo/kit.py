@@ -1,0 +1,14 @@
+"""Expo, for apps that are built with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hermod.channels.kit import Example, Kit
+from hermod.channels.push.expo.sender import ExpoSender
+
+KIT: Final = Kit(
+    adapter=ExpoSender,
+    example=Example(credentials={"access_token": "token-of-the-expo-account"}),
+    polled=True,
+)
