@@ -1,0 +1,60 @@
+"""Which of a template's versions a message gets: by locale, by the version it asks for, and by what there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from hermod.contracts.content import Channel
+
+_REFERENCE: Final = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,62})(?:@(?P<version>[1-9]\d{0,8}))?")
+
+
+class Reference(NamedTuple):
+    """What a message's `template` says: `welcome`, or `welcome@3` for the template as it was with version 3."""
+
+    name: str
+    version: int | None
+
+
+class Head(NamedTuple):
+    """A version without its source. Versions of all locales of a template are counted together."""
+
+    locale: str
+    version: int
+    channel: Channel
+    is_default: bool
+    """Whether its locale is the one for readers of no known locale."""
+    created_at: datetime
+
+
+def reference(text: str) -> Reference | None:
+    """None where this can be no template."""
+    found = _REFERENCE.fullmatch(text)
+    return Reference(found["name"], int(found["version"]) if found["version"] else None) if found else None
+
+
+def lineage(locale: str) -> Iterator[str]:
+    """A locale and what it is a part of: de-AT, de."""
+    while locale:
+        yield locale
+        locale = locale.rpartition("-")[0]
+
+
+def chosen(heads: Sequence[Head], locale: str | None, version: int | None) -> Head | None:
+    """The newest version in the nearest locale: de-AT, de, then the default. `heads` has the newest first.
+
+    With `version`, later ones do not exist: a pinned template does not change, in any of its locales. None where there
+    is no such version, or no template.
+    """
+    if version is not None and all(head.version != version for head in heads):
+        return None
+    newest: dict[str, Head] = {}
+    for head in heads:
+        if version is None or head.version <= version:
+            newest.setdefault(head.locale, head)
+    default = next((head.locale for head in heads if head.is_default), "")
+    nearest = next((newest[wanted] for wanted in (*lineage(locale or ""), default) if wanted in newest), None)
+    return nearest or next(iter(newest.values()), None)
