@@ -26,6 +26,15 @@ _KINDS: Final[dict[Outcome, type[AnyOutcome]]] = {
     for kind in (Accepted, Throttled, Transient, OutcomeUnknown, RecipientRejected, MessageRejected, AccountHalted)
 }
 
+
+class Unrecorded(Exception):
+    """Requests were made, and the database did not take their outcomes, which must reach the next dispatch."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        super().__init__("the database does not take the outcomes")
+        self.results = results
+
+
 Carried = Mapping[tuple[str, int], tuple[AnyOutcome, int | None]]
 """By message id and attempt number: the outcome and the request's duration in milliseconds."""
 
