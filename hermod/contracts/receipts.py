@@ -45,3 +45,13 @@ class ReceiptView(Model):
     word: str
     code: str | None
     text: str | None
+
+
+class SettleReport(Model):
+    """What one look at the reports that wait for their message came to."""
+
+    settled: int = 0
+    waiting: int = 0
+    """Their message is under way, or not to be found yet."""
+    given_up: int = 0
+    """Nobody knows their message after a day."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from hermod.contracts.addresses import split_address
+from pydantic import TypeAdapter, ValidationError
+
+from hermod.contracts.addresses import EmailAddress, PhoneNumber, split_address
 from hermod.contracts.content import Channel
 
 FINGERPRINT_BYTES: Final = 16
+_EMAIL: Final[TypeAdapter[str]] = TypeAdapter(EmailAddress)
+_PHONE: Final[TypeAdapter[str]] = TypeAdapter(PhoneNumber)
 
 
 def bare(channel: Channel, to: str | dict[str, Any]) -> str:
@@ -24,3 +28,18 @@ def fingerprint(channel: Channel, to: str | dict[str, Any]) -> bytes:
     A phone number is the same for SMS and WhatsApp, so the channel is not part of it.
     """
     return hashlib.blake2b(bare(channel, to).encode(), digest_size=FINGERPRINT_BYTES).digest()
+
+
+def as_reported(channel: Channel, address: str) -> str:
+    """The bare form of an address that a provider names, which may be written otherwise than ours: `14155550100`.
+
+    What is no address of the channel stays as it is: it will be nobody's.
+    """
+    try:
+        if channel is Channel.EMAIL:
+            return bare(channel, _EMAIL.validate_python(address))
+        if channel is Channel.PUSH:
+            return address
+        return _PHONE.validate_python(f"+{address.strip().removeprefix('+')}")
+    except ValidationError:
+        return bare(channel, address)

@@ -5,14 +5,15 @@ A reader never decides what an event means for a message or an address; `hermod.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
 from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
+from hermod.contracts.content import Channel
+from hermod.contracts.receipts import Happening, SettleReport
 
 
 class Forged(Exception):
@@ -98,4 +99,53 @@ class ReceiptReader(Protocol):
         Secrets come from the account's credentials. Without the one that the check needs, every call is Forged. An
         event whose word is not known is `Happening.UNKNOWN`, never an error.
         """
+        ...
+
+
+@runtime_checkable
+class ReceiptPoller(Protocol):
+    """What a sender is besides, where its provider calls nobody and has to be asked for its receipts."""
+
+    async def poll(self, ids: Sequence[str]) -> Sequence[Event]:
+        """The receipts of these messages, by the provider's own ids; of some there may be none yet.
+
+        Any number of ids. A message has one receipt, and the id of the event is that of the message at the provider.
+        Raises Unavailable where the provider gives no answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """Messages of one account that were sent and have no receipt, by the provider's ids."""
+
+    tenant: str
+    account: str
+    theirs: tuple[str, ...]
+
+
+class UnansweredMessages(Protocol):
+    def pages(self, now: datetime) -> AsyncIterator[Sequence[Unanswered]]:
+        """Those whose provider has to be asked, and has had the time to know; some thousand a page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """How many events of a call were new, and how many had been told before."""
+
+    new: int
+    repeated: int
+
+
+class ReceiptBook(Protocol):
+    async def take(self, tenant: str, account: str, channel: Channel, events: Sequence[Event], now: datetime) -> Taken:
+        """Keep what an account's provider reports, and act on it: messages move on, addresses are suppressed.
+
+        The same event may come as often as it likes. Raises Unavailable, with nothing kept.
+        """
+        ...
+
+    async def settle(self, now: datetime) -> SettleReport:
+        """Look again at reports whose message was under way or not known when they came."""
         ...

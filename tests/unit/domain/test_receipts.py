@@ -1,0 +1,161 @@
+"""What reports mean: any order of them ends alike, nothing moves backwards, and only what is doubtful is reopened."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hermod.contracts.content import Channel
+from hermod.contracts.messages import Category, Status
+from hermod.contracts.receipts import Happening
+from hermod.contracts.suppressions import Reason
+from hermod.domain.keywords import Keyword
+from hermod.domain.receipts import Sign, Suppress, about_address, following, reached
+from hermod.domain.states import CANCELLABLE, PROGRESS, WITHDRAWN, may_become
+from hermod.domain.suppressions import LIFTED_BY_RECIPIENT, STRENGTH
+
+H, S = Happening, Status
+KINDS = st.lists(st.sampled_from(Happening), max_size=8)
+STATUSES = st.sampled_from(Status)
+
+
+def after(status: Status, kinds: list[Happening], *, doubtful: bool) -> Status:
+    for kind in kinds:
+        status = following(status, reached(kind), doubtful=doubtful) or status
+    return status
+
+
+@given(status=STATUSES, kinds=KINDS, doubtful=st.booleans(), order=st.randoms(use_true_random=False))
+def test_reports_in_any_order_and_number_end_in_the_same_state(
+    status: Status, kinds: list[Happening], doubtful: bool, order: Random
+) -> None:
+    again = kinds * 2
+    order.shuffle(again)
+    assert after(status, again, doubtful=doubtful) is after(status, kinds, doubtful=doubtful)
+
+
+@given(status=STATUSES, kinds=KINDS, doubtful=st.booleans())
+def test_status_never_goes_back_and_every_step_is_an_arrow(
+    status: Status, kinds: list[Happening], doubtful: bool
+) -> None:
+    for kind in kinds:
+        new = following(status, reached(kind), doubtful=doubtful)
+        if new is not None:
+            assert PROGRESS[new] > PROGRESS.get(status, 0)
+            assert may_become(status, new)
+            status = new
+
+
+@pytest.mark.parametrize("status", [*WITHDRAWN, Status.SENDING])
+@pytest.mark.parametrize("kind", Happening)
+def test_message_withdrawn_or_on_its_way_stays_what_it_is(status: Status, kind: Happening) -> None:
+    assert following(status, reached(kind), doubtful=True) is None
+
+
+@pytest.mark.parametrize("status", [*CANCELLABLE, Status.FAILED])
+def test_message_waiting_or_given_up_is_finished_only_where_a_request_is_in_doubt(status: Status) -> None:
+    assert following(status, reached(H.DELIVERED), doubtful=False) is None
+    assert following(status, reached(H.DELIVERED), doubtful=True) is S.DELIVERED
+    assert following(status, reached(H.ACCEPTED), doubtful=True) is S.SENT
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "expected"),
+    [
+        (S.SENT, H.ACCEPTED, None),
+        (S.SENT, H.DEFERRED, None),
+        (S.SENT, H.DELIVERED, S.DELIVERED),
+        (S.SENT, H.OPENED, S.DELIVERED),
+        (S.SENT, H.CLICKED, S.DELIVERED),
+        (S.SENT, H.READ, S.DELIVERED),
+        (S.SENT, H.BOUNCED, S.BOUNCED),
+        (S.SENT, H.SOFT_BOUNCED, S.BOUNCED),
+        (S.SENT, H.FAILED, S.BOUNCED),
+        (S.SENT, H.SUPPRESSED, S.BOUNCED),
+        (S.SENT, H.UNREGISTERED, S.BOUNCED),
+        (S.SENT, H.COMPLAINED, S.COMPLAINED),
+        (S.SENT, H.UNSUBSCRIBED, None),
+        (S.SENT, H.RESUBSCRIBED, None),
+        (S.SENT, H.INBOUND, None),
+        (S.SENT, H.UNKNOWN, None),
+        (S.DELIVERED, H.BOUNCED, S.BOUNCED),
+        (S.DELIVERED, H.COMPLAINED, S.COMPLAINED),
+        (S.DELIVERED, H.ACCEPTED, None),
+        (S.BOUNCED, H.DELIVERED, None),
+        (S.COMPLAINED, H.BOUNCED, None),
+        (S.UNKNOWN, H.ACCEPTED, S.SENT),
+        (S.UNKNOWN, H.DEFERRED, S.SENT),
+        (S.UNKNOWN, H.BOUNCED, S.BOUNCED),
+        (S.UNKNOWN, H.UNKNOWN, None),
+    ],
+)
+def test_report_moves_a_message(status: Status, kind: Happening, expected: Status | None) -> None:
+    assert following(status, reached(kind), doubtful=False) is expected
+
+
+@pytest.mark.parametrize("kind", [H.DELIVERED, H.BOUNCED, H.COMPLAINED, H.OPENED])
+def test_report_about_somebody_in_copy_shows_that_the_mail_was_taken_and_no_more(kind: Happening) -> None:
+    assert reached(kind, bystander=True) is S.SENT
+
+
+def test_report_about_a_copy_that_another_accounts_replaced_is_no_failure_of_the_message() -> None:
+    assert reached(H.BOUNCED, replaced=True) is S.SENT
+    assert reached(H.FAILED, replaced=True) is S.SENT
+    assert reached(H.DELIVERED, replaced=True) is S.DELIVERED
+    assert reached(H.COMPLAINED, replaced=True) is S.COMPLAINED
+
+
+@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize(
+    ("kind", "meaning"),
+    [
+        (H.BOUNCED, Suppress(Reason.HARD_BOUNCE)),
+        (H.COMPLAINED, Suppress(Reason.COMPLAINT)),
+        (H.UNREGISTERED, Suppress(Reason.UNREGISTERED)),
+        (H.SUPPRESSED, Suppress(Reason.LISTED)),
+        (H.RESUBSCRIBED, Sign.WANTS_AGAIN),
+        (H.SOFT_BOUNCED, Sign.SOFT_BOUNCE),
+        (H.DELIVERED, Sign.ALIVE),
+        (H.OPENED, Sign.ALIVE),
+        (H.CLICKED, Sign.ALIVE),
+        (H.READ, Sign.ALIVE),
+        (H.ACCEPTED, None),
+        (H.DEFERRED, None),
+        (H.FAILED, None),
+        (H.INBOUND, None),
+        (H.UNKNOWN, None),
+    ],
+)
+def test_report_says_something_about_its_address(
+    channel: Channel, kind: Happening, meaning: Suppress | Sign | None
+) -> None:
+    assert about_address(kind, channel) == meaning
+
+
+def test_unsubscribe_by_mail_is_for_marketing_and_by_text_for_everything() -> None:
+    assert about_address(H.UNSUBSCRIBED, Channel.EMAIL) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
+    assert about_address(H.UNSUBSCRIBED, Channel.PUSH) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
+    assert about_address(H.UNSUBSCRIBED, Channel.SMS) == Suppress(Reason.STOP)
+    assert about_address(H.UNSUBSCRIBED, Channel.WHATSAPP) == Suppress(Reason.STOP)
+
+
+@pytest.mark.parametrize("channel", [Channel.SMS, Channel.WHATSAPP])
+def test_inbound_message_is_looked_at_for_keywords(channel: Channel) -> None:
+    assert about_address(H.INBOUND, channel, Keyword.STOP) == Suppress(Reason.STOP)
+    assert about_address(H.INBOUND, channel, Keyword.START) is Sign.WANTS_AGAIN
+    assert about_address(H.INBOUND, channel, Keyword.HELP) is None
+
+
+def test_every_reason_has_a_place_in_the_order() -> None:
+    assert sorted(STRENGTH) == sorted(Reason)
+    assert STRENGTH[-1] is Reason.MANUAL
+    assert Reason.COMPLAINT not in LIFTED_BY_RECIPIENT
+
+
+def test_some_order_of_real_reports_ends_as_it_should() -> None:
+    story = [H.ACCEPTED, H.DELIVERED, H.OPENED, H.COMPLAINED]
+    assert {after(S.SENT, list(order), doubtful=False) for order in permutations(story)} == {S.COMPLAINED}

@@ -1,0 +1,20 @@
+"""Every half minute: reports of providers that came before their message's outcome was recorded find their message."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.housekeeping import HousekeepingActivities
+    from hermod.contracts.queues import WORKFLOWS
+    from hermod.contracts.receipts import SettleReport
+    from workflows.policies import SWEEP
+
+
+@workflow.defn(name="ReconcileReceipts")
+class ReconcileReceipts:
+    @workflow.run
+    async def run(self) -> SettleReport:
+        return await workflow.execute_activity_method(
+            HousekeepingActivities.reconcile_receipts, task_queue=WORKFLOWS, **SWEEP
+        )
