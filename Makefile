@@ -17,7 +17,7 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt lock docs bench clean
+.PHONY: help setup run demo test check fmt lock docs bench clean
 
 help: ## what you are reading
 	@echo "make run    starts the whole product on this machine; Ctrl-C stops it, the next run goes on where it was"
@@ -28,6 +28,9 @@ setup: $(STAMP) ## build .venv from requirements.lock; does nothing when it is u
 
 run: setup ## the whole product on embedded parts, in the foreground, with a demo
 	@exec $(BIN)/python -m devstack $(ARGS)
+
+demo: setup ## one message through every provider of the sandbox, while `make run` runs
+	@exec $(BIN)/python -m devstack.showcase $(ARGS)
 
 test: setup ## all tests, on the embedded parts
 	@$(BIN)/python -m pytest $(ARGS)

@@ -26,6 +26,7 @@ from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.contents import ContentActivities
+from activities.devices import DeviceActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from hermod.bootstrap import Storage, SystemClock, open_senders, open_storage
@@ -43,6 +44,9 @@ from starter.processes import leave, spare_the_collector, stop_on_signals, super
 from starter.search_attributes import WrongSearchAttributes, register
 from starter.sweeping import LedgerSweeper
 from workflows.housekeeping.drop_contents import DropContents
+from workflows.housekeeping.poll_receipts import PollReceipts
+from workflows.housekeeping.reconcile_receipts import ReconcileReceipts
+from workflows.housekeeping.remove_dead_devices import RemoveDeadDevices
 from workflows.housekeeping.sweep_stranded import SweepStranded
 from workflows.notifications.send_batch import SendBatch
 from workflows.notifications.send_notification import SendNotification
@@ -55,7 +59,15 @@ TAKEOVER: Final = timedelta(seconds=1)
 RETRY_START: Final = timedelta(seconds=2)
 """Between two looks at servers that are not there yet."""
 
-WORKFLOW_CLASSES: Final = (SendNotification, SendBatch, SweepStranded, DropContents)
+WORKFLOW_CLASSES: Final = (
+    SendNotification,
+    SendBatch,
+    SweepStranded,
+    DropContents,
+    ReconcileReceipts,
+    PollReceipts,
+    RemoveDeadDevices,
+)
 DELIVERY_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)
 
 _PASSED_THROUGH: Final = (
@@ -85,9 +97,14 @@ def build_workers(
     Eager activities are off, since they would pass by a paused lane.
     """
     clock = SystemClock()
-    notifications = NotificationActivities(storage.ledger, storage.accounts, senders, storage.hygiene, clock)
-    dispatcher = Dispatcher(client, storage.messages, clock)
-    housekeeping = HousekeepingActivities(LedgerSweeper(storage.stranded, dispatcher, client, clock))
+    notifications = NotificationActivities(
+        storage.ledger, storage.accounts, senders, storage.hygiene, storage.rates, clock, storage.unsubscribe_links
+    )
+    dispatcher = Dispatcher(client, storage.messages, storage.limits, clock)
+    housekeeping = HousekeepingActivities(
+        LedgerSweeper(storage.stranded, dispatcher, client, clock), storage.receipts, clock
+    )
+    devices = DeviceActivities(storage.dead_tokens, storage.unanswered, storage.receipts, storage.accounts, senders)
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
@@ -95,7 +112,10 @@ def build_workers(
         activities=[
             notifications.withdraw,
             housekeeping.sweep_stranded,
+            housekeeping.reconcile_receipts,
             ContentActivities(storage.contents).drop_contents,
+            devices.remove_dead_devices,
+            devices.poll_receipts,
         ],
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=TAKEOVER,

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
-from typing import Final
 
 from temporalio import activity
 
 from activities import failures
-from activities.delivery.carried import Carried, pack, unpack
-from activities.delivery.dispatch import Delivery, Unrecorded
+from activities.delivery.carried import Carried, Unrecorded, pack, unpack
+from activities.delivery.dispatch import Delivery
+from activities.delivery.pacing import Naps
 from activities.delivery.progress import Dispatch, Progress
+from activities.delivery.stream import AlonePatience, Patience, PatienceInTurn
+from activities.delivery.turns import TurnedAway, Turns
 from activities.pulse import Pulse, pulse
 from hermod.contracts.delivery import CloseOrder, DeliveryOrder, DeliveryReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
 from hermod.ports.ledger import Accounts, Ledger
+from hermod.ports.limiter import Limiter
 from hermod.ports.sender import SenderFactory
+from hermod.ports.unsubscribing import UnsubscribeLinks
 from hermod.telemetry import get_logger
 
-BATCHES_AT_ONCE: Final = 4
 _log = get_logger(__name__)
 
 
 class NotificationActivities:
     def __init__(
-        self, ledger: Ledger, accounts: Accounts, senders: SenderFactory, hygiene: Hygiene, clock: Clock
+        self,
+        ledger: Ledger,
+        accounts: Accounts,
+        senders: SenderFactory,
+        hygiene: Hygiene,
+        limiter: Limiter,
+        clock: Clock,
+        links: UnsubscribeLinks | None = None,
     ) -> None:
         self._ledger = ledger
         self._accounts = accounts
         self._senders = senders
         self._hygiene = hygiene
+        self._limiter = limiter
         self._clock = clock
-        self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
+        self._links = links
+        self._turns = Turns()
+        self._naps = Naps()
 
     @activity.defn(name="deliver")
     async def deliver(self, order: DeliveryOrder) -> DeliveryReport:
@@ -54,19 +66,12 @@ class NotificationActivities:
         async with pulse() as beating:
             carried = unpack(info.heartbeat_details)
             beating.details = info.heartbeat_details[0] if carried else None
-            delivery = Delivery(
-                work,
-                ledger=self._ledger,
-                accounts=self._accounts,
-                senders=self._senders,
-                hygiene=self._hygiene,
-                clock=beating,
-                stopping=beating.stopping,
-            )
             try:
                 if order.taken_from is not None:
                     await self._ledger.hand_over(order.tenant, order.taken_from, order.messages)
-                progress = await beating.finish(self._in_turn(delivery, carried, len(order.messages)))
+                progress = await beating.finish(self._in_turn(work, carried, beating))
+            except TurnedAway as away:
+                raise failures.waiting(len(order.messages), timedelta(seconds=away.delay), str(away)) from None
             except Unrecorded as lost:
                 beating.details = pack(lost.results)
                 beating.beat()
@@ -75,12 +80,26 @@ class NotificationActivities:
                 raise failures.ledger_unavailable(beating.details or ()) from None
             return _report(work, progress, beating)
 
-    async def _in_turn(self, delivery: Delivery, carried: Carried, size: int) -> Progress:
-        """Batches take turns, so that their contents do not all lie in memory at once; single messages never wait."""
-        if size == 1:
-            return await delivery.run(carried)
-        async with self._batches:
-            return await delivery.run(carried)
+    async def _in_turn(self, work: Dispatch, carried: Carried, beating: Pulse) -> Progress:
+        """Batches take turns, the most urgent first; single messages never wait for one. Raises TurnedAway."""
+        if len(work.messages) == 1:
+            return await self._delivery(work, beating, AlonePatience(self._naps)).run(carried)
+        async with self._turns.take(work.tenant, _priority()) as turn:
+            return await self._delivery(work, beating, PatienceInTurn(turn)).run(carried)
+
+    def _delivery(self, work: Dispatch, beating: Pulse, patience: Patience) -> Delivery:
+        return Delivery(
+            work,
+            ledger=self._ledger,
+            accounts=self._accounts,
+            senders=self._senders,
+            hygiene=self._hygiene,
+            limiter=self._limiter,
+            patience=patience,
+            clock=beating,
+            stopping=beating.stopping,
+            links=self._links,
+        )
 
     @activity.defn(name="withdraw")
     async def withdraw(self, order: CloseOrder) -> DeliveryReport:
@@ -93,6 +112,11 @@ class NotificationActivities:
             return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
         except Unavailable:
             raise failures.ledger_unavailable() from None
+
+
+def _priority() -> int:
+    """1 to 10 as our API has it; Temporal counts the other way round."""
+    return 11 - (activity.info().priority.priority_key or 6)
 
 
 def _report(work: Dispatch, progress: Progress, beating: Pulse) -> DeliveryReport:

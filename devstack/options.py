@@ -40,6 +40,7 @@ class Options(BaseSettings):
     temporal_ui_port: int = _port(8233)
     sandbox_port: int = _port(8090)
     smtp_port: int = _port(8025)
+    apns_port: int = _port(8091)
     demo: bool = True
 
     @property
@@ -57,6 +58,7 @@ class Options(BaseSettings):
             "temporal_ui_port": "the Temporal Web UI",
             "sandbox_port": "the provider sandbox",
             "smtp_port": "the sandbox's mail server",
+            "apns_port": "the sandbox's APNs",
         }
         return [PortUse(getattr(self, name), purpose, _variable(name)) for name, purpose in purposes.items()]
 

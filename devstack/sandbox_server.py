@@ -18,11 +18,19 @@ class SandboxServer:
     """`python -m devstack.sandbox` on 127.0.0.1. Port 0 takes a free one; `inbox` keeps what arrived across starts."""
 
     def __init__(
-        self, *, log: Path, port: int = 0, smtp_port: int = 0, inbox: Path | None = None, pid_file: Path | None = None
+        self,
+        *,
+        log: Path,
+        port: int = 0,
+        smtp_port: int = 0,
+        apns_port: int = 0,
+        inbox: Path | None = None,
+        pid_file: Path | None = None,
     ) -> None:
         self._log = log
         self._port = port
         self._smtp_port = smtp_port
+        self._apns_port = apns_port
         self._inbox = inbox
         self._pid_file = pid_file
         self._child: Child | None = None
@@ -37,6 +45,11 @@ class SandboxServer:
         return self._smtp_port
 
     @property
+    def apns_url(self) -> str:
+        """The base of APNs, over HTTP/2 only. Known once it is started."""
+        return f"http://{LOOPBACK}:{self._apns_port}"
+
+    @property
     def child(self) -> Child:
         """The running server; there is one between `start` and `stop`."""
         if self._child is None:
@@ -44,10 +57,10 @@ class SandboxServer:
         return self._child
 
     async def start(self) -> None:
-        """Start both servers, HTTP and SMTP. Raises StackError with the end of the log."""
+        """Start its servers: HTTP, SMTP, and HTTP/2 for APNs. Raises StackError with the end of the log."""
         if self._inbox:
             self._inbox.parent.mkdir(parents=True, exist_ok=True)
-        ports = ["--port", str(self._port), "--smtp-port", str(self._smtp_port)]
+        ports = ["--port", str(self._port), "--smtp-port", str(self._smtp_port), "--apns-port", str(self._apns_port)]
         keep = ["--data", str(self._inbox)] if self._inbox else []
         self._child = Child.spawn(
             Program(
@@ -71,6 +84,11 @@ class SandboxServer:
         for line in self._log.read_text().splitlines():
             if line.startswith("{") and '"smtp_port"' in line:
                 said = json.loads(line)
-                self._port, self._smtp_port = int(said["url"].rsplit(":", 1)[1]), said["smtp_port"]
+                self._port, self._smtp_port = _port(said["url"]), said["smtp_port"]
+                self._apns_port = _port(said["apns_url"])
                 return True
         return False
+
+
+def _port(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])

@@ -13,10 +13,9 @@ from typing import Final, NamedTuple
 from pydantic import SecretStr
 
 from devstack.errors import StackError
-from devstack.ports import LOOPBACK
+from devstack.sandbox_accounts import SandboxAccount, SandboxAddresses, sandbox_account
 from devstack.sandbox_server import SandboxServer
 from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import Conflict
 from hermod.storage.tenants import key_id, new_key
 from starter import Hermod
@@ -24,19 +23,31 @@ from starter.accounts import save_account
 from starter.tokens import WeakSecret, issue
 
 TENANT: Final = "demo"
+DEMO_RATE: Final = 500.0
+"""Messages a second: a provider's usual rate would only make the demo slow."""
 EMAIL_ACCOUNT: Final = "demo-smtp"
 SMS_ACCOUNT: Final = "demo-twilio"
 _ACTOR: Final = "devstack"
 _TOKEN_LIFE: Final = timedelta(days=365)
 
 
+ACCOUNTS: Final = (
+    ("demo-sendgrid", "sendgrid", DEMO_ORDER),
+    (EMAIL_ACCOUNT, "smtp", DEMO_ORDER + 10),
+    (SMS_ACCOUNT, "twilio", DEMO_ORDER),
+    ("demo-whatsapp", "whatsapp_cloud", DEMO_ORDER),
+    ("demo-apns", "apns", DEMO_ORDER),
+    ("demo-expo", "expo", DEMO_ORDER),
+    ("demo-webpush", "webpush", DEMO_ORDER),
+    ("demo-fcm", "fcm", DEMO_ORDER + 10),
+)
+"""Name, provider and place in the chain. Email goes first by SendGrid, then by SMTP; a push token finds its own."""
+
+
 class DemoAccount(NamedTuple):
     name: str
-    channel: Channel
-    provider: str
-    credentials: dict[str, str]
-    base_url: str | None
-    sender: str
+    order: int
+    at: SandboxAccount
 
 
 async def seed(hermod: Hermod, sandbox: SandboxServer, api_key: str) -> str:
@@ -50,7 +61,7 @@ async def seed(hermod: Hermod, sandbox: SandboxServer, api_key: str) -> str:
     await tenants.create_key(TENANT, "dev stack", now, key=api_key)
     demo = hermod.as_tenant(TENANT, _ACTOR)
     for wanted in _accounts(sandbox):
-        stored = await hermod.core.storage.accounts.for_channel(TENANT, wanted.channel)
+        stored = await hermod.core.storage.accounts.for_channel(TENANT, wanted.at.channel)
         settings = _settings(wanted, next((one for one in stored if one.name == wanted.name), None))
         if settings:
             await save_account(demo, wanted.name, settings)
@@ -58,26 +69,23 @@ async def seed(hermod: Hermod, sandbox: SandboxServer, api_key: str) -> str:
 
 
 def _accounts(sandbox: SandboxServer) -> list[DemoAccount]:
-    smtp = {"host": LOOPBACK, "port": str(sandbox.smtp_port), "tls": "none"}
-    twilio = {"account_sid": "AC" + "0" * 32, "auth_token": "sandbox"}
-    return [
-        DemoAccount(EMAIL_ACCOUNT, Channel.EMAIL, "smtp", smtp, None, "Hermod <hermod@example.com>"),
-        DemoAccount(SMS_ACCOUNT, Channel.SMS, "twilio", twilio, f"{sandbox.url}/twilio", "+14155550100"),
-    ]
+    at = SandboxAddresses(url=sandbox.url, smtp_port=sandbox.smtp_port, apns_url=sandbox.apns_url)
+    return [DemoAccount(name, order, sandbox_account(provider, at)) for name, provider, order in ACCOUNTS]
 
 
 def _settings(wanted: DemoAccount, stored: Account | None) -> AccountInput | None:
     """What to store, or None where it is stored already."""
-    if stored and (stored.credentials, stored.base_url) == (wanted.credentials, wanted.base_url):
+    at = wanted.at
+    if stored and (stored.credentials, stored.base_url) == (at.credentials, at.base_url):
         return None
     return AccountInput(
-        channel=wanted.channel,
-        provider=wanted.provider,
-        credentials={name: SecretStr(value) for name, value in wanted.credentials.items()},
-        base_url=wanted.base_url,
-        from_=stored.from_ if stored else wanted.sender,
-        order=stored.order if stored else DEMO_ORDER,
-        rate_per_second=stored.rate_per_second if stored else None,
+        channel=at.channel,
+        provider=at.provider,
+        credentials={name: SecretStr(value) for name, value in at.credentials.items()},
+        base_url=at.base_url,
+        from_=stored.from_ if stored else at.sender,
+        order=stored.order if stored else wanted.order,
+        rate_per_second=stored.rate_per_second if stored else DEMO_RATE,
         enabled=stored.enabled if stored else True,
     )
 

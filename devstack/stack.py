@@ -92,6 +92,7 @@ class Stack:
         self._sandbox = SandboxServer(
             port=options.sandbox_port,
             smtp_port=options.smtp_port,
+            apns_port=options.apns_port,
             inbox=data_dir.path / "sandbox" / "inbox.jsonl",
             log=data_dir.log("sandbox"),
             pid_file=data_dir.pid_file("sandbox"),
@@ -137,7 +138,7 @@ class Stack:
     def _settings(self) -> Settings:
         """Our own servers and secrets in the place of whatever the environment names."""
         settings = load_settings(
-            **unless_given(self._secrets),
+            **unless_given(self._secrets | {"HERMOD_PUBLIC_URL": self._options.url}),
             DATABASE_URL=self._postgres.url(DATABASE),
             TEMPORAL_ADDRESS=self._temporal.address,
             TEMPORAL_NAMESPACE=NAMESPACE,
@@ -187,6 +188,7 @@ class Stack:
             "database_url": self._postgres.plain_url(DATABASE),
             "sandbox_url": self._sandbox.url,
             "smtp_port": self._sandbox.smtp_port,
+            "apns_url": self._sandbox.apns_url,
         }
 
     def _addresses(self) -> list[tuple[str, str]]:

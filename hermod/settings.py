@@ -106,6 +106,7 @@ def _dev_settings(data_dir: Path) -> dict[str, Any]:
         "HERMOD_SECRET_KEY": secrets["HERMOD_SECRET_KEY"],
         "HERMOD_JWT_SECRET": secrets["HERMOD_JWT_SECRET"],
         "HERMOD_ALLOW_PRIVATE_ADDRESSES": True,
+        "HERMOD_PUBLIC_URL": written["url"],
     }
 
 

@@ -23,6 +23,7 @@ ATTEMPT_SECONDS = Histogram(
 )
 FINISHED = Counter("hermod_messages_finished_total", "Messages that reached an end", ["channel", "status"])
 UNRECORDED = Counter("hermod_outcomes_unrecorded_total", "Outcomes that had to wait for the database")
+RECEIPTS = Counter("hermod_receipts_total", "Events that providers reported", ["channel", "provider", "kind"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
 IN_FLIGHT = Gauge("hermod_requests_in_flight", "Requests to providers that wait for an answer")
 

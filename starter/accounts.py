@@ -21,7 +21,7 @@ async def save_account(hermod: Hermod, name: str, account: AccountInput) -> Save
     core, tenant = hermod.core, hermod.tenant
     now = core.clock.now()
     kept = await _stored(hermod, name) if account.credentials is None else None
-    same_provider = kept is not None and kept.provider is account.provider
+    same_provider = kept is not None and kept.provider == account.provider
     validate(
         account,
         stored=kept.credentials if kept is not None and same_provider else None,

@@ -27,7 +27,9 @@ from hermod.storage.acceptance import Draft, Ready, take
 from starter.coalescer import Coalescer
 from starter.connection import connect
 from starter.dispatching import Dispatcher, Unit
+from starter.fan_out import FanOut
 from starter.preparing import Preparer
+from starter.templates import Renderer
 from starter.wording import field_errors
 
 UPDATE_TIMEOUT = timedelta(seconds=2)
@@ -60,6 +62,7 @@ class Core:
     dispatcher: Dispatcher
     coalescer: Coalescer
     preparer: Preparer
+    renderer: Renderer
     clock: Clock
 
 
@@ -99,10 +102,12 @@ class Hermod:
         storage = await stack.enter_async_context(open_storage(settings))
         temporal = temporal or await connect(settings)
         clock = SystemClock()
-        dispatcher = Dispatcher(temporal, storage.messages, clock)
+        dispatcher = Dispatcher(temporal, storage.messages, storage.limits, clock)
         coalescer = Coalescer(storage.acceptance, dispatcher, clock)
         stack.push_async_callback(coalescer.drain)
-        core = Core(settings, storage, temporal, dispatcher, coalescer, Preparer(), clock)
+        renderer = Renderer(storage.templates)
+        preparer = Preparer(renderer, FanOut(storage.devices, storage.acceptance))
+        core = Core(settings, storage, temporal, dispatcher, coalescer, preparer, renderer, clock)
         return cls(core, tenant or settings.tenant or "default", actor, stack)
 
     async def __aenter__(self) -> Self:
@@ -146,7 +151,7 @@ class Hermod:
         """Store one message; it is sent whatever happens from then on.
 
         `options` are those of `hermod.contracts.messages.Options`: priority, send_at, not_after, guarantee, category,
-        provider_account, retry, metadata. Raises InvalidInput, with nothing stored.
+        provider_account, retry, metadata, locale. Raises InvalidInput, with nothing stored.
         """
         return await self.take(submission(content, idempotency_key, options), request_id=request_id)
 
@@ -154,13 +159,13 @@ class Hermod:
         """`send` for a message that is already in its checked form."""
         try:
             await self._check(asked)
+            readies = await self._core.preparer.prepare(self._tenant, asked)
         except InvalidInput:
             # What was right when the key was first used may be wrong by now: the answer stays the same.
             known = await self._core.storage.acceptance.repeated(self._tenant, asked)
             if isinstance(known, Receipt):
                 return known
             raise
-        readies = await self._core.preparer.prepare(self._tenant, asked)
         return await self._core.coalescer.take(self._tenant, readies, request_id)
 
     async def send_many(

@@ -19,9 +19,11 @@ from temporalio.service import RPCError
 
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendBatchInput, SendNotificationInput
+from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import parse_workflow_id
 from hermod.contracts.queues import WORKFLOWS
 from hermod.ports.clock import Clock
+from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
 from hermod.telemetry import STARTS, get_logger
 from workflows.search_attributes import CHANNEL, REQUEST_ID, TENANT
@@ -44,9 +46,10 @@ class Unit:
 
 
 class Dispatcher:
-    def __init__(self, client: Client, messages: Messages, clock: Clock) -> None:
+    def __init__(self, client: Client, messages: Messages, limits: TenantLimits, clock: Clock) -> None:
         self._client = client
         self._messages = messages
+        self._limits = limits
         self._clock = clock
 
     async def start(self, unit: Unit, *, anew: bool = False) -> bool:
@@ -80,11 +83,22 @@ class Dispatcher:
             task_queue=WORKFLOWS,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=running,
-            priority=Priority(priority_key=11 - unit.priority, fairness_key=unit.tenant),
+            priority=Priority(
+                priority_key=11 - unit.priority,
+                fairness_key=unit.tenant,
+                fairness_weight=await self._weight(unit.tenant),
+            ),
             search_attributes=TypedSearchAttributes(attributes),
             memo={"request_id": unit.request_id} if unit.request_id is not None else None,
             static_summary=_summary(unit),
         )
+
+    async def _weight(self, tenant: str) -> float:
+        """The tenant's share of a busy lane. The database may be away after it has taken the messages."""
+        try:
+            return (await self._limits.rules(tenant)).weight
+        except Unavailable:
+            return 1.0
 
 
 def _input(unit: Unit) -> SendNotificationInput:

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from hermod.contracts.messages import Submission
 from hermod.storage.acceptance import Ready
+from starter.fan_out import FanOut
+from starter.templates import Renderer
 
 
 class Preparer:
     """Makes submissions ready for the ledger."""
 
+    def __init__(self, renderer: Renderer, fan_out: FanOut) -> None:
+        self._renderer = renderer
+        self._fan_out = fan_out
+
     async def prepare(self, tenant: str, asked: Submission) -> tuple[Ready, ...]:
         """The messages that this submission comes to: one, or one for each device. Raises InvalidInput."""
-        return (Ready(submission=asked, content=asked.content),)
+        return await self._fan_out.spread(tenant, await self._renderer.worded(tenant, asked))

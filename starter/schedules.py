@@ -43,6 +43,21 @@ SCHEDULES: Final = (
         "starts staged and forgotten messages, finds messages whose workflow is gone",
     ),
     Housekeeping(
+        "receipts",
+        "ReconcileReceipts",
+        timedelta(seconds=30),
+        "matches providers' reports that came before the outcome of their message",
+    ),
+    Housekeeping(
+        "receipt-polls",
+        "PollReceipts",
+        timedelta(minutes=5),
+        "asks the providers that call nobody what became of messages",
+    ),
+    Housekeeping(
+        "devices", "RemoveDeadDevices", timedelta(hours=1), "removes devices whose push token is wrong beyond doubt"
+    ),
+    Housekeeping(
         "retention", "DropContents", timedelta(hours=1), "drops the contents of messages that ended long enough ago"
     ),
 )

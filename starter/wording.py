@@ -68,6 +68,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[\w.+-]+/[\w.+-]+$": "must be a media type like application/pdf",
     r"^[\w.@+-]+$": "must consist of letters, digits and . _ @ + -",
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "must consist of lower-case letters, digits, - and _, 63 at most",
+    r"^[a-z][a-z0-9_]{0,39}$": "must be the name of a provider, like sendgrid",
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
     r"^msg_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
 }

@@ -30,6 +30,14 @@ _EMAIL: Final = {
     "metadata": {"order": 42},
 }
 _SMS: Final = {"channel": "sms", "to": "+14155550100", "body": "Your code is 481516", "priority": 10}
+TEMPLATE_DATA: Final = {"name": "Ada", "orders": [{"item": "Coffee", "price": 2.5}, {"item": "Cake", "price": 4}]}
+_WELCOME: Final = {
+    "channel": "email",
+    "locale": "en",
+    "subject": "Welcome, {{ name }}",
+    "html": "<p>Hello {{ name }},</p>\n<ul>\n{% for order in orders|default([]) %}\n"
+    "<li>{{ order.item }}: {{ '%.2f'|format(order.price) }}</li>\n{% endfor %}\n</ul>",
+}
 
 IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
@@ -56,6 +64,16 @@ MESSAGE_BODY: Final[dict[str, Any]] = {
                                 "content_base64": "VGhhbmsgeW91Lg==",
                             }
                         ]
+                    },
+                },
+                "email_from_a_template": {
+                    "summary": "An email from a template (put it first, under /v1/templates)",
+                    "value": {
+                        "channel": "email",
+                        "to": "ada@example.com",
+                        "template": "welcome",
+                        "locale": "de-AT",
+                        "data": TEMPLATE_DATA,
                     },
                 },
                 "sms": {"summary": "An SMS, most urgent", "value": _SMS},
@@ -102,6 +120,21 @@ BATCH_BODY: Final[dict[str, Any]] = {
         }
     },
 }
+LIMITS_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "Limits"},
+            "examples": {
+                "limits": {
+                    "summary": "100 messages a second, 20 of them to Gmail",
+                    "value": {"rate_per_second": 100, "domains": {"gmail.com": 20}},
+                },
+                "none": {"summary": "No limits but those of the accounts", "value": {}},
+            },
+        }
+    },
+}
 ACCOUNT_BODY: Final[dict[str, Any]] = {
     "required": True,
     "content": {
@@ -138,6 +171,70 @@ ACCOUNT_BODY: Final[dict[str, Any]] = {
                         "from": "+14155550199",
                     },
                 },
+            },
+        }
+    },
+}
+TEMPLATE_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "TemplateInput"},
+            "examples": {
+                "email": {"summary": "An email; its text is made from the HTML", "value": _WELCOME},
+                "german": {
+                    "summary": "The same in German, with a text of its own",
+                    "value": {
+                        "channel": "email",
+                        "locale": "de",
+                        "subject": "Willkommen, {{ name }}",
+                        "html": "<p>Hallo {{ name }}!</p>",
+                        "text": "Hallo {{ name }}!",
+                    },
+                },
+                "mjml": {
+                    "summary": "MJML (needs the extra mjml)",
+                    "value": {
+                        "channel": "email",
+                        "subject": "Welcome, {{ name }}",
+                        "mjml": "<mjml><mj-body><mj-section><mj-column><mj-text>Hello {{ name }}</mj-text>"
+                        "</mj-column></mj-section></mj-body></mjml>",
+                    },
+                },
+                "sms": {
+                    "summary": "An SMS",
+                    "value": {"channel": "sms", "body": "{{ code }} is your code, {{ name|default('friend') }}."},
+                },
+                "push": {
+                    "summary": "A push notification with data",
+                    "value": {
+                        "channel": "push",
+                        "title": "Your order is on its way",
+                        "body": "{{ name }}, it arrives {{ day|default('soon') }}.",
+                        "data": {"customer": "{{ name }}"},
+                    },
+                },
+            },
+        }
+    },
+}
+PREVIEW_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "PreviewInput"},
+            "example": {"locale": "en", "data": TEMPLATE_DATA},
+        }
+    },
+}
+DRAFT_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "DraftInput"},
+            "example": {
+                "template": {"channel": "sms", "body": "{{ name }}, your code is {{ code }}."},
+                "data": {"name": "Ada", "code": "481516"},
             },
         }
     },

@@ -25,6 +25,7 @@ from hermod.contracts.errors import (
     Unavailable,
 )
 from starter.intake import MalformedJson
+from starter.receipts import MalformedReport
 from starter.wording import parameter_errors
 from web.context import context_of
 
@@ -91,6 +92,7 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (IdempotencyMismatch, 422, "idempotency-mismatch", "The idempotency key belongs to another body"),
     (InvalidInput, 422, "invalid-input", "The input is wrong"),
     (MalformedJson, 400, "malformed-json", "The body is not JSON"),
+    (MalformedReport, 400, "malformed-report", "The report cannot be read"),
     (BodyTooLarge, 413, "body-too-large", "The body is too large"),
     (NotFound, 404, "not-found", "There is no such thing"),
     (Conflict, 409, "conflict", "The state forbids it"),

@@ -14,8 +14,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from hermod.contracts.accounts import AccountInput
+from hermod.contracts.devices import DeviceInput
 from hermod.contracts.errors import Conflict, HermodError, InvalidInput, NotFound, Unauthorized, Unavailable
 from hermod.contracts.messages import AnyMessage, Receipt, Resolution
+from hermod.contracts.suppressions import SuppressionInput
+from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from starter.intake import KEY_FIELD, MalformedJson
 from starter.version import product_version
 from web.examples import IN_BATCH, MODELS, SCHEMAS
@@ -33,7 +36,12 @@ Every answer has an `X-Request-Id`, yours if you sent one. Errors are
 """
 _TAGS: Final = [
     {"name": "messages", "description": "Send email, SMS, WhatsApp and push messages, and follow them."},
+    {"name": "templates", "description": "Words that are kept here, and that messages fill in. Every version is kept."},
+    {"name": "devices", "description": "The devices of contacts, for push messages to a contact."},
     {"name": "provider accounts", "description": "The accounts that messages are sent with, tried in their `order`."},
+    {"name": "limits", "description": "How fast messages may go, beside the rates of the accounts."},
+    {"name": "suppressions", "description": "Addresses that get no more messages."},
+    {"name": "providers", "description": "Where providers report what became of messages. No API key: they sign."},
     {"name": "operations", "description": "For load balancers and monitoring. Open to everybody who can reach them."},
 ]
 _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
@@ -143,5 +151,6 @@ def _request_schemas() -> dict[str, Any]:
     for model in MODELS:
         properties = messages[model]["properties"] | {KEY_FIELD: {"type": "string", "maxLength": 255}}
         messages[IN_BATCH + model] = messages[model] | {"title": IN_BATCH + model, "properties": properties}
-    _, others = models_json_schema([(AccountInput, "validation"), (Resolution, "validation")], ref_template=_TEMPLATE)
+    inputs = (AccountInput, DeviceInput, DraftInput, PreviewInput, Resolution, SuppressionInput, TemplateInput)
+    _, others = models_json_schema([(model, "validation") for model in inputs], ref_template=_TEMPLATE)
     return {**messages, **others["$defs"]}

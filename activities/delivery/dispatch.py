@@ -10,24 +10,28 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from activities.delivery.carried import Carried
+from activities.delivery.carried import Carried, Unrecorded
+from activities.delivery.pacing import Pace
 from activities.delivery.progress import Dispatch, Progress
-from activities.delivery.sending import Job, send_all, wave_sizes
+from activities.delivery.sending import Job, is_batchable, send_all, share, wave_sizes
 from activities.delivery.settling import (
     NO_ACCOUNT_WAIT,
     Answer,
     expired,
+    held_back,
     promise_keeps_to,
     settle,
     standing,
     suppressed,
     waiting,
 )
+from activities.delivery.stream import Held, Patience, Stream, UnderWay
 from activities.delivery.trouble import claim_probe, note_trouble, refused
+from activities.delivery.unsubscribing import content_with_link
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, Unavailable
@@ -39,7 +43,9 @@ from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
 from hermod.ports.ledger import Accounts, Change, Decision, Intent, Item, Ledger, Result
+from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
+from hermod.ports.unsubscribing import UnsubscribeLinks
 from hermod.telemetry import FINISHED, UNRECORDED
 
 DUE_WITHIN: Final = timedelta(milliseconds=50)
@@ -48,16 +54,10 @@ RECORD_WAITS: Final = (0.2, 1.0, 3.0)
 """Seconds between the tries to record outcomes while the database is away."""
 LAST_WORDS: Final = 3.0
 """Seconds that an interrupted dispatch takes to record what it knows."""
+LONGEST_WAIT: Final = timedelta(seconds=30)
+"""A dispatch that is held back by a rate ends after so long: the next one reads its messages afresh."""
 
 LOST = OutcomeUnknown(error_code="worker_lost", error="the worker was lost while the request was on its way")
-
-
-class Unrecorded(Exception):
-    """Requests were made, and the database did not take their outcomes, which must reach the next dispatch."""
-
-    def __init__(self, results: Sequence[Result]) -> None:
-        super().__init__("the database does not take the outcomes")
-        self.results = results
 
 
 class Delivery:
@@ -71,20 +71,29 @@ class Delivery:
         accounts: Accounts,
         senders: SenderFactory,
         hygiene: Hygiene,
+        limiter: Limiter,
+        patience: Patience,
         clock: Clock,
         stopping: Callable[[], bool],
         chance: Callable[[], float] = random.random,
+        links: UnsubscribeLinks | None = None,
     ) -> None:
         self._work = work
         self._ledger = ledger
         self._accounts = accounts
         self._senders = senders
         self._hygiene = hygiene
+        self._limiter = limiter
+        self._patience = patience
         self._clock = clock
         self._stopping = stopping
         self._chance = chance
+        self._links = links
         self._known: list[Account] = []
         self._in_order: dict[str | None, tuple[Account, ...]] = {}
+        self._sizes: dict[tuple[str, bool], Iterator[int]] = {}
+        self._ends_by: datetime | None = None
+        """When this dispatch ends although messages are left; None while no rate has held one back."""
         self._progress = Progress()
 
     async def run(self, carried: Carried) -> Progress:
@@ -92,8 +101,8 @@ class Delivery:
         work, now = self._work, self._clock.now()
         items = await self._ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
-        ready = await self._drop(_due([item for item in items if item.status in OPEN], self._clock))
-        while ready and not self._stopping():
+        ready = _due([item for item in items if item.status in OPEN], self._clock)
+        while (ready := await self._drop(ready)) and not self._stopping() and not self._is_overdue():
             ready = await self._send(await self._route(ready))
         return await self._conclude(items)
 
@@ -105,7 +114,8 @@ class Delivery:
         for item in items:
             account = item.in_flight or ""
             outcome, duration = carried.get((item.id, item.attempts), (LOST, None))
-            where, now = standing(item, idempotent=self._is_idempotent(account)), self._clock.now()
+            safe = self._is_idempotent(account) and not item.in_flight_shared
+            where, now = standing(item, idempotent=safe, together=item.in_flight_shared), self._clock.now()
             step = after_lost_worker(where, now) if outcome is LOST else after(outcome, where, now, self._chance())
             results.append(self._settled(item, Answer(account, item.attempts, outcome, duration), step, now))
         await self._record(results)
@@ -162,15 +172,16 @@ class Delivery:
         return self._in_order[requested]
 
     def _job(self, item: Item, found: Route) -> Job:
+        sender = self._senders.sender(found.account)
         return Job(
             item=item,
             account=found.account,
-            sender=self._senders.sender(found.account),
+            sender=sender,
             reason=found.reason,
             outgoing=Outgoing(
                 id=item.id,
                 tenant=self._work.tenant,
-                content=item.content,
+                content=content_with_link(item, self._work.tenant, sender, self._links),
                 sender=getattr(item.content, "from_", None) or found.account.from_,
                 category=item.category,
                 attempt=item.attempts + 1,
@@ -179,24 +190,52 @@ class Delivery:
         )
 
     async def _send(self, jobs: Sequence[Job]) -> list[Item]:
-        """Wave after wave, account by account. Returns the items that want another account at once."""
-        by_account: dict[str, list[Job]] = {}
+        """Account by account, all at once. Returns the items that want an account, the same or another, at once."""
+        groups: dict[tuple[str, bool], list[Job]] = {}
         for job in jobs:
-            by_account.setdefault(job.account.name, []).append(job)
+            groups.setdefault((job.account.name, is_batchable(job)), []).append(job)
         again: list[Item] = []
-        for rest in by_account.values():
-            sizes = wave_sizes(safe=rest[0].sender.capability.idempotency_key)
-            troubled = False
-            while rest and not troubled and not self._stopping():
-                size = next(sizes)
-                wave, rest = rest[:size], rest[size:]
-                troubled = await self._send_wave(wave)
-                again += [job.item for job in wave if job.item.status is Status.SENDING]
-            again += [job.item for job in rest]
+        async with UnderWay() as accounts:
+            for key, group in groups.items():
+                accounts.begin(self._stream(key, group, again))
         return again
+
+    async def _stream(self, key: tuple[str, bool], jobs: Sequence[Job], again: list[Item]) -> None:
+        """Wave after wave of one account's jobs. What should be asked for again at once is added to `again`."""
+        capability = jobs[0].sender.capability
+        if key not in self._sizes:
+            self._sizes[key] = wave_sizes(capability.idempotency_key, capability.max_batch if key[1] else 1)
+        stream = Stream(
+            jobs,
+            Pace(self._limiter, await self._limiter.rules(self._work.tenant), jobs),
+            self._sizes[key],
+            send=self._send_wave,
+            patience=self._patience,
+            clock=self._clock,
+            stopping=self._stopping,
+        )
+        held = await stream.run()
+        left = {id(job) for job in stream.rest}
+        again += [job.item for job in jobs if id(job) not in left and job.item.status is Status.SENDING]
+        if held is not None:
+            await self._hold_back([job.item for job in stream.rest], held)
+        if held is None or held.wait is None:
+            again += [job.item for job in stream.rest if job.item.status in OPEN]
+
+    async def _hold_back(self, items: Sequence[Item], held: Held) -> None:
+        """Put down that a rate keeps these messages waiting: at every end of the dispatch, and once in between."""
+        now = self._clock.now()
+        self._ends_by = self._ends_by or now + LONGEST_WAIT
+        self._progress.reason = held.limit.words
+        news = [item for item in items if held.wait or item.wait_reason != held.limit.words]
+        await self._change([held_back(item, held.limit.words, timedelta(seconds=held.wait or 0), now) for item in news])
+
+    def _is_overdue(self) -> bool:
+        return self._ends_by is not None and self._clock.now() > self._ends_by
 
     async def _send_wave(self, wave: Sequence[Job]) -> bool:
         """Intents, requests, outcomes. True where the account turned out to be in trouble."""
+        share(wave)
         granted = await self._grant(wave)
         try:
             await send_all(granted)
@@ -239,7 +278,8 @@ class Delivery:
         if job.outcome is None and not job.started:
             step = Again(timedelta(0), item.spent, "the worker stopped before the request was made")
         else:
-            where = standing(item, idempotent=job.sender.capability.idempotency_key)
+            safe = job.sender.capability.idempotency_key and not job.shared
+            where = standing(item, idempotent=safe, together=job.refused_together)
             step = after(outcome, where, now, self._chance())
         return self._settled(item, Answer(job.account.name, item.attempts, outcome, job.duration_ms), step, now)
 
@@ -253,7 +293,7 @@ class Delivery:
         if isinstance(step, NextAccount):
             item.tried.add(answer.account)
             another = isinstance(self._look_up(item, now), Route)
-        item.in_flight = None
+        item.in_flight, item.in_flight_shared = None, False
         return settle(item, answer, step, another=another, now=now)
 
     async def _last_words(self, jobs: Sequence[Job]) -> None:
@@ -337,5 +377,6 @@ def _intent(job: Job) -> Intent:
         round=item.round,
         account=job.account.name,
         provider=job.account.provider,
+        shared=job.shared,
         decision=Decision(kind="route", verdict=job.account.name, reason=job.reason),
     )

@@ -7,12 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from hermod.contracts.accounts import Account
-from hermod.contracts.outcomes import AnyOutcome, OutcomeUnknown, Transient
+from hermod.contracts.outcomes import AnyOutcome, MessageRejected, OutcomeUnknown, Transient
 from hermod.ports.ledger import Item
-from hermod.ports.sender import Outgoing, Sender
+from hermod.ports.sender import BatchSender, Outgoing, Sender
 from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, IN_FLIGHT, get_logger
 
 CONCURRENCY: Final = 32
@@ -24,6 +24,9 @@ FIRST_WAVE: Final = 20
 SAFE_WAVE: Final = 250
 DOUBTFUL_WAVE: Final = 50
 """How many requests a dying worker may leave in doubt: more where the provider recognises a repeat."""
+
+SHARED_AT_ONCE: Final = 2
+"""Requests of several messages each that are under way at once in one dispatch."""
 
 _log = get_logger(__name__)
 
@@ -38,6 +41,10 @@ class Job:
     outgoing: Outgoing
     reason: str
     """Why this account."""
+    shared: bool = False
+    """It goes out in one request with others, so that a repeat of it would be another request."""
+    refused_together: bool = False
+    """The request was refused as a whole, so that nobody knows which of its messages was meant."""
     outcome: AnyOutcome | None = None
     started: bool = False
     duration_ms: int = 0
@@ -51,10 +58,41 @@ class Job:
         return Transient(error_code="not_started", error="the worker stopped before the request was made")
 
 
-def wave_sizes(safe: bool) -> Iterator[int]:
-    """Twenty, then four times as many each, up to what may be left in doubt."""
+def is_batchable(job: Job) -> bool:
+    """Whether this message may go out with others. A repeat goes alone, where its own key or refusal counts."""
+    if job.sender.capability.max_batch <= 1 or job.item.attempts:
+        return False
+    return cast(BatchSender, job.sender).batchable(job.outgoing.content)
+
+
+def share(jobs: Sequence[Job]) -> None:
+    """Decide which of the jobs of a wave share a request, before their intents are committed."""
+    together = [job for job in jobs if is_batchable(job)]
+    for job in together:
+        job.shared = len(together) > 1
+
+
+def as_requests(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs request by request: those that can go together, as many as the provider takes, and the others alone."""
+    together: list[Job] = []
+    requests: list[list[Job]] = []
+    for job in jobs:
+        if is_batchable(job):
+            together.append(job)
+        else:
+            requests.append([job])
+    return _chunks(together) + requests
+
+
+def wave_sizes(safe: bool, most: int = 1) -> Iterator[int]:
+    """Twenty, then four times as many each, up to what may be left in doubt.
+
+    `most`: messages in one request. A wave holds at least one request's, and no more than go at once.
+    """
     largest = SAFE_WAVE if safe else DOUBTFUL_WAVE
     size = min(FIRST_WAVE, largest)
+    if most > 1:
+        size, largest = most, most * SHARED_AT_ONCE
     while True:
         yield size
         size = min(size * 4, largest)
@@ -64,21 +102,35 @@ async def send_all(jobs: Sequence[Job]) -> None:
     """Make the requests and note their outcomes in the jobs. Cancellation passes through; the jobs stay as they are."""
     IN_FLIGHT.inc(len(jobs))
     try:
-        if len(jobs) == 1:
+        if len(jobs) == 1 and not jobs[0].shared:
             await _send(jobs[0])
             return
-        queue = iter(jobs)
+        alone = [job for job in jobs if not job.shared]
+        together = _chunks([job for job in jobs if job.shared])
+        queue, chunks = iter(alone), iter(together)
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(CONCURRENCY, len(jobs))):
+            for _ in range(min(SHARED_AT_ONCE, len(together))):
+                group.create_task(_work_together(chunks))
+            for _ in range(min(CONCURRENCY, len(alone))):
                 group.create_task(_work(queue))
     finally:
         IN_FLIGHT.dec(len(jobs))
         _measure(jobs)
 
 
+def _chunks(jobs: Sequence[Job]) -> list[list[Job]]:
+    size = jobs[0].sender.capability.max_batch if jobs else 1
+    return [list(jobs[at : at + size]) for at in range(0, len(jobs), size)]
+
+
 async def _work(queue: Iterator[Job]) -> None:
     for job in queue:
         await _send(job)
+
+
+async def _work_together(queue: Iterator[Sequence[Job]]) -> None:
+    for jobs in queue:
+        await _send_together(jobs)
 
 
 async def _send(job: Job) -> None:
@@ -87,12 +139,43 @@ async def _send(job: Job) -> None:
     try:
         job.outcome = await job.sender.send(job.outgoing)
     except Exception as error:  # noqa: BLE001 - whatever an adapter does wrong, the request is accounted for
-        # An adapter's own mistake. Whether the request left is not known, so nobody may say that it did not.
-        provider = job.account.provider
-        _log.exception("adapter_failed", provider=provider, message_id=job.item.id, tenant=job.account.tenant)
-        job.outcome = OutcomeUnknown(error_code="adapter_error", error=f"the adapter failed: {type(error).__name__}")
+        job.outcome = _mistake(job, error)
     finally:
         job.duration_ms = round((time.perf_counter() - begun) * 1000)
+
+
+async def _send_together(jobs: Sequence[Job]) -> None:
+    begun = time.perf_counter()
+    for job in jobs:
+        job.started = True
+    try:
+        outcomes = await cast(BatchSender, jobs[0].sender).send_batch([job.outgoing for job in jobs])
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            job.outcome = outcome
+    except Exception as error:  # noqa: BLE001
+        for job in jobs:
+            job.outcome = _mistake(job, error)
+    finally:
+        took = round((time.perf_counter() - begun) * 1000)
+        refused = len(jobs) > 1 and len({_refusal(job) for job in jobs}) == 1 and _refusal(jobs[0]) is not None
+        for job in jobs:
+            job.duration_ms = took
+            job.refused_together = refused
+
+
+def _refusal(job: Job) -> tuple[int | None, str | None, str | None] | None:
+    """What a provider said that refused the content, or None."""
+    outcome = job.outcome
+    if isinstance(outcome, MessageRejected):
+        return outcome.status_code, outcome.error_code, outcome.error
+    return None
+
+
+def _mistake(job: Job, error: Exception) -> OutcomeUnknown:
+    """An adapter's own. Whether the request left is not known, so nobody may say that it did not."""
+    names = {"provider": job.account.provider, "message_id": job.item.id, "tenant": job.account.tenant}
+    _log.error("adapter_failed", exc_info=error, **names)
+    return OutcomeUnknown(error_code="adapter_error", error=f"the adapter failed: {type(error).__name__}")
 
 
 def _measure(jobs: Sequence[Job]) -> None:

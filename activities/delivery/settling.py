@@ -26,8 +26,8 @@ class Answer:
     duration_ms: int | None
 
 
-def standing(item: Item, *, idempotent: bool) -> Standing:
-    return Standing(item.guarantee, item.preset, item.spent, item.not_after, item.spending, idempotent)
+def standing(item: Item, *, idempotent: bool, together: bool = False) -> Standing:
+    return Standing(item.guarantee, item.preset, item.spent, item.not_after, item.spending, idempotent, together)
 
 
 def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: datetime) -> Result:
@@ -68,6 +68,17 @@ def waiting(item: Item, missing: NoRoute, *, any_enabled: bool, now: datetime) -
     news = missing.reason != item.wait_reason
     item.wait_reason = missing.reason
     return _change(item, Decision(kind="wait", verdict="waits", reason=missing.reason) if news else None)
+
+
+def held_back(item: Item, reason: str, wait: timedelta, now: datetime) -> Change:
+    """A rate is used up: the message waits for its turn, in the same round and without spending anything."""
+    if item.not_after is not None and now + wait > item.not_after:
+        return expired(item, f"{reason}; the next attempt would come after not_after")
+    item.status = Status.RETRYING if item.attempts else Status.DEFERRED
+    item.next_attempt_at = now + wait
+    news = reason != item.wait_reason
+    item.wait_reason = reason
+    return _change(item, Decision(kind="rate", verdict="waits", reason=reason) if news else None)
 
 
 def expired(item: Item, reason: str) -> Change:

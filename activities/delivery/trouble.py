@@ -8,7 +8,15 @@ from typing import Final
 
 from activities.delivery.sending import Job
 from hermod.contracts.accounts import Account
-from hermod.contracts.outcomes import Accepted, AccountHalted, Fault, MessageRejected, RecipientRejected, Throttled
+from hermod.contracts.outcomes import (
+    Accepted,
+    AccountHalted,
+    AnyOutcome,
+    Fault,
+    MessageRejected,
+    RecipientRejected,
+    Throttled,
+)
 from hermod.domain.backoff import asked_wait, probe_wait
 from hermod.domain.routing import HALTED, THROTTLED
 from hermod.ports.hygiene import Refused
@@ -52,8 +60,20 @@ async def note_trouble(accounts: Accounts, jobs: Sequence[Job], now: datetime) -
         wait = max(asked_wait(outcome.retry_after) for outcome in throttled)
         await accounts.block(account.tenant, account.name, account.revision, now + wait, THROTTLED, now)
         return True
-    answered = Accepted | RecipientRejected | MessageRejected
-    if account.blocked_reason == HALTED and any(isinstance(outcome, answered) for outcome in outcomes):
+    if all(_calls_token_wrong(outcome) for outcome in outcomes):
+        # It may be the account that is wrong. Who sees all of its answers decides (`hermod.domain.dead_tokens`), and
+        # has been told: look at the account again before the next wave.
+        return True
+    if account.blocked_reason == HALTED and any(_proves(outcome) for outcome in outcomes):
         await accounts.unblock(account.tenant, account.name, now)
         _log.info("account_works_again", tenant=account.tenant, **account.describe())
     return False
+
+
+def _proves(outcome: AnyOutcome) -> bool:
+    """Whether the answer shows that the account is in order."""
+    return isinstance(outcome, Accepted | RecipientRejected | MessageRejected) and not _calls_token_wrong(outcome)
+
+
+def _calls_token_wrong(outcome: AnyOutcome) -> bool:
+    return isinstance(outcome, RecipientRejected) and outcome.fault is Fault.WRONG_TOKEN

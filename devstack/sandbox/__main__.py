@@ -1,7 +1,7 @@
 """The sandbox as a process of its own: `python -m devstack.sandbox --port 8090 --smtp-port 8025 [--data FILE]`.
 
-Prints one JSON line, `{"url", "smtp_port", "pid"}`, when both servers listen. Ends with exit code 0 on SIGTERM and
-SIGINT, and, on Linux, with its parent.
+Prints one JSON line, `{"url", "smtp_port", "apns_url", "pid"}`, when all servers listen. Ends with exit code 0 on
+SIGTERM and SIGINT, and, on Linux, with its parent.
 """
 
 from __future__ import annotations
@@ -30,24 +30,30 @@ def main() -> None:
     parser.add_argument(
         "--smtp-port", type=int, default=8025, help="SMTP port, 0 for a free one (default: %(default)s)"
     )
+    parser.add_argument("--apns-port", type=int, default=0, help="HTTP/2 port of APNs (default: a free one)")
     parser.add_argument("--data", type=Path, default=None, metavar="FILE", help="keep the inbox in this file")
     options = parser.parse_args()
     _end_with_parent()
     try:
-        _runner()(_serve(options.host, options.port, options.smtp_port, options.data))
+        _runner()(_serve(options))
     except OSError as reason:
         sys.exit(f"the sandbox cannot start: {reason}")
 
 
-async def _serve(host: str, port: int, smtp_port: int, data_file: Path | None) -> None:
+async def _serve(options: argparse.Namespace) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Sandbox(port, smtp_port, data_file, host) as sandbox:
+    async with Sandbox(options.port, options.smtp_port, options.data, options.host, options.apns_port) as sandbox:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)  # many objects, few cycles: the defaults cost a fifth of the time
         _calm_garbage_collector()
-        ready = {"url": sandbox.url, "smtp_port": sandbox.smtp_port, "pid": os.getpid()}
+        ready = {
+            "url": sandbox.url,
+            "smtp_port": sandbox.smtp_port,
+            "apns_url": sandbox.apns_url,
+            "pid": os.getpid(),
+        }
         print(json.dumps(ready), flush=True)
         await stop.wait()
 

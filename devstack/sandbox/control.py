@@ -99,7 +99,7 @@ class Control:
         """The HTML of a mail with its inline images, safe to show in a frame or a tab of its own."""
         entry = self._entry(path)
         if entry.html is None:
-            raise _problem(web.HTTPNotFound, "not_found", "This message has no HTML.")
+            raise problem(web.HTTPNotFound, "not_found", "This message has no HTML.")
         response = web.Response(text=_with_images(entry), content_type="text/html")
         response.headers["Content-Security-Policy"] = _HTML_POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -109,7 +109,7 @@ class Control:
         """The request body or mail as it came over the wire."""
         content = self._entry(path).raw
         if content is None:
-            raise _problem(web.HTTPNotFound, "not_found", "The raw request is only kept while the sandbox runs.")
+            raise problem(web.HTTPNotFound, "not_found", "The raw request is only kept while the sandbox runs.")
         response = web.Response(body=content, content_type="text/plain", charset="utf-8")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -118,7 +118,7 @@ class Control:
         entry, position = self._entry(path), int(path["position"])
         attachment = entry.attachments[position] if position < len(entry.attachments) else None
         if attachment is None or attachment.content is None:
-            raise _problem(web.HTTPNotFound, "not_found", "There is no such file, or its bytes are no longer kept.")
+            raise problem(web.HTTPNotFound, "not_found", "There is no such file, or its bytes are no longer kept.")
         return web.Response(body=attachment.content, headers=_file_headers(attachment))
 
     async def _faults_list(self, request: web.BaseRequest, path: Path) -> web.Response:
@@ -131,7 +131,7 @@ class Control:
         except ValidationError as reason:
             first = reason.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "body"
-            raise _problem(web.HTTPUnprocessableEntity, "invalid_fault", f"{field}: {first['msg']}") from None
+            raise problem(web.HTTPUnprocessableEntity, "invalid_fault", f"{field}: {first['msg']}") from None
         return _json(self._faults.set(provider, order))
 
     async def _faults_clear(self, request: web.BaseRequest, path: Path) -> web.Response:
@@ -141,7 +141,7 @@ class Control:
     def _entry(self, path: Path) -> Entry:
         entry = self._inbox.get(int(path["number"]))
         if entry is None:
-            raise _problem(web.HTTPNotFound, "not_found", "There is no such message in the inbox.")
+            raise problem(web.HTTPNotFound, "not_found", "There is no such message in the inbox.")
         return entry
 
 
@@ -149,7 +149,7 @@ def _json(value: Any) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
-def _problem(kind: type[web.HTTPClientError], code: str, message: str) -> web.HTTPClientError:
+def problem(kind: type[web.HTTPClientError], code: str, message: str) -> web.HTTPClientError:
     body = orjson.dumps({"error": {"code": code, "message": message}})
     return kind(text=body.decode(), content_type="application/json")
 
@@ -158,7 +158,7 @@ def _provider(path: Path) -> str:
     name = path["provider"]
     if name not in PROVIDER_NAMES:
         known = ", ".join(sorted(PROVIDER_NAMES))
-        raise _problem(web.HTTPNotFound, "unknown_provider", f"There is no provider {name!r}; there are {known}.")
+        raise problem(web.HTTPNotFound, "unknown_provider", f"There is no provider {name!r}; there are {known}.")
     return name
 
 
@@ -166,7 +166,7 @@ def _number(value: str | None, name: str) -> int | None:
     if not value:
         return None
     if not value.isdecimal():
-        raise _problem(web.HTTPBadRequest, "invalid_query", f"{name} must be a whole number from 0 up.")
+        raise problem(web.HTTPBadRequest, "invalid_query", f"{name} must be a whole number from 0 up.")
     return int(value)
 
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from aiohttp import web
 
-from devstack.sandbox.fault import STORED, Fault, FaultName
-from devstack.sandbox.faults import FaultBoard
-from devstack.sandbox.inbox import Inbox
+from devstack.sandbox.fault import REJECTIONS, STORED, Fault, FaultName
+from devstack.sandbox.faults import ANY, FaultBoard
+from devstack.sandbox.inbox import Inbox, Known
 from devstack.sandbox.providers.contract import Call, HttpProvider, Refused, Reply, Submission
 
 _NONSENSE: Final = b"OK, thank you, your request has been noted.\n"
@@ -42,7 +42,7 @@ def reset(transport: asyncio.Transport | None) -> None:
 
 
 class Exchange:
-    """The handler of everything under one provider's mount point."""
+    """The handler of everything under one provider's mount point, or on its own port (`answer`)."""
 
     def __init__(self, provider: HttpProvider, inbox: Inbox, faults: FaultBoard, stopping: asyncio.Event) -> None:
         self._provider = provider
@@ -53,20 +53,28 @@ class Exchange:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         body = await request.read()
-        call = Call(request.method, request.path[self._mount :], request.headers, body)
+        reply = await self.answer(Call(request.method, request.path[self._mount :], request.headers, body))
+        if reply is None:
+            reset(request.transport)
+            return web.Response()
+        return _response(reply)
+
+    async def answer(self, call: Call) -> Reply | None:
+        """The provider's answer, when it is due; None where the connection is reset instead."""
         provider = self._provider
         try:
             found = provider.lookup(call, self._inbox)
             if found is not None:
-                return _response(found)
+                return found
             submission = provider.check(call)
         except Refused as refusal:
             self._inbox.counts[provider.name].refused += 1
-            return _response(refusal.reply)
-        fault = self._faults.take(provider.name, submission.recipients)
+            return refusal.reply
+        whole = ANY - REJECTIONS if submission.parts else ANY
+        fault = self._faults.take(provider.name, submission.recipients, only=whole)
         if fault is None:
-            return _response(self._accept(submission))
-        return await self._misbehave(request, submission, fault)
+            return self._accept(submission)
+        return await self._misbehave(submission, fault)
 
     def _accept(self, submission: Submission) -> Reply:
         """Store and answer; a repeat under an idempotency key is answered like the first time and not stored."""
@@ -74,32 +82,49 @@ class Exchange:
         if submission.key is not None:
             known = self._inbox.known(provider.name, submission.key)
             if known is not None:
-                if known.message_id != submission.entries[0].message_id:
+                if not self._same(known, submission):
                     self._inbox.counts[provider.name].refused += 1
                     return provider.key_misused()
-                self._inbox.repeat(provider.name, known)
+                self._inbox.repeat(provider.name, known, len(submission.entries))
                 return provider.accepted(submission, known.provider_message_id, repeated=True)
+        if submission.parts:
+            self._settle(submission)
         self._inbox.receive(submission.entries, submission.raw)
         return provider.accepted(submission, submission.provider_id, repeated=False)
 
-    async def _misbehave(self, request: web.BaseRequest, submission: Submission, fault: Fault) -> web.Response:
+    def _same(self, known: Known, submission: Submission) -> bool:
+        """Whether a request is the one that its idempotency key stands for, as far as that is still known."""
+        first = self._inbox.get(known.number) if self._provider.compares_bodies else None
+        altered = first is not None and first.raw is not None and first.raw != submission.raw
+        return not altered and known.message_id == submission.entries[0].message_id
+
+    def _settle(self, submission: Submission) -> None:
+        """Let rejections befall the messages of a batch one by one; what is left of it is taken."""
+        parts = [self._settled(part) if isinstance(part, Submission) else part for part in submission.parts]
+        submission.parts = parts
+        submission.entries = [entry for part in parts if isinstance(part, Submission) for entry in part.entries]
+
+    def _settled(self, part: Submission) -> Submission | Reply:
+        fault = self._faults.take(self._provider.name, part.recipients, only=REJECTIONS)
+        return part if fault is None else self._provider.refusal(fault, part)
+
+    async def _misbehave(self, submission: Submission, fault: Fault) -> Reply | None:
         reply = self._accept(submission) if fault.name in STORED else Reply(502, _GATEWAY_PAGE, "text/html")
         await pause(fault.wait, self._stopping)
         match fault.name:
             case FaultName.SLOW | FaultName.HTML_ERROR:
-                return _response(reply)
+                return reply
             case FaultName.ACCEPT_THEN_TIMEOUT if not self._stopping.is_set():
-                return _response(reply)
+                return reply
             case FaultName.RESET | FaultName.ACCEPT_THEN_RESET | FaultName.ACCEPT_THEN_TIMEOUT:
-                reset(request.transport)
-                return web.Response()
+                return None
             case FaultName.WRONG_CONTENT_TYPE:
-                return _response(Reply(reply.status, _NONSENSE, "text/plain"))
+                return Reply(reply.status, _NONSENSE, "text/plain")
             case FaultName.TRUNCATED_JSON:
                 half = reply.body[: len(reply.body) // 2] or b'{"mess'
-                return _response(Reply(reply.status, half, reply.content_type or "application/json", reply.headers))
+                return Reply(reply.status, half, reply.content_type or "application/json", reply.headers)
             case _:
-                return _response(self._provider.refusal(fault, submission))
+                return self._provider.refusal(fault, submission)
 
 
 def _response(reply: Reply) -> web.Response:

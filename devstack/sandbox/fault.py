@@ -47,6 +47,9 @@ STORED: Final = frozenset(
 )
 """Faults that keep the message: it counts as accepted, whatever the caller gets to see."""
 
+REJECTIONS: Final = frozenset({FaultName.REJECTED_RECIPIENT, FaultName.REJECTED_MESSAGE})
+"""Faults of one message, which leave the others of its batch alone."""
+
 DEFAULT_DELAYS: Final = {FaultName.SLOW: 3.0, FaultName.ACCEPT_THEN_TIMEOUT: 60.0}
 
 

@@ -101,12 +101,13 @@ class Inbox:
         """What was accepted under this idempotency key."""
         return self._keys[provider].get(key)
 
-    def repeat(self, provider: str, known: Known) -> None:
-        """Count a request that was recognised as a repeat."""
+    def repeat(self, provider: str, known: Known, messages: int = 1) -> None:
+        """Count a request that was recognised as a repeat, and its messages, which came one behind the other."""
         self.counts[provider].repeated += 1
-        self._count_repeat(known.number)
-        if self._journal is not None:
-            self._journal.append({"repeated": known.number})
+        for number in range(known.number, known.number + messages):
+            self._count_repeat(number)
+            if self._journal is not None:
+                self._journal.append({"repeated": number})
 
     def get(self, number: int) -> Entry | None:
         return self._entries.get(number)

@@ -35,12 +35,12 @@ _FAULTS: Final = {
 class Page:
     """Serves `GET /`. The documents are read once."""
 
-    def __init__(self, smtp_host: str, smtp_port: int) -> None:
+    def __init__(self, host: str, smtp_port: int, apns_port: int) -> None:
         folder = files("devstack.sandbox") / "page"
         document = (folder / "index.html").read_text("utf-8")
         for mark, name in _PARTS.items():
             document = document.replace(mark, (folder / name).read_text("utf-8"))
-        self._document = document.replace("{{about}}", _as_script(_about(smtp_host, smtp_port)))
+        self._document = document.replace("{{about}}", _as_script(_about(host, smtp_port, apns_port)))
 
     async def handle(self, request: web.BaseRequest, path: Mapping[str, str]) -> web.Response:
         nonce = secrets.token_urlsafe(16)
@@ -53,15 +53,23 @@ class Page:
         return response
 
 
-def _about(smtp_host: str, smtp_port: int) -> dict[str, Any]:
+def _about(host: str, smtp_port: int, apns_port: int) -> dict[str, Any]:
     """What the page needs to know of the sandbox it belongs to."""
     providers = [
-        {"name": provider.name, "title": provider.title, "mount": f"/{provider.name}", "path": provider.endpoint}
+        {
+            "name": provider.name,
+            "title": provider.title,
+            "mount": None if provider.http2 else f"/{provider.name}",
+            "address": f"http://{host}:{apns_port}" if provider.http2 else None,
+            "path": provider.endpoint,
+        }
         for provider in HTTP_PROVIDERS
     ]
     return {
-        "providers": [*providers, {"name": SMTP, "title": "SMTP", "mount": None, "path": None}],
-        "smtp": f"{smtp_host}:{smtp_port}",
+        "providers": [
+            *providers,
+            {"name": SMTP, "title": "SMTP", "mount": None, "address": f"{host}:{smtp_port}", "path": None},
+        ],
         "faults": [{"name": name.value, "title": title} for name, title in _FAULTS.items()],
         "magic": [
             {"word": magic.word, "number": magic.number, "does": magic.does, "fault": magic.fault.name.value}

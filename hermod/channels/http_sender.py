@@ -42,7 +42,7 @@ from hermod.contracts.outcomes import (
     Transient,
 )
 from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import HttpClient, NotSent, Reply, Unknown
+from hermod.outbound.http import Client, HttpClient, NotSent, Reply, Unknown
 from hermod.outbound.retry_after import parse_retry_after
 from hermod.outbound.wiring import Wiring
 from hermod.ports.sender import Capability, Outgoing
@@ -50,6 +50,9 @@ from hermod.ports.sender import Capability, Outgoing
 _HALTING: Final = frozenset({301, 307, 308, 401, 402, 403, 404, 405, 406, 407, 410})
 _NOT_PROCESSED: Final = frozenset({421, 425})
 _LONGEST_ID: Final = 255
+
+NoReply = AccountHalted | Transient | OutcomeUnknown
+"""What an exchange without an answer comes to."""
 
 
 class HttpSender(ABC):
@@ -60,10 +63,10 @@ class HttpSender(ABC):
     def __init__(self, account: Account, wiring: Wiring) -> None:
         self.account = account
         self._clock = wiring.clock
-        self._client = HttpClient(wiring.guard, wiring.http)
+        self._base_url = (account.base_url or self.capability.base_url or "").rstrip("/")
+        self._client = self.client(wiring)
         self._deadline = wiring.deadline or self.capability.deadline.total_seconds()
         self._secrets = tuple(account.credentials.values())
-        self._base_url = (account.base_url or self.capability.base_url or "").rstrip("/")
         self.receipts_url = receipts_url(account, wiring.public_url)
 
     @classmethod
@@ -78,6 +81,10 @@ class HttpSender(ABC):
         if fault is not None:
             yield FieldError("base_url", fault)
 
+    def client(self, wiring: Wiring) -> Client:
+        """What makes the exchanges."""
+        return HttpClient(wiring.guard, wiring.http)
+
     @abstractmethod
     def request(self, message: Outgoing) -> httpx.Request:
         """The one request that carries this message. Pure."""
@@ -90,18 +97,21 @@ class HttpSender(ABC):
         return None
 
     async def send(self, message: Outgoing) -> AnyOutcome:
-        request = self.request(message)
         # A kept connection may be dying unseen. Where a repeat cannot be recognised, it gets a connection of its own.
         fresh = message.attempt > 1 and not self.capability.idempotency_key
+        reply = await self.exchange(self.request(message), fresh=fresh)
+        return self.outcome(reply, message) if isinstance(reply, Reply) else reply
+
+    async def exchange(self, request: httpx.Request, *, fresh: bool = False) -> Reply | NoReply:
+        """The provider's answer, or what it comes to that there is none."""
         try:
-            reply = await self._client.exchange(request, deadline=self._deadline, fresh=fresh)
+            return await self._client.exchange(request, deadline=self._deadline, fresh=fresh)
         except NotSent as failure:
             if failure.code == "address_refused":
                 return AccountHalted(error_code=failure.code, error=str(failure))
             return Transient(error_code=failure.code, error=str(failure))
         except Unknown as failure:
             return OutcomeUnknown(error_code=failure.code, error=str(failure))
-        return self.outcome(reply, message)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -46,6 +46,8 @@ def _found() -> dict[str, Kit]:
 
 KITS: Final = MappingProxyType(_found())
 CAPABILITIES: Final = MappingProxyType({name: kit.adapter.capability for name, kit in KITS.items()})
+POLLED: Final = frozenset(name for name, kit in KITS.items() if kit.polled)
+"""Providers that call nobody, so that they have to be asked for their receipts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +165,5 @@ def _named_credentials(credentials: Mapping[str, str], capability: Capability) -
         if name not in capability.credentials:
             known = ", ".join(capability.credentials)
             yield FieldError(f"credentials.{name}", f"{capability.provider} has no such credential; it takes {known}")
-        elif value and (value != value.strip() or not value.isprintable()):
+        elif value and name not in capability.key_files and (value != value.strip() or not value.isprintable()):
             yield FieldError(f"credentials.{name}", "must not begin or end with spaces, nor contain line breaks")

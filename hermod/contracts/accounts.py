@@ -31,7 +31,8 @@ class AccountInput(Model):
     order: Annotated[int, Field(ge=0, le=1000)] = 10
     """Accounts are tried from the lowest number up."""
     rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    """Messages a second, over all workers; the provider's usual rate where none is given."""
+    """Messages a second, over all workers and all tenants that use the same credentials; requests a second where the
+    provider counts those. The provider's usual rate where none is given."""
     enabled: bool = True
 
 
@@ -45,6 +46,8 @@ class AccountView(Model):
     from_: str | None = Field(serialization_alias="from")
     order: int
     rate_per_second: float | None
+    effective_rate: float | None
+    """What applies: the account's own rate, else its provider's usual one; null: as fast as it goes."""
     enabled: bool
     available: bool
     """False while the breaker is open or the provider asked us to wait."""
@@ -71,6 +74,8 @@ class Account(Model):
     blocked_count: int
     revision: int
     """Grows with every change of the settings, so that a cached adapter knows when it is out of date."""
+    bucket: str = ""
+    """Stands for the real account at the provider: the same for all tenants that use its credentials."""
 
     def describe(self) -> dict[str, Any]:
         """What may be logged."""

@@ -13,6 +13,7 @@ from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, What
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.receipts import ReceiptView
+from hermod.contracts.templates import Locale
 
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 MAX_BATCH = 5_000
@@ -89,6 +90,8 @@ class Options(Model):
     provider_account: AccountName | None = None
     retry: Preset | None = None
     """Default: `sms` for SMS and WhatsApp, `notification` for the others."""
+    locale: Locale | None = None
+    """Of the recipient. A template is taken in it, or in the nearest one that it has."""
     metadata: PlainObject = Field(default_factory=dict, max_length=50)
 
     @field_validator("metadata")

@@ -28,5 +28,3 @@ def faults(submission: Submission, accounts: Mapping[str, Channel], now: datetim
         yield FieldError("provider_account", f"{named} is for {accounts[named].value}, not for {channel.value}")
     elif channel not in accounts.values():
         yield FieldError("channel", f"no provider account for {channel.value} yet; add one under /v1/provider-accounts")
-    if isinstance(submission.content.template, str):
-        yield FieldError("template", f"there is no template {submission.content.template}")

@@ -28,6 +28,8 @@ class Standing:
     """Whether an earlier request of this round already makes the round count."""
     idempotent: bool
     """Whether the provider just asked recognises a repeat by our key."""
+    together: bool = False
+    """Whether the request was for several messages, and what it came to may be about another of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def after(outcome: AnyOutcome, standing: Standing, now: datetime, chance: float)
             return Finish(Status.SENT, "accepted by the provider")
         case Outcome.RECIPIENT_REJECTED:
             return Finish(Status.FAILED, "the provider says this recipient cannot be reached")
+        case Outcome.MESSAGE_REJECTED if standing.together:
+            return Again(timedelta(0), standing.spent, "refused together with others; it goes alone now")
         case Outcome.MESSAGE_REJECTED:
             return Finish(Status.FAILED, "the provider refuses this content")
         case Outcome.UNKNOWN:

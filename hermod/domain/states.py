@@ -8,20 +8,27 @@ from hermod.contracts.messages import Status
 
 _S = Status
 
+PROGRESS: Final = {_S.SENT: 1, _S.DELIVERED: 2, _S.BOUNCED: 3, _S.COMPLAINED: 4}
+"""What a provider's report can bring a message to, in the order in which it only ever moves: a delivered message may
+still bounce (a server that took it gives up later), a bounced one is not delivered any more."""
+_REPORTED: Final = frozenset(PROGRESS)
+
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
-    _S.PENDING: frozenset({_S.QUEUED, _S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.FAILED}),
-    _S.SCHEDULED: frozenset({_S.QUEUED, _S.DEFERRED, _S.SENDING, _S.FAILED}),
-    _S.DEFERRED: frozenset({_S.QUEUED, _S.SENDING, _S.FAILED}),
-    _S.QUEUED: frozenset({_S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.FAILED}),
+    _S.PENDING: frozenset({_S.QUEUED, _S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.FAILED}) | _REPORTED,
+    _S.SCHEDULED: frozenset({_S.QUEUED, _S.DEFERRED, _S.SENDING, _S.FAILED}) | _REPORTED,
+    _S.DEFERRED: frozenset({_S.QUEUED, _S.SENDING, _S.FAILED}) | _REPORTED,
+    _S.QUEUED: frozenset({_S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.FAILED}) | _REPORTED,
     _S.SENDING: frozenset({_S.SENT, _S.RETRYING, _S.UNKNOWN, _S.FAILED}),
-    _S.RETRYING: frozenset({_S.SENDING, _S.FAILED, _S.UNKNOWN}),
-    _S.UNKNOWN: frozenset({_S.SENT, _S.FAILED, _S.RETRYING}),
+    _S.RETRYING: frozenset({_S.SENDING, _S.FAILED, _S.UNKNOWN}) | _REPORTED,
+    _S.UNKNOWN: frozenset({_S.FAILED, _S.RETRYING, _S.PENDING}) | _REPORTED,
     _S.SENT: frozenset({_S.DELIVERED, _S.BOUNCED, _S.COMPLAINED}),
-    _S.DELIVERED: frozenset({_S.COMPLAINED}),
-    _S.FAILED: frozenset({_S.PENDING, _S.QUEUED}),
+    _S.DELIVERED: frozenset({_S.BOUNCED, _S.COMPLAINED}),
+    _S.BOUNCED: frozenset({_S.COMPLAINED}),
+    _S.FAILED: frozenset({_S.PENDING, _S.QUEUED}) | _REPORTED,
 }
 """Beside these, every open state may become cancelled, suppressed or expired. `pending` after `failed` is a retry
-whose workflow has yet to be started."""
+whose workflow has yet to be started, after `unknown` an operator's word that it was not sent. A message that waits, or
+was given up, is reported on where the outcome of an earlier request of it is not known (`hermod.domain.receipts`)."""
 
 WITHDRAWN: Final = frozenset({_S.CANCELLED, _S.SUPPRESSED, _S.EXPIRED})
 OPEN: Final = frozenset({_S.PENDING, _S.QUEUED, _S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.RETRYING})

@@ -16,7 +16,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import aiohttp
 import httpx
@@ -80,6 +80,16 @@ class HttpSettings:
     user_agent: str = "Hermod"
 
 
+class Client(Protocol):
+    """What an adapter needs to reach its provider: over HTTP/1.1 here, over HTTP/2 in `hermod.outbound.http2`."""
+
+    async def exchange(self, request: httpx.Request, *, deadline: float, fresh: bool = False) -> Reply:
+        """Raises NotSent or Unknown."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 class HttpClient:
     """The long-lived HTTP session of one provider account. Connects on first use, inside the running loop."""
 
@@ -128,7 +138,7 @@ class HttpClient:
             if (host := request.url.raw_host) not in self._vetted:
                 self._guard.check_host(request.url.host)
                 self._vetted.add(host)
-            connect = min(deadline * _CONNECT_SHARE, _LONGEST_CONNECT)
+            connect = connect_time(deadline)
             request.extensions["timeout"] = {"connect": connect, "pool": connect}
             async with asyncio.timeout(deadline):
                 response = await transport.handle_async_request(request)
@@ -161,6 +171,11 @@ class HttpClient:
             trust_env=False,
             headers={"accept-encoding": "identity", "user-agent": settings.user_agent},
         )
+
+
+def connect_time(deadline: float) -> float:
+    """Seconds for connecting, of an exchange that has `deadline` in all."""
+    return min(deadline * _CONNECT_SHARE, _LONGEST_CONNECT)
 
 
 def classify(error: Exception, method: str = "POST") -> NotSent | Unknown:

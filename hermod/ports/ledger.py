@@ -43,6 +43,8 @@ class Item:
     spent: int
     """Rounds that the preset has counted."""
     wait_reason: str | None
+    priority: int = 5
+    """1 to 10, 10 is the most urgent."""
     suppressed: str | None = None
     """Why nothing may be sent to this address at the moment, or None."""
     tried: set[str] = field(default_factory=set)
@@ -51,6 +53,8 @@ class Item:
     """Whether a request of this round already makes the round count."""
     in_flight: str | None = None
     """The account of a request whose outcome nobody recorded: its worker was lost."""
+    in_flight_shared: bool = False
+    """Whether that request was for several messages: a repeat of it would be another request."""
     doubtful: str | None = None
     """The account of the last request whose outcome is unknown."""
 
@@ -64,6 +68,8 @@ class Intent:
     round: int
     account: str
     provider: str
+    shared: bool = False
+    """One request for several messages."""
     decision: Decision | None = None
 
 

@@ -57,6 +57,8 @@ class Capability:
     credentials: tuple[str, ...] = ()
     """Names of the credentials, all required unless listed in `optional_credentials`."""
     optional_credentials: tuple[str, ...] = ()
+    key_files: tuple[str, ...] = ()
+    """Credentials that are the contents of a file, with its line breaks."""
     base_url: str | None = None
     """Where the vendor listens."""
     deadline: timedelta = field(default=timedelta(seconds=30))
@@ -89,7 +91,8 @@ class BatchSender(Sender, Protocol):
     async def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[AnyOutcome]:
         """One wire request for up to `capability.max_batch` messages; the outcomes in their order.
 
-        What the whole request came to is the outcome of each message in it.
+        What the whole request came to is the outcome of each message in it. Where that is unknown, the provider
+        recognises a repeat of the same messages in the same order, and not one of them that is sent alone.
         """
         ...
 

@@ -63,6 +63,9 @@ _KNOWN: Final = sql("""
 """)
 
 
+_USED: Final = sql("SELECT count(*) AS n FROM idempotency_keys WHERE tenant_id = :tenant AND key = ANY(:keys)")
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A submission as it will be stored. Its fingerprint is of what was asked, its content is in words."""
@@ -110,6 +113,12 @@ class Acceptance:
             return None
         rows = await self._database.rows(_KNOWN, {"tenant": tenant, "keys": [submission.idempotency_key]})
         return _answer(rows[0], submission) if rows else None
+
+    async def used(self, tenant: str, keys: Sequence[str]) -> int:
+        """How many of these idempotency keys stand for a message."""
+        rows = await self._database.rows(_USED, {"tenant": tenant, "keys": list(keys)})
+        count: int = rows[0].n
+        return count
 
 
 async def take(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from hermod.contracts.accounts import Account, AccountInput, AccountView
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.domain.rates import effective
 from hermod.domain.routing import HALTED
 from hermod.storage.engine import Database, sql
 from hermod.storage.vault import UndecryptableSecret, Vault
@@ -70,13 +71,22 @@ _UNBLOCK: Final = sql("""
 class ProviderAccounts:
     """Implements `hermod.ports.ledger.Accounts`, and what the API needs to manage accounts."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, usual_rates: Mapping[str, float | None] | None = None) -> None:
+        """`usual_rates`: messages a second by provider, for accounts that name no rate."""
         self._database = database
         self._vault = vault
+        self._usual_rates = usual_rates or {}
         self._cache: dict[str, tuple[float, asyncio.Future[tuple[Account, ...]]]] = {}
 
     async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
         return [account for account in await self._of(tenant) if account.channel is channel]
+
+    async def find(self, tenant: str, name: str) -> Account | None:
+        """An account by its name, for callers who have not shown that they know the tenant: no guess is kept."""
+        accounts = await self._of(tenant)
+        if not accounts:
+            self._cache.pop(tenant, None)
+        return next((account for account in accounts if account.name == name), None)
 
     async def names(self, tenant: str) -> dict[str, Channel]:
         """Every account's channel, by name; also of an account whose credentials cannot be read."""
@@ -86,10 +96,10 @@ class ProviderAccounts:
         rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
         if not rows:
             raise NotFound(f"there is no provider account {name}")
-        return _view(rows[0], now)
+        return self._view(rows[0], now)
 
     async def all(self, tenant: str, now: datetime) -> list[AccountView]:
-        return [_view(row, now) for row in await self._database.rows(_ALL, {"tenant": tenant})]
+        return [self._view(row, now) for row in await self._database.rows(_ALL, {"tenant": tenant})]
 
     async def put(self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime) -> AccountView:
         """Create or replace. Without credentials, the stored ones stay; the breaker is closed, as it may now work."""
@@ -111,7 +121,7 @@ class ProviderAccounts:
             },
         )
         self._cache.pop(tenant, None)
-        return _view(rows[0], now)
+        return self._view(rows[0], now)
 
     async def unreadable(self, tenant: str) -> list[str]:
         """The accounts whose credentials no key in HERMOD_SECRET_KEY opens."""
@@ -193,22 +203,23 @@ class ProviderAccounts:
             blocked_reason=blocked_reason,
             blocked_count=row.blocked_count,
             revision=row.revision,
+            bucket=f"account/{self._vault.fingerprint(row.provider, row.base_url, sorted(credentials.items()))}",
         )
 
-
-def _view(row: Row[Any], now: datetime) -> AccountView:
-    blocked = row.blocked_until is not None and (row.blocked_until > now or row.blocked_reason == HALTED)
-    return AccountView(
-        name=row.name,
-        channel=Channel(row.channel),
-        provider=row.provider,
-        base_url=row.base_url,
-        from_=row.sender,
-        order=row.position,
-        rate_per_second=row.rate_per_second,
-        enabled=row.enabled,
-        available=row.enabled and not blocked,
-        blocked_until=row.blocked_until if blocked else None,
-        blocked_reason=row.blocked_reason if blocked else None,
-        updated_at=row.updated_at,
-    )
+    def _view(self, row: Row[Any], now: datetime) -> AccountView:
+        blocked = row.blocked_until is not None and (row.blocked_until > now or row.blocked_reason == HALTED)
+        return AccountView(
+            name=row.name,
+            channel=Channel(row.channel),
+            provider=row.provider,
+            base_url=row.base_url,
+            from_=row.sender,
+            order=row.position,
+            rate_per_second=row.rate_per_second,
+            effective_rate=effective(row.rate_per_second, self._usual_rates.get(row.provider)),
+            enabled=row.enabled,
+            available=row.enabled and not blocked,
+            blocked_until=row.blocked_until if blocked else None,
+            blocked_reason=row.blocked_reason if blocked else None,
+            updated_at=row.updated_at,
+        )

@@ -46,13 +46,13 @@ _REOPEN: Final = sql("""
 
 _FETCH: Final = sql(f"""
     SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,
-           m.not_after, m.next_attempt_at, m.attempt_count, m.round, m.spent, m.wait_reason,
+           m.not_after, m.next_attempt_at, m.attempt_count, m.round, m.spent, m.wait_reason, m.priority,
            (SELECT s.reason FROM suppressions s
              WHERE s.tenant_id = m.tenant_id AND s.address_hash = m.address_hash AND s.channel IN (m.channel, '*')
                AND s.category IN (m.category, '*') AND (s.expires_at IS NULL OR s.expires_at > :now)
              LIMIT 1) AS suppressed,
            CASE WHEN m.attempt_count > 0 THEN
-             (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round) ORDER BY a.number)
+             (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round, a.shared) ORDER BY a.number)
                 FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
                  AND (a.round = m.round OR a.outcome IS NULL OR a.outcome = 'unknown')) END AS asked
       FROM messages m JOIN message_contents c ON c.tenant_id = m.tenant_id AND c.message_id = m.id
@@ -69,8 +69,8 @@ _ANY_DEAD: Final = sql("""
 _GRANT: Final = sql(f"""
     WITH intent AS (
       SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[]), CAST(:rounds AS int[]),
-                           CAST(:accounts AS text[]), CAST(:providers AS text[]))
-                    AS i(id, number, round, account, provider)
+                           CAST(:accounts AS text[]), CAST(:providers AS text[]), CAST(:shared AS bool[]))
+                    AS i(id, number, round, account, provider, shared)
     ), granted AS (
       UPDATE messages m SET status = 'sending', attempt_count = i.number, round = i.round, provider = i.provider,
              next_attempt_at = NULL, wait_reason = NULL, updated_at = :now
@@ -79,8 +79,9 @@ _GRANT: Final = sql(f"""
          AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = i.number - 1 THEN m.status IN ({_OPEN}) END
       RETURNING m.id
     ), logged AS (
-      INSERT INTO attempts (tenant_id, message_id, number, round, account, provider, started_at)
-      SELECT :tenant, i.id, i.number, i.round, i.account, i.provider, :now FROM intent i JOIN granted USING (id)
+      INSERT INTO attempts (tenant_id, message_id, number, round, account, provider, shared, started_at)
+      SELECT :tenant, i.id, i.number, i.round, i.account, i.provider, i.shared, :now
+        FROM intent i JOIN granted USING (id)
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
       SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
@@ -197,6 +198,7 @@ class SqlLedger:
                 "rounds": [intent.round for intent in intents],
                 "accounts": [intent.account for intent in intents],
                 "providers": [intent.provider for intent in intents],
+                "shared": [intent.shared for intent in intents],
             }
             | _decisions(intents),
         )
@@ -256,13 +258,14 @@ def _item(row: Row[Any], body: bytes) -> Item:
         round=row.round,
         spent=row.spent,
         wait_reason=row.wait_reason,
+        priority=row.priority,
         suppressed=row.suppressed,
     )
-    for account, outcome, number, asked_round in row.asked or ():
+    for account, outcome, number, asked_round, shared in row.asked or ():
         if outcome == Outcome.UNKNOWN.value:
             item.doubtful = account
         if outcome is None and number == item.attempts:
-            item.in_flight = account
+            item.in_flight, item.in_flight_shared = account, shared
         elif asked_round == item.round:
             item.tried.add(account)
             item.spending = item.spending or outcome not in _FREE_OUTCOMES

@@ -138,6 +138,11 @@ messages = Table(
         postgresql_where=text("provider_message_id IS NOT NULL"),
     ),
     Index("ix_messages_dead", "tenant_id", "id", postgresql_where=text("dead_at IS NOT NULL")),
+    Index(
+        "ix_messages_polled",
+        "finished_at",
+        postgresql_where=text("channel = 'push' AND provider_message_id IS NOT NULL"),
+    ),
     postgresql_with={"fillfactor": "60", "autovacuum_vacuum_scale_factor": "0.05"},
 )
 
@@ -240,9 +245,10 @@ receipts = Table(
     _time("occurred_at"),
     _created("received_at"),
     _time("settled_at"),
+    _time("look_at"),
     PrimaryKeyConstraint("tenant_id", "account", "event_id"),
     Index("ix_receipts_message", "tenant_id", "message_id", postgresql_where=text("message_id IS NOT NULL")),
-    Index("ix_receipts_unsettled", "received_at", postgresql_where=text("settled_at IS NULL")),
+    Index("ix_receipts_unsettled", "look_at", postgresql_where=text("settled_at IS NULL")),
 )
 
 templates = Table(
@@ -254,9 +260,10 @@ templates = Table(
     Column("version", Integer, nullable=False),
     Column("channel", Text, nullable=False),
     Column("source", JSONB, nullable=False),
+    Column("is_default", Boolean, nullable=False, comment="whether its locale is the template's default"),
     Column("actor", Text, nullable=False),
     _created(),
-    PrimaryKeyConstraint("tenant_id", "name", "locale", "version"),
+    PrimaryKeyConstraint("tenant_id", "name", "version"),
 )
 
 rates = Table(
@@ -304,6 +311,31 @@ devices = Table(
     Column("removed_reason", Text),
     PrimaryKeyConstraint("tenant_id", "contact_id", "token_hash"),
     Index("ix_devices_tenant_id_token_hash", "tenant_id", "token_hash"),
+)
+
+suspect_tokens = Table(
+    "suspect_tokens",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False),
+    _time("since", nullable=False),
+    _time("last_at", nullable=False),
+    Column("confirmed", Boolean, nullable=False, comment="refused again after the account had accepted something"),
+    PrimaryKeyConstraint("tenant_id", "account", "token_hash"),
+    Index("ix_suspect_tokens_tenant_id_token_hash", "tenant_id", "token_hash"),
+)
+
+push_tallies = Table(
+    "push_tallies",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("accepted", BigInteger, nullable=False, comment="messages, since `since`"),
+    _time("since", nullable=False),
+    _time("last_accepted_at"),
+    PrimaryKeyConstraint("tenant_id", "account"),
+    postgresql_with={"fillfactor": "50"},
 )
 
 audit = Table(

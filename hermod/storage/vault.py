@@ -6,6 +6,9 @@ remove the old one.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -17,7 +20,9 @@ class UndecryptableSecret(Exception):
 class Vault:
     def __init__(self, keys: str) -> None:
         """`keys`: one or more Fernet keys (32 bytes, URL-safe base64), comma-separated, the newest first."""
-        self._fernet = MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()])
+        listed = [key.strip() for key in keys.split(",") if key.strip()]
+        self._fernet = MultiFernet([Fernet(key) for key in listed])
+        self._newest = base64.urlsafe_b64decode(listed[0])
 
     def seal(self, secrets: dict[str, str]) -> bytes:
         return self._fernet.encrypt(orjson.dumps(secrets))
@@ -35,6 +40,13 @@ class Vault:
             return self._fernet.rotate(bytes(sealed))
         except InvalidToken:
             raise UndecryptableSecret("HERMOD_SECRET_KEY does not list the key that encrypted this") from None
+
+    def fingerprint(self, *facts: object) -> str:
+        """The same 32 hex digits for the same facts, from which nobody without the key can guess them.
+
+        Another key in front gives other fingerprints.
+        """
+        return hashlib.blake2b(orjson.dumps(facts), key=self._newest, digest_size=16).hexdigest()
 
     @staticmethod
     def new_key() -> str:

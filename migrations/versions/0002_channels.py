@@ -35,6 +35,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_devices_tenant_id_token_hash", "devices", ["tenant_id", "token_hash"], unique=False)
     op.create_table(
+        "push_tallies",
+        sa.Column("tenant_id", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("accepted", sa.BigInteger(), nullable=False, comment="messages, since `since`"),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("tenant_id", "account", name=op.f("pk_push_tallies")),
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_table(
         "rate_shares",
         sa.Column("bucket", sa.Text(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
@@ -70,6 +80,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("look_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("tenant_id", "account", "event_id", name=op.f("pk_receipts")),
     )
     op.create_index(
@@ -82,7 +93,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_receipts_unsettled",
         "receipts",
-        ["received_at"],
+        ["look_at"],
         unique=False,
         postgresql_where=sa.text("settled_at IS NULL"),
     )
@@ -123,6 +134,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "domain", name=op.f("pk_domain_rates")),
     )
     op.create_table(
+        "suspect_tokens",
+        sa.Column("tenant_id", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "confirmed",
+            sa.Boolean(),
+            nullable=False,
+            comment="refused again after the account had accepted something",
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "account", "token_hash", name=op.f("pk_suspect_tokens")),
+    )
+    op.create_index(
+        "ix_suspect_tokens_tenant_id_token_hash", "suspect_tokens", ["tenant_id", "token_hash"], unique=False
+    )
+    op.create_table(
         "templates",
         sa.Column("tenant_id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -130,10 +159,11 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("source", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False, comment="whether its locale is the template's default"),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_templates_tenant_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("tenant_id", "name", "locale", "version", name=op.f("pk_templates")),
+        sa.PrimaryKeyConstraint("tenant_id", "name", "version", name=op.f("pk_templates")),
     )
     op.add_column(
         "attempts",
@@ -179,6 +209,13 @@ def upgrade() -> None:
             nullable=True,
             comment="the first of the messages that one call made, one for each device",
         ),
+    )
+    op.create_index(
+        "ix_messages_polled",
+        "messages",
+        ["finished_at"],
+        unique=False,
+        postgresql_where=sa.text("channel = 'push' AND provider_message_id IS NOT NULL"),
     )
     op.create_index(
         "ix_messages_provider",
@@ -229,6 +266,11 @@ def downgrade() -> None:
     op.drop_column("tenants", "content_key")
     op.drop_column("tenants", "rate_per_second")
     op.drop_index(
+        "ix_messages_polled",
+        table_name="messages",
+        postgresql_where=sa.text("channel = 'push' AND provider_message_id IS NOT NULL"),
+    )
+    op.drop_index(
         "ix_messages_provider", table_name="messages", postgresql_where=sa.text("provider_message_id IS NOT NULL")
     )
     op.drop_column("messages", "group_id")
@@ -245,6 +287,9 @@ def downgrade() -> None:
     )
     op.drop_column("attempts", "shared")
     op.drop_table("templates")
+    op.drop_index("ix_suspect_tokens_tenant_id_token_hash", table_name="suspect_tokens")
+    op.drop_table("suspect_tokens")
+    op.drop_table("push_tallies")
     op.drop_table("domain_rates")
     op.drop_index("ix_suppressions_tenant_id_id", table_name="suppressions")
     op.drop_table("suppressions")

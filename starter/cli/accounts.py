@@ -42,7 +42,9 @@ async def put_account(
     base_url: Annotated[str | None, typer.Option(help="Instead of the provider's own address.")] = None,
     sender: Annotated[str | None, typer.Option("--from", help="The sender where a message names none.")] = None,
     order: Annotated[int, typer.Option(min=0, max=1000, help="Lower numbers are tried first.")] = 10,
-    rate: Annotated[float | None, typer.Option(help="Requests per second at most.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Messages a second at most (default: as usual for its provider).")
+    ] = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Keep it, but do not use it.")] = False,
     tenant: TenantName = None,
     as_json: Json = False,

@@ -6,7 +6,18 @@ from typing import Annotated, Final
 
 import typer
 
-from starter.cli import accounts, dead_letters, doctor, messages, providers, schedules, secret_keys, tenants
+from starter.cli import (
+    accounts,
+    dead_letters,
+    doctor,
+    messages,
+    providers,
+    schedules,
+    secret_keys,
+    suppressions,
+    templates,
+    tenants,
+)
 from starter.cli.output import say
 from starter.version import product_version
 
@@ -33,6 +44,8 @@ app: Final = typer.Typer(
 messages.add_to(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(templates.app, name="templates")
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(tenants.tenants, name="tenants")
 app.add_typer(tenants.keys, name="keys")
 app.add_typer(schedules.app, name="schedules")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hermod.contracts.content import Channel
-from hermod.contracts.messages import Category, MessageView, Receipt
+from hermod.contracts.messages import Category, MessageView, Receipt, Submission
 from starter.cli.batch_files import assignments
 from starter.cli.moments import moment
 from starter.cli.options import (
@@ -22,6 +22,7 @@ from starter.cli.options import (
     GuaranteeName,
     Html,
     IdempotencyKey,
+    Locale,
     MediaUrls,
     Metadata,
     NotAfter,
@@ -29,6 +30,7 @@ from starter.cli.options import (
     SendAt,
     Sender,
     Subject,
+    Template,
     Timeout,
     Title,
     To,
@@ -67,6 +69,8 @@ async def send(
     text: Words = None,
     html: Html = None,
     title: Title = None,
+    template: Template = None,
+    locale: Locale = None,
     sender: Sender = None,
     attach: Files = None,
     media_url: MediaUrls = None,
@@ -94,6 +98,7 @@ async def send(
       hermod send --to +14155550100 --text "Code 481516" --priority 10 --wait
       hermod send --to ada@example.com --subject Bill --html "$(cat bill.html)" \\
              --attach bill.pdf --send-at +2h --idempotency-key bill:42
+      hermod send --to ada@example.com --template welcome --locale de --data name=Ada
     """
     fields: dict[str, Any] = {
         "channel": channel or _channel_of(to),
@@ -101,6 +106,8 @@ async def send(
         "subject": subject,
         "html": html,
         "title": title,
+        "template": template,
+        "locale": locale,
         "from": sender,
         "attachments": [_attachment(file) for file in attach or ()] or None,
         "media_urls": media_url or None,
@@ -113,13 +120,8 @@ async def send(
         "not_after": _moment(not_after) if not_after else None,
         "provider_account": account,
     }
-    fields["text" if fields["channel"] is Channel.EMAIL else "body"] = text
-    given = {name: value for name, value in fields.items() if value is not None}
-    asked = message_from(given, idempotency_key=idempotency_key, key_field="--idempotency-key")
-    async with client(tenant) as hermod:
-        receipt = await hermod.take(asked)
-        view = await until_end(hermod, receipt.id, within=timeout) if wait else None
-    _answer(receipt, view, as_json)
+    asked = _checked(fields, text, idempotency_key)
+    _answer(*await _hand_over(asked, tenant, timeout if wait else None), as_json)
 
 
 @command
@@ -142,6 +144,22 @@ async def cancel(message: MessageId, tenant: TenantName = None, as_json: Json = 
         print_json(receipt)
     else:
         say(f"{receipt.id} {receipt.status.value}")
+
+
+def _checked(fields: dict[str, Any], words: str | None, idempotency_key: str | None) -> Submission:
+    """The message that the options come to. Raises InvalidInput."""
+    fields["text" if fields["channel"] is Channel.EMAIL else "body"] = words
+    given = {name: value for name, value in fields.items() if value is not None}
+    return message_from(given, idempotency_key=idempotency_key, key_field="--idempotency-key")
+
+
+async def _hand_over(
+    asked: Submission, tenant: str | None, timeout: float | None
+) -> tuple[Receipt, MessageView | None]:
+    """The receipt, and with a time to wait the story, as far as it has come by then."""
+    async with client(tenant) as hermod:
+        receipt = await hermod.take(asked)
+        return receipt, await until_end(hermod, receipt.id, within=timeout) if timeout is not None else None
 
 
 def _answer(receipt: Receipt, view: MessageView | None, as_json: bool) -> None:

@@ -25,6 +25,10 @@ Files = Annotated[
 ]
 MediaUrls = Annotated[list[str] | None, typer.Option(metavar="URL", help="A picture or film for an MMS.")]
 Data = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="For a push or a template.")]
+Template = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A stored template, instead of words; name@3 pins it.")
+]
+Locale = Annotated[str | None, typer.Option(metavar="LOCALE", help="The recipient's: en, de-AT, zh-Hant-TW.")]
 Metadata = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with the message.")]
 Priority = Annotated[int, typer.Option(min=1, max=10, help="10 is the most urgent.")]
 GuaranteeName = Annotated[

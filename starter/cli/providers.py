@@ -20,8 +20,9 @@ Written by `make docs` from the adapters' own records (`hermod providers` shows 
   again. Elsewhere the message's guarantee decides.
 - **A request**: how many messages the vendor takes in one; a batch of first attempts is sent that way.
 - **Default rate**: for an account without `rate_per_second`, in messages a second (in requests where it says so).
-- **Reports**: how deliveries, bounces and complaints come back. `signed call`: at
-  `/ingress/receipts/{provider}/{tenant}/{account}`, checked before anything is stored; `asked for`: we poll.
+- **Reports**: how deliveries, bounces and complaints come back. `checked call`: at
+  `/ingress/receipts/{provider}/{tenant}/{account}`, its signature (or the secret, where a vendor signs nothing) checked
+  before anything is stored; `asked for`: we poll.
 """
 
 
@@ -105,7 +106,7 @@ def _record(kit: Kit) -> dict[str, Any]:
 
 def _reports(kit: Kit) -> str:
     if kit.receipts is not None:
-        return "signed call"
+        return "checked call"
     return "asked for" if kit.polled else "none"
 
 

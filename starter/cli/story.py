@@ -1,4 +1,4 @@
-"""A message's story as text: its facts, its attempts, its decisions."""
+"""A message's story as text: its facts, its attempts, its decisions, what its provider reported."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ def print_story(view: MessageView) -> None:
         say("")
         rows = [(one.at, one.kind, one.verdict, one.reason) for one in view.decisions]
         print_table(("decided", "kind", "verdict", "reason"), rows, empty="")
+    if view.receipts:
+        say("")
+        reported = [(one.at, one.kind, one.word, one.code, one.text) for one in view.receipts]
+        print_table(("reported", "meaning", "provider's word", "code", "text"), reported, empty="")
 
 
 def print_page(page: Page, *, empty: str) -> None:

@@ -6,9 +6,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
+from pydantic import ValidationError
 
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import ACTOR, TenantName, command, settings, storage, tenant_of
+from starter.wording import field_errors
 
 tenants: Final = typer.Typer(help="Tenants: everything belongs to one.", no_args_is_help=True)
 keys: Final = typer.Typer(help="API keys: what a tenant's programs sign in with.", no_args_is_help=True)
@@ -81,6 +85,79 @@ async def keep_contents(
         print_json(policy)
         return
     print_facts([("tenant", policy.tenant), ("encrypted", policy.encrypts), ("kept for", f"{policy.days} days")])
+
+
+@tenants.command("limit")
+@command
+async def limit_tenant(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    rate: Annotated[float | None, typer.Option(help="Messages a second over all channels and accounts.")] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(metavar="DOMAIN=RATE", help="Emails a second to a recipient domain.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="DOMAIN|rate", help="Lift the limit to a domain, or the rate.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or change how fast a tenant may send. What is not named stays as it is.
+
+    \b
+    Examples:
+      hermod tenants limit shop --rate 100 --domain gmail.com=20
+      hermod tenants limit shop --remove gmail.com --remove rate
+    """
+    async with storage() as opened:
+        limits = await opened.limits.get(tenant)
+        if rate is not None or domain or remove:
+            limits = _changed(limits, rate, dict(map(_domain_rate, domain or [])), set(remove or []))
+            limits = await opened.limits.put(tenant, limits, actor=ACTOR, now=datetime.now(UTC))
+    if as_json:
+        print_json(limits)
+        return
+    rows: list[tuple[str, object]] = [("tenant", tenant), ("rate", limits.rate_per_second or "no limit")]
+    print_facts([*rows, *((f"to {name}", each) for name, each in limits.domains.items())])
+
+
+@tenants.command("weight")
+@command
+async def weigh_tenant(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    weight: Annotated[float, typer.Argument(min=LEAST_WEIGHT, max=MOST_WEIGHT, help="1 is usual.")],
+    as_json: Json = False,
+) -> None:
+    """Change a tenant's share of what it uses together with others: a busy lane, an account's rate.
+
+    \b
+    Example:
+      hermod tenants weight shop 3
+    """
+    async with storage() as opened:
+        await opened.limits.weigh(tenant, weight, actor=ACTOR, now=datetime.now(UTC))
+    if as_json:
+        print_json({"tenant": tenant, "weight": weight})
+        return
+    say(f"{tenant} counts {weight:g}")
+
+
+def _changed(limits: Limits, rate: float | None, domains: dict[str, float], removed: set[str]) -> Limits:
+    """Raises InvalidInput."""
+    given = {
+        "rate_per_second": rate if rate is not None else None if "rate" in removed else limits.rate_per_second,
+        "domains": {name: each for name, each in limits.domains.items() if name not in removed} | domains,
+    }
+    try:
+        return Limits.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+
+
+def _domain_rate(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip().lower(), float(value)
+    except ValueError:
+        raise typer.BadParameter("write --domain gmail.com=20") from None
 
 
 @keys.command("create")

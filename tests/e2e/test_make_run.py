@@ -26,7 +26,7 @@ from devstack.ports import LOOPBACK, free_ports
 from tests.support.polling import eventually
 from tests.support.processes import python
 
-_PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SANDBOX_PORT", "SMTP_PORT")
+_PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SANDBOX_PORT", "SMTP_PORT", "APNS_PORT")
 _STARTED = ("PostgreSQL", "Temporal", "provider sandbox", "worker", "is ready after")
 """Lines on the way up: each says that something has just happened."""
 
@@ -148,7 +148,7 @@ async def test_first_start_delivers_the_demo_and_stops_with_exit_code_0(home: Ho
     assert "\x1b" not in run.text
     assert set(dev) == {
         "url", "api_key", "admin_token", "tenant", "temporal_address", "temporal_ui", "database_url", "sandbox_url",
-        "smtp_port",
+        "smtp_port", "apns_url",
     }  # fmt: skip
     assert (code, seconds < 15) == (0, True)
     assert home.living() == []

@@ -30,12 +30,13 @@ async def hermod(database_url: str) -> AsyncIterator[Hermod]:
 
 def sandbox(port: int = 18090) -> SandboxServer:
     """One that is only asked for its addresses."""
-    return SandboxServer(log=Path("unused"), port=port, smtp_port=port + 1)
+    return SandboxServer(log=Path("unused"), port=port, smtp_port=port + 1, apns_port=port + 2)
 
 
 async def account(hermod: Hermod, channel: Channel) -> Account:
-    [found] = await hermod.core.storage.accounts.for_channel(TENANT, channel)
-    return found
+    name = {Channel.EMAIL: EMAIL_ACCOUNT, Channel.SMS: SMS_ACCOUNT}[channel]
+    found = await hermod.core.storage.accounts.for_channel(TENANT, channel)
+    return next(one for one in found if one.name == name)
 
 
 async def test_seed_when_repeated_changes_nothing(hermod: Hermod) -> None:
@@ -44,8 +45,16 @@ async def test_seed_when_repeated_changes_nothing(hermod: Hermod) -> None:
     first = await account(hermod, Channel.EMAIL), await account(hermod, Channel.SMS)
     assert await seed(hermod, sandbox(), key) == key
     assert (await account(hermod, Channel.EMAIL), await account(hermod, Channel.SMS)) == first
-    assert [(one.name, one.order) for one in first] == [(EMAIL_ACCOUNT, DEMO_ORDER), (SMS_ACCOUNT, DEMO_ORDER)]
+    for one in await hermod.core.storage.accounts.all(TENANT, hermod.core.clock.now()):
+        assert one.order >= DEMO_ORDER
+        assert one.enabled
     assert (await hermod.core.storage.tenants.authenticate(key))[0] == TENANT
+
+
+async def test_seed_email_goes_first_by_sendgrid_and_then_by_smtp(hermod: Hermod) -> None:
+    await seed(hermod, sandbox(), new_key())
+    found = await hermod.core.storage.accounts.for_channel(TENANT, Channel.EMAIL)
+    assert [one.provider for one in sorted(found, key=lambda one: one.order)] == ["sendgrid", "smtp"]
 
 
 async def test_seed_when_the_sandbox_moved_follows_it_and_keeps_what_a_user_changed(hermod: Hermod) -> None:

@@ -184,7 +184,7 @@ async def test_fault_is_for_one_recipient_spares_the_others(client: SandboxClien
 async def test_fault_is_ordered_wrongly_is_refused(client: SandboxClient) -> None:
     status, body, _ = await client.call("PUT", "/_sandbox/faults/sendgrid", json={"fault": "fire"})
     assert (status, body["error"]["code"]) == (422, "invalid_fault")
-    status, body, _ = await client.call("PUT", "/_sandbox/faults/mailgun", json={"fault": "reset"})
+    status, body, _ = await client.call("PUT", "/_sandbox/faults/nobody", json={"fault": "reset"})
     assert (status, body["error"]["code"]) == (404, "unknown_provider")
 
 

@@ -71,6 +71,24 @@ async def sweep_stranded(house: House) -> str:
     return workflow_id
 
 
+async def reconcile_receipts(house: House) -> str:
+    workflow_id = f"receipts-{house.hermod.tenant}"
+    await house.client.start_workflow("ReconcileReceipts", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
+async def poll_receipts(house: House) -> str:
+    workflow_id = f"polls-{house.hermod.tenant}"
+    await house.client.start_workflow("PollReceipts", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
+async def remove_dead_devices(house: House) -> str:
+    workflow_id = f"devices-{house.hermod.tenant}"
+    await house.client.start_workflow("RemoveDeadDevices", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
 async def drop_contents(house: House) -> str:
     workflow_id = f"retention-{house.hermod.tenant}"
     await house.client.start_workflow("DropContents", id=workflow_id, task_queue="hermod")
@@ -88,6 +106,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         send_batch_sent,
         send_batch_with_one_leaving,
         sweep_stranded,
+        reconcile_receipts,
+        poll_receipts,
+        remove_dead_devices,
         drop_contents,
     )
 }

@@ -7,7 +7,7 @@ providers, so that a day of retries takes milliseconds and its delays can be rea
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from devstack.postgres import Postgres
 from devstack.sandbox import Sandbox
 from hermod.bootstrap import open_senders
 from hermod.contracts.accounts import Account, AccountInput
-from hermod.contracts.content import AnyContent, Channel
+from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.messages import MessageView, Status
 from hermod.contracts.outcomes import Accepted, AnyOutcome
 from hermod.domain.states import OPEN
@@ -41,18 +41,40 @@ class Script:
     outcomes: list[AnyOutcome] = field(default_factory=lambda: [Accepted(provider_id="p")])
     idempotent: bool = False
     refuses: str | None = None
+    max_batch: int = 1
+    rate_counts_requests: bool = False
     sent: list[Outgoing] = field(default_factory=list)
+    requests: list[int] = field(default_factory=list)
+    """Messages in each request, one after another."""
 
 
 class ScriptedSender:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.capability = Capability(
-            provider="sandbox", title="Scripted", channels=frozenset(Channel), idempotency_key=script.idempotent
+            provider="sandbox",
+            title="Scripted",
+            channels=frozenset(Channel),
+            idempotency_key=script.idempotent,
+            max_batch=script.max_batch,
+            rate_counts_requests=script.rate_counts_requests,
         )
 
     async def send(self, message: Outgoing) -> AnyOutcome:
         self.script.sent.append(message)
+        self.script.requests.append(1)
+        return self._next()
+
+    async def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[AnyOutcome]:
+        """One outcome for all of them."""
+        self.script.sent += messages
+        self.script.requests.append(len(messages))
+        return [self._next()] * len(messages)
+
+    def batchable(self, content: AnyContent) -> bool:
+        return not (isinstance(content, Email) and content.attachments)
+
+    def _next(self) -> AnyOutcome:
         return self.script.outcomes.pop(0) if len(self.script.outcomes) > 1 else self.script.outcomes[0]
 
     def cannot_express(self, content: AnyContent) -> str | None:
@@ -90,6 +112,7 @@ class House:
         credentials: Mapping[str, str] | None = None,
         base_url: str | None = None,
         order: int = 10,
+        rate: float | None = None,
         enabled: bool = True,
     ) -> None:
         core = self.hermod.core
@@ -102,14 +125,15 @@ class House:
             base_url=base_url,
             from_="shop@example.com" if channel is Channel.EMAIL else "+14155550199",
             order=order,
+            rate_per_second=rate,
             enabled=enabled,
         )
         await core.storage.accounts.put(self.hermod.tenant, name, account, actor="test", now=core.clock.now())
 
-    def script(self, account: str, *outcomes: AnyOutcome, idempotent: bool = False) -> Script:
+    def script(self, account: str, *outcomes: AnyOutcome, idempotent: bool = False, max_batch: int = 1) -> Script:
         """What `account` will answer."""
         assert isinstance(self.senders, ScriptedSenders)
-        script = Script(idempotent=idempotent)
+        script = Script(idempotent=idempotent, max_batch=max_batch)
         if outcomes:
             script.outcomes = list(outcomes)
         self.senders.scripts[(self.hermod.tenant, account)] = script

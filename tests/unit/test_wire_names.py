@@ -9,6 +9,7 @@ from pathlib import Path
 from temporalio import activity, workflow
 
 from activities.contents import ContentActivities
+from activities.devices import DeviceActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from worker import WORKFLOW_CLASSES, workflow_runner
@@ -20,12 +21,20 @@ def test_workflow_names_and_updates_are_as_released() -> None:
     for kind in WORKFLOW_CLASSES:
         definition = workflow._Definition.must_from_class(kind)
         found[definition.name] = sorted(name or "" for name in definition.updates)
-    assert found == {"SendNotification": ["cancel"], "SendBatch": ["cancel"], "SweepStranded": [], "DropContents": []}
+    assert found == {
+        "SendNotification": ["cancel"],
+        "SendBatch": ["cancel"],
+        "SweepStranded": [],
+        "DropContents": [],
+        "ReconcileReceipts": [],
+        "PollReceipts": [],
+        "RemoveDeadDevices": [],
+    }
 
 
 def activity_names() -> set[str | None]:
     found = set()
-    for kind in (NotificationActivities, HousekeepingActivities, ContentActivities):
+    for kind in (NotificationActivities, HousekeepingActivities, ContentActivities, DeviceActivities):
         for _, method in inspect.getmembers(kind, inspect.isfunction):
             definition = activity._Definition.from_callable(method)
             if definition is not None:
@@ -34,7 +43,15 @@ def activity_names() -> set[str | None]:
 
 
 def test_activity_names_are_as_released() -> None:
-    assert activity_names() == {"deliver", "withdraw", "sweep_stranded", "drop_contents"}
+    assert activity_names() == {
+        "deliver",
+        "withdraw",
+        "sweep_stranded",
+        "drop_contents",
+        "reconcile_receipts",
+        "poll_receipts",
+        "remove_dead_devices",
+    }
 
 
 async def test_every_workflow_loads_in_the_sandbox() -> None:

@@ -311,7 +311,7 @@ function setUp() {
   $("magic").append(...about.magic.map((magic) => element("tr", {},
     element("td", {}, magic.word ? element("code", {}, `${magic.word}@…`) : ""), element("td", {}, magic.number ? element("code", {}, magic.number) : ""), element("td", {}, magic.does))));
   $("endpoints").append(...about.providers.map((provider) => element("tr", {}, element("td", {}, provider.title),
-    element("td", {}, element("code", {}, provider.mount ? location.origin + provider.mount : about.smtp)),
+    element("td", {}, element("code", {}, provider.mount ? location.origin + provider.mount : provider.address)),
     element("td", {}, provider.path ? element("code", {}, `POST ${provider.path}`) : "AUTH PLAIN or LOGIN, optional, no TLS"))));
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => view(button.dataset.view));
   $("older").addEventListener("click", () => { state.limit += PAGE; refresh(); });

@@ -54,7 +54,10 @@ class Submission:
     """Bare addresses or numbers, as faults and magic recipients name them."""
     raw: bytes
     key: str | None = None
-    """Idempotency key, for a vendor that knows such a thing."""
+    """Idempotency key, for a vendor that knows such a thing. The first of several `entries` carries it for all."""
+    parts: Sequence[Submission | Reply] = ()
+    """The messages of a batch whose vendor answers for each by itself; a Reply is its word on one that it refused.
+    `entries` are then those of the parts that it took."""
 
 
 class Target(NamedTuple):
@@ -63,6 +66,10 @@ class Target(NamedTuple):
     url: str
     credentials: Mapping[str, str]
     now: datetime
+    sandbox: str | None = None
+    """The sandbox's own address, for a vendor whose report points back to it; None: the vendor's real one."""
+    words: str = "STOP"
+    """What somebody says who writes to us."""
 
 
 class HttpProvider(ABC):
@@ -73,6 +80,11 @@ class HttpProvider(ABC):
     """For the page."""
     endpoint: ClassVar[str]
     """The path of the sending endpoint behind the mount point, for the page."""
+    http2: ClassVar[bool] = False
+    """Speaks HTTP/2 only: at the root of a port of its own, and not under a mount point."""
+
+    compares_bodies: ClassVar[bool] = False
+    """An idempotency key stands for the very bytes of its request, not just for its message."""
 
     @abstractmethod
     def check(self, call: Call) -> Submission:
@@ -99,5 +111,8 @@ class HttpProvider(ABC):
         return None
 
     def lookup(self, call: Call, inbox: Inbox) -> Reply | None:
-        """The answer to a question about an earlier message, or None for what is not one. Raises Refused."""
+        """The answer to a call that carries no message: a question about an earlier one, a sign-in. Raises Refused.
+
+        None for all others.
+        """
         return None

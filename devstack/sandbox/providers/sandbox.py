@@ -20,7 +20,8 @@ import orjson
 
 from devstack.sandbox.entry import Attachment, Entry
 from devstack.sandbox.fault import Fault, FaultName
-from devstack.sandbox.providers.contract import Call, HttpProvider, Refused, Reply, Submission
+from devstack.sandbox.providers.contract import Call, HttpProvider, Refused, Reply, Submission, Target
+from devstack.sandbox.providers.sandbox_reports import report
 from devstack.sandbox.providers.syntax import (
     BAD,
     bare_address,
@@ -102,6 +103,9 @@ class SandboxProvider(HttpProvider):
 
     def key_misused(self) -> Reply:
         return _error(422, "invalid_message", "This Idempotency-Key was used for another message.")
+
+    def report(self, entry: Entry, happening: str, target: Target) -> Call | None:
+        return report(entry, happening, target)
 
     def refusal(self, fault: Fault, submission: Submission) -> Reply:
         status, code, text = _ERRORS[fault.name]

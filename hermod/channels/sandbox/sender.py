@@ -39,7 +39,8 @@ class SandboxSender(HttpSender):
         media=True,
         custom_headers=True,
         max_recipients=101,
-        credentials=("api_key",),
+        credentials=("api_key", "webhook_secret"),
+        optional_credentials=("webhook_secret",),
     )
 
     def __init__(self, account: Account, wiring: Wiring) -> None:

@@ -19,6 +19,9 @@ TENANT_CALLS = [
     ("PUT", "/v1/provider-accounts/new"),
     ("GET", "/v1/provider-accounts/new"),
     ("GET", "/v1/provider-accounts"),
+    ("POST", "/v1/suppressions"),
+    ("GET", "/v1/suppressions"),
+    ("DELETE", "/v1/suppressions/sup_1"),
 ]
 
 

@@ -16,6 +16,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.messages import Status
 from starter import Hermod
 from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, calling, new_api
+from tests.integration.api.reporting import call, give_secret, make
 from tests.support.gate import Gate
 from tests.support.polling import eventually
 from tests.support.product import House, settings_for
@@ -67,6 +68,8 @@ async def gated(database_url: str) -> AsyncIterator[Gated]:
         ("POST", "/v1/messages/msg_1/cancel", None),
         ("PUT", "/v1/provider-accounts/new", ACCOUNT),
         ("GET", "/v1/provider-accounts", None),
+        ("POST", "/v1/suppressions", {"address": "ada@example.com"}),
+        ("GET", "/v1/suppressions", None),
     ],
 )  # fmt: skip
 async def test_database_goes_away_calls_are_unavailable_and_nothing_is_stored(
@@ -87,6 +90,16 @@ async def test_database_comes_back_the_repeated_call_is_taken_once(gated: Gated)
     assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
     assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
     assert await gated.api.stored() == 1
+
+
+async def test_database_goes_away_a_report_is_repeated_by_its_provider_and_taken_then(gated: Gated) -> None:
+    await give_secret(gated.api)
+    report = call(gated.api)
+    await gated.gate.shut()
+    assert_problem(await make(gated.api, report), 503, "unavailable")
+    await gated.back()
+    assert (await make(gated.api, report)).status_code == 200
+    assert len(await gated.api.rows("SELECT 1 FROM receipts WHERE tenant_id = :tenant")) == 1
 
 
 async def test_database_goes_away_under_load_answers_are_true(gated: Gated) -> None:

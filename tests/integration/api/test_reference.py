@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.api.conftest import Api
-from web.examples import ACCOUNT_BODY, BATCH_BODY, MESSAGE_BODY
+from web.examples import ACCOUNT_BODY, BATCH_BODY, DRAFT_BODY, MESSAGE_BODY, PREVIEW_BODY, TEMPLATE_BODY
 
 
 def examples(body: dict[str, Any]) -> list[Any]:
@@ -48,8 +48,31 @@ async def test_operations_of_the_reference_have_names_and_summaries(api: Api) ->
     assert len({operation["operationId"] for operation in operations}) == len(operations)
 
 
+async def put_example(api: Api) -> None:
+    """The template that the examples name."""
+    template = TEMPLATE_BODY["content"]["application/json"]["examples"]["email"]["value"]
+    assert (await api.client.put("/v1/templates/welcome", json=template)).status_code == 201
+
+
+@pytest.mark.parametrize("template", examples(TEMPLATE_BODY))
+async def test_example_of_a_template_works(api: Api, template: dict[str, Any]) -> None:
+    response = await api.client.put("/v1/templates/example", json=template)
+    assert response.status_code == 201, response.text
+    data = {name: "Ada" for name in response.json()["variables"] if name != "orders"}
+    assert (await api.client.post("/v1/templates/example/preview", json={"data": data})).status_code == 200
+
+
+async def test_examples_of_previews_work(api: Api) -> None:
+    await put_example(api)
+    (preview,), (draft,) = examples(PREVIEW_BODY), examples(DRAFT_BODY)
+    assert "Coffee: 2.50" in (await api.client.post("/v1/templates/welcome/preview", json=preview)).json()["text"]
+    drafted = await api.client.post("/v1/templates/preview", json=draft)
+    assert drafted.json()["body"] == "Ada, your code is 481516."
+
+
 @pytest.mark.parametrize("message", examples(MESSAGE_BODY))
 async def test_example_of_a_message_works(api: Api, message: dict[str, Any]) -> None:
+    await put_example(api)
     response = await api.send({name: value for name, value in message.items() if name not in ("send_at", "not_after")})
     assert response.status_code == 202, response.text
 

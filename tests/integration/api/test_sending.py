@@ -32,7 +32,7 @@ async def test_message_is_right_is_stored_before_the_answer(api: Api) -> None:
     response = await api.send(EMAIL | {"from": "Shop <shop@example.com>", "priority": 7, "metadata": {"order": 42}})
     assert response.status_code == 202
     receipt = response.json()
-    assert set(receipt) == {"id", "status", "workflow_id"}
+    assert set(receipt) == {"id", "status", "workflow_id", "also"}
     assert receipt["workflow_id"] == f"message/{api.tenant}/{receipt['id']}"
     (row,) = await api.rows(_STORED)
     assert (row.id, row.recipient, row.priority, row.metadata) == (receipt["id"], "ada@example.com", 7, {"order": 42})

@@ -47,6 +47,20 @@ async def test_tenant_is_taken_or_missing_says_so(cli: Cli) -> None:
     assert "already" in (await cli.run("tenants", "create", "shop", code=1)).stderr
 
 
+async def test_tenant_is_limited_and_weighed_shows_what_applies(cli: Cli) -> None:
+    await cli.run("tenants", "create", "shop")
+    assert (await cli.json("tenants", "limit", "shop"))["rate_per_second"] is None
+    await cli.run("tenants", "limit", "shop", "--rate", "100", "--domain", "Gmail.com=20", "--domain", "b.org=1")
+    changed = await cli.json("tenants", "limit", "shop", "--remove", "b.org", "--remove", "rate")
+    assert changed == {"rate_per_second": None, "domains": {"gmail.com": 20}}
+    await cli.run("tenants", "limit", "shop", "--domain", "gmail.com", code=2)
+    assert "rate_per_second" in (await cli.run("tenants", "limit", "shop", "--rate", "0", code=1)).stderr
+    await cli.run("tenants", "weight", "shop", "3")
+    assert (await cli.json("tenants", "list"))["items"][0]["weight"] == 3
+    await cli.run("tenants", "weight", "shop", "0", code=2)
+    await cli.run("tenants", "weight", "nobody", "3", code=1)
+
+
 async def test_account_is_put_is_listed_without_credentials(cli: Cli, tmp_path: Path) -> None:
     await cli.run("tenants", "create", "shop")
     (tmp_path / "key.json").write_text('{"api_key": "a-secret"}')
@@ -68,7 +82,7 @@ async def test_secret_key_is_rotated_accounts_open_with_the_new_one_alone(
     new = (await cli.run("secrets", "new-key")).stdout.strip()
     old = cli.hermod.core.settings.secret_key.get_secret_value()
     monkeypatch.setenv("HERMOD_SECRET_KEY", f"{new},{old}")
-    assert await cli.json("secrets", "rotate") == {"resealed": 1}
+    assert await cli.json("secrets", "rotate") == {"resealed": 1, "tenant_keys": 0}
     monkeypatch.setenv("HERMOD_SECRET_KEY", new)
     await send(cli)
     monkeypatch.setenv("HERMOD_SECRET_KEY", Vault.new_key())

@@ -9,6 +9,8 @@ import pytest
 
 from activities.delivery.dispatch import Delivery
 from activities.delivery.progress import Dispatch
+from activities.delivery.stream import PatienceInTurn
+from activities.delivery.turns import Turn, Turns
 from hermod.bootstrap import SystemClock
 from hermod.contracts.content import Channel, Email
 from hermod.contracts.errors import Unavailable
@@ -43,6 +45,8 @@ async def test_database_lost_while_an_account_is_blocked_keeps_the_outcomes(
         accounts=storage.accounts,
         senders=skipping.senders,
         hygiene=storage.hygiene,
+        limiter=storage.rates,
+        patience=PatienceInTurn(Turn(Turns(), tenant, priority=5)),
         clock=SystemClock(),
         stopping=lambda: False,
     )

@@ -11,7 +11,7 @@ import orjson
 
 from hermod.channels.registry import CAPABILITIES, KITS
 from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Attachment, Channel, Email, Sms
+from hermod.contracts.content import AnyContent, Attachment, Channel, Email, Sms, WhatsApp
 from hermod.contracts.messages import Category
 from hermod.outbound.guard import AddressGuard
 from hermod.outbound.http import Reply
@@ -21,7 +21,7 @@ from hermod.ports.sender import Outgoing
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CREDENTIALS = {name: dict(kit.example.credentials) for name, kit in KITS.items()}
 CHANNELS = {name: min(capability.channels) for name, capability in CAPABILITIES.items()}
-SENDERS = {Channel.EMAIL: "News <news@example.com>", Channel.SMS: "+15005550006"}
+SENDERS = {Channel.EMAIL: "News <news@example.com>", Channel.SMS: "+15005550006", Channel.WHATSAPP: "+15005550006"}
 
 
 class FixedClock:
@@ -61,6 +61,10 @@ def email(**changes: Any) -> Email:
 
 def sms(**changes: Any) -> Sms:
     return Sms(**({"to": "+14155550100", "body": "Hi Ada"} | changes))
+
+
+def whatsapp(**changes: Any) -> WhatsApp:
+    return WhatsApp(**({"to": "+14155550100", "body": "Hi Ada"} | changes))
 
 
 def file(

@@ -76,7 +76,7 @@ def test_settings_unusable_credential_is_named(value: str, says: str) -> None:
 
 def test_settings_unknown_credential_is_named() -> None:
     wrong = faults(given("sendgrid", credentials={"api_key": "SG.x", "apikey": "SG.x"}))
-    assert wrong == {"credentials.apikey": "sendgrid has no such credential; it takes api_key"}
+    assert wrong == {"credentials.apikey": "sendgrid has no such credential; it takes api_key, webhook_public_key"}
 
 
 def test_settings_channel_of_another_provider_is_named() -> None:

@@ -38,6 +38,13 @@ def test_rejection_is_final_and_asks_no_other_account(outcome: AnyOutcome) -> No
     assert step.status is Status.FAILED
 
 
+def test_content_refused_together_with_others_goes_alone_and_spends_nothing() -> None:
+    together = replace(FRESH, together=True)
+    step = after(MessageRejected(), together, NOW, 0)
+    assert step == Again(timedelta(0), 0, "refused together with others; it goes alone now")
+    assert isinstance(after(RecipientRejected(), together, NOW, 0), Finish)
+
+
 def test_transient_tries_the_next_account_and_else_waits_for_a_counted_round() -> None:
     step = after(Transient(), FRESH, NOW, 0)
     assert isinstance(step, NextAccount)
