@@ -241,3 +241,15 @@ async def test_large_page_is_worded_as_a_small_one(api: Api) -> None:
     assert (await api.send(message)).status_code == 202
     ((_, content),) = await stored(api)
     assert content["text"].count("\n") == 999
+
+
+async def test_push_to_a_contact_is_worded_once_for_all_its_devices(api: Api) -> None:
+    await put(api, {"channel": "push", "title": "Code {{ code }}"}, "ping")
+    for token in ("first-token", "second-token"):
+        device = await api.client.put("/v1/contacts/ada/devices", json={"token": token})
+        assert device.status_code in (200, 201), device.text
+    message = {"channel": "push", "to": "ada", "template": "ping", "data": {"code": 5}}
+    assert (await api.send(message)).status_code == 202
+    found = await stored(api)
+    assert {(name, content["title"]) for name, content in found} == {("ping/en@1", "Code 5")}
+    assert {content["to"] for _, content in found} == {"first-token", "second-token"}
