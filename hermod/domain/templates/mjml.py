@@ -23,10 +23,11 @@ MAX_LEVELS: Final = 100
 MAX_CHARACTERS: Final = 256 * 1024
 """Of MJML, after its variables are put in."""
 
+# No possessive groups: Python before 3.11.5 gets them wrong. Single characters are fine, and keep this linear.
 _PIECE: Final = re.compile(
-    r"<(?:!--(?P<comment>(?!-?>)(?:[^-]|-(?!->|-!>))*+)-->"
+    r"<(?:!--(?P<comment>(?!-?>)(?:[^-]|-(?!->|-!>))*)-->"
     r"|(?P<close>/)?(?P<name>[a-zA-Z][a-zA-Z0-9:-]*+)"
-    r"(?P<attributes>(?:\s++[^\s<>=\"'/]++(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'))?+)*+)\s*+(?P<alone>/)?>)"
+    r"(?P<attributes>(?:\s++[^\s<>=\"'/]++(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'))?)*)\s*+(?P<alone>/)?>)"
 )
 _VOID: Final = frozenset("area base br col embed hr img input link meta source track wbr".split())
 

@@ -14,7 +14,7 @@ from html import unescape
 from typing import Final, NamedTuple
 
 _PIECE: Final = re.compile(
-    r"([^<]*+)(<(?:[a-zA-Z](?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+|/[a-zA-Z][^>]*+)>)",
+    r"([^<]*+)(<(?:[a-zA-Z](?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*|/[a-zA-Z][^>]*+)>)",
 )
 """Words, and the tag that ends them."""
 _NAME: Final = re.compile(r"</?([a-zA-Z][^\s/>]*)")
