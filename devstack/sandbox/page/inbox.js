@@ -206,7 +206,7 @@ const link = (name, text) => element("a", { href: `#${name}`, onclick: (event) =
 
 function drawStats() {
   $("stats").replaceChildren(...about.providers.map(({ name, title }) =>
-    element("li", {}, element("strong", {}, title), element("dl", {}, ...["accepted", "repeated", "refused", "faults"].map((kind) => {
+    element("li", { class: Object.values(state.overview.stats[name]).some(Boolean) ? "" : "quiet" }, element("strong", {}, title), element("dl", {}, ...["accepted", "repeated", "refused", "faults"].map((kind) => {
       const count = state.overview.stats[name][kind];
       return element("div", { class: `${kind} ${count ? "" : "zero"}` }, element("dt", {}, kind), element("dd", {}, count.toLocaleString()));
     })))));
