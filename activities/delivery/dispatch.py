@@ -22,7 +22,9 @@ from activities.delivery.settling import (
     NO_ACCOUNT_WAIT,
     Answer,
     expired,
+    forgotten,
     held_back,
+    left_unknown,
     promise_keeps_to,
     settle,
     standing,
@@ -121,12 +123,15 @@ class Delivery:
         await self._record(results)
 
     async def _drop(self, items: list[Item]) -> list[Item]:
-        """What must not be sent any more: it is too late, or the address gets nothing."""
+        """What must not be sent any more: it is too late, the address gets nothing, or it might arrive twice."""
         now = self._clock.now()
         late = [item for item in items if item.not_after is not None and item.not_after <= now]
         barred = [item for item in items if item.suppressed is not None and item not in late]
+        risky = [item for item in items if forgotten(item, now) and item not in late and item not in barred]
         await self._change(
-            [expired(item, "not_after has passed") for item in late] + [suppressed(item) for item in barred]
+            [expired(item, "not_after has passed") for item in late]
+            + [suppressed(item) for item in barred]
+            + [left_unknown(item) for item in risky]
         )
         return [item for item in items if item.status in OPEN]
 

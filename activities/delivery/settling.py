@@ -12,6 +12,8 @@ from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
 from hermod.domain.routing import NoRoute
 from hermod.ports.ledger import Change, Decision, Item, Result
 
+KEY_LIFE: Final = timedelta(hours=23)
+"""How long a provider's idempotency key is relied on: all that know one keep it for a day."""
 NO_ACCOUNT_WAIT: Final = timedelta(seconds=60)
 """How long a message waits before it looks again for an account, where none is enabled."""
 
@@ -92,6 +94,19 @@ def suppressed(item: Item) -> Change:
     item.status, item.next_attempt_at = Status.SUPPRESSED, None
     decision = Decision(kind="suppression", verdict="suppressed", reason=reason)
     return _change(item, decision, error_code="suppressed", error=f"the address is suppressed: {reason}")
+
+
+def forgotten(item: Item, now: datetime) -> bool:
+    """Whether a repeat would no longer be recognised, of a message that must not arrive twice."""
+    promised = item.guarantee is Guarantee.AT_MOST_ONCE
+    return promised and item.doubtful_since is not None and now - item.doubtful_since > KEY_LIFE
+
+
+def left_unknown(item: Item) -> Change:
+    """It may have arrived, and a repeat could not be told from a second message: a receipt or an operator decides."""
+    item.status, item.next_attempt_at = Status.UNKNOWN, None
+    reason = "outcome unknown for so long that the provider would not recognise a repeat"
+    return _change(item, Decision(kind="end", verdict=Status.UNKNOWN.value, reason=reason))
 
 
 def promise_keeps_to(item: Item) -> str | None:

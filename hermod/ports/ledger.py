@@ -57,6 +57,8 @@ class Item:
     """Whether that request was for several messages: a repeat of it would be another request."""
     doubtful: str | None = None
     """The account of the last request whose outcome is unknown."""
+    doubtful_since: datetime | None = None
+    """When the first request was made whose outcome is unknown, as far as the record tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ and plans are made for the arrays at hand (`plan_cache_mode`, in `hermod.storage
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Row
@@ -52,7 +52,8 @@ _FETCH: Final = sql(f"""
                AND s.category IN (m.category, '*') AND (s.expires_at IS NULL OR s.expires_at > :now)
              LIMIT 1) AS suppressed,
            CASE WHEN m.attempt_count > 0 THEN
-             (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round, a.shared) ORDER BY a.number)
+             (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round, a.shared,
+                                             extract(epoch FROM a.started_at)) ORDER BY a.number)
                 FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
                  AND (a.round = m.round OR a.outcome IS NULL OR a.outcome = 'unknown')) END AS asked
       FROM messages m JOIN message_contents c ON c.tenant_id = m.tenant_id AND c.message_id = m.id
@@ -261,9 +262,10 @@ def _item(row: Row[Any], body: bytes) -> Item:
         priority=row.priority,
         suppressed=row.suppressed,
     )
-    for account, outcome, number, asked_round, shared in row.asked or ():
+    for account, outcome, number, asked_round, shared, started in row.asked or ():
         if outcome == Outcome.UNKNOWN.value:
             item.doubtful = account
+            item.doubtful_since = item.doubtful_since or datetime.fromtimestamp(started, UTC)
         if outcome is None and number == item.attempts:
             item.in_flight, item.in_flight_shared = account, shared
         elif asked_round == item.round:

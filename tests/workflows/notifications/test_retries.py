@@ -119,3 +119,15 @@ async def test_unknown_outcome_under_at_least_once_is_sent_again_by_the_next_acc
         ("first", Outcome.UNKNOWN),
         ("second", Outcome.ACCEPTED),
     ]
+
+
+async def test_unknown_outcome_is_not_repeated_once_the_provider_has_forgotten_the_key(skipping: House) -> None:
+    """A key is kept for a day: after two days of throttling, a repeat would be a second message."""
+    await skipping.add_account("keyed")
+    day = Throttled(status_code=429, retry_after=24 * 3600)
+    script = skipping.script("keyed", OutcomeUnknown(), day, day, Accepted(), idempotent=True)
+    receipt = await skipping.hermod.send(LETTER, guarantee=Guarantee.AT_MOST_ONCE)
+    view = await skipping.ended(receipt.id)
+    assert view.status is Status.UNKNOWN
+    assert len(script.sent) == 2
+    assert "would not recognise a repeat" in view.decisions[-1].reason
