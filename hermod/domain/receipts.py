@@ -100,7 +100,6 @@ _SIGNS: Final = {
     Happening.CLICKED: Sign.ALIVE,
     Happening.READ: Sign.ALIVE,
 }
-_TEXTING: Final = frozenset({Channel.SMS, Channel.WHATSAPP})
 _STOP: Final = Suppress(Reason.STOP)
 _ASKED: Final[dict[Keyword | None, Suppress | Sign]] = {Keyword.STOP: _STOP, Keyword.START: Sign.WANTS_AGAIN}
 
@@ -108,10 +107,11 @@ _ASKED: Final[dict[Keyword | None, Suppress | Sign]] = {Keyword.STOP: _STOP, Key
 def about_address(kind: Happening, channel: Channel, asked: Keyword | None = None) -> Suppress | Sign | None:
     """What the report says about its address. `asked`: the keyword of an inbound message.
 
-    Who answers STOP to a text wants no text of any kind; who unsubscribes from mail still gets receipts and codes.
+    Who answers STOP to a text wants no text of any kind, and a carrier that reports an opt-out sends none. Who
+    unsubscribes from mail, or switches marketing off in WhatsApp, still gets receipts and codes.
     """
     if kind is Happening.INBOUND:
         return _ASKED.get(asked)
     if kind is Happening.UNSUBSCRIBED:
-        return _STOP if channel in _TEXTING else Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
+        return _STOP if channel is Channel.SMS else Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
     return _SUPPRESSING.get(kind) or _SIGNS.get(kind)

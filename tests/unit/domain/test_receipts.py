@@ -140,7 +140,7 @@ def test_unsubscribe_by_mail_is_for_marketing_and_by_text_for_everything() -> No
     assert about_address(H.UNSUBSCRIBED, Channel.EMAIL) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
     assert about_address(H.UNSUBSCRIBED, Channel.PUSH) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
     assert about_address(H.UNSUBSCRIBED, Channel.SMS) == Suppress(Reason.STOP)
-    assert about_address(H.UNSUBSCRIBED, Channel.WHATSAPP) == Suppress(Reason.STOP)
+    assert about_address(H.UNSUBSCRIBED, Channel.WHATSAPP) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
 
 
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.WHATSAPP])
