@@ -31,14 +31,23 @@ def part(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-def assertion(*, signature: int = 256, alg: str = "RS256", kid: str | None = "key-1", **claims: Any) -> str:
+def assertion(
+    *,
+    signature: int = 256,
+    alg: str = "RS256",
+    kid: str | None = "key-1",
+    begun: int = 0,
+    ends: int = 3600,
+    **claims: Any,
+) -> str:
+    """One made now; `begun` and `ends` are seconds from now."""
     now = int(time.time())
     usual = {
         "iss": "push@example-project.iam.gserviceaccount.com",
         "scope": "https://www.googleapis.com/auth/firebase.messaging",
         "aud": "https://oauth2.googleapis.com/token",
-        "iat": now,
-        "exp": now + 3600,
+        "iat": now + begun,
+        "exp": now + ends,
     }
     head = orjson.dumps({"alg": alg, "typ": "JWT", "kid": kid})
     return ".".join((part(head), part(orjson.dumps(usual | claims)), part(b"s" * signature)))
@@ -106,21 +115,23 @@ def test_message_is_taken_is_answered_with_its_name() -> None:
         ({"grant": "client_credentials"}, "unsupported_grant_type"),
         ({"content_type": "application/json"}, "invalid_request"),
         ({"jwt": "a.b"}, "invalid_grant"),
-        ({"jwt": assertion(alg="HS256")}, "invalid_grant"),
-        ({"jwt": assertion(kid=None)}, "invalid_grant"),
-        ({"jwt": assertion(kid="bad-key")}, "invalid_grant"),
-        ({"jwt": assertion(signature=64)}, "invalid_grant"),
-        ({"jwt": assertion(iss="ada@example.com")}, "invalid_grant"),
-        ({"jwt": assertion(aud="https://fcm.googleapis.com/")}, "invalid_grant"),
-        ({"jwt": assertion(iat="now")}, "invalid_grant"),
-        ({"jwt": assertion(iat=int(time.time()) - 900)}, "invalid_grant"),
-        ({"jwt": assertion(exp=int(time.time()) + 7200)}, "invalid_grant"),
-        ({"jwt": assertion(scope="https://www.googleapis.com/auth/cloud")}, "invalid_scope"),
+        ({"of": {"alg": "HS256"}}, "invalid_grant"),
+        ({"of": {"kid": None}}, "invalid_grant"),
+        ({"of": {"kid": "bad-key"}}, "invalid_grant"),
+        ({"of": {"signature": 64}}, "invalid_grant"),
+        ({"of": {"iss": "ada@example.com"}}, "invalid_grant"),
+        ({"of": {"aud": "https://fcm.googleapis.com/"}}, "invalid_grant"),
+        ({"of": {"iat": "now"}}, "invalid_grant"),
+        ({"of": {"begun": -900}}, "invalid_grant"),
+        ({"of": {"ends": 7200}}, "invalid_grant"),
+        ({"of": {"scope": "https://www.googleapis.com/auth/cloud"}}, "invalid_scope"),
     ],
 )
 def test_sign_in_is_wrong_answers_400(how: dict[str, Any], error: str) -> None:
+    how = dict(how)
+    made = {"jwt": assertion(**how.pop("of"))} if "of" in how else {}
     with pytest.raises(Refused) as refusal:
-        sign_in(**how)
+        sign_in(**(how | made))
     assert refusal.value.reply.status == 400
     assert orjson.loads(refusal.value.reply.body)["error"] == error
 
