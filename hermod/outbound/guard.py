@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from hermod.contracts.errors import InvalidInput
+from hermod.outbound.allow_list import AllowList
 
 _BLOCKED_4: Final = tuple(
     IPv4Network(network)
@@ -62,23 +63,39 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def is_literal(host: str) -> bool:
+    """Whether the host is an address, so that no name has to be looked up."""
+    return _literal(host) is not None
+
+
+def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 form of it carries, or the address itself."""
+    if isinstance(address, IPv6Address):
+        for network, shift in _INNER_4:
+            if address in network:
+                return IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
+    return address
+
+
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether the address belongs to the open internet; an IPv6 form of an IPv4 address is judged by the inner one."""
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _BLOCKED_4)
-    for network, shift in _INNER_4:
-        if address in network:
-            return is_public(IPv4Address((int(address) >> shift) & 0xFFFFFFFF))
-    return not any(address in network for network in _BLOCKED_6)
+    address = _inner(address)
+    blocked = _BLOCKED_4 if isinstance(address, IPv4Address) else _BLOCKED_6
+    return not any(address in network for network in blocked)
 
 
 class AddressGuard:
-    """Says which addresses may be dialled. `allow_private=True` lets everything pass (development, tests)."""
+    """Says which addresses may be dialled. `allow_private=True` lets everything pass (development, tests).
 
-    __slots__ = ("allow_private",)
+    `allowed` names hosts and networks that pass although they are private: see `hermod.outbound.allow_list`.
+    """
 
-    def __init__(self, *, allow_private: bool = False) -> None:
+    __slots__ = ("_allowed", "allow_private")
+
+    def __init__(self, *, allow_private: bool = False, allowed: Iterable[str] = ()) -> None:
+        """Raises ValueError where an entry of `allowed` is neither a network nor a host."""
         self.allow_private = allow_private
+        self._allowed = AllowList.of(allowed)
 
     def check_host(self, host: str) -> None:
         """Raise AddressRefused for a literal address that is off limits. A name passes: its answers are checked."""
@@ -86,45 +103,45 @@ class AddressGuard:
             return
         address = _literal(host)
         if address is not None:
-            if not is_public(address):
+            if not self._may_dial(address):
                 raise AddressRefused(f"{host} is not a public address")
         elif _NUMERIC_HOST.match(host):
             raise AddressRefused(f"{host} is an unusual spelling of an IPv4 address")
 
     def check_answers(self, host: str, addresses: Iterable[str]) -> None:
         """Raise AddressRefused when any of the addresses that `host` resolved to is off limits."""
-        if self.allow_private:
+        if self.allow_private or self._allowed.has_name(host):
             return
         for address in addresses:
             literal = _literal(address)
-            if literal is None or not is_public(literal):
+            if literal is None or not self._may_dial(literal):
                 raise AddressRefused(f"{host} resolves to an address that is not public")
 
-    def check_url(self, url: str, field: str = "base_url") -> None:
+    def check_url(self, url: str, field: str = "base_url", *, query: bool = False) -> None:
         """Raise InvalidInput for a URL that could never be called: what can be said without asking the DNS."""
-        fault = self.url_fault(url)
+        fault = self.url_fault(url, query=query)
         if fault is not None:
             raise InvalidInput.of(field, fault)
 
-    def url_fault(self, url: str) -> str | None:
-        """Why the URL can never be called, or None.
+    def url_fault(self, url: str, *, query: bool = False) -> str | None:
+        """Why the URL can never be called, or None. `query` lets it have one, as the URLs of webhooks may.
 
         Plain `http` would show the credentials to everyone on the way, so it passes only together with private
-        addresses.
+        addresses: all of them, or hosts that the operator has named.
         """
         try:
             parts, parsed = urlsplit(url), httpx.URL(url)
-            host, port = parsed.host, parts.port
+            host, port = parsed.raw_host.decode("ascii"), parts.port
         except (ValueError, httpx.InvalidURL) as reason:
             return f"is not a URL: {reason}"
         if parts.scheme not in ("https", "http") or not host or port == 0:
             return "must be a URL like https://api.example.com"
-        if parts.scheme == "http" and not self.allow_private:
+        if parts.scheme == "http" and not (self.allow_private or self._is_named(host)):
             return "must be https, so that credentials are never sent in the clear"
         if parts.username is not None or parts.password is not None:
             return "must not contain a user name or password; put them into the credentials"
-        if parts.query or parts.fragment:
-            return "must not contain a query or a fragment"
+        if parts.fragment or (parts.query and not query):
+            return f"must not contain a {'fragment' if query else 'query or a fragment'}"
         return self.host_fault(host)
 
     def host_fault(self, host: str) -> str | None:
@@ -134,9 +151,17 @@ class AddressGuard:
         except AddressRefused as reason:
             return f"must be a public address: {reason}"
         name = host.rstrip(".").lower()
-        if not self.allow_private and (name == "localhost" or name.endswith(".localhost")):
+        if (name == "localhost" or name.endswith(".localhost")) and not (self.allow_private or self._is_named(host)):
             return f"must be a public address: {host} is this machine"
         return None
+
+    def _may_dial(self, address: IPv4Address | IPv6Address) -> bool:
+        return is_public(address) or self._allowed.has_address(_inner(address))
+
+    def _is_named(self, host: str) -> bool:
+        """Whether the operator's list has this very host: its name, or the address that it spells out."""
+        address = _literal(host)
+        return self._allowed.has_name(host) if address is None else self._allowed.has_address(_inner(address))
 
 
 class GuardedResolver(AbstractResolver):

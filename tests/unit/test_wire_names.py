@@ -12,6 +12,10 @@ from activities.contents import ContentActivities
 from activities.devices import DeviceActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
+from activities.webhook_notices import NoticeActivities
+from activities.webhook_order import WebhookOrderActivities
+from activities.webhook_replays import WebhookReplayActivities
+from activities.webhooks import WebhookActivities
 from worker import WORKFLOW_CLASSES, workflow_runner
 from workflows.search_attributes import SEARCH_ATTRIBUTES
 
@@ -24,17 +28,43 @@ def test_workflow_names_and_updates_are_as_released() -> None:
     assert found == {
         "SendNotification": ["cancel"],
         "SendBatch": ["cancel"],
+        "DeliverWebhook": ["cancel"],
+        "DeliverWebhooks": ["cancel"],
+        "OrderedEndpoint": [],
+        "ReplayDeliveries": [],
         "SweepStranded": [],
         "DropContents": [],
         "ReconcileReceipts": [],
         "PollReceipts": [],
         "RemoveDeadDevices": [],
+        "SendWebhookNotices": [],
+    }
+
+
+def test_signals_and_queries_are_as_released() -> None:
+    found = {}
+    for kind in WORKFLOW_CLASSES:
+        definition = workflow._Definition.must_from_class(kind)
+        if definition.signals or definition.queries:
+            found[definition.name] = sorted(filter(None, [*definition.signals, *definition.queries]))
+    assert found == {
+        "OrderedEndpoint": ["let_go", "look_again"],
+        "ReplayDeliveries": ["cancel", "pause", "progress", "resume"],
     }
 
 
 def activity_names() -> set[str | None]:
     found = set()
-    for kind in (NotificationActivities, HousekeepingActivities, ContentActivities, DeviceActivities):
+    for kind in (
+        NotificationActivities,
+        HousekeepingActivities,
+        ContentActivities,
+        DeviceActivities,
+        NoticeActivities,
+        WebhookActivities,
+        WebhookOrderActivities,
+        WebhookReplayActivities,
+    ):
         for _, method in inspect.getmembers(kind, inspect.isfunction):
             definition = activity._Definition.from_callable(method)
             if definition is not None:
@@ -51,6 +81,11 @@ def test_activity_names_are_as_released() -> None:
         "reconcile_receipts",
         "poll_receipts",
         "remove_dead_devices",
+        "send_webhook_notices",
+        "deliver_webhooks",
+        "withdraw_webhooks",
+        "next_in_order",
+        "replay_page",
     }
 
 

@@ -179,3 +179,59 @@ def test_guard_callable_url_passes(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8090/sandbox", "http://localhost:1", "https://[::1]:8443"])
 def test_guard_private_url_passes_where_it_is_allowed(url: str) -> None:
     AddressGuard(allow_private=True).check_url(url)
+
+
+ALLOWED = ["10.20.0.0/16", "fd00:1::/32", "192.168.7.7", "Hooks.Internal.", "xn--bcher-kva.internal"]
+
+
+@pytest.mark.parametrize(
+    "address", ["10.20.0.1", "10.20.255.255", "192.168.7.7", "fd00:1::5", "::ffff:10.20.3.4", "64:ff9b::10.20.3.4"]
+)
+def test_guard_address_that_is_allowed_passes_under_any_name(address: str) -> None:
+    guard = AddressGuard(allowed=ALLOWED)
+    guard.check_host(address)
+    guard.check_answers("hooks.example.com", ["1.1.1.1", address])
+    guard.check_url(f"http://{f'[{address}]' if ':' in address else address}:8080/hook")
+
+
+@pytest.mark.parametrize("address", ["10.21.0.1", "192.168.7.8", "127.0.0.1", "::ffff:10.21.0.1", "fd00:2::1", "::1"])
+def test_guard_address_beside_the_allowed_ones_is_refused(address: str) -> None:
+    guard = AddressGuard(allowed=ALLOWED)
+    with pytest.raises(AddressRefused):
+        guard.check_host(address)
+    with pytest.raises(AddressRefused):
+        guard.check_answers("hooks.example.com", ["10.20.0.1", address])
+
+
+@pytest.mark.parametrize("host", ["hooks.internal", "HOOKS.internal.", "xn--bcher-kva.internal"])
+def test_guard_name_that_is_allowed_passes_wherever_it_leads(host: str) -> None:
+    AddressGuard(allowed=ALLOWED).check_answers(host, ["127.0.0.1", "::1"])
+    AddressGuard(allowed=ALLOWED).check_url(f"http://{host}/hook")
+
+
+@pytest.mark.parametrize("host", ["a.hooks.internal", "hooks.internal.example.com", "internal", "xhooks.internal"])
+def test_guard_name_beside_the_allowed_one_is_judged_by_its_answers(host: str) -> None:
+    with pytest.raises(AddressRefused):
+        AddressGuard(allowed=ALLOWED).check_answers(host, ["127.0.0.1"])
+    assert AddressGuard(allowed=ALLOWED).url_fault(f"http://{host}/hook") is not None
+
+
+def test_guard_this_machine_by_name_passes_where_it_is_allowed() -> None:
+    AddressGuard(allowed=["localhost"]).check_url("http://localhost:9000/hook")
+    assert AddressGuard(allowed=["localhost"]).url_fault("http://api.localhost/hook") is not None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["", ".", "10.20.0.1/16", "10.20.0.0/33", "10.20.0", "0x7f.1", "*.internal", "a b", "http://a", "a:80", "-a"],
+)
+def test_guard_allowed_entry_that_is_neither_network_nor_name_is_an_error(entry: str) -> None:
+    with pytest.raises(ValueError, match="neither a network"):
+        AddressGuard(allowed=[entry])
+
+
+def test_guard_query_passes_where_it_may_be_and_a_fragment_never() -> None:
+    guard = AddressGuard()
+    guard.check_url("https://hooks.example.com/in?token=abc", query=True)
+    assert guard.url_fault("https://hooks.example.com/in?token=abc") == "must not contain a query or a fragment"
+    assert guard.url_fault("https://hooks.example.com/in#x", query=True) == "must not contain a fragment"
