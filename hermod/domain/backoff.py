@@ -12,6 +12,9 @@ from hermod.contracts.messages import Preset
 MAX_RETRY_AFTER: Final = timedelta(hours=24)
 """The longest wait that a provider's Retry-After can ask of us."""
 
+WEBHOOK_JITTER: Final = 0.2
+"""Of every wait of a webhook, listed ones too: what failed together would come back together, wave after wave."""
+
 UNASKED_THROTTLE: Final = timedelta(seconds=2)
 """How long to leave a provider alone that throttled us without naming a time."""
 
@@ -42,10 +45,14 @@ SCHEDULES: Final[dict[Preset, Schedule]] = {
     Preset.NOTIFICATION: Schedule(5, _doubling(2), jitter=0.3, limit=timedelta(minutes=5)),
     Preset.SMS: Schedule(5, _listed(1, 2, 4, 8, 16)),
     Preset.FALLBACK: Schedule(3, _listed(2, 4, 8)),
-    Preset.WEBHOOK_FAST: Schedule(6, _listed(1, 2, 4, 8, 16)),
-    Preset.WEBHOOK: Schedule(7, _listed(30, 2 * _MINUTE, 10 * _MINUTE, _HOUR, 6 * _HOUR, 24 * _HOUR)),
+    Preset.WEBHOOK_FAST: Schedule(6, _listed(1, 2, 4, 8, 16), jitter=WEBHOOK_JITTER),
+    Preset.WEBHOOK: Schedule(
+        7, _listed(30, 2 * _MINUTE, 10 * _MINUTE, _HOUR, 6 * _HOUR, 24 * _HOUR), jitter=WEBHOOK_JITTER
+    ),
     Preset.WEBHOOK_STANDARD: Schedule(
-        10, _listed(5, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24)))
+        10,
+        _listed(5, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24))),
+        jitter=WEBHOOK_JITTER,
     ),
 }
 

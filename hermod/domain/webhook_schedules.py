@@ -1,0 +1,34 @@
+"""What an endpoint's `retry` comes to: the waits between its attempts, and how long one attempt may take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from hermod.contracts.messages import Preset
+from hermod.domain.backoff import SCHEDULES, WEBHOOK_JITTER
+
+USUAL_TIMEOUT: Final = 15.0
+"""Seconds for one exchange, the least that the standard suggests."""
+FAST_TIMEOUT: Final = 10.0
+
+
+def waits(retry: Preset | Sequence[float]) -> tuple[timedelta, ...]:
+    """After the first attempt, after the second, and so on, without jitter; one more attempt than there are waits."""
+    if isinstance(retry, Preset):
+        schedule = SCHEDULES[retry]
+        return tuple(schedule.delay(number) for number in range(1, schedule.attempts))
+    return tuple(timedelta(seconds=seconds) for seconds in retry)
+
+
+def jitter(retry: Preset | Sequence[float]) -> float:
+    """The largest share of a wait that is added by chance."""
+    return SCHEDULES[retry].jitter if isinstance(retry, Preset) else WEBHOOK_JITTER
+
+
+def timeout(retry: Preset | Sequence[float], given: float | None) -> float:
+    """Seconds for a whole exchange: what the endpoint asks for, or as usual for its schedule."""
+    if given is not None:
+        return given
+    return FAST_TIMEOUT if retry == Preset.WEBHOOK_FAST else USUAL_TIMEOUT
