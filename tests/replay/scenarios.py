@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from hermod.contracts.content import Email
 from hermod.contracts.messages import Preset, Status
 from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
+from tests.replay import webhook_scenarios
 from tests.support.polling import eventually
 from tests.support.product import House
 
@@ -89,6 +90,12 @@ async def remove_dead_devices(house: House) -> str:
     return workflow_id
 
 
+async def send_webhook_notices(house: House) -> str:
+    workflow_id = f"webhook-notices-{house.hermod.tenant}"
+    await house.client.start_workflow("SendWebhookNotices", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
 async def drop_contents(house: House) -> str:
     workflow_id = f"retention-{house.hermod.tenant}"
     await house.client.start_workflow("DropContents", id=workflow_id, task_queue="hermod")
@@ -109,11 +116,28 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         reconcile_receipts,
         poll_receipts,
         remove_dead_devices,
+        send_webhook_notices,
         drop_contents,
+        webhook_scenarios.deliver_webhook_delivered,
+        webhook_scenarios.deliver_webhook_dead_letter,
+        webhook_scenarios.deliver_webhook_cancelled,
+        webhook_scenarios.deliver_webhook_that_left_its_batch,
+        webhook_scenarios.deliver_webhooks_all_leaving,
+        webhook_scenarios.ordered_endpoint_done,
+        webhook_scenarios.ordered_endpoint_blocked,
+        webhook_scenarios.replay_deliveries_done,
+        webhook_scenarios.replay_deliveries_cancelled,
     )
 }
 
-IN_REAL_TIME: Final = frozenset({send_notification_cancelled.__name__})
+IN_REAL_TIME: Final = frozenset(
+    {
+        send_notification_cancelled.__name__,
+        webhook_scenarios.deliver_webhook_cancelled.__name__,
+        webhook_scenarios.ordered_endpoint_blocked.__name__,
+        webhook_scenarios.replay_deliveries_cancelled.__name__,
+    }
+)
 """Where time is skipped, a wait is over before anybody can cancel it."""
 
 _COMMANDS: Final = {

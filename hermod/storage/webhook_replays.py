@@ -1,0 +1,291 @@
+"""Replays: deliveries of one endpoint that ended, begun again page by page.
+
+A page is one transaction: it locks the replay, reopens the deliveries that match after its cursor, and moves the
+cursor. So each delivery is looked at once by each replay, whoever is killed in between; what was reopened and has no
+workflow yet is pending, and the sweeper starts it. What is open by then is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hermod.contracts.errors import Conflict, NotFound
+from hermod.contracts.ids import new_id, replay_workflow, since
+from hermod.contracts.webhook_steps import ReplayStep
+from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayStatus, ReplayView
+from hermod.storage.engine import Database, sql
+from hermod.storage.webhook_reopening import AFRESH
+
+SLACK: Final = timedelta(hours=1)
+"""How far the clock that made an id may be from the one that dated the delivery."""
+
+_MATCHING: Final = """
+    d.tenant_id = :tenant AND d.endpoint_id = CAST(:endpoint AS text) AND d.id > CAST(:cursor AS text)
+    AND d.created_at >= CAST(:since AS timestamptz) AND d.created_at < :until
+    AND d.status = ANY(CAST(:statuses AS text[])) AND d.discarded_at IS NULL
+    AND (CAST(:types AS text[]) = '{}'
+         OR EXISTS (SELECT 1 FROM unnest(CAST(:types AS text[])) AS f(type)
+                     WHERE f.type IN ('*', d.event_type)
+                        OR (right(f.type, 2) = '.*' AND starts_with(d.event_type, left(f.type, -1)))))
+    AND EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
+"""
+"""The tenant's deliveries that a replay is about; those whose event was dropped cannot be sent again."""
+
+_COUNT: Final = sql(f"SELECT count(*) AS n FROM webhook_deliveries d WHERE {_MATCHING}")  # noqa: S608 - ours
+
+_PAGE: Final = sql(f"""
+    WITH page AS (
+      SELECT d.id FROM webhook_deliveries d WHERE {_MATCHING} ORDER BY d.id LIMIT CAST(:most AS int)
+    ), begun AS (
+      UPDATE webhook_deliveries d SET {AFRESH}, updated_at = :now
+       WHERE d.tenant_id = :tenant AND d.id = ANY(ARRAY(SELECT id FROM page))
+         AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY(CAST(:statuses AS text[])) END
+      RETURNING d.id, d.order_key
+    )
+    SELECT page.id, begun.id IS NOT NULL AS begun, begun.order_key
+      FROM page LEFT JOIN begun ON begun.id = page.id ORDER BY page.id
+""")  # noqa: S608
+
+_ENDPOINT: Final = sql("""
+    SELECT enabled FROM webhook_endpoints
+     WHERE tenant_id = :tenant AND id = CAST(:endpoint AS text) AND deleted_at IS NULL
+""")
+_LOCK_ENDPOINT: Final = sql(f"{_ENDPOINT.text} FOR NO KEY UPDATE")
+
+_SAME: Final = sql("""
+    SELECT * FROM webhook_replays
+     WHERE tenant_id = :tenant AND endpoint_id = CAST(:endpoint AS text) AND finished_at IS NULL
+       AND filter -> 'asked' = CAST(:asked AS jsonb)
+     ORDER BY id LIMIT 1
+""")
+
+_CREATE: Final = sql("""
+    WITH made AS (
+      INSERT INTO webhook_replays (tenant_id, id, endpoint_id, filter, per_second, status, matching, cursor,
+                                   workflow_id, created_at, updated_at)
+      VALUES (:tenant, :id, CAST(:endpoint AS text), CAST(:filter AS jsonb), CAST(:per_second AS float8), 'running',
+              CAST(:matching AS int), CAST(:cursor AS text), CAST(:workflow AS text), :now, :now)
+      RETURNING *
+    ), audited AS (
+      INSERT INTO audit (tenant_id, at, actor, action, subject, detail)
+      SELECT :tenant, :now, :actor, 'webhook_replay.start', :id, CAST(:filter AS jsonb)
+    )
+    SELECT * FROM made
+""")
+
+_VIEW: Final = sql("SELECT * FROM webhook_replays WHERE tenant_id = :tenant AND id = :id")
+_LOCK: Final = sql(f"{_VIEW.text} FOR UPDATE")
+
+_MOVE: Final = sql("""
+    WITH moved AS (
+      UPDATE webhook_replays SET status = :status, updated_at = :now,
+             finished_at = CASE WHEN :status IN ('done', 'cancelled') THEN CAST(:now AS timestamptz) END
+       WHERE tenant_id = :tenant AND id = :id
+      RETURNING *
+    ), audited AS (
+      INSERT INTO audit (tenant_id, at, actor, action, subject)
+      SELECT :tenant, :now, :actor, 'webhook_replay.' || :status, :id FROM moved
+    )
+    SELECT * FROM moved
+""")
+
+_ADVANCE: Final = sql("""
+    UPDATE webhook_replays
+       SET begun = begun + CAST(:begun AS int), cursor = CAST(:cursor AS text), updated_at = :now, status = :status,
+           finished_at = CASE WHEN :status = 'done' THEN CAST(:now AS timestamptz) END
+     WHERE tenant_id = :tenant AND id = :id
+    RETURNING *
+""")
+
+_STILL: Final = sql("""
+    UPDATE webhook_replays SET updated_at = :now
+     WHERE finished_at IS NULL AND status = 'running' AND updated_at < :until
+    RETURNING tenant_id, id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A page's outcome: the step, and the deliveries that need a workflow now, with the ordering keys' fingerprints."""
+
+    step: ReplayStep
+    endpoint: str
+    deliveries: tuple[tuple[str, str | None], ...] = ()
+
+
+class WebhookReplays:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def count(self, tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> int:
+        """How many deliveries a replay would send again. Raises NotFound."""
+        async with self._database.autocommit() as connection:
+            await _enabled(connection, tenant, endpoint)
+            rows = await connection.execute(_COUNT, _names(tenant, endpoint, asked, now))
+            return int(rows.scalar_one())
+
+    async def start(self, tenant: str, endpoint: str, asked: ReplayInput, *, actor: str, now: datetime) -> ReplayView:
+        """Store a replay; its workflow is the caller's to start. One that asks for the same and is under way is
+        answered instead of a second. Raises NotFound, and Conflict where the endpoint is disabled.
+        """
+        replay = new_id("rpl")
+        given = _asked(asked)
+        names = _names(tenant, endpoint, asked, now)
+        async with self._database.begin() as connection:
+            if not await _enabled(connection, tenant, endpoint, lock=True):
+                raise Conflict("the endpoint is disabled; enable it first, then replay what it missed")
+            same = {"tenant": tenant, "endpoint": endpoint, "asked": given}
+            found = (await connection.execute(_SAME, same)).one_or_none()
+            if found is not None:
+                return _view(found)
+            matching = (await connection.execute(_COUNT, names)).scalar_one()
+            frozen = {"asked": orjson.loads(given), "until": names["until"].isoformat()}
+            row = await connection.execute(
+                _CREATE,
+                {
+                    "tenant": tenant,
+                    "id": replay,
+                    "endpoint": endpoint,
+                    "filter": orjson.dumps(frozen).decode(),
+                    "per_second": asked.per_second,
+                    "matching": matching,
+                    "cursor": names["cursor"],
+                    "workflow": replay_workflow(tenant, replay),
+                    "actor": actor,
+                    "now": now,
+                },
+            )
+            return _view(row.one())
+
+    async def view(self, tenant: str, replay: str) -> ReplayView:
+        """Raises NotFound."""
+        rows = await self._database.rows(_VIEW, {"tenant": tenant, "id": replay})
+        if not rows:
+            raise NotFound(f"there is no replay {replay}")
+        return _view(rows[0])
+
+    async def move(self, tenant: str, replay: str, wanted: ReplayStatus, *, actor: str, now: datetime) -> ReplayView:
+        """Pause, resume or cancel. Raises NotFound, and Conflict where it has ended or its endpoint is disabled."""
+        async with self._database.begin() as connection:
+            row = (await connection.execute(_LOCK, {"tenant": tenant, "id": replay})).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no replay {replay}")
+            if row.finished_at is not None and row.status != wanted:
+                raise Conflict(f"the replay is {row.status}; only one that is under way can be changed")
+            if wanted is ReplayStatus.RUNNING and not await _enabled(connection, tenant, row.endpoint_id):
+                raise Conflict("the endpoint is disabled; enable it first")
+            return _view(await _moved(connection, row, wanted, actor, now))
+
+    async def page(self, tenant: str, replay: str, wanted: ReplayStatus | None, now: datetime) -> Begun:
+        """Take in what was wanted through Temporal, then begin the next page where the replay runs.
+
+        A replay whose endpoint was disabled in the meantime pauses, one whose endpoint was deleted is cancelled.
+        """
+        async with self._database.begin() as connection:
+            row = (await connection.execute(_LOCK, {"tenant": tenant, "id": replay})).one_or_none()
+            if row is None:
+                return Begun(ReplayStep(status=ReplayStatus.CANCELLED, begun=0, matching=0), "")
+            if wanted is not None and row.finished_at is None:
+                row = await _moved(connection, row, wanted, "temporal", now)
+            if row.status == ReplayStatus.RUNNING:
+                row = await _held_by_endpoint(connection, row, now)
+            if row.status != ReplayStatus.RUNNING:
+                return Begun(_step(row, 0.0), row.endpoint_id)
+            return await _begin(connection, row, now)
+
+    async def still(self, now: datetime, *, older_than: timedelta) -> Sequence[tuple[str, str]]:
+        """Running replays that nobody moved for so long, as (tenant, replay); not named again for as long."""
+        rows = await self._database.rows(_STILL, {"now": now, "until": now - older_than})
+        return [(row.tenant_id, row.id) for row in rows]
+
+
+async def _begin(connection: AsyncConnection, row: Row[Any], now: datetime) -> Begun:
+    asked = ReplayInput.model_validate(row.filter["asked"] | {"until": row.filter["until"]})
+    most = max(1, round(row.per_second))
+    names = _names(row.tenant_id, row.endpoint_id, asked, now) | {"cursor": row.cursor, "most": most}
+    page = (await connection.execute(_PAGE, names)).all()
+    begun = [(one.id, one.order_key) for one in page if one.begun]
+    status = ReplayStatus.RUNNING if len(page) == most else ReplayStatus.DONE
+    moved = {
+        "tenant": row.tenant_id,
+        "id": row.id,
+        "begun": len(begun),
+        "cursor": page[-1].id if page else row.cursor,
+        "status": status.value,
+        "now": now,
+    }
+    row = (await connection.execute(_ADVANCE, moved)).one()
+    return Begun(_step(row, len(begun) / row.per_second), row.endpoint_id, tuple(begun))
+
+
+async def _held_by_endpoint(connection: AsyncConnection, row: Row[Any], now: datetime) -> Row[Any]:
+    try:
+        if await _enabled(connection, row.tenant_id, row.endpoint_id):
+            return row
+    except NotFound:
+        return await _moved(connection, row, ReplayStatus.CANCELLED, "hermod", now)
+    return await _moved(connection, row, ReplayStatus.PAUSED, "hermod", now)
+
+
+async def _moved(
+    connection: AsyncConnection, row: Row[Any], wanted: ReplayStatus, actor: str, now: datetime
+) -> Row[Any]:
+    if row.status == wanted:
+        return row
+    names = {"tenant": row.tenant_id, "id": row.id, "status": wanted.value, "actor": actor, "now": now}
+    return (await connection.execute(_MOVE, names)).one()
+
+
+async def _enabled(connection: AsyncConnection, tenant: str, endpoint: str, *, lock: bool = False) -> bool:
+    """Raises NotFound."""
+    statement = _LOCK_ENDPOINT if lock else _ENDPOINT
+    row = (await connection.execute(statement, {"tenant": tenant, "endpoint": endpoint})).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no webhook endpoint {endpoint}")
+    return bool(row.enabled)
+
+
+def _asked(asked: ReplayInput) -> str:
+    """What was asked for, in one spelling, so that the same is seen to be the same."""
+    given = asked.model_dump(mode="json", include={"since", "until"})
+    given["types"] = sorted(set(asked.types))
+    given["status"] = sorted({status.value for status in asked.status})
+    return orjson.dumps(given).decode()
+
+
+def _names(tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> dict[str, Any]:
+    """A replay covers what was accepted before it began, and never what is open."""
+    return {
+        "tenant": tenant,
+        "endpoint": endpoint,
+        "since": asked.since,
+        "until": min(asked.until or now, now),
+        "cursor": since("whd", asked.since - SLACK),
+        "types": list(asked.types),
+        "statuses": [status.value for status in asked.status if status not in OPEN_DELIVERIES],
+        "now": now,
+    }
+
+
+def _step(row: Row[Any], seconds: float) -> ReplayStep:
+    return ReplayStep(status=row.status, begun=row.begun, matching=row.matching, seconds=seconds)
+
+
+def _view(row: Row[Any]) -> ReplayView:
+    return ReplayView(
+        id=row.id,
+        endpoint_id=row.endpoint_id,
+        status=row.status,
+        matching=row.matching,
+        begun=row.begun,
+        per_second=row.per_second,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
