@@ -17,7 +17,7 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fmt lock docs bench clean
+.PHONY: help setup run demo test check fmt lock docs faults bench clean
 
 help: ## what you are reading
 	@echo "make run    starts the whole product on this machine; Ctrl-C stops it, the next run goes on where it was"
@@ -55,7 +55,10 @@ lock: setup ## resolve pyproject.toml anew into requirements.lock (ARGS=--upgrad
 docs: setup ## write docs/providers.md anew from the adapters' records
 	@$(BIN)/python -m starter providers --markdown > docs/providers.md
 
-bench: setup ## the benchmarks
+faults: setup ## write docs/faults.md anew from a run of the webhook fault tests
+	@exec $(BIN)/python -m tests.faults.table $(ARGS)
+
+bench: setup ## the benchmarks (ARGS="webhooks" for one, ARGS=--list for their names)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove .venv and the tools' caches; the data in .hermod stays

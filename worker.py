@@ -13,10 +13,10 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 import uvloop
@@ -29,27 +29,43 @@ from activities.contents import ContentActivities
 from activities.devices import DeviceActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
-from hermod.bootstrap import Storage, SystemClock, open_senders, open_storage
+from activities.webhook_delivery.dispatch import Ways
+from activities.webhook_notices import NoticeActivities
+from activities.webhook_order import WebhookOrderActivities
+from activities.webhook_replays import WebhookReplayActivities
+from activities.webhooks import WebhookActivities
+from hermod.bootstrap import Storage, SystemClock, open_poster, open_senders, open_storage
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.queues import WORKFLOWS, Lane
+from hermod.outbound.webhook_requests import post_for
+from hermod.ports.clock import Clock
 from hermod.ports.sender import SenderFactory
+from hermod.ports.webhooks import Poster
 from hermod.settings import Settings, SettingsError, load_settings
 from hermod.storage.migrate import SchemaOutdated, check_schema
 from hermod.telemetry import configure_logging, get_logger
 from starter import schedules
 from starter.connection import connect
-from starter.dispatching import Dispatcher
+from starter.dispatching import Dispatcher, Starts
 from starter.health import PortTaken, serve_health
 from starter.processes import leave, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
-from starter.sweeping import LedgerSweeper
+from starter.sweeping import LedgerSweeper, Sweepers, begin_deliveries, begin_messages
+from starter.webhook_events import Webhooks
+from starter.webhook_notices import NoticeSender
+from starter.webhook_replays import PagedReplayer
 from workflows.housekeeping.drop_contents import DropContents
 from workflows.housekeeping.poll_receipts import PollReceipts
 from workflows.housekeeping.reconcile_receipts import ReconcileReceipts
 from workflows.housekeeping.remove_dead_devices import RemoveDeadDevices
+from workflows.housekeeping.send_webhook_notices import SendWebhookNotices
 from workflows.housekeeping.sweep_stranded import SweepStranded
 from workflows.notifications.send_batch import SendBatch
 from workflows.notifications.send_notification import SendNotification
+from workflows.webhooks.deliver_webhook import DeliverWebhook
+from workflows.webhooks.deliver_webhooks import DeliverWebhooks
+from workflows.webhooks.ordered_endpoint import OrderedEndpoint
+from workflows.webhooks.replay_deliveries import ReplayDeliveries
 
 DRAIN: Final = timedelta(seconds=8)
 """How long requests that are under way may take to end after SIGTERM."""
@@ -62,13 +78,18 @@ RETRY_START: Final = timedelta(seconds=2)
 WORKFLOW_CLASSES: Final = (
     SendNotification,
     SendBatch,
+    DeliverWebhook,
+    DeliverWebhooks,
+    OrderedEndpoint,
+    ReplayDeliveries,
     SweepStranded,
     DropContents,
     ReconcileReceipts,
     PollReceipts,
     RemoveDeadDevices,
+    SendWebhookNotices,
 )
-DELIVERY_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)
+DELIVERY_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH, Lane.WEBHOOKS)
 
 _PASSED_THROUGH: Final = (
     "activities", "hermod", "pydantic", "pydantic_core", "annotated_types", "phonenumbers", "email_validator", "idna",
@@ -87,6 +108,7 @@ def build_workers(
     settings: Settings,
     storage: Storage,
     senders: SenderFactory,
+    poster: Poster,
     *,
     lanes: Sequence[Lane] = DELIVERY_LANES,
     concurrency: Mapping[Lane, int] | None = None,
@@ -100,22 +122,15 @@ def build_workers(
     notifications = NotificationActivities(
         storage.ledger, storage.accounts, senders, storage.hygiene, storage.rates, clock, storage.unsubscribe_links
     )
-    dispatcher = Dispatcher(client, storage.messages, storage.limits, clock)
-    housekeeping = HousekeepingActivities(
-        LedgerSweeper(storage.stranded, dispatcher, client, clock), storage.receipts, clock
-    )
-    devices = DeviceActivities(storage.dead_tokens, storage.unanswered, storage.receipts, storage.accounts, senders)
+    webhooks = WebhookActivities(_webhook_ways(storage, poster), clock)
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
         workflows=WORKFLOW_CLASSES,
         activities=[
             notifications.withdraw,
-            housekeeping.sweep_stranded,
-            housekeeping.reconcile_receipts,
-            ContentActivities(storage.contents).drop_contents,
-            devices.remove_dead_devices,
-            devices.poll_receipts,
+            webhooks.withdraw_webhooks,
+            *_bookkeeping(client, storage, senders, clock),
         ],
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
@@ -126,13 +141,62 @@ def build_workers(
         Worker(
             client,
             task_queue=lane,
-            activities=[notifications.deliver],
+            activities=[webhooks.deliver_webhooks if lane is Lane.WEBHOOKS else notifications.deliver],
             max_concurrent_activities=(concurrency or {}).get(lane, settings.worker_concurrency),
             graceful_shutdown_timeout=drain,
             disable_eager_activity_execution=True,
         )
         for lane in lanes
     ]
+
+
+def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock: Clock) -> list[Callable[..., Any]]:
+    """The short activities that run beside the workflows, whatever becomes of the lanes."""
+    events = Webhooks(client, storage, clock)
+    replayer = _replayer(client, storage, events, clock)
+    housekeeping = HousekeepingActivities(_sweeper(client, storage, events, replayer, clock), storage.receipts, clock)
+    devices = DeviceActivities(storage.dead_tokens, storage.unanswered, storage.receipts, storage.accounts, senders)
+    notices = NoticeActivities(
+        NoticeSender(storage.webhook_notices, storage.acceptance, storage.accounts, storage.webhook_acceptance, clock)
+    )
+    return [
+        WebhookOrderActivities(storage.webhook_order).next_in_order,
+        WebhookReplayActivities(replayer).replay_page,
+        housekeeping.sweep_stranded,
+        housekeeping.reconcile_receipts,
+        ContentActivities(storage.contents).drop_contents,
+        devices.remove_dead_devices,
+        devices.poll_receipts,
+        notices.send_webhook_notices,
+    ]
+
+
+def _webhook_ways(storage: Storage, poster: Poster) -> Ways:
+    return Ways(
+        ledger=storage.webhook_ledger,
+        endpoints=storage.webhook_endpoints,
+        health=storage.endpoint_health,
+        poster=poster,
+        requests=post_for,
+        limiter=storage.rates,
+    )
+
+
+def _replayer(client: Client, storage: Storage, events: Webhooks, clock: Clock) -> PagedReplayer:
+    starts = Starts(client, storage.limits)
+    return PagedReplayer(storage.webhook_replays, starts, clock, begin=events.dispatcher.begin_again, wake=events.wake)
+
+
+def _sweeper(client: Client, storage: Storage, events: Webhooks, replayer: PagedReplayer, clock: Clock) -> Sweepers:
+    messages = begin_messages(Dispatcher(client, storage.messages, storage.limits, clock))
+    deliveries = begin_deliveries(events.dispatcher)
+    return Sweepers(
+        [
+            LedgerSweeper(storage.stranded, messages, client, clock),
+            LedgerSweeper(storage.webhook_stranded, deliveries, client, clock),
+        ],
+        [events.orders.sweep, replayer.sweep],
+    )
 
 
 @asynccontextmanager
@@ -157,10 +221,11 @@ async def serve(
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(settings))
         senders = await stack.enter_async_context(open_senders(settings))
+        poster = await stack.enter_async_context(open_poster(settings))
         client = await _prepared(settings, storage, stop)
         if client is None:
             return
-        built = build_workers(client, settings, storage, senders, lanes=lanes, concurrency=concurrency)
+        built = build_workers(client, settings, storage, senders, poster, lanes=lanes, concurrency=concurrency)
         await stack.enter_async_context(serve_health(settings, storage, client))
         spare_the_collector()
         tasks = await stack.enter_async_context(running(built))

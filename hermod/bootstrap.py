@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hermod.channels.registry import CAPABILITIES, POLLED, Senders
+from hermod.outbound.guard import AddressGuard
+from hermod.outbound.webhook_poster import WebhookPoster
 from hermod.ports.hygiene import Hygiene
 from hermod.settings import Settings
 from hermod.storage.acceptance import Acceptance
@@ -15,6 +17,7 @@ from hermod.storage.accounts import ProviderAccounts
 from hermod.storage.contents import Contents
 from hermod.storage.dead_tokens import DeadTokens
 from hermod.storage.devices import Devices
+from hermod.storage.endpoint_health import SqlEndpointHealth
 from hermod.storage.engine import Database
 from hermod.storage.hygiene import Learning
 from hermod.storage.ledger import SqlLedger
@@ -29,6 +32,15 @@ from hermod.storage.tenants import Tenants
 from hermod.storage.unanswered import SentMessages
 from hermod.storage.unsubscribe_links import SealedLinks
 from hermod.storage.vault import Vault
+from hermod.storage.webhook_acceptance import WebhookAcceptance
+from hermod.storage.webhook_deliveries import WebhookDeliveries
+from hermod.storage.webhook_endpoints import WebhookEndpoints
+from hermod.storage.webhook_ledger import SqlWebhookLedger
+from hermod.storage.webhook_notices import WebhookNotices
+from hermod.storage.webhook_order import WebhookOrder
+from hermod.storage.webhook_replays import WebhookReplays
+from hermod.storage.webhook_requests import WebhookRequests
+from hermod.storage.webhook_stranded import StrandedDeliveries
 
 
 class SystemClock:
@@ -48,6 +60,7 @@ class Storage:
     contents: Contents
     dead_tokens: DeadTokens
     devices: Devices
+    endpoint_health: SqlEndpointHealth
     ledger: SqlLedger
     limits: TenantLimits
     messages: Messages
@@ -60,6 +73,15 @@ class Storage:
     tenants: Tenants
     unanswered: SentMessages
     unsubscribe_links: SealedLinks
+    webhook_acceptance: WebhookAcceptance
+    webhook_deliveries: WebhookDeliveries
+    webhook_endpoints: WebhookEndpoints
+    webhook_ledger: SqlWebhookLedger
+    webhook_notices: WebhookNotices
+    webhook_order: WebhookOrder
+    webhook_replays: WebhookReplays
+    webhook_requests: WebhookRequests
+    webhook_stranded: StrandedDeliveries
 
 
 def build_storage(settings: Settings) -> Storage:
@@ -72,6 +94,7 @@ def build_storage(settings: Settings) -> Storage:
     suppressions = Suppressions(database)
     dead_tokens = DeadTokens(database, accounts)
     limits = TenantLimits(database)
+    webhook_endpoints = WebhookEndpoints(database, vault, SystemClock())
     return Storage(
         database=database,
         acceptance=Acceptance(database, contents),
@@ -79,6 +102,11 @@ def build_storage(settings: Settings) -> Storage:
         contents=contents,
         dead_tokens=dead_tokens,
         devices=Devices(database),
+        endpoint_health=SqlEndpointHealth(
+            database,
+            timedelta(hours=settings.webhook_disable_after_hours),
+            changed=webhook_endpoints.forget,
+        ),
         ledger=SqlLedger(database, contents),
         limits=limits,
         messages=Messages(database),
@@ -91,6 +119,15 @@ def build_storage(settings: Settings) -> Storage:
         tenants=Tenants(database),
         unanswered=SentMessages(database, POLLED),
         unsubscribe_links=SealedLinks(settings.secret_key.get_secret_value(), settings.public_url),
+        webhook_acceptance=WebhookAcceptance(database, contents),
+        webhook_deliveries=WebhookDeliveries(database, contents),
+        webhook_endpoints=webhook_endpoints,
+        webhook_ledger=SqlWebhookLedger(database, contents),
+        webhook_notices=WebhookNotices(database),
+        webhook_order=WebhookOrder(database),
+        webhook_replays=WebhookReplays(database),
+        webhook_requests=WebhookRequests(database, contents),
+        webhook_stranded=StrandedDeliveries(database),
     )
 
 
@@ -100,6 +137,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     try:
         yield storage
     finally:
+        await storage.endpoint_health.aclose()
         await storage.database.close()
 
 
@@ -110,3 +148,17 @@ async def open_senders(settings: Settings) -> AsyncIterator[Senders]:
         yield senders
     finally:
         await senders.aclose()
+
+
+def webhook_guard(settings: Settings) -> AddressGuard:
+    """Which addresses webhooks may be sent to."""
+    return AddressGuard(allow_private=settings.allow_private_addresses, allowed=settings.webhook_allowed_hosts)
+
+
+@asynccontextmanager
+async def open_poster(settings: Settings) -> AsyncIterator[WebhookPoster]:
+    poster = WebhookPoster(webhook_guard(settings), clock=SystemClock())
+    try:
+        yield poster
+    finally:
+        await poster.aclose()

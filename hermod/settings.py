@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from pydantic import AliasChoices, Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from hermod.outbound.allow_list import AllowList
 
 
 class SettingsError(Exception):
@@ -39,9 +41,11 @@ class Settings(BaseSettings):
     worker_port: int = _env("HERMOD_WORKER_PORT", 9090, ge=0, le=65535)
     data_dir: Path = _env("HERMOD_DATA_DIR", Path(".hermod"))
     allow_private_addresses: bool = _env("HERMOD_ALLOW_PRIVATE_ADDRESSES", False)
+    webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_WEBHOOK_ALLOWED_HOSTS", ())
     worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
     content_days: int = _env("HERMOD_CONTENT_DAYS", 30, ge=0, le=36_500)
+    webhook_disable_after_hours: float = _env("HERMOD_WEBHOOK_DISABLE_AFTER_HOURS", 120.0, gt=0, le=10_000)
     log_level: str = _env("LOG_LEVEL", "INFO")
     log_format: str = _env("HERMOD_LOG_FORMAT", "json", pattern="^(json|console)$")
 
@@ -55,6 +59,13 @@ class Settings(BaseSettings):
     @classmethod
     def _without_slash(cls, url: str | None) -> str | None:
         return url.rstrip("/") if url else None
+
+    @field_validator("webhook_allowed_hosts", mode="before")
+    @classmethod
+    def _is_allow_list(cls, hosts: Any) -> Any:
+        entries = tuple(hosts.replace(",", " ").split()) if isinstance(hosts, str) else hosts
+        AllowList.of(entries)
+        return entries
 
     @field_validator("log_level")
     @classmethod

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hermod.settings import load_settings
+from hermod.storage import webhook_tables
 from hermod.storage.engine import async_url
-from hermod.storage.tables import metadata
 
 _LOCK = 4_843_113
 """Hermod's key among PostgreSQL's advisory locks."""
@@ -23,7 +23,7 @@ def _url() -> str:
 
 
 def _migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata)
+    context.configure(connection=connection, target_metadata=webhook_tables.webhook_endpoints.metadata)
     with context.begin_transaction():
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         context.run_migrations()

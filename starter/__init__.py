@@ -5,6 +5,7 @@ from __future__ import annotations
 from hermod.contracts.content import Attachment, Email, Push, Sms, WhatsApp, WhatsAppTemplate
 from hermod.contracts.errors import Conflict, HermodError, IdempotencyMismatch, InvalidInput, NotFound, Unavailable
 from hermod.contracts.messages import Receipt, Submission
+from hermod.outbound.webhook_signatures import InvalidSignature, verify_webhook
 from starter.client import BatchReceipt, Hermod, Rejected
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "HermodError",
     "IdempotencyMismatch",
     "InvalidInput",
+    "InvalidSignature",
     "NotFound",
     "Push",
     "Receipt",
@@ -25,4 +27,5 @@ __all__ = [
     "Unavailable",
     "WhatsApp",
     "WhatsAppTemplate",
+    "verify_webhook",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,13 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from temporalio.client import Client, WorkflowUpdateStage
 from temporalio.service import RPCError
 
-from hermod.bootstrap import Storage, SystemClock, open_storage
+from hermod.bootstrap import Storage, SystemClock, open_poster, open_storage
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput
 from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_workflow_id
 from hermod.contracts.messages import MessageView, Options, Page, Receipt, Resolution, Status, Submission
+from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.acceptance import faults
 from hermod.ports.clock import Clock
+from hermod.ports.webhooks import Poster
 from hermod.settings import Settings, local_settings
 from hermod.storage.acceptance import Draft, Ready, take
 from starter.coalescer import Coalescer
@@ -30,6 +32,7 @@ from starter.dispatching import Dispatcher, Unit
 from starter.fan_out import FanOut
 from starter.preparing import Preparer
 from starter.templates import Renderer
+from starter.webhook_events import Webhooks
 from starter.wording import field_errors
 
 UPDATE_TIMEOUT = timedelta(seconds=2)
@@ -64,6 +67,8 @@ class Core:
     preparer: Preparer
     renderer: Renderer
     clock: Clock
+    poster: Poster
+    webhooks: Webhooks
 
 
 class Hermod:
@@ -107,7 +112,10 @@ class Hermod:
         stack.push_async_callback(coalescer.drain)
         renderer = Renderer(storage.templates)
         preparer = Preparer(renderer, FanOut(storage.devices, storage.acceptance))
-        core = Core(settings, storage, temporal, dispatcher, coalescer, preparer, renderer, clock)
+        poster = await stack.enter_async_context(open_poster(settings))
+        webhooks = Webhooks(temporal, storage, clock)
+        stack.push_async_callback(webhooks.drain)
+        core = Core(settings, storage, temporal, dispatcher, coalescer, preparer, renderer, clock, poster, webhooks)
         return cls(core, tenant or settings.tenant or "default", actor, stack)
 
     async def __aenter__(self) -> Self:
@@ -223,6 +231,38 @@ class Hermod:
             raise first
         return first.model_copy(update={"also": tuple(one.id for one in others if isinstance(one, Receipt))})
 
+    async def emit(
+        self,
+        type: str,
+        payload: Mapping[str, Any],
+        *,
+        event_id: str | None = None,
+        ordering_key: str | None = None,
+        request_id: str | None = None,
+    ) -> EventReceipt:
+        """Store an event; it reaches every endpoint that asked for its type, signed, whatever happens from then on.
+
+        `event_id` makes the call safe to repeat. Events with the same `ordering_key` reach endpoints that keep order
+        strictly one after another. Raises InvalidInput, with nothing stored.
+        """
+        asked = event(type, payload, event_id, ordering_key)
+        return await self._core.webhooks.take(self._tenant, asked, request_id)
+
+    async def stage_event(
+        self,
+        session: AsyncSession | AsyncConnection,
+        type: str,
+        payload: Mapping[str, Any],
+        *,
+        event_id: str | None = None,
+        ordering_key: str | None = None,
+        request_id: str | None = None,
+    ) -> EventReceipt:
+        """Store an event inside the caller's own transaction: it exists if and only if that commits."""
+        asked = event(type, payload, event_id, ordering_key)
+        connection = await session.connection() if isinstance(session, AsyncSession) else session
+        return await self._core.webhooks.stage(connection, self._tenant, asked, request_id)
+
     async def status(self, message: str) -> MessageView:
         """A message's whole story. Raises NotFound."""
         return await self._core.storage.messages.view(self._tenant, message)
@@ -310,3 +350,12 @@ def submission(content: AnyContent, idempotency_key: str | None, options: dict[s
         return Submission(content=content, options=Options.model_validate(options), idempotency_key=idempotency_key)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, options, whole="options")) from None
+
+
+def event(kind: str, payload: Mapping[str, Any], event_id: str | None, ordering_key: str | None) -> EventInput:
+    """The checked form of a call's arguments. Raises InvalidInput."""
+    given = {"type": kind, "payload": dict(payload), "event_id": event_id, "ordering_key": ordering_key}
+    try:
+        return EventInput.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given, whole="event")) from None

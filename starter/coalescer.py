@@ -6,10 +6,8 @@ An answer waits for the insert, never for Temporal: accepted means durable, and 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
 
 from hermod.contracts.errors import IdempotencyMismatch
 from hermod.contracts.ids import batch_id
@@ -17,25 +15,18 @@ from hermod.contracts.messages import MAX_BATCH, Receipt
 from hermod.ports.clock import Clock
 from hermod.storage.acceptance import Acceptance, Draft, Ready
 from hermod.telemetry import ACCEPTED
+from starter.background import Background
 from starter.dispatching import Dispatcher, Unit
+from starter.gathering import Gathering
 from starter.grouping import Grouping
-
-LINGER: Final = 0.02
-"""Seconds that a call waits for company at the most."""
-FREE_STARTS: Final = 4
-"""As long as fewer starts are under way, nobody waits for company."""
-MOST_STARTS: Final = 500
-"""With so many starts under way the engine is far behind; the rest is left to the sweeper."""
-STARTS_AT_ONCE: Final = 16
 
 Answer = Receipt | IdempotencyMismatch
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Call:
     readies: tuple[Ready, ...]
     request_id: str | None
-    answer: asyncio.Future[Answer]
 
 
 class Coalescer:
@@ -43,18 +34,12 @@ class Coalescer:
         self._acceptance = acceptance
         self._dispatcher = dispatcher
         self._clock = clock
-        self._calls: dict[str, list[_Call]] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._starts = 0
-        self._turns = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._background = Background()
+        self._calls = Gathering(self._serve, self._background, MAX_BATCH)
 
     async def take(self, tenant: str, readies: tuple[Ready, ...], request_id: str | None) -> Receipt:
         """Store the messages of one call and have them started. Raises IdempotencyMismatch and Unavailable."""
-        call = _Call(readies, request_id, asyncio.get_running_loop().create_future())
-        self._calls.setdefault(tenant, []).append(call)
-        self._arrange(tenant)
-        answer = await call.answer
+        answer = await self._calls.ask(tenant, _Call(readies, request_id))
         if isinstance(answer, IdempotencyMismatch):
             raise answer
         return answer
@@ -77,48 +62,15 @@ class Coalescer:
 
     def start(self, unit: Unit) -> None:
         """Have a workflow started in the background."""
-        if self._starts >= MOST_STARTS:
-            return
-        self._starts += 1
-        self._spawn(self._start(unit))
+        self._background.start(lambda: self._dispatcher.start(unit))
 
     async def drain(self) -> None:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        while self._tasks or self._calls:
-            for tenant in list(self._calls):
-                self._flush(tenant)
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.drain(self._calls.flush)
 
-    def _arrange(self, tenant: str) -> None:
-        if tenant not in self._timers:
-            # Even "at once" lets the calls of this very moment come along.
-            wait = 0.0 if self._starts < FREE_STARTS else LINGER
-            self._timers[tenant] = asyncio.get_running_loop().call_later(wait, self._flush, tenant)
-
-    def _flush(self, tenant: str) -> None:
-        if (timer := self._timers.pop(tenant, None)) is not None:
-            timer.cancel()
-        calls = self._calls.pop(tenant, [])
-        if len(calls) > MAX_BATCH:
-            self._calls[tenant] = calls[MAX_BATCH:]
-            self._arrange(tenant)
-        if calls:
-            self._spawn(self._serve(tenant, calls[:MAX_BATCH]))
-
-    async def _serve(self, tenant: str, calls: Sequence[_Call]) -> None:
+    async def _serve(self, tenant: str, calls: Sequence[_Call]) -> list[Answer]:
         drafts = _grouped(Grouping(tenant, batch_id()), [(call.readies, call.request_id) for call in calls])
-        try:
-            answers = _by_call(await self._store(tenant, drafts), [call.readies for call in calls])
-        except BaseException as error:
-            for call in calls:
-                if not call.answer.done():
-                    call.answer.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-            return
-        for call, answer in zip(calls, answers, strict=True):
-            if not call.answer.done():
-                call.answer.set_result(answer)
+        return _by_call(await self._store(tenant, drafts), [call.readies for call in calls])
 
     async def _store(self, tenant: str, drafts: Sequence[Draft]) -> list[Answer]:
         taken = await self._acceptance.take(tenant, drafts, self._clock.now())
@@ -129,25 +81,6 @@ class Coalescer:
         for unit in Grouping.units(tenant, fresh):
             self.start(unit)
         return answers
-
-    async def _start(self, unit: Unit) -> None:
-        try:
-            async with self._turns:
-                await self._dispatcher.start(unit)
-        finally:
-            self._starts -= 1
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a start in the background failed; the sweeper will repeat it", "exception": error}
-            )
 
 
 def _grouped(grouping: Grouping, calls: Sequence[tuple[tuple[Ready, ...], str | None]]) -> list[Draft]:

@@ -21,6 +21,7 @@ from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendBatchInput, SendNotificationInput
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import parse_workflow_id
+from hermod.contracts.model import Model
 from hermod.contracts.queues import WORKFLOWS
 from hermod.ports.clock import Clock
 from hermod.storage.limits import TenantLimits
@@ -45,52 +46,69 @@ class Unit:
     request_id: str | None
 
 
-class Dispatcher:
-    def __init__(self, client: Client, messages: Messages, limits: TenantLimits, clock: Clock) -> None:
-        self._client = client
-        self._messages = messages
-        self._limits = limits
-        self._clock = clock
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A workflow to be started: of which type, with what, and how it is found and shared out."""
 
-    async def start(self, unit: Unit, *, anew: bool = False) -> bool:
-        """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it.
+    name: str
+    order: Model
+    workflow_id: str
+    tenant: str
+    channel: str
+    request_id: str | None
+    summary: str
+    priority: int | None = None
+    """1 to 10, 10 is the most urgent; None: as usual."""
+    signal: str | None = None
+    """Is told to the workflow, whether it ran before or not."""
+
+
+class Starts:
+    """Starts of workflows. Temporal may be away: then the sweeper does it."""
+
+    def __init__(self, client: Client, limits: TenantLimits) -> None:
+        self._client = client
+        self._limits = limits
+
+    async def begin(self, start: Start, *, anew: bool = False) -> bool:
+        """Whether the workflow runs now.
 
         A workflow of that id that runs already is left to it; one that has ended is followed by a new run. `anew` is
-        for a message that has ended: a run that is still there has nothing left to do but close, and makes way.
+        for what has ended: a run that is still there has nothing left to do but close, and makes way.
         """
-        name = "SendNotification" if _is_single(unit) else "SendBatch"
         try:
             async with asyncio.timeout(START_TIMEOUT.total_seconds()):
-                await self._start(name, unit, anew=anew)
+                await self._begin(start, anew=anew)
         except (RPCError, RuntimeError, TimeoutError) as error:
             # The client raises RuntimeError, too, where it cannot connect.
-            STARTS.labels(name, "failed").inc()
-            _log.warning("workflow_not_started", workflow_id=unit.workflow_id, tenant=unit.tenant, error=_kind(error))
+            STARTS.labels(start.name, "failed").inc()
+            names = {"workflow_id": start.workflow_id, "tenant": start.tenant}
+            _log.warning("workflow_not_started", error=_kind(error), **names)
             return False
-        STARTS.labels(name, "started").inc()
-        await self._messages.mark_started(unit.tenant, unit.messages, self._clock.now())
+        STARTS.labels(start.name, "started").inc()
         return True
 
-    async def _start(self, name: str, unit: Unit, *, anew: bool) -> None:
+    async def _begin(self, start: Start, *, anew: bool) -> None:
         running = WorkflowIDConflictPolicy.TERMINATE_EXISTING if anew else WorkflowIDConflictPolicy.USE_EXISTING
-        attributes = [SearchAttributePair(TENANT, unit.tenant), SearchAttributePair(CHANNEL, unit.channel.value)]
-        if unit.request_id is not None:
-            attributes.append(SearchAttributePair(REQUEST_ID, unit.request_id))
+        attributes = [SearchAttributePair(TENANT, start.tenant), SearchAttributePair(CHANNEL, start.channel)]
+        if start.request_id is not None:
+            attributes.append(SearchAttributePair(REQUEST_ID, start.request_id))
         await self._client.start_workflow(
-            name,
-            _input(unit) if name == "SendNotification" else _batch_input(unit),
-            id=unit.workflow_id,
+            start.name,
+            start.order,
+            id=start.workflow_id,
             task_queue=WORKFLOWS,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=running,
+            start_signal=start.signal,
             priority=Priority(
-                priority_key=11 - unit.priority,
-                fairness_key=unit.tenant,
-                fairness_weight=await self._weight(unit.tenant),
+                priority_key=None if start.priority is None else 11 - start.priority,
+                fairness_key=start.tenant,
+                fairness_weight=await self._weight(start.tenant),
             ),
             search_attributes=TypedSearchAttributes(attributes),
-            memo={"request_id": unit.request_id} if unit.request_id is not None else None,
-            static_summary=_summary(unit),
+            memo={"request_id": start.request_id} if start.request_id is not None else None,
+            static_summary=start.summary,
         )
 
     async def _weight(self, tenant: str) -> float:
@@ -99,6 +117,31 @@ class Dispatcher:
             return (await self._limits.rules(tenant)).weight
         except Unavailable:
             return 1.0
+
+
+class Dispatcher:
+    def __init__(self, client: Client, messages: Messages, limits: TenantLimits, clock: Clock) -> None:
+        self._starts = Starts(client, limits)
+        self._messages = messages
+        self._clock = clock
+
+    async def start(self, unit: Unit, *, anew: bool = False) -> bool:
+        """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it."""
+        single = _is_single(unit)
+        start = Start(
+            name="SendNotification" if single else "SendBatch",
+            order=_input(unit) if single else _batch_input(unit),
+            workflow_id=unit.workflow_id,
+            tenant=unit.tenant,
+            channel=unit.channel.value,
+            request_id=unit.request_id,
+            summary=_summary(unit),
+            priority=unit.priority,
+        )
+        if not await self._starts.begin(start, anew=anew):
+            return False
+        await self._messages.mark_started(unit.tenant, unit.messages, self._clock.now())
+        return True
 
 
 def _input(unit: Unit) -> SendNotificationInput:

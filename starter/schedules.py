@@ -58,6 +58,12 @@ SCHEDULES: Final = (
         "devices", "RemoveDeadDevices", timedelta(hours=1), "removes devices whose push token is wrong beyond doubt"
     ),
     Housekeeping(
+        "webhook-notices",
+        "SendWebhookNotices",
+        timedelta(seconds=30),
+        "tells other endpoints and the owner about webhook endpoints that were disabled",
+    ),
+    Housekeeping(
         "retention", "DropContents", timedelta(hours=1), "drops the contents of messages that ended long enough ago"
     ),
 )

@@ -1,15 +1,16 @@
 """One pass of the sweeper: what has no workflow gets one, and what lost its workflow is found.
 
-It implements `hermod.ports.sweeper.Sweeper` for the housekeeping activity.
+It implements `hermod.ports.sweeper.Sweeper` for the housekeeping activity, over messages, webhook deliveries, the lines
+of ordered deliveries and replays.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -17,13 +18,15 @@ from temporalio.service import RPCError, RPCStatusCode
 from hermod.contracts.delivery import BATCH_SIZE, SweepReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.clock import Clock
-from hermod.storage.stranded import Stranded, StrandedMessage
+from hermod.storage.stranded import StrandedMessage
+from hermod.storage.webhook_stranded import StrandedDelivery
 from starter.dispatching import Dispatcher, Unit
+from starter.webhook_starts import WebhookDispatcher, WebhookUnit
 
 UNSTARTED_AFTER: Final = timedelta(seconds=5)
-"""A message that was accepted or staged this long ago and is still pending has been forgotten by its starter."""
+"""What was accepted or staged this long ago and is still pending has been forgotten by its starter."""
 STILL_AFTER: Final = timedelta(minutes=10)
-"""An open, due message that nobody touched for so long may have lost its workflow."""
+"""What is open and due, and was not touched for so long, may have lost its workflow."""
 AT_MOST: Final = 5_000
 LOOK_AT_MOST: Final = 500
 STARTS_AT_ONCE: Final = 10
@@ -38,40 +41,74 @@ _WITHOUT_A_WORD: Final = frozenset(
 )
 
 
-class LedgerSweeper:
-    def __init__(self, stranded: Stranded, dispatcher: Dispatcher, client: Client, clock: Clock) -> None:
-        self._stranded = stranded
-        self._dispatcher = dispatcher
+class Stranded(Protocol):
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def workflow_id(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=Stranded)
+
+
+class Records(Protocol[Record]):
+    """A ledger, as the sweeper sees it: `hermod.storage.stranded.Stranded`, for one."""
+
+    async def unstarted(self, now: datetime, *, older_than: timedelta, limit: int) -> list[Record]: ...
+
+    async def still(self, now: datetime, *, older_than: timedelta, limit: int) -> list[Record]: ...
+
+    async def touch(self, tenant: str, ids: Sequence[str], now: datetime, /) -> None: ...
+
+    async def bury(self, tenant: str, ids: Sequence[str], run: str, reason: str, now: datetime, /) -> None: ...
+
+
+class LedgerSweeper(Generic[Record]):
+    """`begin` starts the workflow of records that share one, and says whether it runs."""
+
+    def __init__(
+        self,
+        records: Records[Record],
+        begin: Callable[[Sequence[Record]], Awaitable[bool]],
+        client: Client,
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._begin = begin
         self._client = client
         self._clock = clock
 
     async def sweep(self) -> SweepReport:
         now = self._clock.now()
-        unstarted = await self._stranded.unstarted(now, older_than=UNSTARTED_AFTER, limit=AT_MOST)
+        unstarted = await self._records.unstarted(now, older_than=UNSTARTED_AFTER, limit=AT_MOST)
         started = await self._start(unstarted)
         restarted = buried = 0
-        for messages in _by_workflow(await self._stranded.still(now, older_than=STILL_AFTER, limit=LOOK_AT_MOST)):
-            fate, run = await self._fate(messages[0].workflow_id)
-            tenant, ids = messages[0].tenant, [message.id for message in messages]
+        for group in _by_workflow(await self._records.still(now, older_than=STILL_AFTER, limit=LOOK_AT_MOST)):
+            fate, run = await self._fate(group[0].workflow_id)
+            tenant, ids = group[0].tenant, [record.id for record in group]
             if fate in _WITHOUT_A_WORD and fate is not None:
                 reason = f"its workflow was closed as {fate.name.lower()} without finishing it"
-                await self._stranded.bury(tenant, ids, run, reason, now)
+                await self._records.bury(tenant, ids, run, reason, now)
                 buried += len(ids)
             elif fate is WorkflowExecutionStatus.RUNNING:
-                await self._stranded.touch(tenant, ids, now)
+                await self._records.touch(tenant, ids, now)
             else:
-                restarted += await self._start(messages)
+                restarted += await self._start(group)
         return SweepReport(started=started, restarted=restarted, buried=buried)
 
-    async def _start(self, messages: Sequence[StrandedMessage]) -> int:
-        """How many messages have a workflow now."""
+    async def _start(self, records: Sequence[Record]) -> int:
+        """How many records have a workflow now."""
         turns = asyncio.Semaphore(STARTS_AT_ONCE)
 
-        async def start(unit: Unit) -> int:
+        async def start(group: Sequence[Record]) -> int:
             async with turns:
-                return len(unit.messages) if await self._dispatcher.start(unit) else 0
+                return len(group) if await self._begin(group) else 0
 
-        return sum(await asyncio.gather(*(start(unit) for unit in _units(messages))))
+        return sum(await asyncio.gather(*(start(group[:BATCH_SIZE]) for group in _by_workflow(records))))
 
     async def _fate(self, workflow_id: str) -> tuple[WorkflowExecutionStatus | None, str]:
         """The status of the workflow and its run, or None where Temporal knows no such workflow."""
@@ -84,23 +121,63 @@ class LedgerSweeper:
         return description.status, description.run_id
 
 
-def _by_workflow(messages: Iterable[StrandedMessage]) -> list[list[StrandedMessage]]:
-    def key(message: StrandedMessage) -> tuple[str, str]:
-        return message.tenant, message.workflow_id
+class Sweepers:
+    """All of them, one after another. `wakers` answer how many of their own they have woken."""
 
-    return [list(group) for _, group in groupby(sorted(messages, key=key), key=key)]
+    def __init__(
+        self,
+        sweepers: Sequence[LedgerSweeper[StrandedMessage] | LedgerSweeper[StrandedDelivery]],
+        wakers: Sequence[Callable[[], Awaitable[int]]],
+    ) -> None:
+        self._sweepers = sweepers
+        self._wakers = wakers
 
-
-def _units(messages: Iterable[StrandedMessage]) -> list[Unit]:
-    return [
-        Unit(
-            workflow_id=group[0].workflow_id,
-            tenant=group[0].tenant,
-            channel=group[0].channel,
-            messages=tuple(message.id for message in group[:BATCH_SIZE]),
-            priority=group[0].priority,
-            due_at=group[0].send_at,
-            request_id=group[0].request_id,
+    async def sweep(self) -> SweepReport:
+        reports = [await sweeper.sweep() for sweeper in self._sweepers]
+        woken = sum([await wake() for wake in self._wakers])
+        return SweepReport(
+            started=sum(report.started for report in reports),
+            restarted=sum(report.restarted for report in reports) + woken,
+            buried=sum(report.buried for report in reports),
         )
-        for group in _by_workflow(messages)
-    ]
+
+
+def begin_messages(dispatcher: Dispatcher) -> Callable[[Sequence[StrandedMessage]], Awaitable[bool]]:
+    async def begin(messages: Sequence[StrandedMessage]) -> bool:
+        first = messages[0]
+        return await dispatcher.start(
+            Unit(
+                workflow_id=first.workflow_id,
+                tenant=first.tenant,
+                channel=first.channel,
+                messages=tuple(message.id for message in messages),
+                priority=first.priority,
+                due_at=first.send_at,
+                request_id=first.request_id,
+            )
+        )
+
+    return begin
+
+
+def begin_deliveries(dispatcher: WebhookDispatcher) -> Callable[[Sequence[StrandedDelivery]], Awaitable[bool]]:
+    async def begin(deliveries: Sequence[StrandedDelivery]) -> bool:
+        first = deliveries[0]
+        return await dispatcher.start(
+            WebhookUnit(
+                workflow_id=first.workflow_id,
+                tenant=first.tenant,
+                endpoint=first.endpoint,
+                deliveries=tuple(delivery.id for delivery in deliveries),
+                request_id=first.request_id,
+            )
+        )
+
+    return begin
+
+
+def _by_workflow(records: Iterable[Record]) -> list[list[Record]]:
+    def key(record: Record) -> tuple[str, str]:
+        return record.tenant, record.workflow_id
+
+    return [list(group) for _, group in groupby(sorted(records, key=key), key=key)]

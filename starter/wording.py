@@ -70,6 +70,11 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "must consist of lower-case letters, digits, - and _, 63 at most",
     r"^[a-z][a-z0-9_]{0,39}$": "must be the name of a provider, like sendgrid",
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
+    r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$": "must be *, or a type like order.paid, or order.*",
+    r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$": "must be letters, digits and _, in parts joined by dots",
+    r"^[A-Za-z0-9_-]{1,128}$": "must be 1 to 128 letters, digits, - and _",
+    r"^whe_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
+    r"^whd_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^msg_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
 }
 """What a pattern of ours asks for; a test finds the pattern that has no words here."""
@@ -95,7 +100,7 @@ def field_errors(
     `tag` is the field that told which model of a union was meant; `whole` names `given` itself.
     """
     details = error.errors(include_url=False, include_input=False)
-    faults = [_fault(detail, given, tag) for detail in islice(details, MOST)]
+    faults = _true([_fault(detail, given, tag) for detail in islice(details, MOST)])
     return [FieldError(".".join(where)[:LONGEST] or whole, message) for where, message in _told(faults)]
 
 
@@ -145,6 +150,12 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "string_too_short" and context["min_length"] == 1:
         return "must not be empty"
     return _WORDS.get(kind, detail["msg"]).format_map(context) if kind in _WORDS else detail["msg"]
+
+
+def _true(faults: list[_Fault]) -> list[_Fault]:
+    """Without the lists that are too short only because their wrong items were not counted."""
+    wrong = {fault.where[:-1] for fault in faults}
+    return [fault for fault in faults if fault.kind != "too_short" or fault.where not in wrong]
 
 
 def _told(faults: Iterable[_Fault]) -> Iterator[tuple[tuple[str, ...], str]]:

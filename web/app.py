@@ -13,7 +13,19 @@ from hermod.contracts.errors import HermodError
 from hermod.settings import Settings
 from starter.client import Hermod
 from web import operations, reference
-from web.ingress import devices, limits, messages, provider_accounts, receipts, suppressions, templates
+from web.ingress import (
+    devices,
+    limits,
+    messages,
+    provider_accounts,
+    receipts,
+    suppressions,
+    templates,
+    webhook_attempts,
+    webhook_endpoints,
+    webhook_events,
+    webhook_replays,
+)
 from web.observing import Observed
 from web.problems import answer_hermod_error, answer_http_error, answer_wrong_parameters
 from web.recipients import unsubscribing
@@ -47,7 +59,21 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
     app.add_exception_handler(HermodError, answer_hermod_error)
     app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_wrong_parameters)
-    rooms = (messages, templates, devices, provider_accounts, limits, suppressions, receipts, unsubscribing, operations)
+    rooms = (
+        messages,
+        templates,
+        devices,
+        provider_accounts,
+        limits,
+        suppressions,
+        webhook_endpoints,
+        webhook_events,
+        webhook_attempts,
+        webhook_replays,
+        receipts,
+        unsubscribing,
+        operations,
+    )
     for room in rooms:
         app.include_router(room.router)
     reference.install(app)

@@ -175,6 +175,58 @@ ACCOUNT_BODY: Final[dict[str, Any]] = {
         }
     },
 }
+ENDPOINT_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "EndpointSettings"},
+            "examples": {
+                "everything": {"summary": "Every event", "value": {"url": "https://shop.example.com/webhooks"}},
+                "orders": {
+                    "summary": "Orders, in order, with a header for the receiver's gateway",
+                    "value": {
+                        "url": "https://erp.example.com/hooks?source=shop",
+                        "event_types": ["order.*", "refund.created"],
+                        "description": "The ERP",
+                        "ordering": "by_key",
+                        "headers": {"authorization": "Bearer …"},
+                    },
+                },
+                "careful": {
+                    "summary": "A slow receiver: few at once, its own schedule",
+                    "value": {
+                        "url": "https://legacy.example.com/in",
+                        "retry": [60, 600, 3600],
+                        "timeout_seconds": 30,
+                        "max_concurrency": 2,
+                        "rate_per_second": 5,
+                    },
+                },
+            },
+        }
+    },
+}
+ENDPOINT_CHANGES_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "EndpointChanges"},
+            "examples": {
+                "disable": {"summary": "Park what comes", "value": {"enabled": False}},
+                "header": {
+                    "summary": "Another token, one header less",
+                    "value": {"headers": {"authorization": "Bearer new", "x-old": None}},
+                },
+            },
+        }
+    },
+}
+ROTATION_BODY: Final[dict[str, Any]] = {
+    "required": False,
+    "content": {
+        "application/json": {"schema": {"$ref": SCHEMAS + "Rotation"}, "example": {"overlap_hours": 48}},
+    },
+}
 TEMPLATE_BODY: Final[dict[str, Any]] = {
     "required": True,
     "content": {
@@ -235,6 +287,29 @@ DRAFT_BODY: Final[dict[str, Any]] = {
             "example": {
                 "template": {"channel": "sms", "body": "{{ name }}, your code is {{ code }}."},
                 "data": {"name": "Ada", "code": "481516"},
+            },
+        }
+    },
+}
+EVENT_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "EventInput"},
+            "examples": {
+                "event": {
+                    "summary": "An event",
+                    "value": {"type": "order.paid", "payload": {"id": 42, "total": "12.50", "currency": "EUR"}},
+                },
+                "repeatable": {
+                    "summary": "Safe to repeat, and in order for each customer",
+                    "value": {
+                        "type": "order.shipped",
+                        "payload": {"id": 42},
+                        "event_id": "order-42-shipped",
+                        "ordering_key": "customer-7",
+                    },
+                },
             },
         }
     },

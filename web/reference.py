@@ -19,6 +19,7 @@ from hermod.contracts.errors import Conflict, HermodError, InvalidInput, NotFoun
 from hermod.contracts.messages import AnyMessage, Receipt, Resolution
 from hermod.contracts.suppressions import SuppressionInput
 from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
+from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
 from starter.intake import KEY_FIELD, MalformedJson
 from starter.version import product_version
 from web.examples import IN_BATCH, MODELS, SCHEMAS
@@ -41,6 +42,7 @@ _TAGS: Final = [
     {"name": "provider accounts", "description": "The accounts that messages are sent with, tried in their `order`."},
     {"name": "limits", "description": "How fast messages may go, beside the rates of the accounts."},
     {"name": "suppressions", "description": "Addresses that get no more messages."},
+    {"name": "webhooks", "description": "Events that reach every endpoint that asked for them, signed."},
     {"name": "providers", "description": "Where providers report what became of messages. No API key: they sign."},
     {"name": "operations", "description": "For load balancers and monitoring. Open to everybody who can reach them."},
 ]
@@ -151,6 +153,31 @@ def _request_schemas() -> dict[str, Any]:
     for model in MODELS:
         properties = messages[model]["properties"] | {KEY_FIELD: {"type": "string", "maxLength": 255}}
         messages[IN_BATCH + model] = messages[model] | {"title": IN_BATCH + model, "properties": properties}
-    inputs = (AccountInput, DeviceInput, DraftInput, PreviewInput, Resolution, SuppressionInput, TemplateInput)
+    inputs = (
+        AccountInput,
+        DeviceInput,
+        DraftInput,
+        EndpointSettings,
+        EventInput,
+        PreviewInput,
+        ReplayInput,
+        Resolution,
+        Rotation,
+        SuppressionInput,
+        TemplateInput,
+    )
     _, others = models_json_schema([(model, "validation") for model in inputs], ref_template=_TEMPLATE)
-    return {**messages, **others["$defs"]}
+    changes = _changes_schema(others["$defs"]["EndpointSettings"])
+    return {**messages, **others["$defs"], "EndpointChanges": changes}
+
+
+def _changes_schema(settings: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a change, made of the one of all settings: everything may be missing, headers may be null."""
+    properties = {
+        name: {key: value for key, value in field.items() if key != "default"}
+        for name, field in settings["properties"].items()
+    }
+    header = properties["headers"]["additionalProperties"]
+    properties["headers"] = properties["headers"] | {"additionalProperties": {"anyOf": [header, {"type": "null"}]}}
+    changes = {key: value for key, value in settings.items() if key != "required"}
+    return changes | {"title": "EndpointChanges", "properties": properties}

@@ -46,3 +46,10 @@ SWEEP: Final[Options] = {
     "retry_policy": RetryPolicy(maximum_attempts=3),
 }
 """The next run comes in seconds; there is no point in trying for long."""
+
+REPLAY_PAGE: Final[Options] = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": UNTIL_DONE,
+}
+"""One statement, and the starts of up to a thousand workflows; what a lost worker left unstarted the sweeper starts."""

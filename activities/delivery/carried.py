@@ -30,7 +30,7 @@ _KINDS: Final[dict[Outcome, type[AnyOutcome]]] = {
 class Unrecorded(Exception):
     """Requests were made, and the database did not take their outcomes, which must reach the next dispatch."""
 
-    def __init__(self, results: Sequence[Result]) -> None:
+    def __init__(self, results: Sequence[Any]) -> None:
         super().__init__("the database does not take the outcomes")
         self.results = results
 

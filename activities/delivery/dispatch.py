@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from activities.delivery.carried import Carried, Unrecorded
+from activities.delivery.carried import Carried
 from activities.delivery.pacing import Pace
-from activities.delivery.progress import Dispatch, Progress
+from activities.delivery.progress import Dispatch, Progress, due
+from activities.delivery.recording import record_in_the_end, record_last_words
 from activities.delivery.sending import Job, is_batchable, send_all, share, wave_sizes
 from activities.delivery.settling import (
     NO_ACCOUNT_WAIT,
@@ -48,14 +49,9 @@ from hermod.ports.ledger import Accounts, Change, Decision, Intent, Item, Ledger
 from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.ports.unsubscribing import UnsubscribeLinks
-from hermod.telemetry import FINISHED, UNRECORDED
+from hermod.telemetry import FINISHED
 
-DUE_WITHIN: Final = timedelta(milliseconds=50)
 FENCED_WAIT: Final = timedelta(seconds=2)
-RECORD_WAITS: Final = (0.2, 1.0, 3.0)
-"""Seconds between the tries to record outcomes while the database is away."""
-LAST_WORDS: Final = 3.0
-"""Seconds that an interrupted dispatch takes to record what it knows."""
 LONGEST_WAIT: Final = timedelta(seconds=30)
 """A dispatch that is held back by a rate ends after so long: the next one reads its messages afresh."""
 
@@ -103,7 +99,7 @@ class Delivery:
         work, now = self._work, self._clock.now()
         items = await self._ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
-        ready = _due([item for item in items if item.status in OPEN], self._clock)
+        ready = due([item for item in items if item.status in OPEN], self._clock.now())
         while (ready := await self._drop(ready)) and not self._stopping() and not self._is_overdue():
             ready = await self._send(await self._route(ready))
         return await self._conclude(items)
@@ -302,27 +298,17 @@ class Delivery:
         return settle(item, answer, step, another=another, now=now)
 
     async def _last_words(self, jobs: Sequence[Job]) -> None:
-        """Interrupted: record what is known, and quickly. What cannot be recorded will be found in flight."""
-        try:
-            async with asyncio.timeout(LAST_WORDS):
-                now = self._clock.now()
-                results = [self._answered(job, now) for job in jobs]
-                await self._ledger.record(self._work.tenant, self._work.run, results, now)
-        except (Unavailable, TimeoutError):
-            UNRECORDED.inc(len(jobs))
+        now = self._clock.now()
+        results = [self._answered(job, now) for job in jobs]
+        await record_last_words(self._ledger.record(self._work.tenant, self._work.run, results, now), len(results))
 
     async def _record(self, results: Sequence[Result]) -> None:
         if not results:
             return
-        for pause in (*RECORD_WAITS, None):
-            try:
-                await self._ledger.record(self._work.tenant, self._work.run, results, self._clock.now())
-                break
-            except Unavailable:
-                if pause is None or self._stopping():
-                    UNRECORDED.inc(len(results))
-                    raise Unrecorded(results) from None
-                await asyncio.sleep(pause)
+        work = self._work
+        await record_in_the_end(
+            lambda: self._ledger.record(work.tenant, work.run, results, self._clock.now()), results, self._stopping
+        )
         for status, count in Counter(result.status for result in results if result.status not in OPEN).items():
             FINISHED.labels(self._work.channel.value, status.value).inc(count)
 
@@ -365,13 +351,6 @@ class Delivery:
             counted = await self._ledger.counts(self._work.tenant, self._work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN})
         return progress
-
-
-def _due(items: Sequence[Item], clock: Clock) -> list[Item]:
-    """The items whose time has come. Where there is none, somebody asked for an attempt now (reset in the Web UI)."""
-    horizon = clock.now() + DUE_WITHIN
-    due = [item for item in items if item.next_attempt_at is None or item.next_attempt_at <= horizon]
-    return due or list(items)
 
 
 def _intent(job: Job) -> Intent:

@@ -1,37 +1,62 @@
-"""What one dispatch is asked to do, and where it leaves its messages."""
+"""What one dispatch is asked to do, and where it leaves its messages or webhook deliveries."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from hermod.contracts.content import Channel
 from hermod.contracts.messages import Status
-from hermod.ports.ledger import Item
 
 LEAVES_AFTER: Final = timedelta(seconds=60)
 """A retry further away than this leaves its batch for a workflow of its own."""
+DUE_WITHIN: Final = timedelta(milliseconds=50)
+
+
+class Waiting(Protocol):
+    """An item of a ledger, as far as its waiting goes."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def next_attempt_at(self) -> datetime | None: ...
+
+    @property
+    def wait_reason(self) -> str | None: ...
+
+
+Item = TypeVar("Item", bound=Waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispatch:
+class Work:
     """What is to be delivered, and in whose name: `owner` is the workflow's id, `run` its run."""
 
     tenant: str
-    channel: Channel
     owner: str
     run: str
     messages: tuple[str, ...]
+    """Or webhook deliveries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch(Work):
+    channel: Channel
 
 
 @dataclass(slots=True)
 class Progress:
     """`ended` by final status; `open` are the messages that still have a way to go."""
 
-    ended: Counter[Status] = field(default_factory=Counter)
-    open: list[Item] = field(default_factory=list)
+    ended: Counter[str] = field(default_factory=Counter)
+    open: list[Waiting] = field(default_factory=list)
     reason: str | None = None
     """In codes, of the last request that failed: fit for a workflow history."""
     request_id: str | None = None
@@ -46,7 +71,14 @@ class Progress:
         return {item.id: item.next_attempt_at or now for item in self.open if _leaves(item, now)}
 
 
-def _leaves(item: Item, now: datetime) -> bool:
+def due(items: Sequence[Item], now: datetime) -> list[Item]:
+    """The items whose time has come. Where there is none, somebody asked for an attempt now (reset in the Web UI)."""
+    horizon = now + DUE_WITHIN
+    found = [item for item in items if item.next_attempt_at is None or item.next_attempt_at <= horizon]
+    return found or list(items)
+
+
+def _leaves(item: Waiting, now: datetime) -> bool:
     """A wait for an account is everybody's wait; only a message's own retry makes it leave."""
-    alone = item.status is Status.RETRYING and item.wait_reason is None
+    alone = item.status == Status.RETRYING and item.wait_reason is None
     return alone and item.next_attempt_at is not None and item.next_attempt_at > now + LEAVES_AFTER

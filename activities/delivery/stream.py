@@ -104,6 +104,10 @@ class UnderWay:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    @property
+    def any(self) -> bool:
+        return bool(self._tasks)
+
     async def one_ends(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -8,7 +8,6 @@ from typing import Final
 from pydantic import Field
 
 from hermod.contracts.content import Channel
-from hermod.contracts.messages import Status
 from hermod.contracts.model import Model
 
 BATCH_SIZE: Final = 500
@@ -44,7 +43,8 @@ class DeliveryOrder(Model):
 
 
 class DeliveryReport(Model):
-    """How a dispatch ended: messages by final status, and those that wait too long to keep a batch open.
+    """How a dispatch ended: messages, or webhook deliveries, by final status, and those that wait too long to keep a
+    batch open.
 
     `reason` says in codes why a single message was given up.
 
@@ -53,14 +53,14 @@ class DeliveryReport(Model):
     """
 
     run: str
-    counts: dict[Status, int]
+    counts: dict[str, int]
     leaving: dict[str, datetime] = Field(default_factory=dict)
     """Messages whose next attempt is too far away for a batch, with its time."""
     reason: str | None = None
 
 
 class CloseOrder(Model):
-    """Messages that an operator withdraws through Temporal (cancel), to be closed in the ledger."""
+    """Messages or webhook deliveries that an operator withdraws through Temporal, to be closed in the ledger."""
 
     tenant: str
     messages: tuple[str, ...]
@@ -70,7 +70,7 @@ class CloseOrder(Model):
 class DeliveryResult(Model):
     """The result of a workflow, as the Web UI shows it."""
 
-    counts: dict[Status, int]
+    counts: dict[str, int]
 
 
 class RetentionReport(Model):

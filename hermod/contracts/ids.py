@@ -53,6 +53,23 @@ def message_workflow(tenant: str, message: str) -> str:
     return f"message/{tenant}/{message}"
 
 
+def webhook_workflow(tenant: str, delivery: str) -> str:
+    return f"webhook/{tenant}/{delivery}"
+
+
+def webhook_batch_workflow(tenant: str, batch: str) -> str:
+    return f"webhook-batch/{tenant}/{batch}"
+
+
+def webhook_order_workflow(tenant: str, endpoint: str, key: str) -> str:
+    """`key` is the fingerprint of an ordering key."""
+    return f"webhook-order/{tenant}/{endpoint}.{key}"
+
+
+def replay_workflow(tenant: str, replay: str) -> str:
+    return f"replay/{tenant}/{replay}"
+
+
 def batch_workflow(tenant: str, batch: str) -> str:
     return f"batch/{tenant}/{batch}"
 

@@ -19,4 +19,5 @@ class Lane(StrEnum):
     SMS = "sms"
     WHATSAPP = "whatsapp"
     PUSH = "push"
+    WEBHOOKS = "webhooks"
     HOUSEKEEPING = "housekeeping"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from hermod.contracts.addresses import EmailAddress
 from hermod.contracts.model import Model
 
 
@@ -11,7 +12,15 @@ class Tenant(Model):
     id: str
     name: str
     weight: float
+    owner_email: str | None = None
+    """Who is told what needs a person, such as a webhook endpoint that was disabled."""
     created_at: datetime
+
+
+class Owner(Model):
+    """`hermod tenants owner`."""
+
+    email: EmailAddress
 
 
 class ContentPolicy(Model):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,6 +14,7 @@ from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.domain.rates import effective
 from hermod.domain.routing import HALTED
 from hermod.storage.engine import Database, sql
+from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
 
@@ -76,21 +75,21 @@ class ProviderAccounts:
         self._database = database
         self._vault = vault
         self._usual_rates = usual_rates or {}
-        self._cache: dict[str, tuple[float, asyncio.Future[tuple[Account, ...]]]] = {}
+        self._recent = Recent(self._read, CACHE_SECONDS)
 
     async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
-        return [account for account in await self._of(tenant) if account.channel is channel]
+        return [account for account in await self._recent.get(tenant) if account.channel is channel]
 
     async def find(self, tenant: str, name: str) -> Account | None:
         """An account by its name, for callers who have not shown that they know the tenant: no guess is kept."""
-        accounts = await self._of(tenant)
+        accounts = await self._recent.get(tenant)
         if not accounts:
-            self._cache.pop(tenant, None)
+            self._recent.forget(tenant)
         return next((account for account in accounts if account.name == name), None)
 
     async def names(self, tenant: str) -> dict[str, Channel]:
         """Every account's channel, by name; also of an account whose credentials cannot be read."""
-        return {account.name: account.channel for account in await self._of(tenant)}
+        return {account.name: account.channel for account in await self._recent.get(tenant)}
 
     async def get(self, tenant: str, name: str, now: datetime) -> AccountView:
         rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
@@ -120,12 +119,12 @@ class ProviderAccounts:
                 "now": now,
             },
         )
-        self._cache.pop(tenant, None)
+        self._recent.forget(tenant)
         return self._view(rows[0], now)
 
     async def unreadable(self, tenant: str) -> list[str]:
         """The accounts whose credentials no key in HERMOD_SECRET_KEY opens."""
-        return [account.name for account in await self._of(tenant) if account.blocked_reason == UNREADABLE]
+        return [account.name for account in await self._recent.get(tenant) if account.blocked_reason == UNREADABLE]
 
     async def reseal(self) -> int:
         """Encrypt all credentials under the newest key; how many there were."""
@@ -141,29 +140,17 @@ class ProviderAccounts:
     ) -> None:
         names = {"tenant": tenant, "id": account, "revision": revision, "until": until, "reason": reason}
         await self._database.execute(_BLOCK, names)
-        self._cache.pop(tenant, None)
+        self._recent.forget(tenant)
 
     async def claim_probe(self, tenant: str, account: str, now: datetime, lease_until: datetime) -> bool:
         names = {"tenant": tenant, "id": account, "now": now, "until": lease_until}
         won = bool(await self._database.rows(_CLAIM, names))
-        self._cache.pop(tenant, None)
+        self._recent.forget(tenant)
         return won
 
     async def unblock(self, tenant: str, account: str, now: datetime) -> None:
         await self._database.execute(_UNBLOCK, {"tenant": tenant, "id": account})
-        self._cache.pop(tenant, None)
-
-    async def _of(self, tenant: str) -> tuple[Account, ...]:
-        """A tenant's accounts. Callers that come while they are read share the reading."""
-        kept = self._cache.get(tenant)
-        if kept is None or time.monotonic() - kept[0] > CACHE_SECONDS:
-            kept = (time.monotonic(), asyncio.ensure_future(self._read(tenant)))
-            self._cache[tenant] = kept
-        try:
-            return await asyncio.shield(kept[1])
-        except Exception:
-            self._cache.pop(tenant, None)
-            raise
+        self._recent.forget(tenant)
 
     async def _read(self, tenant: str) -> tuple[Account, ...]:
         rows = await self._database.rows(_ALL, {"tenant": tenant})

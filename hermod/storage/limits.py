@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -12,6 +10,7 @@ from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
 from hermod.ports.limiter import Rules
 from hermod.storage.engine import Database, sql
+from hermod.storage.recent import Recent
 
 CACHE_SECONDS: Final = 1.0
 
@@ -49,11 +48,11 @@ _WEIGH: Final = sql("""
 class TenantLimits:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._cache: dict[str, tuple[float, asyncio.Future[Rules | None]]] = {}
+        self._recent = Recent(self._read, CACHE_SECONDS)
 
     async def rules(self, tenant: str) -> Rules:
         """What applies, at most `CACHE_SECONDS` old. Callers that come while it is read share the reading."""
-        return await self._kept(tenant) or Rules()
+        return await self._recent.get(tenant) or Rules()
 
     async def get(self, tenant: str) -> Limits:
         """Raises NotFound."""
@@ -74,7 +73,7 @@ class TenantLimits:
         }
         if not await self._database.rows(_PUT, names):
             raise _no_tenant(tenant)
-        self._cache.pop(tenant, None)
+        self._recent.forget(tenant)
         return _limits(limits.rate_per_second, limits.domains)
 
     async def weigh(self, tenant: str, weight: float, *, actor: str, now: datetime) -> None:
@@ -84,18 +83,7 @@ class TenantLimits:
         names = {"tenant": tenant, "weight": weight, "actor": actor, "now": now}
         if not await self._database.rows(_WEIGH, names):
             raise _no_tenant(tenant)
-        self._cache.pop(tenant, None)
-
-    async def _kept(self, tenant: str) -> Rules | None:
-        kept = self._cache.get(tenant)
-        if kept is None or time.monotonic() - kept[0] > CACHE_SECONDS:
-            kept = (time.monotonic(), asyncio.ensure_future(self._read(tenant)))
-            self._cache[tenant] = kept
-        try:
-            return await asyncio.shield(kept[1])
-        except Exception:
-            self._cache.pop(tenant, None)
-            raise
+        self._recent.forget(tenant)
 
     async def _read(self, tenant: str) -> Rules | None:
         rows = await self._database.rows(_RULES, {"tenant": tenant})

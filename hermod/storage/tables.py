@@ -37,11 +37,11 @@ metadata = MetaData(
 )
 
 
-def _time(name: str, *, nullable: bool = True) -> Column[object]:
+def moment(name: str, *, nullable: bool = True) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
-def _created(name: str = "created_at") -> Column[object]:
+def created(name: str = "created_at") -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
 
 
@@ -55,7 +55,8 @@ tenants = Table(
     Column("content_key", LargeBinary, comment="the tenant's data key, sealed; null: contents are stored in the clear"),
     Column("encrypts", Boolean, nullable=False, server_default=text("false"), comment="new contents are encrypted"),
     Column("content_days", Integer, comment="contents of finished messages are kept so long; null: the default"),
-    _created(),
+    Column("owner_email", Text, comment="who is told what needs a person, such as a disabled webhook endpoint"),
+    created(),
 )
 
 api_keys = Table(
@@ -65,8 +66,8 @@ api_keys = Table(
     Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256 of the whole key, which is random"),
-    _created(),
-    _time("revoked_at"),
+    created(),
+    moment("revoked_at"),
 )
 
 provider_accounts = Table(
@@ -83,11 +84,11 @@ provider_accounts = Table(
     Column("rate_per_second", Float),
     Column("enabled", Boolean, nullable=False),
     Column("revision", Integer, nullable=False, server_default=text("1")),
-    _time("blocked_until"),
+    moment("blocked_until"),
     Column("blocked_reason", Text, comment="halted (breaker) or throttled"),
     Column("blocked_count", Integer, nullable=False, server_default=text("0"), comment="halts in a row"),
-    _created(),
-    _created("updated_at"),
+    created(),
+    created("updated_at"),
     PrimaryKeyConstraint("tenant_id", "name"),
 )
 
@@ -111,8 +112,8 @@ messages = Table(
     Column("template", Text, comment="name, locale and version that the words were made from"),
     Column("segments", SmallInteger, comment="parts of an SMS, as we count them"),
     Column("group_id", Text, comment="the first of the messages that one call made, one for each device"),
-    _time("send_at"),
-    _time("not_after"),
+    moment("send_at"),
+    moment("not_after"),
     Column("attempt_count", Integer, nullable=False, server_default=text("0")),
     Column("round", Integer, nullable=False, server_default=text("1"), comment="the current pass over the accounts"),
     Column("spent", Integer, nullable=False, server_default=text("0"), comment="rounds counted by the preset"),
@@ -121,13 +122,13 @@ messages = Table(
     Column("provider_message_id", Text),
     Column("error_code", Text),
     Column("error", Text),
-    _time("next_attempt_at"),
+    moment("next_attempt_at"),
     Column("failed_run", Text, comment="the workflow run that gave up; another run is an operator's reset"),
-    _time("dead_at"),
-    _time("discarded_at"),
-    _created(),
-    _created("updated_at"),
-    _time("finished_at"),
+    moment("dead_at"),
+    moment("discarded_at"),
+    created(),
+    created("updated_at"),
+    moment("finished_at"),
     PrimaryKeyConstraint("tenant_id", "id"),
     # The conditions name columns that change only at a message's end, so that every step before it is a HOT update.
     Index("ix_messages_unfinished", "created_at", postgresql_where=text("finished_at IS NULL")),
@@ -170,7 +171,7 @@ attempts = Table(
     Column("error_code", Text),
     Column("error", Text),
     Column("provider_message_id", Text),
-    _time("started_at", nullable=False),
+    moment("started_at", nullable=False),
     Column("duration_ms", Integer),
     PrimaryKeyConstraint("tenant_id", "message_id", "number"),
     postgresql_with={"fillfactor": "85"},
@@ -182,7 +183,7 @@ decisions = Table(
     Column("tenant_id", Text, nullable=False),
     Column("message_id", Text, nullable=False),
     Column("id", BigInteger, Identity(always=True), nullable=False),
-    _time("at", nullable=False),
+    moment("at", nullable=False),
     Column("kind", Text, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -196,7 +197,7 @@ idempotency_keys = Table(
     Column("key", Text, nullable=False),
     Column("body_hash", LargeBinary, nullable=False),
     Column("message_id", Text, nullable=False),
-    _created(),
+    created(),
     PrimaryKeyConstraint("tenant_id", "key"),
 )
 
@@ -212,8 +213,8 @@ suppressions = Table(
     Column("reason", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("detail", Text),
-    _created(),
-    _time("expires_at"),
+    created(),
+    moment("expires_at"),
     PrimaryKeyConstraint("tenant_id", "address_hash", "channel", "category"),
     Index("ix_suppressions_tenant_id_id", "tenant_id", "id", unique=True),
 )
@@ -225,7 +226,7 @@ soft_bounces = Table(
     Column("channel", Text, nullable=False),
     Column("address_hash", LargeBinary, nullable=False),
     Column("count", Integer, nullable=False, comment="in a row; a delivery ends the row"),
-    _time("last_at", nullable=False),
+    moment("last_at", nullable=False),
     PrimaryKeyConstraint("tenant_id", "channel", "address_hash"),
 )
 
@@ -242,10 +243,10 @@ receipts = Table(
     Column("address_hash", LargeBinary),
     Column("code", Text),
     Column("text", Text),
-    _time("occurred_at"),
-    _created("received_at"),
-    _time("settled_at"),
-    _time("look_at"),
+    moment("occurred_at"),
+    created("received_at"),
+    moment("settled_at"),
+    moment("look_at"),
     PrimaryKeyConstraint("tenant_id", "account", "event_id"),
     Index("ix_receipts_message", "tenant_id", "message_id", postgresql_where=text("message_id IS NOT NULL")),
     Index("ix_receipts_unsettled", "look_at", postgresql_where=text("settled_at IS NULL")),
@@ -262,7 +263,7 @@ templates = Table(
     Column("source", JSONB, nullable=False),
     Column("is_default", Boolean, nullable=False, comment="whether its locale is the template's default"),
     Column("actor", Text, nullable=False),
-    _created(),
+    created(),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
 )
 
@@ -270,7 +271,7 @@ rates = Table(
     "rates",
     metadata,
     Column("bucket", Text, primary_key=True, comment="what is limited: an account at a provider, a tenant, a domain"),
-    _time("tat", nullable=False),
+    moment("tat", nullable=False),
     postgresql_with={"fillfactor": "50"},
 )
 
@@ -280,8 +281,8 @@ rate_shares = Table(
     Column("bucket", Text, nullable=False),
     Column("tenant_id", Text, nullable=False),
     Column("weight", Float, nullable=False),
-    _time("tat", nullable=False),
-    _time("seen_at", nullable=False),
+    moment("tat", nullable=False),
+    moment("seen_at", nullable=False),
     PrimaryKeyConstraint("bucket", "tenant_id"),
     postgresql_with={"fillfactor": "50"},
 )
@@ -292,7 +293,7 @@ domain_rates = Table(
     Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("domain", Text, nullable=False, comment="of recipients, in lower case"),
     Column("rate_per_second", Float, nullable=False),
-    _created("updated_at"),
+    created("updated_at"),
     PrimaryKeyConstraint("tenant_id", "domain"),
 )
 
@@ -304,10 +305,10 @@ devices = Table(
     Column("token_hash", LargeBinary, nullable=False),
     Column("token", JSONB, nullable=False, comment="a device token, or a Web Push subscription"),
     Column("platform", Text, nullable=False),
-    _created(),
-    _created("seen_at"),
-    _time("suspect_since", nullable=True),
-    _time("removed_at"),
+    created(),
+    created("seen_at"),
+    moment("suspect_since", nullable=True),
+    moment("removed_at"),
     Column("removed_reason", Text),
     PrimaryKeyConstraint("tenant_id", "contact_id", "token_hash"),
     Index("ix_devices_tenant_id_token_hash", "tenant_id", "token_hash"),
@@ -319,8 +320,8 @@ suspect_tokens = Table(
     Column("tenant_id", Text, nullable=False),
     Column("account", Text, nullable=False),
     Column("token_hash", LargeBinary, nullable=False),
-    _time("since", nullable=False),
-    _time("last_at", nullable=False),
+    moment("since", nullable=False),
+    moment("last_at", nullable=False),
     Column("confirmed", Boolean, nullable=False, comment="refused again after the account had accepted something"),
     PrimaryKeyConstraint("tenant_id", "account", "token_hash"),
     Index("ix_suspect_tokens_tenant_id_token_hash", "tenant_id", "token_hash"),
@@ -332,8 +333,8 @@ push_tallies = Table(
     Column("tenant_id", Text, nullable=False),
     Column("account", Text, nullable=False),
     Column("accepted", BigInteger, nullable=False, comment="messages, since `since`"),
-    _time("since", nullable=False),
-    _time("last_accepted_at"),
+    moment("since", nullable=False),
+    moment("last_accepted_at"),
     PrimaryKeyConstraint("tenant_id", "account"),
     postgresql_with={"fillfactor": "50"},
 )
@@ -343,7 +344,7 @@ audit = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("tenant_id", Text, nullable=False),
-    _created("at"),
+    created("at"),
     Column("actor", Text, nullable=False, comment="an API key's id, `cli`, `temporal` or `hermod`"),
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),

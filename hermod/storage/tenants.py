@@ -20,10 +20,19 @@ CACHE_SECONDS: Final = 5.0
 
 _CREATE: Final = sql("""
     INSERT INTO tenants (id, name, created_at) VALUES (:tenant, CAST(:name AS text), :now)
-    ON CONFLICT DO NOTHING RETURNING id, name, weight, created_at
+    ON CONFLICT DO NOTHING RETURNING id, name, weight, owner_email, created_at
 """)
-_ALL: Final = sql("SELECT id, name, weight, created_at FROM tenants ORDER BY id")
-_ONE: Final = sql("SELECT id, name, weight, created_at FROM tenants WHERE id = :tenant")
+_ALL: Final = sql("SELECT id, name, weight, owner_email, created_at FROM tenants ORDER BY id")
+_ONE: Final = sql("SELECT id, name, weight, owner_email, created_at FROM tenants WHERE id = :tenant")
+_OWNER: Final = sql("""
+    WITH changed AS (
+      UPDATE tenants SET owner_email = CAST(:email AS text) WHERE id = :tenant
+      RETURNING id, name, weight, owner_email, created_at
+    ), audited AS (
+      INSERT INTO audit (tenant_id, at, actor, action, subject) SELECT id, :now, :actor, 'tenant.owner', id FROM changed
+    )
+    SELECT * FROM changed
+""")
 _ADD_KEY: Final = sql("""
     INSERT INTO api_keys (id, tenant_id, name, secret_hash, created_at)
     VALUES (:id, :tenant, CAST(:name AS text), CAST(:hash AS bytea), :now)
@@ -61,7 +70,15 @@ class Tenants:
     async def get(self, tenant: str) -> Tenant:
         rows = await self._database.rows(_ONE, {"tenant": tenant})
         if not rows:
-            raise NotFound(f"there is no tenant {tenant}; create it with `hermod tenants create {tenant}`")
+            raise _no_tenant(tenant)
+        return Tenant.model_validate(rows[0]._mapping)
+
+    async def set_owner(self, tenant: str, email: str | None, *, actor: str, now: datetime) -> Tenant:
+        """Who is told what needs a person; None for nobody. Raises NotFound."""
+        names = {"tenant": tenant, "email": email, "actor": actor, "now": now}
+        rows = await self._database.rows(_OWNER, names)
+        if not rows:
+            raise _no_tenant(tenant)
         return Tenant.model_validate(rows[0]._mapping)
 
     async def create_key(self, tenant: str, name: str, now: datetime, *, key: str | None = None) -> NewApiKey:
@@ -96,6 +113,10 @@ class Tenants:
             self._known.clear()
         self._known[digest] = (time.monotonic(), rows[0].tenant_id, identity)
         return rows[0].tenant_id, identity
+
+
+def _no_tenant(tenant: str) -> NotFound:
+    return NotFound(f"there is no tenant {tenant}; create it with `hermod tenants create {tenant}`")
 
 
 def new_key() -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -24,12 +26,14 @@ class Vault:
         self._fernet = MultiFernet([Fernet(key) for key in listed])
         self._newest = base64.urlsafe_b64decode(listed[0])
 
-    def seal(self, secrets: dict[str, str]) -> bytes:
+    def seal(self, secrets: Mapping[str, Any]) -> bytes:
+        """`secrets` is plain JSON."""
         return self._fernet.encrypt(orjson.dumps(secrets))
 
-    def open(self, sealed: bytes) -> dict[str, str]:
+    def open(self, sealed: bytes) -> dict[str, Any]:
+        """What was sealed. Raises UndecryptableSecret."""
         try:
-            opened: dict[str, str] = orjson.loads(self._fernet.decrypt(bytes(sealed)))
+            opened: dict[str, Any] = orjson.loads(self._fernet.decrypt(bytes(sealed)))
         except InvalidToken:
             raise UndecryptableSecret("HERMOD_SECRET_KEY does not list the key that encrypted this") from None
         return opened

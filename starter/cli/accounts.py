@@ -14,9 +14,9 @@ from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.messages import AccountName
 from starter.accounts import save_account
+from starter.cli.json_files import read_object
 from starter.cli.output import Json, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
-from starter.intake import MalformedJson, read_json
 from starter.wording import field_errors
 
 app: Final = typer.Typer(help="Provider accounts: what messages are sent with.", no_args_is_help=True)
@@ -68,7 +68,7 @@ async def put_account(
         "enabled": not disabled,
     }
     if credential or credentials:
-        given["credentials"] = (_read(credentials) if credentials else {}) | dict(map(_pair, credential or []))
+        given["credentials"] = (read_object(credentials) if credentials else {}) | dict(map(_pair, credential or []))
     account = _checked(name, given)
     async with client(tenant) as hermod:
         saved = await save_account(hermod, name, account)
@@ -112,16 +112,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise typer.BadParameter("write --credential name=value")
     return name, value
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        text = typer.get_binary_stream("stdin").read() if str(file) == "-" else file.read_bytes()
-        found = read_json(text)
-    except OSError as error:
-        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from None
-    except MalformedJson as error:
-        raise typer.BadParameter(f"{file} is {error}") from None
-    if not isinstance(found, dict):
-        raise typer.BadParameter(f"{file} does not hold a JSON object")
-    return found

@@ -10,6 +10,7 @@ from starter.cli import (
     accounts,
     dead_letters,
     doctor,
+    emitting,
     messages,
     providers,
     schedules,
@@ -17,6 +18,7 @@ from starter.cli import (
     suppressions,
     templates,
     tenants,
+    webhooks,
 )
 from starter.cli.output import say
 from starter.version import product_version
@@ -42,10 +44,12 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 messages.add_to(app)
+emitting.add_to(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(templates.app, name="templates")
 app.add_typer(suppressions.app, name="suppressions")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(tenants.tenants, name="tenants")
 app.add_typer(tenants.keys, name="keys")
 app.add_typer(schedules.app, name="schedules")

@@ -153,6 +153,9 @@ async def _credentials(storage: Storage) -> str:
         if unreadable := await storage.accounts.unreadable(tenant.id):
             advice = "add the key that encrypted them to the end of HERMOD_SECRET_KEY, or put the accounts anew"
             raise Trouble(f"cannot open the credentials of {', '.join(unreadable)} of {tenant.id}", advice)
+        if unreadable := await storage.webhook_endpoints.unreadable(tenant.id):
+            advice = "add the key that encrypted them to the end of HERMOD_SECRET_KEY, or make the endpoints anew"
+            raise Trouble(f"cannot open the secrets of {', '.join(unreadable)} of {tenant.id}", advice)
     if not tenants:
         raise Trouble("there are no tenants yet", "create one: `hermod tenants create NAME`")
     return f"opens the credentials of all {count} accounts of {len(tenants)} tenants"

@@ -38,13 +38,17 @@ def new_key(as_json: Json = False) -> None:
 @app.command("rotate")
 @command
 async def rotate(as_json: Json = False) -> None:
-    """Encrypt all stored credentials and the tenants' own keys under the first key of HERMOD_SECRET_KEY."""
+    """Encrypt all that is stored as a secret under the first key of HERMOD_SECRET_KEY.
+
+    That is: the credentials of accounts, the secrets of webhook endpoints, and the tenants' own keys.
+    """
     async with storage() as opened:
         accounts, tenants = await opened.accounts.reseal(), await opened.contents.reseal()
+        endpoints = await opened.webhook_endpoints.reseal()
     if as_json:
-        print_json({"resealed": accounts, "tenant_keys": tenants})
+        print_json({"resealed": accounts, "tenant_keys": tenants, "webhook_endpoints": endpoints})
     else:
-        say(f"{accounts} accounts and {tenants} tenants' keys are encrypted under the newest key")
+        say(f"{accounts} accounts, {endpoints} webhook endpoints, {tenants} tenants' keys: all under the newest key")
 
 
 @command

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
+from hermod.contracts.tenants import Owner
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import ACTOR, TenantName, command, settings, storage, tenant_of
 from starter.wording import field_errors
@@ -119,6 +120,34 @@ async def limit_tenant(
     print_facts([*rows, *((f"to {name}", each) for name, each in limits.domains.items())])
 
 
+@tenants.command("owner")
+@command
+async def name_owner(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    email: Annotated[str | None, typer.Argument(help="Who is told what needs a person.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Tell nobody any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or change a tenant's owner, who gets an email when a webhook endpoint is disabled.
+
+    \b
+    Examples:
+      hermod tenants owner shop ops@example.com
+      hermod tenants owner shop --remove
+    """
+    if email is not None and remove:
+        raise typer.BadParameter("give an address or --remove")
+    async with storage() as opened:
+        if email is not None or remove:
+            known = await opened.tenants.set_owner(tenant, _owner(email), actor=ACTOR, now=datetime.now(UTC))
+        else:
+            known = await opened.tenants.get(tenant)
+    if as_json:
+        print_json({"tenant": tenant, "owner_email": known.owner_email})
+        return
+    print_facts([("tenant", tenant), ("owner", known.owner_email or "nobody")])
+
+
 @tenants.command("weight")
 @command
 async def weigh_tenant(
@@ -150,6 +179,14 @@ def _changed(limits: Limits, rate: float | None, domains: dict[str, float], remo
         return Limits.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
+
+
+def _owner(email: str | None) -> str | None:
+    """Raises InvalidInput."""
+    try:
+        return Owner(email=email).email if email is not None else None
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, {"email": email})) from None
 
 
 def _domain_rate(text: str) -> tuple[str, float]:

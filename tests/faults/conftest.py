@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,12 @@ from temporalio.client import Client
 from devstack.cluster import Cluster, temporary_cluster
 from starter import Hermod
 from starter.connection import connect
+from tests.faults.webhooks import Ground
+from tests.support.hostile import Hostile
 from tests.support.product import House, new_house
+
+Record = Callable[[str, object], None]
+"""pytest's `record_property`."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,19 @@ async def scene(quiet_exit: None) -> AsyncIterator[Scene]:
         temporal = await connect(running.settings, lazy=False)
         house = await new_house(hermod, temporal)
         yield Scene(running, house, temporal)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Hostile]:
+    async with Hostile() as running:
+        yield running
+
+
+@pytest.fixture
+def ground(house: House, receiver: Hostile, record_property: Record) -> Ground:
+    return Ground(house.hermod, receiver, record_property)
+
+
+@pytest.fixture
+def killable(scene: Scene, receiver: Hostile, record_property: Record) -> Ground:
+    return Ground(scene.house.hermod, receiver, record_property)

@@ -185,7 +185,7 @@ async def working(settings: Settings, client: Client, senders: SenderFactory) ->
     """A client and a worker on these servers."""
     async with (
         await Hermod.connect(settings=settings, temporal=client, tenant="default") as hermod,
-        running(build_workers(client, settings, hermod.core.storage, senders)),
+        running(build_workers(client, settings, hermod.core.storage, senders, hermod.core.poster)),
     ):
         yield hermod
 

@@ -12,14 +12,19 @@ from typer.testing import CliRunner
 from starter.cli.app import app
 
 WITH_EXAMPLE = {
-    *("send", "send-batch", "dlq retry", "dlq discard", "dlq resolve", "accounts put"),
+    *("send", "send-batch", "emit", "dlq retry", "dlq discard", "dlq resolve", "accounts put"),
     *("tenants create", "keys create", "keys revoke", "schedules pause", "token"),
     *("suppressions add", "suppressions remove"),
+    *(f"webhooks endpoints {verb}" for verb in ("create", "update", "delete", "rotate", "enable", "test")),
 }
 PROMISED = {
-    *("send", "send-batch", "status", "cancel", "token", "doctor", "secrets rotate", "secrets new-key"),
+    *("send", "send-batch", "emit", "status", "cancel", "token", "doctor", "secrets rotate", "secrets new-key"),
     *("dlq list", "dlq show", "dlq retry", "dlq discard", "accounts put", "accounts list"),
     *("suppressions list", "suppressions add", "suppressions remove"),
+    *(
+        f"webhooks endpoints {verb}"
+        for verb in ("create", "list", "show", "update", "delete", "rotate", "enable", "test")
+    ),
     *("tenants create", "tenants list", "keys create", "keys revoke", "keys list"),
     *("schedules apply", "schedules list", "schedules pause", "schedules resume", "schedules run"),
 }

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from hermod.contracts.accounts import AccountInput
 from hermod.contracts.content import Email
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.messages import AnyMessage, Submission
+from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput
 from starter.intake import MalformedJson, keyed_message_from, message_from, read_json
-from starter.wording import PATTERNS
+from starter.wording import PATTERNS, field_errors
 
 EMAIL = {"channel": "email", "to": "ada@example.com", "subject": "a", "text": "b"}
 PUSH = {"channel": "push", "to": "token", "title": "a"}
@@ -38,7 +39,8 @@ def patterns(schema: object) -> Iterator[str]:
 
 def test_pattern_of_a_contract_has_words() -> None:
     """A new pattern needs a line in `starter.wording.PATTERNS`, or a caller is shown nothing useful."""
-    schemas = [TypeAdapter(AnyMessage).json_schema(), AccountInput.model_json_schema(), Submission.model_json_schema()]
+    models = (AccountInput, Submission, EndpointSettings, EventInput, ReplayInput)
+    schemas = [TypeAdapter(AnyMessage).json_schema(), *(model.model_json_schema() for model in models)]
     assert set(patterns(schemas)) - set(PATTERNS) == set()
 
 
@@ -63,6 +65,13 @@ def test_pattern_of_a_contract_has_words() -> None:
 )
 def test_message_is_wrong_says_what_to_write(message: object, field: str, text: str) -> None:
     assert wrong(message) == {field: text}
+
+
+def test_list_with_a_wrong_item_is_not_said_to_be_too_short() -> None:
+    for given, field in (({"event_types": ["a b"]}, "event_types.0"), ({"event_types": []}, "event_types")):
+        with pytest.raises(ValidationError) as raised:
+            EndpointSettings.model_validate({"url": "https://example.com/"} | given)
+        assert [error.field for error in field_errors(raised.value, given)] == [field]
 
 
 def test_many_fields_are_wrong_names_a_hundred_at_most() -> None:

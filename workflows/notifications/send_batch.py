@@ -7,8 +7,6 @@ the whole batch wait. A message whose next attempt is more than a minute away le
 from __future__ import annotations
 
 from temporalio import workflow
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from hermod.contracts.delivery import (
@@ -19,7 +17,9 @@ with workflow.unsafe.imports_passed_through():
         SendNotificationInput,
     )
     from hermod.contracts.ids import message_workflow
-from workflows.notifications.delivering import Delivering
+from workflows.delivering import Delivering
+from workflows.leaving import let_go
+from workflows.notifications.delivering import messages
 from workflows.notifications.send_notification import SendNotification
 
 
@@ -28,7 +28,7 @@ class SendBatch:
     @workflow.init
     def __init__(self, batch: SendBatchInput) -> None:
         order = DeliveryOrder(tenant=batch.tenant, channel=batch.channel, messages=batch.messages)
-        self._delivering = Delivering(order, batch.due_at)
+        self._delivering = Delivering(messages(order), batch.due_at)
 
     @workflow.run
     async def run(self, batch: SendBatchInput) -> DeliveryResult:
@@ -50,12 +50,4 @@ class SendBatch:
                 due_at=due_at,
                 taken_from=workflow.info().workflow_id,
             )
-            try:
-                _ = await workflow.start_child_workflow(
-                    SendNotification.run,
-                    alone,
-                    id=message_workflow(batch.tenant, message),
-                    parent_close_policy=ParentClosePolicy.ABANDON,
-                )
-            except WorkflowAlreadyStartedError:
-                workflow.logger.info("already on its own")
+            await let_go(SendNotification.run, alone, message_workflow(batch.tenant, message))

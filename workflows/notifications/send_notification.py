@@ -10,7 +10,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from hermod.contracts.delivery import DeliveryOrder, DeliveryResult, SendNotificationInput
-from workflows.notifications.delivering import Delivering
+from workflows.delivering import Delivering
+from workflows.notifications.delivering import messages
 
 
 @workflow.defn(name="SendNotification")
@@ -23,7 +24,7 @@ class SendNotification:
             messages=(message.message,),
             taken_from=message.taken_from,
         )
-        self._delivering = Delivering(order, message.due_at)
+        self._delivering = Delivering(messages(order), message.due_at)
 
     @workflow.run
     async def run(self, message: SendNotificationInput) -> DeliveryResult:

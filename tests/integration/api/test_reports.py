@@ -89,7 +89,7 @@ async def test_report_too_large_is_refused_before_anybody_looks(api: Api, name: 
 async def test_guesses_of_tenants_leave_nothing_behind(api: Api) -> None:
     for number in range(20):
         await make(api, call(api), url=ORIGIN + place(api, tenant=f"guess-{number}"))
-    held = api.hermod.core.storage.accounts._cache
+    held = api.hermod.core.storage.accounts._recent._kept
     assert not [tenant for tenant in held if tenant.startswith("guess-")]
 
 
@@ -98,5 +98,5 @@ async def test_account_whose_secret_cannot_be_read_lets_the_provider_come_again(
     core = api.hermod.core
     statement = text("UPDATE provider_accounts SET credentials = 'x' WHERE tenant_id = :tenant AND name = 'main-email'")
     await core.storage.database.execute(statement, {"tenant": api.tenant})
-    core.storage.accounts._cache.pop(api.tenant, None)
+    core.storage.accounts._recent.forget(api.tenant)
     assert_problem(await make(api, call(api)), 503, "unavailable")

@@ -47,6 +47,19 @@ async def test_tenant_is_taken_or_missing_says_so(cli: Cli) -> None:
     assert "already" in (await cli.run("tenants", "create", "shop", code=1)).stderr
 
 
+async def test_tenant_gets_an_owner_shows_it_until_it_is_removed(cli: Cli) -> None:
+    await cli.run("tenants", "create", "shop")
+    assert "nobody" in (await cli.run("tenants", "owner", "shop")).stdout
+    named = await cli.json("tenants", "owner", "shop", "Ops <ops@EXAMPLE.com>")
+    assert named == {"tenant": "shop", "owner_email": "Ops <ops@example.com>"}
+    assert (await cli.json("tenants", "list"))["items"][0]["owner_email"] == "Ops <ops@example.com>"
+    assert "email:" in (await cli.run("tenants", "owner", "shop", "nobody at all", code=1)).stderr
+    await cli.run("tenants", "owner", "shop", "a@b.org", "--remove", code=2)
+    await cli.run("tenants", "owner", "shop", "--remove")
+    assert (await cli.json("tenants", "owner", "shop"))["owner_email"] is None
+    assert "no tenant other" in (await cli.run("tenants", "owner", "other", "a@b.org", code=1)).stderr
+
+
 async def test_tenant_is_limited_and_weighed_shows_what_applies(cli: Cli) -> None:
     await cli.run("tenants", "create", "shop")
     assert (await cli.json("tenants", "limit", "shop"))["rate_per_second"] is None
@@ -82,7 +95,7 @@ async def test_secret_key_is_rotated_accounts_open_with_the_new_one_alone(
     new = (await cli.run("secrets", "new-key")).stdout.strip()
     old = cli.hermod.core.settings.secret_key.get_secret_value()
     monkeypatch.setenv("HERMOD_SECRET_KEY", f"{new},{old}")
-    assert await cli.json("secrets", "rotate") == {"resealed": 1, "tenant_keys": 0}
+    assert await cli.json("secrets", "rotate") == {"resealed": 1, "tenant_keys": 0, "webhook_endpoints": 0}
     monkeypatch.setenv("HERMOD_SECRET_KEY", new)
     await send(cli)
     monkeypatch.setenv("HERMOD_SECRET_KEY", Vault.new_key())

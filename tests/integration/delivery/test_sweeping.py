@@ -6,15 +6,16 @@ from sqlalchemy import text
 
 from hermod.contracts.content import Email
 from hermod.contracts.messages import MessageView, Status
-from starter.sweeping import LedgerSweeper
+from hermod.storage.stranded import StrandedMessage
+from starter.sweeping import LedgerSweeper, begin_messages
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-def sweeper(house: House) -> LedgerSweeper:
+def sweeper(house: House) -> LedgerSweeper[StrandedMessage]:
     core = house.hermod.core
-    return LedgerSweeper(core.storage.stranded, core.dispatcher, core.temporal, core.clock)
+    return LedgerSweeper(core.storage.stranded, begin_messages(core.dispatcher), core.temporal, core.clock)
 
 
 async def waiting_message(house: House) -> MessageView:

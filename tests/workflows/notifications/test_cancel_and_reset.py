@@ -5,9 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -18,6 +15,7 @@ from hermod.contracts.messages import MessageView, Outcome, Status
 from hermod.contracts.outcomes import Accepted, MessageRejected
 from tests.support.polling import eventually
 from tests.support.product import House
+from tests.support.resetting import reset
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
@@ -30,25 +28,6 @@ async def dead_letter(house: House) -> MessageView:
 
 async def status_of(house: House, workflow_id: str) -> WorkflowExecutionStatus | None:
     return (await house.client.get_workflow_handle(workflow_id).describe()).status
-
-
-async def reset(house: House, workflow_id: str, *, to_last: bool) -> None:
-    """What the Web UI's Reset button does: to the first or to the last workflow task."""
-    handle = house.client.get_workflow_handle(workflow_id)
-    history = await handle.fetch_history()
-    completed = [
-        event.event_id for event in history.events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-    ]
-    run = (await handle.describe()).run_id
-    await house.client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace="default",
-            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run),
-            reason="a test",
-            request_id=run,
-            workflow_task_finish_event_id=completed[-1 if to_last else 0],
-        )
-    )
 
 
 async def test_dead_letter_fails_its_workflow_with_a_typed_error_without_personal_data(skipping: House) -> None:
@@ -79,7 +58,7 @@ async def test_reset_in_temporal_sends_a_dead_letter_again(skipping: House, to_l
         return await status_of(skipping, view.workflow_id) is WorkflowExecutionStatus.FAILED
 
     await eventually(failed)
-    await reset(skipping, view.workflow_id, to_last=to_last)
+    await reset(skipping.client, view.workflow_id, to_last=to_last)
     again = await skipping.reached(view.id, Status.SENT)
     assert [attempt.outcome for attempt in again.attempts] == [Outcome.MESSAGE_REJECTED, Outcome.ACCEPTED]
     assert "its workflow was reset in Temporal" in [decision.reason for decision in again.decisions]
@@ -96,7 +75,7 @@ async def test_reset_of_a_sent_message_does_not_send_it_again(skipping: House) -
     view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
     handle = skipping.client.get_workflow_handle(view.workflow_id)
     await handle.result()
-    await reset(skipping, view.workflow_id, to_last=False)
+    await reset(skipping.client, view.workflow_id, to_last=False)
 
     async def completed() -> bool:
         return await status_of(skipping, view.workflow_id) is WorkflowExecutionStatus.COMPLETED

@@ -1,0 +1,94 @@
+"""What an activity that dispatches has around its work: heartbeats, what an earlier try carried, errors, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+from temporalio import activity
+
+from activities import failures
+from activities.delivery.carried import Unrecorded
+from activities.delivery.progress import Progress, Work
+from activities.delivery.turns import TurnedAway
+from activities.pulse import Pulse, pulse
+from hermod.contracts.delivery import CloseOrder, DeliveryReport
+from hermod.contracts.errors import Unavailable
+from hermod.telemetry import get_logger
+
+C_co = TypeVar("C_co", covariant=True)
+_log = get_logger(__name__)
+
+
+class Carrier(Protocol[C_co]):
+    """How outcomes that could not be recorded travel in a heartbeat: a module with these two functions."""
+
+    def pack(self, results: Any) -> list[list[Any]]: ...
+
+    def unpack(self, details: Sequence[Any]) -> C_co: ...
+
+
+async def dispatched(
+    work: Work,
+    carrier: Carrier[C_co],
+    run: Callable[[C_co, Pulse], Coroutine[Any, Any, Progress]],
+    *,
+    take_over: Callable[[], Awaitable[None]] | None = None,
+) -> DeliveryReport:
+    """Run a dispatch, and report. Raises the ApplicationError that says when the server is to run it again.
+
+    `take_over` is done first, where the work comes from another workflow.
+    """
+    info = activity.info()
+    async with pulse() as beating:
+        carried = carrier.unpack(info.heartbeat_details)
+        beating.details = info.heartbeat_details[0] if carried else None
+        try:
+            if take_over is not None:
+                await take_over()
+            progress = await beating.finish(run(carried, beating))
+        except TurnedAway as away:
+            raise failures.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
+        except Unrecorded as lost:
+            beating.details = carrier.pack(lost.results)
+            beating.beat()
+            raise failures.ledger_unavailable(lost.results) from None
+        except Unavailable:
+            raise failures.ledger_unavailable(beating.details or ()) from None
+        return _report(work, progress, beating)
+
+
+async def withdrawn(order: CloseOrder, withdraw: Callable[[str], Awaitable[Mapping[Any, int]]]) -> DeliveryReport:
+    """`withdraw(owner)` closes what it can in the ledger and counts how the order's messages stand."""
+    info = activity.info()
+    try:
+        counts = await withdraw(info.workflow_id or "")
+    except Unavailable:
+        raise failures.ledger_unavailable() from None
+    return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
+
+
+def work_of(tenant: str, messages: tuple[str, ...]) -> Work:
+    """In the name of the workflow whose activity runs."""
+    info = activity.info()
+    return Work(tenant=tenant, owner=info.workflow_id or "", run=info.workflow_run_id or "", messages=messages)
+
+
+def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
+    now = beating.now()
+    ended = {str(status): count for status, count in progress.ended.items()}
+    names = {"tenant": work.tenant, "workflow_id": work.owner, "request_id": progress.request_id}
+    _log.info("dispatched", open=len(progress.open), **names, **ended)
+    alone = len(work.messages) == 1
+    wait = progress.wait(now, alone=alone)
+    if wait == timedelta(0) and beating.stopping():
+        raise failures.handed_back(len(progress.open))
+    if wait is not None:
+        raise failures.waiting(len(progress.open), wait, progress.reason)
+    return DeliveryReport(
+        run=work.run,
+        counts=ended,
+        leaving={} if alone else progress.leaving(now),
+        reason=progress.reason,
+    )

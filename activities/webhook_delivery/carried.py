@@ -1,0 +1,39 @@
+"""Outcomes of requests that the database could not take yet, as a heartbeat carries them to the next try.
+
+Ids and codes only: heartbeat details are part of what Temporal stores. What the receiver said is not among them, so an
+attempt whose outcome came this way has no headers and no body in its log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hermod.ports.webhooks import Exchange, WebhookResult
+
+Carried = Mapping[tuple[str, int], Exchange]
+"""By delivery and number of the attempt."""
+
+
+def pack(results: Sequence[WebhookResult]) -> list[list[Any]]:
+    return [
+        [
+            result.delivery,
+            result.number,
+            result.exchange.outcome,
+            result.exchange.status_code,
+            result.exchange.retry_after,
+            result.exchange.duration_ms,
+        ]
+        for result in results
+    ]
+
+
+def unpack(details: Sequence[Any]) -> Carried:
+    """What an earlier try left; nothing where it left nothing."""
+    return {
+        (delivery, number): Exchange(
+            outcome=outcome, status_code=status_code, retry_after=retry_after, duration_ms=duration
+        )
+        for delivery, number, outcome, status_code, retry_after, duration in (details[0] if details else ())
+    }

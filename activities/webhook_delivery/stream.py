@@ -1,0 +1,158 @@
+"""The deliveries of one endpoint on their way: as many at once as it takes, as fast as its rate lets them go.
+
+Before each request leaves, the endpoint is looked at as it is by then (at most a second old): disabled, paused by its
+receiver, resting behind its breaker, or slowed down. What cannot go now is held back, and has spent nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from activities.delivery.stream import UnderWay
+from activities.webhook_delivery.places import Crowded, Door
+from activities.webhook_delivery.settling import cancelled, parked, waits
+from hermod.domain.endpoint_health import FAILING, is_half_open, is_paused
+from hermod.ports.clock import Clock
+from hermod.ports.limiter import Ask, Limiter
+from hermod.ports.webhooks import DeliveryItem, Endpoint, EndpointHealth, Endpoints, WebhookChange
+
+NAP: Final = 1.0
+"""Seconds that a dispatch sleeps at the most before it looks at the endpoint again."""
+SHORTEST_NAP: Final = 0.02
+LONGEST: Final = timedelta(minutes=10)
+"""A dispatch ends after so long, and the next one goes on: an activity has its time-out."""
+SPREAD: Final = 0.1
+"""Of a pause, but not more than `MOST_SPREAD`: those who wait for the same moment do not come back in the same one."""
+MOST_SPREAD: Final = timedelta(seconds=30)
+BUSY: Final = "as many requests are under way as the endpoint takes"
+RATE: Final = "the endpoint's rate is used up"
+PAUSED: Final = "the receiver asked for a pause"
+RESTING: Final = "the endpoint fails; it rests before the next try"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing may go now: why, and for how long."""
+
+    reason: str
+    wait: timedelta
+
+
+class EndpointStream:
+    """`send` makes the requests of a wave, each in a task of its own, and returns when all have been begun."""
+
+    def __init__(
+        self,
+        tenant: str,
+        endpoint: str,
+        items: Sequence[DeliveryItem],
+        door: Door,
+        *,
+        endpoints: Endpoints,
+        health: EndpointHealth,
+        limiter: Limiter,
+        send: Callable[[Endpoint, Sequence[DeliveryItem], UnderWay, Door], Awaitable[None]],
+        clock: Clock,
+        stopping: Callable[[], bool],
+        chance: Callable[[], float],
+    ) -> None:
+        self.rest = list(items)
+        """Deliveries for which no request was made."""
+        self._tenant = tenant
+        self._endpoint = endpoint
+        self._door = door
+        self._endpoints = endpoints
+        self._health = health
+        self._limiter = limiter
+        self._send = send
+        self._clock = clock
+        self._stopping = stopping
+        self._chance = chance
+
+    async def run(self) -> list[WebhookChange]:
+        """Send what can go now. Returns what becomes of the rest; empty where it has just not been come to."""
+        begun = self._clock.now()
+        async with UnderWay() as requests:
+            while self.rest and not (requests.errors or self._stopping() or self._clock.now() - begun > LONGEST):
+                endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint)
+                if endpoint is None:
+                    return [cancelled(item) for item in self.rest]
+                if not endpoint.enabled:
+                    return [parked(item) for item in self.rest]
+                held = await self._step(endpoint, requests)
+                if held is not None and not requests.any:
+                    return self._hold_back(held)
+                if held is not None:
+                    await requests.one_ends()
+        return []
+
+    async def _step(self, endpoint: Endpoint, requests: UnderWay) -> Held | None:
+        """One wave, or a short rest; what stands in the way of more."""
+        now = self._clock.now()
+        probe = is_half_open(endpoint.paused_until, endpoint.pause_reason, now)
+        if probe:
+            if not await self._health.claim_probe(endpoint, now):
+                return Held(RESTING, endpoint.timeout)
+        elif is_paused(endpoint.paused_until, now):
+            return self._paused(endpoint, now)
+        try:
+            places = await self._places(1 if probe else len(self.rest), endpoint, requests)
+        except Crowded as crowded:
+            return Held(BUSY, timedelta(seconds=crowded.wait))
+        if not places:
+            await requests.one_ends()
+            return None
+        return await self._send_some(places, endpoint, requests)
+
+    async def _places(self, most: int, endpoint: Endpoint, requests: UnderWay) -> int:
+        """Places at the door; none where only our own requests can make room. Raises Crowded."""
+        taken = self._door.take(most, endpoint.concurrency)
+        if taken or requests.any:
+            return taken
+        await self._door.wait(endpoint.concurrency)
+        return 1
+
+    async def _send_some(self, places: int, endpoint: Endpoint, requests: UnderWay) -> Held | None:
+        try:
+            tokens, wait = await self._tokens(places, endpoint)
+        except BaseException:
+            self._door.give_back(places)
+            raise
+        self._door.give_back(places - tokens)
+        if not tokens:
+            return await self._rest(wait, endpoint)
+        wave, self.rest = self.rest[:tokens], self.rest[tokens:]
+        await self._send(endpoint, wave, requests, self._door)
+        return None
+
+    async def _tokens(self, most: int, endpoint: Endpoint) -> tuple[int, float]:
+        """How many requests the endpoint's rate lets go now, and after how many seconds it is worth asking again."""
+        rate = endpoint.rate_per_second
+        if rate is None:
+            return most, 0.0
+        bucket = f"endpoint/{self._tenant}/{self._endpoint}"
+        ask = Ask(bucket=bucket, rate=rate, tenant=None, weight=1.0, most=most, wanted=len(self.rest))
+        got = await self._limiter.reserve(ask, self._clock.now())
+        return got.tokens, max(got.wait, SHORTEST_NAP)
+
+    async def _rest(self, seconds: float, endpoint: Endpoint) -> Held | None:
+        """Sleep until the rate has something again, where that is soon and few others sleep here."""
+        if seconds > NAP or self._door.is_full:
+            spacing = 1 / (endpoint.rate_per_second or 1.0)
+            return Held(RATE, timedelta(seconds=max(seconds, self._door.appointment(spacing))))
+        async with self._door.rests():
+            await asyncio.sleep(seconds)
+        return None
+
+    def _paused(self, endpoint: Endpoint, now: datetime) -> Held:
+        pause = (endpoint.paused_until or now) - now
+        reason = RESTING if endpoint.pause_reason == FAILING else PAUSED
+        return Held(reason, pause + min(pause * SPREAD, MOST_SPREAD) * self._chance())
+
+    def _hold_back(self, held: Held) -> list[WebhookChange]:
+        now = self._clock.now()
+        return [waits(item, held.reason, held.wait, now) for item in self.rest]

@@ -1,0 +1,51 @@
+"""What the webhook workflows can have done: deliver events to endpoints, and close deliveries that are withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from temporalio import activity
+
+from activities.delivery.progress import Progress
+from activities.delivery.running import dispatched, withdrawn, work_of
+from activities.pulse import Pulse
+from activities.webhook_delivery import carried
+from activities.webhook_delivery.carried import Carried
+from activities.webhook_delivery.dispatch import Ways, WebhookDispatch
+from hermod.contracts.delivery import CloseOrder, DeliveryReport
+from hermod.contracts.webhooks import DeliveryStatus, WebhookOrder
+from hermod.ports.clock import Clock
+
+
+class WebhookActivities:
+    def __init__(self, ways: Ways, clock: Clock) -> None:
+        self._ways = ways
+        self._clock = clock
+
+    @activity.defn(name="deliver_webhooks")
+    async def deliver_webhooks(self, order: WebhookOrder) -> DeliveryReport:
+        """Bring the order's deliveries to an end.
+
+        While one of them waits (for its next attempt, for an endpoint that is paused) this raises with the delay after
+        which the server is to run it again: the waiting costs no worker and no history.
+        """
+        work = work_of(order.tenant, order.deliveries)
+
+        async def run(outcomes: Carried, beating: Pulse) -> Progress:
+            return await WebhookDispatch(work, self._ways, clock=beating, stopping=beating.stopping).run(outcomes)
+
+        async def take_over() -> None:
+            if order.taken_from is not None:
+                await self._ways.ledger.hand_over(order.tenant, order.taken_from, order.deliveries)
+
+        return await dispatched(work, carried, run, take_over=take_over)
+
+    @activity.defn(name="withdraw_webhooks")
+    async def withdraw_webhooks(self, order: CloseOrder) -> DeliveryReport:
+        """Cancel in the ledger what can still be cancelled, and say how it stands. The workflow is about to end."""
+
+        async def withdraw(owner: str) -> Mapping[DeliveryStatus, int]:
+            await self._ways.ledger.withdraw(order.tenant, owner, order.messages, self._clock.now())
+            return await self._ways.ledger.counts(order.tenant, order.messages)
+
+        return await withdrawn(order, withdraw)

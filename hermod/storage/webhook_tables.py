@@ -1,0 +1,193 @@
+"""The tables of webhooks: endpoints, events, their deliveries, one row per wire request, replays.
+
+Like the ledger's, the busy ones have no foreign keys, and the conditions of their indexes name columns that change only
+at a delivery's end (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from hermod.storage.tables import created, metadata, moment
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("event_types", ARRAY(Text), nullable=False),
+    Column("description", Text),
+    Column("retry", JSONB, nullable=False, comment="the name of a preset, or a list of seconds"),
+    Column("timeout_seconds", Float, comment="null: as usual for its schedule"),
+    Column("rate_per_second", Float),
+    Column("max_concurrency", Integer, nullable=False),
+    Column("ordering", Text, nullable=False),
+    Column("when_exhausted", Text, nullable=False),
+    Column("skip_after", Integer),
+    Column("secrets", LargeBinary, nullable=False, comment="sealed: custom headers, and signing keys with their ends"),
+    Column("header_names", ARRAY(Text), nullable=False),
+    Column("public_key", Text),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", Text),
+    moment("disabled_at"),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    moment("paused_until"),
+    Column("pause_reason", Text, comment="asked (Retry-After) or failing (breaker)"),
+    Column("pause_count", Integer, nullable=False, server_default=text("0"), comment="breaker openings in a row"),
+    Column("concurrency", Float, nullable=False, comment="raised by additions, lowered by halves"),
+    moment("slowed_at"),
+    moment("failing_since"),
+    moment("failed_at"),
+    Column("failures", Integer, nullable=False, server_default=text("0"), comment="in a row, close to one another"),
+    created(),
+    created("updated_at"),
+    moment("deleted_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+)
+
+webhook_health = Table(
+    "webhook_health",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("endpoint_id", Text, nullable=False),
+    moment("minute", nullable=False),
+    Column("succeeded", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "endpoint_id", "minute"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+webhook_notices = Table(
+    "webhook_notices",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("endpoint_id", Text, nullable=False),
+    moment("disabled_at", nullable=False),
+    Column("reason", Text, nullable=False),
+    moment("failing_since"),
+    moment("announced_at"),
+    moment("written_at"),
+    PrimaryKeyConstraint("tenant_id", "endpoint_id", "disabled_at"),
+    Index(
+        "ix_webhook_notices_open",
+        "disabled_at",
+        postgresql_where=text("announced_at IS NULL OR written_at IS NULL"),
+    ),
+)
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="the bytes that are signed and sent, or encrypted"),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("ordering_key", Text),
+    Column("request_id", Text),
+    created(),
+    PrimaryKeyConstraint("tenant_id", "id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("endpoint_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("order_key", Text, comment="fingerprint of the ordering key, where the endpoint keeps order"),
+    Column("place", BigInteger, Identity(always=True), nullable=False, comment="in the order of acceptance"),
+    Column("status", Text, nullable=False),
+    Column("workflow_id", Text, nullable=False, comment="the workflow that owns the delivery"),
+    Column("request_id", Text),
+    Column("attempt_count", Integer, nullable=False, server_default=text("0")),
+    Column("spent", Integer, nullable=False, server_default=text("0"), comment="attempts counted by the schedule"),
+    Column("wait_reason", Text),
+    Column("status_code", Integer),
+    Column("error", Text),
+    moment("next_attempt_at"),
+    Column("failed_run", Text, comment="the workflow run that gave up; another run is an operator's reset"),
+    moment("dead_at"),
+    moment("parked_at"),
+    moment("discarded_at"),
+    created(),
+    created("updated_at"),
+    moment("finished_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    Index("ix_webhook_deliveries_unfinished", "created_at", postgresql_where=text("finished_at IS NULL")),
+    Index("ix_webhook_deliveries_endpoint", "tenant_id", "endpoint_id", "id"),
+    Index("ix_webhook_deliveries_event", "tenant_id", "event_id"),
+    Index(
+        "ix_webhook_deliveries_order",
+        "tenant_id",
+        "endpoint_id",
+        "order_key",
+        "place",
+        postgresql_where=text("order_key IS NOT NULL AND finished_at IS NULL"),
+    ),
+    Index(
+        "ix_webhook_deliveries_left",
+        "tenant_id",
+        "endpoint_id",
+        "order_key",
+        "place",
+        postgresql_where=text("(dead_at IS NOT NULL OR parked_at IS NOT NULL) AND discarded_at IS NULL"),
+    ),
+    postgresql_with={"fillfactor": "60", "autovacuum_vacuum_scale_factor": "0.05"},
+)
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("delivery_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("outcome", Text, comment="null while the request is on its way"),
+    Column("status_code", Integer),
+    Column("error", Text),
+    Column("address", Text),
+    Column("exchange", JSONB, comment="headers of both sides, phases"),
+    Column("response_body", LargeBinary, comment="the first 16 KiB"),
+    Column("truncated", Boolean, nullable=False, server_default=text("false")),
+    moment("started_at", nullable=False),
+    Column("duration_ms", Integer),
+    PrimaryKeyConstraint("tenant_id", "delivery_id", "number"),
+    postgresql_with={"fillfactor": "85"},
+)
+
+webhook_replays = Table(
+    "webhook_replays",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("endpoint_id", Text, nullable=False),
+    Column("filter", JSONB, nullable=False),
+    Column("per_second", Float, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("matching", Integer, nullable=False),
+    Column("begun", Integer, nullable=False, server_default=text("0")),
+    Column("cursor", Text, comment="the last delivery that was looked at"),
+    Column("workflow_id", Text, nullable=False),
+    created(),
+    created("updated_at"),
+    moment("finished_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+)

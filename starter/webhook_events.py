@@ -1,0 +1,126 @@
+"""Events of the application: taken in, and handed to every endpoint that asked for them.
+
+Like messages (`starter.coalescer`): what arrives within a few milliseconds shares an insert, and the deliveries to one
+endpoint among it share a workflow. An answer waits for the insert, never for Temporal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.client import Client, WorkflowUpdateStage
+from temporalio.service import RPCError
+
+from hermod.bootstrap import Storage
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.ids import new_id
+from hermod.contracts.webhooks import EventInput, EventReceipt
+from hermod.ports.clock import Clock
+from hermod.storage.webhook_acceptance import EventDraft, TakenEvent, event_body, take_events
+from hermod.storage.webhook_endpoints import Subscriber
+from hermod.telemetry import ACCEPTED
+from starter.background import Background
+from starter.dispatching import Starts
+from starter.gathering import Gathering
+from starter.webhook_orders import WebhookOrders
+from starter.webhook_starts import CHANNEL, Fan, WebhookDispatcher, planned, units
+
+MOST_EVENTS: Final = 500
+"""In one insert."""
+UPDATE_TIMEOUT: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    event: EventInput
+    body: bytes
+    subscribers: Sequence[Subscriber]
+    request_id: str | None
+
+
+class Webhooks:
+    """What the webhooks of all tenants of one process share."""
+
+    def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        self._client = client
+        self._storage = storage
+        self._clock = clock
+        self._background = Background()
+        self._calls = Gathering(self._store, self._background, MOST_EVENTS)
+        starts = Starts(client, storage.limits)
+        self.dispatcher = WebhookDispatcher(starts, storage.webhook_deliveries, clock)
+        self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
+
+    async def take(self, tenant: str, event: EventInput, request_id: str | None = None) -> EventReceipt:
+        """Store an event and have its deliveries started. Raises InvalidInput and Unavailable."""
+        answer = await self._calls.ask(tenant, await self._call(tenant, event, request_id))
+        if isinstance(answer, InvalidInput):
+            raise answer
+        return answer.receipt
+
+    async def stage(
+        self, connection: AsyncConnection, tenant: str, event: EventInput, request_id: str | None
+    ) -> EventReceipt:
+        """Store an event within the connection's transaction; the sweeper starts its deliveries after the commit."""
+        call = await self._call(tenant, event, request_id)
+        seal = await self._storage.contents.sealing(tenant)
+        (answer,) = await take_events(connection, tenant, _drafts(tenant, [call]), seal, self._clock.now())
+        if isinstance(answer, InvalidInput):
+            raise answer
+        return answer.receipt
+
+    async def drain(self) -> None:
+        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
+        await self._background.drain(self._calls.flush)
+
+    async def wake(self, tenant: str, endpoint: str, key: str) -> bool:
+        """Have a line of ordered deliveries looked at again."""
+        return await self.orders.wake(tenant, endpoint, key)
+
+    async def tell_cancelled(self, workflow_id: str) -> None:
+        """End a delivery's wait. The ledger has it already, so this may fail: the workflow will look there."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            async with asyncio.timeout(UPDATE_TIMEOUT):
+                await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
+        except (RPCError, RuntimeError, TimeoutError):
+            return
+
+    async def _call(self, tenant: str, event: EventInput, request_id: str | None) -> _Call:
+        body = event_body(event, self._clock.now())
+        return _Call(event, body, await self._storage.webhook_endpoints.for_event(tenant, event.type), request_id)
+
+    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | InvalidInput]:
+        answers = await self._storage.webhook_acceptance.take(tenant, _drafts(tenant, calls), self._clock.now())
+        self._start(tenant, calls, answers)
+        return answers
+
+    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | InvalidInput]) -> None:
+        started = [
+            (delivery, call.request_id)
+            for call, answer in zip(calls, answers, strict=True)
+            if isinstance(answer, TakenEvent)
+            for delivery in answer.started
+        ]
+        ACCEPTED.labels(CHANNEL).inc(len(started))
+        for unit in units(tenant, (one for one in started if one[0].order_key is None)):
+            self._background.start(partial(self.dispatcher.start, unit))
+        lines: dict[tuple[str, str], list[str]] = {}
+        for delivery, _ in started:
+            if delivery.order_key is not None:
+                lines.setdefault((delivery.endpoint, delivery.order_key), []).append(delivery.id)
+        for (endpoint, key), ids in lines.items():
+            self._background.start(partial(self.orders.wake, tenant, endpoint, key, accepted=ids))
+
+
+def _drafts(tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
+    plans = planned(tenant, [Fan(len(call.body), call.event.ordering_key, call.subscribers) for call in calls])
+    return [
+        EventDraft(call.event.event_id or new_id("evt"), call.event, call.body, call.request_id, deliveries)
+        for call, deliveries in zip(calls, plans, strict=True)
+    ]

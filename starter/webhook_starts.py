@@ -1,0 +1,150 @@
+"""Which deliveries share a workflow, and how their workflows are started."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hermod.contracts.delivery import BATCH_SIZE
+from hermod.contracts.ids import (
+    new_id,
+    parse_workflow_id,
+    webhook_batch_workflow,
+    webhook_order_workflow,
+    webhook_workflow,
+)
+from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput, Ordering
+from hermod.domain.ordering_keys import fingerprint
+from hermod.ports.clock import Clock
+from hermod.storage.webhook_acceptance import PlannedDelivery
+from hermod.storage.webhook_deliveries import WebhookDeliveries
+from hermod.storage.webhook_endpoints import Subscriber
+from starter.dispatching import Start, Starts
+
+CHANNEL: Final = "webhook"
+BATCH_BYTES: Final = 2 * 1024 * 1024
+"""Of the bodies in one workflow: a dispatch has them all in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookUnit:
+    """The deliveries of one workflow, all to one endpoint."""
+
+    workflow_id: str
+    tenant: str
+    endpoint: str
+    deliveries: tuple[str, ...]
+    request_id: str | None
+
+
+class WebhookDispatcher:
+    def __init__(self, starts: Starts, deliveries: WebhookDeliveries, clock: Clock) -> None:
+        self._starts = starts
+        self._deliveries = deliveries
+        self._clock = clock
+
+    async def start(self, unit: WebhookUnit, *, anew: bool = False) -> bool:
+        """Start the unit's workflow and mark its deliveries; False where Temporal is away, and the sweeper will do it.
+
+        `anew`: a run that is still there has nothing left to do but close, and makes way.
+        """
+        reference = parse_workflow_id(unit.workflow_id)
+        single = reference is None or reference.kind == "webhook"
+        start = Start(
+            name="DeliverWebhook" if single else "DeliverWebhooks",
+            order=_input(unit) if single else _batch_input(unit),
+            workflow_id=unit.workflow_id,
+            tenant=unit.tenant,
+            channel=CHANNEL,
+            request_id=unit.request_id,
+            summary=f"{CHANNEL if single else f'{len(unit.deliveries)} × {CHANNEL}'} for {unit.tenant}",
+        )
+        if not await self._starts.begin(start, anew=anew):
+            return False
+        await self._deliveries.mark_started(unit.tenant, unit.deliveries, self._clock.now())
+        return True
+
+    async def begin_again(self, tenant: str, endpoint: str, delivery: str, request_id: str | None = None) -> bool:
+        """Start the own workflow of a delivery that was reopened."""
+        unit = WebhookUnit(
+            workflow_id=webhook_workflow(tenant, delivery),
+            tenant=tenant,
+            endpoint=endpoint,
+            deliveries=(delivery,),
+            request_id=request_id,
+        )
+        return await self.start(unit, anew=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """An event on its way in: its size, its ordering key and the endpoints that asked for it."""
+
+    size: int
+    ordering_key: str | None
+    subscribers: Sequence[Subscriber]
+
+
+def planned(tenant: str, fans: Sequence[Fan]) -> list[tuple[PlannedDelivery, ...]]:
+    """The deliveries of events that came together: those to one endpoint share a workflow, unless it keeps order."""
+    alone = Counter(one.id for fan in fans for one in fan.subscribers if not _in_order(fan, one))
+    batches: dict[str, tuple[str, int, int]] = {}
+    plans = []
+    for fan in fans:
+        deliveries = []
+        for subscriber in fan.subscribers:
+            own, key = new_id("whd"), None
+            if _in_order(fan, subscriber):
+                key = fingerprint(tenant, fan.ordering_key or "")
+                workflow = webhook_order_workflow(tenant, subscriber.id, key)
+            elif alone[subscriber.id] == 1:
+                workflow = webhook_workflow(tenant, own)
+            else:
+                workflow, places, room = batches.get(subscriber.id, ("", 0, 0))
+                if not places or room < fan.size:
+                    workflow, places, room = webhook_batch_workflow(tenant, new_id("bat")), BATCH_SIZE, BATCH_BYTES
+                batches[subscriber.id] = (workflow, places - 1, room - fan.size)
+            deliveries.append(PlannedDelivery(own, subscriber.id, key, workflow))
+        plans.append(tuple(deliveries))
+    return plans
+
+
+def units(tenant: str, started: Iterable[tuple[PlannedDelivery, str | None]]) -> list[WebhookUnit]:
+    """The workflows to start for deliveries, given with their request ids, that keep no order."""
+    members: dict[str, list[tuple[PlannedDelivery, str | None]]] = {}
+    for delivery, request_id in started:
+        members.setdefault(delivery.workflow_id, []).append((delivery, request_id))
+    return [
+        WebhookUnit(
+            workflow_id=workflow_id,
+            tenant=tenant,
+            endpoint=of_unit[0][0].endpoint,
+            deliveries=tuple(delivery.id for delivery, _ in of_unit),
+            request_id=_shared({request_id for _, request_id in of_unit}),
+        )
+        for workflow_id, of_unit in members.items()
+    ]
+
+
+def _shared(requests: set[str | None]) -> str | None:
+    return requests.pop() if len(requests) == 1 else None
+
+
+def _in_order(fan: Fan, subscriber: Subscriber) -> bool:
+    return fan.ordering_key is not None and subscriber.ordering is Ordering.BY_KEY
+
+
+def _input(unit: WebhookUnit) -> DeliverWebhookInput:
+    return DeliverWebhookInput(tenant=unit.tenant, delivery=unit.deliveries[0])
+
+
+def _batch_input(unit: WebhookUnit) -> DeliverWebhooksInput:
+    reference = parse_workflow_id(unit.workflow_id)
+    return DeliverWebhooksInput(
+        tenant=unit.tenant,
+        batch=reference.record if reference else unit.workflow_id,
+        endpoint=unit.endpoint,
+        deliveries=unit.deliveries,
+    )

@@ -1,0 +1,105 @@
+"""Following webhook deliveries, and the moves that people make: for the API and the command line alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.ids import parse_workflow_id
+from hermod.contracts.webhooks import (
+    DeliveryPage,
+    DeliveryStatus,
+    DeliverySummary,
+    DeliveryView,
+    EventInput,
+    EventReceipt,
+)
+from hermod.storage.webhook_deliveries import Moved
+from starter.client import Hermod
+from starter.wording import field_errors
+
+
+async def emit_event(hermod: Hermod, given: Any, *, request_id: str | None = None) -> EventReceipt:
+    """Take in an event that came as JSON. Raises InvalidInput, naming each wrong field."""
+    try:
+        event = EventInput.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+    return await hermod.core.webhooks.take(hermod.tenant, event, request_id)
+
+
+async def delivery_status(hermod: Hermod, delivery: str) -> DeliveryView:
+    """The whole story. Raises NotFound."""
+    return await hermod.core.storage.webhook_deliveries.view(hermod.tenant, delivery)
+
+
+async def deliveries(
+    hermod: Hermod,
+    *,
+    endpoint: str | None = None,
+    status: DeliveryStatus | None = None,
+    event_type: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> DeliveryPage:
+    """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out."""
+    return await hermod.core.storage.webhook_deliveries.page(
+        hermod.tenant,
+        endpoint=endpoint,
+        status=status,
+        event_type=event_type,
+        since=since,
+        until=until,
+        cursor=cursor,
+        limit=limit,
+    )
+
+
+async def retry_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
+    """Begin a delivery again that did not arrive, with its whole schedule. Raises NotFound and Conflict."""
+    core = hermod.core
+    moved = await core.storage.webhook_deliveries.retry(
+        hermod.tenant, delivery, actor=hermod.actor, now=core.clock.now()
+    )
+    if moved.order_key is not None:
+        started = await core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key)
+    else:
+        started = await core.webhooks.dispatcher.begin_again(
+            hermod.tenant, moved.summary.endpoint_id, delivery, moved.request_id
+        )
+    return moved.summary.model_copy(update={"status": DeliveryStatus.QUEUED}) if started else moved.summary
+
+
+async def cancel_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
+    """Withdraw a delivery that waits. Raises NotFound, and Conflict where it is on its way or has ended."""
+    core = hermod.core
+    moved = await core.storage.webhook_deliveries.cancel(
+        hermod.tenant, delivery, actor=hermod.actor, now=core.clock.now()
+    )
+    await _tell_cancelled(hermod, moved)
+    return moved.summary
+
+
+async def discard_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
+    """Take a dead letter off the list; what it kept from going may go. Raises NotFound and Conflict."""
+    core = hermod.core
+    moved = await core.storage.webhook_deliveries.discard(
+        hermod.tenant, delivery, actor=hermod.actor, now=core.clock.now()
+    )
+    if moved.order_key is not None:
+        await core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key)
+    return moved.summary
+
+
+async def _tell_cancelled(hermod: Hermod, moved: Moved) -> None:
+    webhooks, summary = hermod.core.webhooks, moved.summary
+    reference = parse_workflow_id(moved.workflow_id)
+    if moved.order_key is not None:
+        await webhooks.orders.let_go(hermod.tenant, summary.endpoint_id, moved.order_key, summary.id)
+    elif reference is not None and reference.kind == "webhook":
+        await webhooks.tell_cancelled(moved.workflow_id)

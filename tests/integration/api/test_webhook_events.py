@@ -1,0 +1,120 @@
+"""Events and deliveries over the API; Temporal is away, so that what is stored can be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hermod.contracts.errors import NotFound
+from hermod.contracts.webhooks import EndpointSettings
+from starter.webhook_endpoints import create_endpoint
+from starter.webhooks import delivery_status
+from tests.integration.api.conftest import Api, assert_problem
+from web.examples import EVENT_BODY
+
+EVENT = {"type": "order.paid", "payload": {"id": 7}}
+
+
+async def endpoint(api: Api, **settings: Any) -> str:
+    client = api.hermod.as_tenant(api.tenant, "test")
+    given = {"url": "http://127.0.0.1:9/hook", **settings}
+    return (await create_endpoint(client, EndpointSettings.model_validate(given))).id
+
+
+@pytest.mark.parametrize("example", list(EVENT_BODY["content"]["application/json"]["examples"].values()))
+async def test_examples_are_accepted_with_a_delivery_for_each_endpoint(api: Api, example: dict[str, Any]) -> None:
+    first, second = await endpoint(api), await endpoint(api, event_types=["order.*"])
+    await endpoint(api, event_types=["customer.*"])
+    response = await api.client.post("/v1/webhook-events", json=example["value"])
+    assert response.status_code == 202
+    answer = response.json()
+    assert {one["endpoint_id"] for one in answer["deliveries"]} == {first, second}
+    shown = await api.client.get(f"/v1/webhook-deliveries/{answer['deliveries'][0]['id']}")
+    assert shown.status_code == 200
+    body = shown.json()
+    assert (body["event_id"], body["status"], body["payload"]) == (
+        answer["event_id"],
+        "pending",
+        example["value"]["payload"],
+    )
+
+
+async def test_event_nobody_asked_for_is_accepted_and_makes_no_delivery(api: Api) -> None:
+    response = await api.client.post("/v1/webhook-events", json=EVENT)
+    assert (response.status_code, response.json()["deliveries"]) == (202, [])
+
+
+async def test_event_id_is_repeated_gives_the_same_answer_and_another_event_is_refused(api: Api) -> None:
+    await endpoint(api)
+    asked = EVENT | {"event_id": "order-7"}
+    first = await api.client.post("/v1/webhook-events", json=asked)
+    assert (await api.client.post("/v1/webhook-events", json=asked)).json() == first.json()
+    other = await api.client.post("/v1/webhook-events", json=asked | {"payload": {"id": 8}})
+    assert_problem(other, 422, "invalid-input", "event_id")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"type": "order paid"}, "type"),
+        ({"type": "order."}, "type"),
+        ({"payload": [1]}, "payload"),
+        ({"payload": {"x": "y" * 262_144}}, "payload"),
+        ({"event_id": "with.dot"}, "event_id"),
+        ({"ordering_key": ""}, "ordering_key"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+async def test_wrong_field_is_named(api: Api, change: dict[str, Any], field: str) -> None:
+    assert_problem(await api.client.post("/v1/webhook-events", json=EVENT | change), 422, "invalid-input", field)
+
+
+async def test_body_beyond_the_limit_is_refused(api: Api) -> None:
+    body = b'{"type": "a", "payload": {}, "x": "' + b"y" * 1024 * 1024 + b'"}'
+    assert_problem(await api.client.post("/v1/webhook-events", content=body), 413, "body-too-large")
+
+
+async def test_list_is_narrowed_and_paged(api: Api) -> None:
+    first, second = await endpoint(api, event_types=["order.*"]), await endpoint(api, event_types=["customer.*"])
+    for kind in ("order.paid", "order.shipped", "customer.made", "order.paid"):
+        await api.client.post("/v1/webhook-events", json=EVENT | {"type": kind})
+
+    async def listed(**query: str | int) -> list[dict[str, Any]]:
+        response = await api.client.get("/v1/webhook-deliveries", params=query)
+        assert response.status_code == 200, response.text
+        return list(response.json()["items"])
+
+    assert len(await listed()) == 4
+    assert {one["endpoint_id"] for one in await listed(endpoint=second)} == {second}
+    assert len(await listed(endpoint=first, type="order.paid")) == 2
+    assert len(await listed(type="order.*")) == 3
+    assert len(await listed(status="pending")) == 4
+    assert await listed(status="failed") == []
+    page = (await api.client.get("/v1/webhook-deliveries", params={"limit": 3})).json()
+    assert len(page["items"]) == 3
+    assert len(await listed(cursor=page["next_cursor"])) == 1
+    assert_problem(await api.client.get("/v1/webhook-deliveries", params={"status": "lost"}), 422, "invalid-input")
+
+
+async def test_moves_follow_the_state(api: Api) -> None:
+    await endpoint(api)
+    delivery = (await api.client.post("/v1/webhook-events", json=EVENT)).json()["deliveries"][0]["id"]
+    place = f"/v1/webhook-deliveries/{delivery}"
+    assert_problem(await api.client.post(f"{place}/retry"), 409, "conflict")
+    assert_problem(await api.client.post(f"{place}/discard"), 409, "conflict")
+    cancelled = await api.client.post(f"{place}/cancel")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
+    assert_problem(await api.client.post(f"{place}/cancel"), 409, "conflict")
+    again = await api.client.post(f"{place}/retry")
+    assert (again.status_code, again.json()["status"]) == (202, "pending")
+    for unknown in ("whd_nothing", "x" * 100):
+        assert_problem(await api.client.get(f"/v1/webhook-deliveries/{unknown}"), 404, "not-found")
+        assert_problem(await api.client.post(f"/v1/webhook-deliveries/{unknown}/retry"), 404, "not-found")
+
+
+async def test_delivery_of_another_tenant_is_not_found(api: Api) -> None:
+    await endpoint(api)
+    delivery = (await api.client.post("/v1/webhook-events", json=EVENT)).json()["deliveries"][0]["id"]
+    with pytest.raises(NotFound):
+        await delivery_status(api.hermod.as_tenant("another", "test"), delivery)

@@ -1,0 +1,33 @@
+"""Endpoints and deliveries of a tenant in a running product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus, DeliveryView, EndpointSettings, NewEndpoint
+from starter.webhook_endpoints import create_endpoint
+from starter.webhooks import delivery_status
+from tests.support.polling import eventually
+from tests.support.product import House
+
+
+async def add_endpoint(house: House, url: str, **settings: Any) -> NewEndpoint:
+    return await create_endpoint(house.hermod, EndpointSettings(url=url, **settings))
+
+
+async def ended(house: House, delivery: str, *, within: float = 20.0) -> DeliveryView:
+    """The delivery's story, once it has an end."""
+
+    async def closed() -> DeliveryView | None:
+        view = await delivery_status(house.hermod, delivery)
+        return view if view.status not in OPEN_DELIVERIES else None
+
+    view = await eventually(closed, within=within)
+    assert view is not None
+    return view
+
+
+async def delivered(house: House, delivery: str, *, within: float = 20.0) -> DeliveryView:
+    view = await ended(house, delivery, within=within)
+    assert view.status is DeliveryStatus.DELIVERED, f"{view.status.value}: {view.error}"
+    return view

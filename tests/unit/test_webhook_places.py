@@ -1,0 +1,71 @@
+"""Places at an endpoint's door: no more than its limit, first come first served, and a short line."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from activities.webhook_delivery.places import LINE, Crowded, Places
+
+
+async def test_no_more_are_let_in_than_the_limit_says_at_that_moment() -> None:
+    async with Places().at("e") as door:
+        assert door.take(5, 3) == 3
+        assert door.take(5, 3) == 0
+        door.give_back(1)
+        assert door.take(5, 3) == 1
+        assert door.take(5, 1) == 0
+        assert door.take(5, 10) == 5
+
+
+async def test_who_stands_in_line_comes_before_who_would_like_more() -> None:
+    async with Places().at("e") as door:
+        door.take(1, 1)
+        waiting = asyncio.create_task(door.wait(1))
+        await asyncio.sleep(0)
+        door.give_back(1)
+        assert door.take(1, 1) == 0
+        await waiting
+        assert door.under_way == 1
+
+
+async def test_long_line_sends_away_for_later_one_after_another() -> None:
+    async with Places().at("e") as door:
+        door.take(1, 1)
+        line = [asyncio.create_task(door.wait(1)) for _ in range(LINE)]
+        await asyncio.sleep(0)
+        waits = []
+        for _ in range(200):
+            with pytest.raises(Crowded) as crowded:
+                await door.wait(1)
+            waits.append(crowded.value.wait)
+        assert waits[-1] > 5 * waits[0]
+        for task in line:
+            task.cancel()
+        await asyncio.gather(*line, return_exceptions=True)
+        assert not door.is_full
+        door.give_back(1)
+        assert door.under_way == 0
+
+
+async def test_place_that_comes_to_one_who_has_just_left_goes_on_to_the_next() -> None:
+    async with Places().at("e") as door:
+        door.take(1, 1)
+        first, second = asyncio.create_task(door.wait(1)), asyncio.create_task(door.wait(1))
+        await asyncio.sleep(0)
+        door.give_back(1)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await asyncio.wait_for(second, 1)
+        assert door.under_way == 1
+
+
+async def test_dispatches_that_rest_count_as_a_line() -> None:
+    places = Places()
+    async with places.at("e") as door, places.at("e") as same, places.at("other") as other:
+        assert same is door
+        async with door.rests(), door.rests(), door.rests(), door.rests():
+            assert door.is_full
+            assert not other.is_full
+        assert not door.is_full

@@ -1,0 +1,95 @@
+"""What all delivery workflows share, of messages and of webhooks: wait for the due time, deliver, be cancelled, end
+honestly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.failures import DEAD_LETTER
+    from hermod.contracts.delivery import DeliveryReport, DeliveryResult
+    from workflows.search_attributes import STATUS
+
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Trade:
+    """The two activities of a kind of delivery, for the order at hand."""
+
+    deliver: Callable[[], Awaitable[DeliveryReport]]
+    withdraw: Callable[[], Awaitable[DeliveryReport]]
+    count: int
+    """How many messages or deliveries there are."""
+    good: str
+    """The status in which all of them should end."""
+
+
+class Delivering:
+    """The life of one delivery. The ledger has the last word on every message; this only carries its answers."""
+
+    def __init__(self, trade: Trade, due_at: datetime | None) -> None:
+        self._trade = trade
+        self._due_at = due_at
+        self._task: asyncio.Task[DeliveryReport] | None = None
+        self._withdrawn = False
+        self._result: DeliveryResult | None = None
+
+    async def run(self) -> DeliveryReport:
+        """Deliver until every message has an end, or is withdrawn. A cancelled workflow is withdrawn first."""
+        try:
+            self._task = asyncio.create_task(self._deliver())
+            if self._withdrawn:
+                self._task.cancel()
+            return await self._task
+        except BaseException as error:
+            if not is_cancelled_exception(error):
+                raise
+            report = await self._trade.withdraw()
+            if not self._withdrawn:
+                raise
+            return report
+
+    async def withdraw(self) -> DeliveryResult:
+        """Stop now; requests that are under way come to their end. Answers how the messages ended."""
+        self._withdrawn = True
+        if self._task is not None:
+            self._task.cancel()
+        await workflow.wait_condition(lambda: self._result is not None)
+        assert self._result is not None  # noqa: S101 - the condition above
+        return self._result
+
+    async def end(self, report: DeliveryReport) -> DeliveryResult:
+        """The workflow's result; raises where a message was given up, so that Temporal too lists it as failed."""
+        self._result = DeliveryResult(counts=report.counts)
+        status = _status(report.counts)
+        if status != self._trade.good:
+            workflow.upsert_search_attributes([STATUS.value_set(status)])
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        failed = report.counts.get(FAILED, 0)
+        if failed:
+            total = self._trade.count
+            reason = f": {report.reason}" if report.reason and total == 1 else ""
+            raise ApplicationError(f"{failed} of {total} given up{reason}", type=DEAD_LETTER, non_retryable=True)
+        return self._result
+
+    async def _deliver(self) -> DeliveryReport:
+        if self._due_at is not None and (wait := self._due_at - workflow.now()) > timedelta(0):
+            await workflow.sleep(wait, summary="until it is due")
+        while True:
+            report = await self._trade.deliver()
+            # A dead letter reported by another run is one that an operator has reset: this run tries again.
+            if not report.counts.get(FAILED) or report.run == workflow.info().run_id:
+                return report
+
+
+def _status(counts: Mapping[str, int]) -> str:
+    ended = [status for status, count in counts.items() if count]
+    return ended[0] if len(ended) == 1 else "mixed"

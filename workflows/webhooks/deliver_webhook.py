@@ -1,0 +1,32 @@
+"""One event on its way to one endpoint, from the first attempt to its end.
+
+Attempts, the endpoint's schedule and the waits in between are one activity that the server runs again when the ledger
+says so. It ends as the delivery ends; one that is given up fails it, and a reset makes it try again.
+"""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from hermod.contracts.delivery import DeliveryResult
+    from hermod.contracts.webhooks import DeliverWebhookInput, WebhookOrder
+from workflows.delivering import Delivering
+from workflows.webhooks.delivering import webhooks
+
+
+@workflow.defn(name="DeliverWebhook")
+class DeliverWebhook:
+    @workflow.init
+    def __init__(self, one: DeliverWebhookInput) -> None:
+        order = WebhookOrder(tenant=one.tenant, deliveries=(one.delivery,), taken_from=one.taken_from)
+        self._delivering = Delivering(webhooks(order), one.due_at)
+
+    @workflow.run
+    async def run(self, one: DeliverWebhookInput) -> DeliveryResult:
+        return await self._delivering.end(await self._delivering.run())
+
+    @workflow.update(name="cancel")
+    async def cancel(self) -> DeliveryResult:
+        """Withdraw the delivery unless it is on its way; answers how it ended."""
+        return await self._delivering.withdraw()

@@ -1,0 +1,32 @@
+"""How DeliverWebhook and DeliverWebhooks deliver events to endpoints and withdraw them."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.webhooks import WebhookActivities
+    from hermod.contracts.delivery import CloseOrder, DeliveryReport
+    from hermod.contracts.queues import WORKFLOWS, Lane
+    from hermod.contracts.webhooks import DeliveryStatus, WebhookOrder
+    from workflows.policies import BOOKKEEPING, DELIVER
+from workflows.delivering import Trade
+
+
+def webhooks(order: WebhookOrder) -> Trade:
+    async def deliver() -> DeliveryReport:
+        return await workflow.execute_activity_method(
+            WebhookActivities.deliver_webhooks,
+            order,
+            task_queue=Lane.WEBHOOKS,
+            summary=f"{len(order.deliveries)} by webhook",
+            **DELIVER,
+        )
+
+    async def withdraw() -> DeliveryReport:
+        close = CloseOrder(tenant=order.tenant, messages=order.deliveries, reason="asked for in Temporal")
+        return await workflow.execute_activity_method(
+            WebhookActivities.withdraw_webhooks, close, task_queue=WORKFLOWS, **BOOKKEEPING
+        )
+
+    return Trade(deliver, withdraw, len(order.deliveries), DeliveryStatus.DELIVERED)
