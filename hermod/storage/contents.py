@@ -1,4 +1,4 @@
-"""Contents at rest: what a message says, in the clear or encrypted under its tenant's own key, and for how long.
+"""Contents at rest: what messages and events say, in the clear or encrypted under their tenant's own key, and how long.
 
 Envelope encryption: each tenant has a data key, stored sealed under HERMOD_SECRET_KEY (`hermod.storage.vault`). A body
 is AES-256-GCM under the data key, bound to its tenant and message, so that a body copied to another row does not open.
@@ -66,6 +66,26 @@ _DROP: Final = sql("""
        LIMIT CAST(:most AS int)
     )
     DELETE FROM message_contents c USING done WHERE c.tenant_id = :tenant AND c.message_id = done.message_id
+""")
+
+# Answers of receivers are contents as well: they go with the event that they answer. The rest of the log stays.
+_DROP_EVENTS: Final = sql("""
+    WITH done AS (
+      SELECT e.id FROM webhook_events e
+       WHERE e.tenant_id = :tenant AND e.created_at < CAST(:before AS timestamptz)
+         AND NOT EXISTS (
+           SELECT 1 FROM webhook_deliveries d
+            WHERE d.tenant_id = :tenant AND d.event_id = e.id
+              AND (d.finished_at IS NULL OR d.finished_at >= CAST(:before AS timestamptz)
+                   OR ((d.dead_at IS NOT NULL OR d.parked_at IS NOT NULL) AND d.discarded_at IS NULL
+                       AND d.finished_at >= CAST(:dead_before AS timestamptz))))
+       LIMIT CAST(:most AS int)
+    ), unsaid AS (
+      UPDATE webhook_attempts a SET response_body = NULL
+        FROM webhook_deliveries d JOIN done ON d.event_id = done.id
+       WHERE d.tenant_id = :tenant AND a.tenant_id = :tenant AND a.delivery_id = d.id AND a.response_body IS NOT NULL
+    )
+    DELETE FROM webhook_events e USING done WHERE e.tenant_id = :tenant AND e.id = done.id
 """)
 
 DEAD_LETTER_DAYS: Final = 90
@@ -157,13 +177,13 @@ class Contents:
             names = {
                 "tenant": row.id,
                 "before": before,
-                "before_id": since("msg", before),
                 "dead_before": now - timedelta(days=max(days, DEAD_LETTER_DAYS)),
                 "most": _CHUNK,
             }
-            while (gone := await self._database.execute(_DROP, names)) > 0:
-                dropped += gone
-                beat()
+            for statement, more in ((_DROP, {"before_id": since("msg", before)}), (_DROP_EVENTS, {})):
+                while (gone := await self._database.execute(statement, names | more)) > 0:
+                    dropped += gone
+                    beat()
         return dropped
 
     def _policy(self, tenant: str, encrypts: bool, days: int | None) -> ContentPolicy:

@@ -103,6 +103,7 @@ webhook_events = Table(
     Column("request_id", Text),
     created(),
     PrimaryKeyConstraint("tenant_id", "id"),
+    Index("ix_webhook_events_created_at", "tenant_id", "created_at"),
 )
 
 webhook_deliveries = Table(

@@ -129,6 +129,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_webhook_events")),
     )
+    op.create_index("ix_webhook_events_created_at", "webhook_events", ["tenant_id", "created_at"], unique=False)
     op.create_table(
         "webhook_health",
         sa.Column("tenant_id", sa.Text(), nullable=False),

@@ -242,6 +242,23 @@ async def test_forgotten_and_lost_deliveries_are_found(book: Book) -> None:
     assert (await book.deliveries.view(TENANT, second)).status is DeliveryStatus.FAILED
 
 
+async def test_events_are_dropped_when_their_time_is_over_and_dead_letters_are_kept_longer(book: Book) -> None:
+    done, dead, waiting = [await book.delivery() for _ in range(3)]
+    for delivery, status in ((done, DeliveryStatus.DELIVERED), (dead, DeliveryStatus.FAILED)):
+        await book.grant(delivery)
+        await book.record(delivery, GOOD, status)
+    month = now() + timedelta(days=31)
+    assert await book.contents.drop_old(month) == 1
+    gone = await book.deliveries.view(TENANT, done)
+    assert (gone.payload, gone.log[0].response_body, gone.log[0].status_code) == (None, None, 200)
+    for kept in (dead, waiting):
+        assert (await book.deliveries.view(TENANT, kept)).payload == {"id": 7}
+    assert await book.contents.drop_old(month + timedelta(days=90)) == 1
+    with pytest.raises(Conflict, match="payload was dropped"):
+        await book.deliveries.retry(TENANT, dead, actor="test", now=now())
+    assert (await book.deliveries.view(TENANT, waiting)).payload == {"id": 7}
+
+
 async def test_steps_before_the_end_touch_no_index(book: Book) -> None:
     drafts = [book.draft({"n": number}) for number in range(200)]
     await book.take(*drafts)

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from hermod.contracts.errors import Conflict
 from hermod.contracts.webhooks import DeliveryStatus, DeliveryView
-from starter.webhook_endpoints import delete_endpoint, show_endpoint
+from starter.webhook_endpoints import show_endpoint
 from starter.webhooks import cancel_delivery, deliveries, delivery_status, discard_delivery, retry_delivery
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
@@ -178,11 +178,3 @@ async def test_discarded_dead_letter_leaves_the_list_and_keeps_its_record(skippi
     await discard_delivery(skipping.hermod, dead.id)
     assert not (await deliveries(skipping.hermod, status=DeliveryStatus.FAILED)).items
     assert (await delivery_status(skipping.hermod, dead.id)).status is DeliveryStatus.FAILED
-
-
-async def test_endpoint_that_is_deleted_in_between_cancels_what_waits(skipping: House, hostile: Hostile) -> None:
-    endpoint = await add_endpoint(skipping, hostile.url, retry=(3600,))
-    delivery = (await skipping.hermod.emit("order.paid", {})).deliveries[0].id
-    await delete_endpoint(skipping.hermod, endpoint.id)
-    view = await ended(skipping, delivery)
-    assert view.status in (DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED)
