@@ -30,6 +30,7 @@ from activities.devices import DeviceActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from activities.webhook_delivery.dispatch import Ways
+from activities.webhook_delivery.places import Places
 from activities.webhook_notices import NoticeActivities
 from activities.webhook_order import WebhookOrderActivities
 from activities.webhook_replays import WebhookReplayActivities
@@ -122,7 +123,8 @@ def build_workers(
     notifications = NotificationActivities(
         storage.ledger, storage.accounts, senders, storage.hygiene, storage.rates, clock, storage.unsubscribe_links
     )
-    webhooks = WebhookActivities(_webhook_ways(storage, poster), clock)
+    places = {lane: (concurrency or {}).get(lane, settings.worker_concurrency) for lane in lanes}
+    webhooks = WebhookActivities(_webhook_ways(storage, poster, places.get(Lane.WEBHOOKS, 1)), clock)
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
@@ -142,7 +144,7 @@ def build_workers(
             client,
             task_queue=lane,
             activities=[webhooks.deliver_webhooks if lane is Lane.WEBHOOKS else notifications.deliver],
-            max_concurrent_activities=(concurrency or {}).get(lane, settings.worker_concurrency),
+            max_concurrent_activities=places[lane],
             graceful_shutdown_timeout=drain,
             disable_eager_activity_execution=True,
         )
@@ -171,7 +173,8 @@ def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock
     ]
 
 
-def _webhook_ways(storage: Storage, poster: Poster) -> Ways:
+def _webhook_ways(storage: Storage, poster: Poster, places: int) -> Ways:
+    """One endpoint never has more than half of the lane's places, whatever it does."""
     return Ways(
         ledger=storage.webhook_ledger,
         endpoints=storage.webhook_endpoints,
@@ -179,6 +182,7 @@ def _webhook_ways(storage: Storage, poster: Poster) -> Ways:
         poster=poster,
         requests=post_for,
         limiter=storage.rates,
+        places=Places(max(1, places // 2)),
     )
 
 

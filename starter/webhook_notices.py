@@ -103,7 +103,7 @@ def letter(told: EndpointDisabled, to: str) -> Email:
         f"The webhook endpoint {name} ({told.url}) was disabled on {told.disabled_at:%d %B %Y at %H:%M} UTC.\n\n"
         f"{why}\n\n"
         "Events for it are kept: their deliveries are parked until it is enabled again, and can then be replayed.\n\n"
-        f"  hermod webhooks enable {told.endpoint_id}\n"
+        f"  hermod webhooks endpoints enable {told.endpoint_id}\n"
         f"  hermod webhooks replay {told.endpoint_id} --since {since:%Y-%m-%dT%H:%M}Z\n"
     )
     return Email(to=to, subject=f"Webhook endpoint disabled: {told.endpoint_id}", text=text)

@@ -17,6 +17,8 @@ from activities.delivery.appointments import Appointments
 
 LINE: Final = 4
 """Dispatches that wait here for one endpoint; the others come again later."""
+DISPATCHES: Final = 50
+"""Dispatches of one endpoint at once, where nobody says otherwise."""
 IN_LINE: Final = 2.0
 """Seconds that a dispatch stands in line."""
 _USUAL: Final = 0.1
@@ -36,9 +38,10 @@ class Crowded(Exception):
 class Door:
     """The places of one endpoint. Its limit is what the caller says it is at that moment."""
 
-    def __init__(self, key: str, appointments: Appointments) -> None:
+    def __init__(self, key: str, appointments: Appointments, most: int) -> None:
         self._key = key
         self._appointments = appointments
+        self._most = most
         self._seconds = _USUAL
         self._line: deque[asyncio.Future[None]] = deque()
         self.under_way = 0
@@ -49,6 +52,11 @@ class Door:
     def is_full(self) -> bool:
         """Whether as many dispatches wait here as may."""
         return len(self._line) + self.resting >= LINE
+
+    @property
+    def is_overrun(self) -> bool:
+        """Whether more dispatches are at this door than may be, however many requests the endpoint takes."""
+        return self.users > self._most
 
     def take(self, most: int, limit: int) -> int:
         """As many places as are free now; none where others stand in line."""
@@ -110,16 +118,17 @@ class Door:
 
 
 class Places:
-    """The doors of all endpoints."""
+    """The doors of all endpoints. `most`: dispatches of one of them at once, a part of the lane's places."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = DISPATCHES) -> None:
+        self._most = most
         self._doors: dict[str, Door] = {}
         self._appointments = Appointments()
 
     @asynccontextmanager
     async def at(self, key: str) -> AsyncIterator[Door]:
         """The door of an endpoint, for the time of one dispatch."""
-        door = self._doors.setdefault(key, Door(key, self._appointments))
+        door = self._doors.setdefault(key, Door(key, self._appointments, self._most))
         door.users += 1
         try:
             yield door

@@ -15,6 +15,7 @@ from typing import Final
 from activities.delivery.stream import UnderWay
 from activities.webhook_delivery.places import Crowded, Door
 from activities.webhook_delivery.settling import cancelled, parked, waits
+from hermod.contracts.errors import Unavailable
 from hermod.domain.endpoint_health import FAILING, is_half_open, is_paused
 from hermod.ports.clock import Clock
 from hermod.ports.limiter import Ask, Limiter
@@ -75,30 +76,39 @@ class EndpointStream:
 
     async def run(self) -> list[WebhookChange]:
         """Send what can go now. Returns what becomes of the rest; empty where it has just not been come to."""
-        begun = self._clock.now()
+        away: Unavailable | None = None
         async with UnderWay() as requests:
-            while self.rest and not (requests.errors or self._stopping() or self._clock.now() - begun > LONGEST):
-                endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint)
-                if endpoint is None:
-                    return [cancelled(item) for item in self.rest]
-                if not endpoint.enabled:
-                    return [parked(item) for item in self.rest]
-                held = await self._step(endpoint, requests)
-                if held is not None and not requests.any:
-                    return self._hold_back(held)
-                if held is not None:
-                    await requests.one_ends()
+            try:
+                return await self._send_on(requests)
+            except Unavailable as error:
+                # Requests that are under way come to their end: they may have arrived.
+                away = error
+        raise away
+
+    async def _send_on(self, requests: UnderWay) -> list[WebhookChange]:
+        begun, crowded = self._clock.now(), self._door.is_overrun
+        while self.rest and not (requests.errors or self._stopping() or self._clock.now() - begun > LONGEST):
+            endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint)
+            if endpoint is None:
+                return [cancelled(item) for item in self.rest]
+            if not endpoint.enabled:
+                return [parked(item) for item in self.rest]
+            if crowded:
+                wait = self._door.crowded(endpoint.concurrency).wait
+                return self._hold_back(Held(BUSY, timedelta(seconds=wait)))
+            held = await self._step(endpoint, requests)
+            if held is not None and not requests.any:
+                return self._hold_back(held)
+            if held is not None:
+                await requests.one_ends()
         return []
 
     async def _step(self, endpoint: Endpoint, requests: UnderWay) -> Held | None:
         """One wave, or a short rest; what stands in the way of more."""
         now = self._clock.now()
-        probe = is_half_open(endpoint.paused_until, endpoint.pause_reason, now)
-        if probe:
-            if not await self._health.claim_probe(endpoint, now):
-                return Held(RESTING, endpoint.timeout)
-        elif is_paused(endpoint.paused_until, now):
+        if is_paused(endpoint.paused_until, now):
             return self._paused(endpoint, now)
+        probe = is_half_open(endpoint.paused_until, endpoint.pause_reason, now)
         try:
             places = await self._places(1 if probe else len(self.rest), endpoint, requests)
         except Crowded as crowded:
@@ -106,18 +116,10 @@ class EndpointStream:
         if not places:
             await requests.one_ends()
             return None
-        return await self._send_some(places, endpoint, requests)
-
-    async def _places(self, most: int, endpoint: Endpoint, requests: UnderWay) -> int:
-        """Places at the door; none where only our own requests can make room. Raises Crowded."""
-        taken = self._door.take(most, endpoint.concurrency)
-        if taken or requests.any:
-            return taken
-        await self._door.wait(endpoint.concurrency)
-        return 1
-
-    async def _send_some(self, places: int, endpoint: Endpoint, requests: UnderWay) -> Held | None:
         try:
+            if probe and not await self._health.claim_probe(endpoint, now):
+                self._door.give_back(places)
+                return Held(RESTING, endpoint.timeout * (1 + self._chance()))
             tokens, wait = await self._tokens(places, endpoint)
         except BaseException:
             self._door.give_back(places)
@@ -128,6 +130,14 @@ class EndpointStream:
         wave, self.rest = self.rest[:tokens], self.rest[tokens:]
         await self._send(endpoint, wave, requests, self._door)
         return None
+
+    async def _places(self, most: int, endpoint: Endpoint, requests: UnderWay) -> int:
+        """Places at the door; none where only our own requests can make room. Raises Crowded."""
+        taken = self._door.take(most, endpoint.concurrency)
+        if taken or requests.any:
+            return taken
+        await self._door.wait(endpoint.concurrency)
+        return 1
 
     async def _tokens(self, most: int, endpoint: Endpoint) -> tuple[int, float]:
         """How many requests the endpoint's rate lets go now, and after how many seconds it is worth asking again."""

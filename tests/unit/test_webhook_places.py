@@ -69,3 +69,12 @@ async def test_dispatches_that_rest_count_as_a_line() -> None:
             assert door.is_full
             assert not other.is_full
         assert not door.is_full
+
+
+async def test_door_with_too_many_dispatches_says_so_to_the_last_of_them() -> None:
+    places = Places(2)
+    async with places.at("e"), places.at("e") as second:
+        assert not second.is_overrun
+        async with places.at("e") as third:
+            assert third.is_overrun
+        assert not second.is_overrun
