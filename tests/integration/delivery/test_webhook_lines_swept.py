@@ -87,6 +87,10 @@ async def test_replay_whose_workflow_was_terminated_goes_on(house: House, receiv
     await eventually(begun)
     await house.client.get_workflow_handle(replay_workflow(house.hermod.tenant, own)).terminate()
     await sweep(house)
+
+    async def both_begun() -> bool:
+        return await begun() == 2
+
+    await eventually(both_begun)
     assert await all_ended(house, deliveries) == ["delivered"] * 2
-    assert await begun() == 2
     await move_replay(house.hermod, own, ReplayStatus.CANCELLED)
