@@ -88,7 +88,7 @@ def test_push_without_an_id_gets_one() -> None:
         (f"bearer {provider_token(kid='BADKEY0000')}", "InvalidProviderToken"),
         (f"bearer {provider_token(iss=None)}", "InvalidProviderToken"),
         (f"bearer {provider_token(iat='now')}", "InvalidProviderToken"),
-        (f"bearer {provider_token(age=-900)}", "InvalidProviderToken"),
+        (f"bearer {provider_token(age=-86_400)}", "InvalidProviderToken"),
         (f"bearer {provider_token(age=3700)}", "ExpiredProviderToken"),
     ],
 )
