@@ -36,7 +36,7 @@ class WebhookActivities:
 
         async def take_over() -> None:
             if order.taken_from is not None:
-                await self._ways.ledger.hand_over(order.tenant, order.taken_from, order.deliveries)
+                await self._ways.ledger.hand_over(order.tenant, order.taken_from, order.deliveries, work.owner)
 
         return await dispatched(work, carried, run, take_over=take_over)
 

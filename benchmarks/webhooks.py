@@ -1,6 +1,6 @@
 """Webhook deliveries a second and how long each takes, and what one hung endpoint of a hundred does to the others.
 
-    python -m benchmarks.webhooks [--deliveries 600] [--rate 10] [--seconds 10] [--workers 1] [--json]
+    python -m benchmarks.webhooks [--deliveries 600] [--rate 30] [--seconds 20] [--workers 1] [--json]
 
 First, events for 1, 10 and 100 endpoints, many at once: deliveries a second, and the time from `emit` to the
 receiver's 200. Then events at a steady rate, in small bursts, for 100 endpoints, once with all of them well and once
@@ -205,8 +205,8 @@ def show(figures: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.webhooks", description=__doc__)
     parser.add_argument("--deliveries", type=int, default=600, help="of each burst (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=10, help="events a second, steadily (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=10, help="of each steady run (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=30, help="events a second, steadily (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=20, help="of each steady run (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     options = parser.parse_args()

@@ -167,7 +167,7 @@ def begin_deliveries(dispatcher: WebhookDispatcher) -> Callable[[Sequence[Strand
             WebhookUnit(
                 workflow_id=first.workflow_id,
                 tenant=first.tenant,
-                endpoint=first.endpoint,
+                endpoint=first.endpoint if len({delivery.endpoint for delivery in deliveries}) == 1 else None,
                 deliveries=tuple(delivery.id for delivery in deliveries),
                 request_id=first.request_id,
             )

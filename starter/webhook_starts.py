@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,20 +21,24 @@ from hermod.ports.clock import Clock
 from hermod.storage.webhook_acceptance import PlannedDelivery
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_endpoints import Subscriber
+from starter.background import FREE_STARTS
 from starter.dispatching import Start, Starts
 
 CHANNEL: Final = "webhook"
 BATCH_BYTES: Final = 2 * 1024 * 1024
 """Of the bodies in one workflow: a dispatch has them all in memory."""
+OWN_BATCH: Final = 50
+"""So many deliveries to one endpoint have a workflow of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookUnit:
-    """The deliveries of one workflow, all to one endpoint."""
+    """The deliveries of one workflow."""
 
     workflow_id: str
     tenant: str
-    endpoint: str
+    endpoint: str | None
+    """None: several."""
     deliveries: tuple[str, ...]
     request_id: str | None
 
@@ -88,27 +92,44 @@ class Fan:
 
 
 def planned(tenant: str, fans: Sequence[Fan]) -> list[tuple[PlannedDelivery, ...]]:
-    """The deliveries of events that came together: those to one endpoint share a workflow, unless it keeps order."""
-    alone = Counter(one.id for fan in fans for one in fan.subscribers if not _in_order(fan, one))
-    batches: dict[str, tuple[str, int, int]] = {}
+    """The deliveries of events that came together: those to one endpoint share a workflow, unless it keeps order.
+
+    Where there would be more workflows than the engine starts at once, endpoints with few deliveries share them too.
+    """
+    counts = Counter(one.id for fan in fans for one in fan.subscribers if not _in_order(fan, one))
+    pooled = len(counts) > FREE_STARTS
+    batches = _Batches(tenant)
     plans = []
     for fan in fans:
         deliveries = []
         for subscriber in fan.subscribers:
-            own, key = new_id("whd"), None
+            own, key, count = new_id("whd"), None, counts[subscriber.id]
             if _in_order(fan, subscriber):
                 key = fingerprint(tenant, fan.ordering_key or "")
                 workflow = webhook_order_workflow(tenant, subscriber.id, key)
-            elif alone[subscriber.id] == 1:
-                workflow = webhook_workflow(tenant, own)
+            elif count >= OWN_BATCH or (count > 1 and not pooled):
+                workflow = batches.place(subscriber.id, fan.size)
             else:
-                workflow, places, room = batches.get(subscriber.id, ("", 0, 0))
-                if not places or room < fan.size:
-                    workflow, places, room = webhook_batch_workflow(tenant, new_id("bat")), BATCH_SIZE, BATCH_BYTES
-                batches[subscriber.id] = (workflow, places - 1, room - fan.size)
+                workflow = batches.place(None, fan.size) if pooled else webhook_workflow(tenant, own)
             deliveries.append(PlannedDelivery(own, subscriber.id, key, workflow))
         plans.append(tuple(deliveries))
     return plans
+
+
+class _Batches:
+    """Workflows with room left: of one endpoint, or of several (None)."""
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+        self._open: dict[str | None, tuple[str, int, int]] = {}
+
+    def place(self, endpoint: str | None, size: int) -> str:
+        """The workflow that has room for so many bytes more."""
+        workflow, places, room = self._open.get(endpoint, ("", 0, 0))
+        if not places or room < size:
+            workflow, places, room = webhook_batch_workflow(self._tenant, new_id("bat")), BATCH_SIZE, BATCH_BYTES
+        self._open[endpoint] = (workflow, places - 1, room - size)
+        return workflow
 
 
 def units(tenant: str, started: Iterable[tuple[PlannedDelivery, str | None]]) -> list[WebhookUnit]:
@@ -120,16 +141,16 @@ def units(tenant: str, started: Iterable[tuple[PlannedDelivery, str | None]]) ->
         WebhookUnit(
             workflow_id=workflow_id,
             tenant=tenant,
-            endpoint=of_unit[0][0].endpoint,
+            endpoint=_only({delivery.endpoint for delivery, _ in of_unit}),
             deliveries=tuple(delivery.id for delivery, _ in of_unit),
-            request_id=_shared({request_id for _, request_id in of_unit}),
+            request_id=_only({request_id for _, request_id in of_unit}),
         )
         for workflow_id, of_unit in members.items()
     ]
 
 
-def _shared(requests: set[str | None]) -> str | None:
-    return requests.pop() if len(requests) == 1 else None
+def _only(values: Set[str | None]) -> str | None:
+    return next(iter(values)) if len(values) == 1 else None
 
 
 def _in_order(fan: Fan, subscriber: Subscriber) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from hermod.contracts.content import Channel
+from hermod.contracts.delivery import Apart
 from hermod.contracts.messages import Status
 
 LEAVES_AFTER: Final = timedelta(seconds=60)
@@ -57,6 +58,8 @@ class Progress:
 
     ended: Counter[str] = field(default_factory=Counter)
     open: list[Waiting] = field(default_factory=list)
+    apart: tuple[Apart, ...] = ()
+    """What leaves whatever its next attempt is; not among the open ones."""
     reason: str | None = None
     """In codes, of the last request that failed: fit for a workflow history."""
     request_id: str | None = None

@@ -90,5 +90,6 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
         run=work.run,
         counts=ended,
         leaving={} if alone else progress.leaving(now),
+        apart=progress.apart,
         reason=progress.reason,
     )

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from activities.delivery.progress import Progress, Work, due
@@ -23,6 +23,8 @@ from activities.webhook_delivery.carried import Carried
 from activities.webhook_delivery.places import Door, Places
 from activities.webhook_delivery.settling import INTERRUPTED, LOST, settled
 from activities.webhook_delivery.stream import EndpointStream
+from activities.webhook_delivery.together import Together
+from hermod.contracts.delivery import Apart
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
 from hermod.ports.clock import Clock
 from hermod.ports.limiter import Limiter
@@ -90,6 +92,7 @@ class WebhookDispatch:
         self._away: list[_Job] = []
         """Granted, and not recorded yet."""
         self._recording = False
+        self._grants: Together[Sequence[DeliveryItem], set[str]] = Together(self._grant_all)
 
     async def run(self, carried: Carried) -> Progress:
         """Bring the deliveries as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
@@ -97,9 +100,11 @@ class WebhookDispatch:
         items = await self._ways.ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
         await self._settle_in_flight([item for item in items if item.in_flight], carried)
         ready = due([item for item in items if item.status in OPEN_DELIVERIES], self._clock.now())
+        several = len(_by_endpoint(items)) > 1
         try:
-            for endpoint in dict.fromkeys(item.endpoint_id for item in ready):
-                await self._send_to(endpoint, [item for item in ready if item.endpoint_id == endpoint])
+            async with UnderWay() as endpoints:
+                for endpoint, group in _by_endpoint(ready).items():
+                    endpoints.begin(self._send_to(endpoint, group, briefly=several))
         except asyncio.CancelledError:
             await self._last_words()
             raise
@@ -125,7 +130,7 @@ class WebhookDispatch:
             if found is not None:
                 await self._ways.health.note(found, told, now)
 
-    async def _send_to(self, endpoint: str, items: Sequence[DeliveryItem]) -> None:
+    async def _send_to(self, endpoint: str, items: Sequence[DeliveryItem], *, briefly: bool) -> None:
         work, ways = self._work, self._ways
         async with ways.places.at(f"{work.tenant}/{endpoint}") as door:
             stream = EndpointStream(
@@ -140,6 +145,7 @@ class WebhookDispatch:
                 clock=self._clock,
                 stopping=self._stopping,
                 chance=self._chance,
+                briefly=briefly,
             )
             changes = await stream.run()
         if changes:
@@ -163,9 +169,8 @@ class WebhookDispatch:
 
     async def _grant(self, items: Sequence[DeliveryItem]) -> list[DeliveryItem]:
         """What is not granted was cancelled, or is in other hands: the next dispatch will see."""
-        work, now = self._work, self._clock.now()
-        intents = [WebhookIntent(delivery=item.id, number=item.attempts + 1) for item in items]
-        allowed = await self._ways.ledger.grant(work.tenant, work.owner, intents, now)
+        allowed = await self._grants.ask(items)
+        now = self._clock.now()
         for item in items:
             if item.id in allowed:
                 item.attempts += 1
@@ -173,6 +178,11 @@ class WebhookDispatch:
             else:
                 item.status, item.next_attempt_at = DeliveryStatus.RETRYING, now + FENCED_WAIT
         return [item for item in items if item.id in allowed]
+
+    async def _grant_all(self, waves: Sequence[Sequence[DeliveryItem]]) -> set[str]:
+        work = self._work
+        intents = [WebhookIntent(delivery=item.id, number=item.attempts + 1) for items in waves for item in items]
+        return await self._ways.ledger.grant(work.tenant, work.owner, intents, self._clock.now())
 
     async def _request(self, job: _Job, door: Door) -> None:
         begun = time.perf_counter()
@@ -211,8 +221,12 @@ class WebhookDispatch:
         recorded = {id(job) for job in jobs}
         self._away = [job for job in self._away if id(job) not in recorded]
         # Only what is recorded counts: recording hands its outcomes on when the database is away.
-        exchanges = [job.exchange for job in jobs if job.exchange is not None]
-        await self._ways.health.note(jobs[0].endpoint, exchanges, self._clock.now())
+        told: dict[str, list[_Job]] = {}
+        for job in jobs:
+            told.setdefault(job.endpoint.id, []).append(job)
+        for of_endpoint in told.values():
+            exchanges = [job.exchange for job in of_endpoint if job.exchange is not None]
+            await self._ways.health.note(of_endpoint[0].endpoint, exchanges, self._clock.now())
 
     def _result(self, job: _Job) -> WebhookResult:
         if job.result is None:
@@ -241,7 +255,14 @@ class WebhookDispatch:
 
     async def _conclude(self, items: Sequence[DeliveryItem]) -> Progress:
         progress = self._progress
-        progress.open = [item for item in items if item.status in OPEN_DELIVERIES]
+        still_open = [item for item in items if item.status in OPEN_DELIVERIES]
+        if len(_by_endpoint(items)) > 1:
+            now = self._clock.now()
+            progress.apart = tuple(
+                _apart(endpoint, group, now) for endpoint, group in sorted(_by_endpoint(still_open).items())
+            )
+        else:
+            progress.open = list(still_open)
         if len(self._work.messages) == 1 and items:
             progress.request_id = items[0].request_id
         if len(items) == len(self._work.messages):
@@ -250,3 +271,15 @@ class WebhookDispatch:
             counted = await self._ways.ledger.counts(self._work.tenant, self._work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN_DELIVERIES})
         return progress
+
+
+def _by_endpoint(items: Sequence[DeliveryItem]) -> dict[str, list[DeliveryItem]]:
+    groups: dict[str, list[DeliveryItem]] = {}
+    for item in items:
+        groups.setdefault(item.endpoint_id, []).append(item)
+    return groups
+
+
+def _apart(endpoint: str, items: Sequence[DeliveryItem], now: datetime) -> Apart:
+    due_at = min(item.next_attempt_at or now for item in items)
+    return Apart(endpoint=endpoint, due_at=due_at, deliveries=tuple(item.id for item in items))

@@ -2,7 +2,8 @@
 
 A dispatch takes what is free; where nothing is, it stands in line for the next place, and where the line is long, it
 leaves and comes again later. So a receiver that hangs keeps as many of the lane's places as it may have requests, and
-a few, and never all of them. Who stands in line comes before those who have a place and would like more.
+a few, and never all of them. Who has places may go on taking them for a moment (`TURN`); then the line comes first.
+Many small shares would cost more statements than a few large ones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from typing import Final
 from activities.delivery.appointments import Appointments
 
 LINE: Final = 4
-"""Dispatches that wait here for one endpoint; the others come again later."""
+"""Dispatches that wait here for one endpoint, whatever it does; the others come again later."""
+QUICK_LINE: Final = 32
+SOON: Final = 0.5
+"""Up to `QUICK_LINE` wait for one that answers so quickly that the last of them has its turn within these seconds."""
+TURN: Final = 0.5
+"""Seconds for which a dispatch takes places although others stand in line."""
 DISPATCHES: Final = 50
 """Dispatches of one endpoint at once, where nobody says otherwise."""
 IN_LINE: Final = 2.0
@@ -44,6 +50,7 @@ class Door:
         self._most = most
         self._seconds = _USUAL
         self._line: deque[asyncio.Future[None]] = deque()
+        self._limit = 1
         self.under_way = 0
         self.resting = 0
         self.users = 0
@@ -51,16 +58,18 @@ class Door:
     @property
     def is_full(self) -> bool:
         """Whether as many dispatches wait here as may."""
-        return len(self._line) + self.resting >= LINE
+        waiting = len(self._line) + self.resting
+        return waiting >= LINE and (waiting >= QUICK_LINE or waiting * self._seconds / self._limit > SOON)
 
     @property
     def is_overrun(self) -> bool:
         """Whether more dispatches are at this door than may be, however many requests the endpoint takes."""
         return self.users > self._most
 
-    def take(self, most: int, limit: int) -> int:
-        """As many places as are free now; none where others stand in line."""
-        if self._line:
+    def take(self, most: int, limit: int, *, turn_is_over: bool = True) -> int:
+        """As many places as are free now; none where others stand in line, and the caller has had its turn."""
+        self._limit = limit
+        if self._line and turn_is_over:
             return 0
         taken = max(0, min(most, limit - self.under_way))
         self.under_way += taken

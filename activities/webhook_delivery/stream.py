@@ -7,13 +7,14 @@ receiver, resting behind its breaker, or slowed down. What cannot go now is held
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from activities.delivery.stream import UnderWay
-from activities.webhook_delivery.places import Crowded, Door
+from activities.webhook_delivery.places import TURN, Crowded, Door
 from activities.webhook_delivery.settling import cancelled, parked, waits
 from hermod.contracts.errors import Unavailable
 from hermod.domain.endpoint_health import FAILING, is_half_open, is_paused
@@ -24,8 +25,12 @@ from hermod.ports.webhooks import DeliveryItem, Endpoint, EndpointHealth, Endpoi
 NAP: Final = 1.0
 """Seconds that a dispatch sleeps at the most before it looks at the endpoint again."""
 SHORTEST_NAP: Final = 0.02
+GATHER: Final = 0.01
+"""Seconds between two waves: what has ended by then is followed by as many, with one statement for all of them."""
 LONGEST: Final = timedelta(minutes=10)
 """A dispatch ends after so long, and the next one goes on: an activity has its time-out."""
+BRIEFLY: Final = timedelta(seconds=5)
+"""So long a dispatch to several endpoints begins requests to one of them."""
 SPREAD: Final = 0.1
 """Of a pause, but not more than `MOST_SPREAD`: those who wait for the same moment do not come back in the same one."""
 MOST_SPREAD: Final = timedelta(seconds=30)
@@ -44,7 +49,10 @@ class Held:
 
 
 class EndpointStream:
-    """`send` makes the requests of a wave, each in a task of its own, and returns when all have been begun."""
+    """`send` makes the requests of a wave, each in a task of its own, and returns when all have been begun.
+
+    `briefly`: nothing is waited for but the stream's own requests, since others wait for it to end.
+    """
 
     def __init__(
         self,
@@ -60,6 +68,7 @@ class EndpointStream:
         clock: Clock,
         stopping: Callable[[], bool],
         chance: Callable[[], float],
+        briefly: bool = False,
     ) -> None:
         self.rest = list(items)
         """Deliveries for which no request was made."""
@@ -73,6 +82,8 @@ class EndpointStream:
         self._clock = clock
         self._stopping = stopping
         self._chance = chance
+        self._briefly = briefly
+        self._turn_ends: float | None = None
 
     async def run(self) -> list[WebhookChange]:
         """Send what can go now. Returns what becomes of the rest; empty where it has just not been come to."""
@@ -86,8 +97,9 @@ class EndpointStream:
         raise away
 
     async def _send_on(self, requests: UnderWay) -> list[WebhookChange]:
-        begun, crowded = self._clock.now(), self._door.is_overrun
-        while self.rest and not (requests.errors or self._stopping() or self._clock.now() - begun > LONGEST):
+        crowded = self._door.is_overrun
+        ends_at = self._clock.now() + (BRIEFLY if self._briefly else LONGEST)
+        while self.rest and not (requests.errors or self._stopping() or self._clock.now() > ends_at):
             endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint)
             if endpoint is None:
                 return [cancelled(item) for item in self.rest]
@@ -115,6 +127,7 @@ class EndpointStream:
             return Held(BUSY, timedelta(seconds=crowded.wait))
         if not places:
             await requests.one_ends()
+            await asyncio.sleep(GATHER)
             return None
         try:
             if probe and not await self._health.claim_probe(endpoint, now):
@@ -133,10 +146,16 @@ class EndpointStream:
 
     async def _places(self, most: int, endpoint: Endpoint, requests: UnderWay) -> int:
         """Places at the door; none where only our own requests can make room. Raises Crowded."""
-        taken = self._door.take(most, endpoint.concurrency)
+        over = self._turn_ends is None or time.monotonic() > self._turn_ends
+        taken = self._door.take(most, endpoint.concurrency, turn_is_over=over)
+        if taken:
+            self._turn_ends = self._turn_ends or time.monotonic() + TURN
         if taken or requests.any:
             return taken
+        if self._briefly:
+            raise Crowded(0.0)
         await self._door.wait(endpoint.concurrency)
+        self._turn_ends = time.monotonic() + TURN
         return 1
 
     async def _tokens(self, most: int, endpoint: Endpoint) -> tuple[int, float]:
@@ -151,7 +170,7 @@ class EndpointStream:
 
     async def _rest(self, seconds: float, endpoint: Endpoint) -> Held | None:
         """Sleep until the rate has something again, where that is soon and few others sleep here."""
-        if seconds > NAP or self._door.is_full:
+        if self._briefly or seconds > NAP or self._door.is_full:
             spacing = 1 / (endpoint.rate_per_second or 1.0)
             return Held(RATE, timedelta(seconds=max(seconds, self._door.appointment(spacing))))
         async with self._door.rests():

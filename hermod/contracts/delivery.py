@@ -42,6 +42,14 @@ class DeliveryOrder(Model):
     taken_from: str | None = None
 
 
+class Apart(Model):
+    """Webhook deliveries to one endpoint that go on without the others of their batch, from `due_at` on."""
+
+    endpoint: str
+    due_at: datetime
+    deliveries: tuple[str, ...]
+
+
 class DeliveryReport(Model):
     """How a dispatch ended: messages, or webhook deliveries, by final status, and those that wait too long to keep a
     batch open.
@@ -56,6 +64,8 @@ class DeliveryReport(Model):
     counts: dict[str, int]
     leaving: dict[str, datetime] = Field(default_factory=dict)
     """Messages whose next attempt is too far away for a batch, with its time."""
+    apart: tuple[Apart, ...] = ()
+    """What a batch to several endpoints could not deliver at once."""
     reason: str | None = None
 
 

@@ -295,12 +295,16 @@ class DeliverWebhookInput(Model):
 
 
 class DeliverWebhooksInput(Model):
-    """Up to 500 deliveries to one endpoint that arrived together."""
+    """Up to 500 deliveries that arrived together."""
 
     tenant: str
     batch: str
-    endpoint: str
+    endpoint: str | None = None
+    """Where all of them go; None: to several."""
     deliveries: tuple[str, ...]
+    taken_from: str | None = None
+    """The batch workflow that hands them over, where there is one."""
+    due_at: datetime | None = None
 
 
 class WebhookOrder(Model):

@@ -173,8 +173,8 @@ class WebhookLedger(Protocol):
 
     async def counts(self, tenant: str, deliveries: Sequence[str]) -> Mapping[DeliveryStatus, int]: ...
 
-    async def hand_over(self, tenant: str, owner: str, deliveries: Sequence[str]) -> None:
-        """Make each delivery's own workflow its owner."""
+    async def hand_over(self, tenant: str, owner: str, deliveries: Sequence[str], to: str) -> None:
+        """Make the workflow `to` the owner of what is still open."""
         ...
 
     async def withdraw(self, tenant: str, owner: str, deliveries: Sequence[str], now: datetime) -> None:

@@ -18,7 +18,6 @@ from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
 from hermod.ports.webhooks import DeliveryItem, Exchange, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents, Seal
 from hermod.storage.engine import Database, sql
-from hermod.storage.webhook_reopening import OWNER
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN_DELIVERIES))
 
@@ -117,7 +116,7 @@ _COUNTS: Final = sql("""
 """)
 
 _HAND_OVER: Final = sql(f"""
-    UPDATE webhook_deliveries SET workflow_id = {OWNER}
+    UPDATE webhook_deliveries SET workflow_id = CAST(:to AS text)
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status IN ({_OPEN})
 """)  # noqa: S608
 
@@ -179,8 +178,8 @@ class SqlWebhookLedger:
         rows = await self._database.rows(_COUNTS, {"tenant": tenant, "ids": list(deliveries)})
         return {DeliveryStatus(row.status): row.n for row in rows}
 
-    async def hand_over(self, tenant: str, owner: str, deliveries: Sequence[str]) -> None:
-        await self._database.execute(_HAND_OVER, {"tenant": tenant, "owner": owner, "ids": list(deliveries)})
+    async def hand_over(self, tenant: str, owner: str, deliveries: Sequence[str], to: str) -> None:
+        await self._database.execute(_HAND_OVER, {"tenant": tenant, "owner": owner, "ids": list(deliveries), "to": to})
 
     async def withdraw(self, tenant: str, owner: str, deliveries: Sequence[str], now: datetime) -> None:
         names = {"tenant": tenant, "owner": owner, "ids": list(deliveries), "now": now}

@@ -58,8 +58,13 @@ async def test_worker_killed_half_way_through_batches_every_message_arrives_exac
     received = await scene.received("sandbox")
     assert len(received) == MESSAGES
     assert set(received.values()) == {1}
-    async for workflow in scene.temporal.list_workflows("WorkflowType = 'SendBatch'"):
-        assert workflow.status is WorkflowExecutionStatus.COMPLETED
+
+    async def all_closed() -> bool:
+        # The list is a little behind what it lists.
+        found = [workflow async for workflow in scene.temporal.list_workflows("WorkflowType = 'SendBatch'")]
+        return {workflow.status for workflow in found} == {WorkflowExecutionStatus.COMPLETED}
+
+    await eventually(all_closed, within=30)
 
 
 async def test_worker_killed_in_mid_request_is_taken_over_and_the_attempt_is_unknown(scene: Scene) -> None:

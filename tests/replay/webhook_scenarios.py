@@ -61,6 +61,22 @@ async def deliver_webhook_that_left_its_batch(house: House) -> str:
     return await _workflow_of(house, first.id)
 
 
+async def deliver_webhooks_to_several_endpoints(house: House) -> str:
+    """A batch whose deliveries go on in one of their endpoint, and those that are alone by themselves."""
+    for number in range(5):
+        await _endpoint(house, event_types=[f"order.{number}"])
+    kinds = [f"order.{number}" for number in (0, 0, 1, 2, 3, 4)]
+    receipts = await asyncio.gather(*(house.hermod.emit(kind, {}) for kind in kinds))
+
+    async def went_on() -> str | None:
+        batch, dot, _ = (await _workflow_of(house, receipts[0].deliveries[0].id)).partition(".")
+        return batch if dot else None
+
+    batch = await eventually(went_on, within=20)
+    assert batch is not None
+    return batch
+
+
 async def ordered_endpoint_done(house: House) -> str:
     await _endpoint(house, ordering="by_key")
     return await _workflow_of(house, await _dead_letter(house, key="order-1"))

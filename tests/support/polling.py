@@ -13,15 +13,15 @@ _Answer = TypeVar("_Answer")
 
 @overload
 async def eventually(
-    probe: Callable[[], Awaitable[_Answer | None]], *, within: float = 10.0, every: float = 0.02
+    probe: Callable[[], Awaitable[_Answer | None]], *, within: float = 30.0, every: float = 0.02
 ) -> _Answer: ...
 
 
 @overload
-async def eventually(probe: Callable[[], _Answer | None], *, within: float = 10.0, every: float = 0.02) -> _Answer: ...
+async def eventually(probe: Callable[[], _Answer | None], *, within: float = 30.0, every: float = 0.02) -> _Answer: ...
 
 
-async def eventually(probe: Callable[[], Any], *, within: float = 10.0, every: float = 0.02) -> Any:
+async def eventually(probe: Callable[[], Any], *, within: float = 30.0, every: float = 0.02) -> Any:
     """Ask `probe` again and again; gives its first true answer.
 
     An AssertionError counts as "not yet". When `within` seconds have passed, the last one is raised, or one that

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from activities.webhook_delivery.places import LINE, Crowded, Places
+from activities.webhook_delivery.places import LINE, QUICK_LINE, Crowded, Places
 
 
 async def test_no_more_are_let_in_than_the_limit_says_at_that_moment() -> None:
@@ -30,8 +30,36 @@ async def test_who_stands_in_line_comes_before_who_would_like_more() -> None:
         assert door.under_way == 1
 
 
+async def test_who_has_places_takes_more_until_its_turn_is_over() -> None:
+    async with Places().at("e") as door:
+        door.take(1, 1)
+        waiting = asyncio.create_task(door.wait(2))
+        await asyncio.sleep(0)
+        assert door.take(1, 2) == 0
+        assert door.take(1, 2, turn_is_over=False) == 1
+        door.give_back(1)
+        await waiting
+
+
+async def test_line_is_longer_where_the_endpoint_is_quick() -> None:
+    async with Places().at("e") as door:
+        for _ in range(50):
+            door.give_back(0, seconds=0.005)
+        door.take(10, 10)
+        line = [asyncio.create_task(door.wait(10)) for _ in range(QUICK_LINE - 1)]
+        await asyncio.sleep(0)
+        while_quick = door.is_full
+        door.give_back(0, seconds=15.0)
+        assert (while_quick, door.is_full) == (False, True)
+        for task in line:
+            task.cancel()
+        await asyncio.gather(*line, return_exceptions=True)
+
+
 async def test_long_line_sends_away_for_later_one_after_another() -> None:
     async with Places().at("e") as door:
+        door.take(1, 1)
+        door.give_back(1, seconds=15.0)
         door.take(1, 1)
         line = [asyncio.create_task(door.wait(1)) for _ in range(LINE)]
         await asyncio.sleep(0)
@@ -65,6 +93,7 @@ async def test_dispatches_that_rest_count_as_a_line() -> None:
     places = Places()
     async with places.at("e") as door, places.at("e") as same, places.at("other") as other:
         assert same is door
+        door.give_back(0, seconds=15.0)
         async with door.rests(), door.rests(), door.rests(), door.rests():
             assert door.is_full
             assert not other.is_full

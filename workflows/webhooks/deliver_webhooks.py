@@ -1,16 +1,20 @@
-"""Up to five hundred deliveries to one endpoint that share a workflow, because they came together.
+"""Up to five hundred deliveries that share a workflow, because they came together.
 
-One activity delivers them all; its rounds are the short retries of single deliveries, and an endpoint that is paused
-makes the whole batch wait. What has its next attempt more than a minute away leaves for a workflow of its own.
+One activity delivers them all. To one endpoint, its rounds are the short retries of single deliveries, an endpoint that
+is paused makes the whole batch wait, and what has its next attempt more than a minute away leaves for a workflow of its
+own. To several endpoints, there is one round: whatever an endpoint does not take at once goes on in a batch of that
+endpoint alone, so that none of them keeps the others waiting.
 """
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from hermod.contracts.delivery import DeliveryReport, DeliveryResult
-    from hermod.contracts.ids import webhook_workflow
+    from hermod.contracts.ids import webhook_batch_workflow, webhook_workflow
     from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
 from workflows.delivering import Delivering
 from workflows.leaving import let_go
@@ -22,8 +26,8 @@ from workflows.webhooks.delivering import webhooks
 class DeliverWebhooks:
     @workflow.init
     def __init__(self, batch: DeliverWebhooksInput) -> None:
-        order = WebhookOrder(tenant=batch.tenant, deliveries=batch.deliveries)
-        self._delivering = Delivering(webhooks(order), None)
+        order = WebhookOrder(tenant=batch.tenant, deliveries=batch.deliveries, taken_from=batch.taken_from)
+        self._delivering = Delivering(webhooks(order), batch.due_at)
 
     @workflow.run
     async def run(self, batch: DeliverWebhooksInput) -> DeliveryResult:
@@ -37,8 +41,26 @@ class DeliverWebhooks:
         return await self._delivering.withdraw()
 
     async def _let_go(self, batch: DeliverWebhooksInput, report: DeliveryReport) -> None:
+        own = workflow.info().workflow_id
         for delivery, due_at in report.leaving.items():
-            alone = DeliverWebhookInput(
-                tenant=batch.tenant, delivery=delivery, due_at=due_at, taken_from=workflow.info().workflow_id
+            await self._start_alone(batch, delivery, due_at)
+        for group in report.apart:
+            if len(group.deliveries) == 1:
+                await self._start_alone(batch, group.deliveries[0], group.due_at)
+                continue
+            name = f"{batch.batch}.{group.endpoint}"
+            others = DeliverWebhooksInput(
+                tenant=batch.tenant,
+                batch=name,
+                endpoint=group.endpoint,
+                deliveries=group.deliveries,
+                taken_from=own,
+                due_at=group.due_at,
             )
-            await let_go(DeliverWebhook.run, alone, webhook_workflow(batch.tenant, delivery))
+            await let_go(DeliverWebhooks.run, others, webhook_batch_workflow(batch.tenant, name))
+
+    async def _start_alone(self, batch: DeliverWebhooksInput, delivery: str, due_at: datetime) -> None:
+        alone = DeliverWebhookInput(
+            tenant=batch.tenant, delivery=delivery, due_at=due_at, taken_from=workflow.info().workflow_id
+        )
+        await let_go(DeliverWebhook.run, alone, webhook_workflow(batch.tenant, delivery))

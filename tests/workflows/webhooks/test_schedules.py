@@ -73,18 +73,10 @@ async def test_success_on_the_last_attempt_is_success_and_leaves_the_endpoint_al
     await closed_as(skipping, view.workflow_id, WorkflowExecutionStatus.COMPLETED)
 
 
-async def test_retry_after_keeps_everything_from_the_endpoint_and_spends_nothing_of_what_waits(
-    skipping: House, hostile: Hostile
-) -> None:
+async def test_retry_after_replaces_the_wait_of_the_schedule(skipping: House, hostile: Hostile) -> None:
     await add_endpoint(skipping, hostile.url)
     hostile.behave("503", "ok", headers={"Retry-After": "3600"})
-    first = await emitted(skipping)
-
-    async def refused() -> bool:
-        return (await delivery_status(skipping.hermod, first)).attempts == 1
-
-    await eventually(refused)
-    view = await delivered(skipping, first)
+    view = await delivered(skipping, await emitted(skipping))
     assert gaps(view)[0] >= 3600
     assert len(view.log) == 2
 
@@ -178,3 +170,27 @@ async def test_discarded_dead_letter_leaves_the_list_and_keeps_its_record(skippi
     await discard_delivery(skipping.hermod, dead.id)
     assert not (await deliveries(skipping.hermod, status=DeliveryStatus.FAILED)).items
     assert (await delivery_status(skipping.hermod, dead.id)).status is DeliveryStatus.FAILED
+
+
+async def test_batch_to_several_endpoints_delivers_once_round_and_each_endpoint_goes_on_alone(
+    skipping: House, hostile: Hostile
+) -> None:
+    hostile.behave("500")
+    async with Hostile() as well:
+        for number in range(5):
+            await add_endpoint(skipping, well.url, event_types=(f"well.{number}",))
+        await add_endpoint(skipping, hostile.url, event_types=("ill.0", "ill.1", "ill.2"), retry=(3, 3))
+        await add_endpoint(skipping, hostile.url, event_types=("ill.3",), retry=(3,))
+        kinds = [*(f"well.{number}" for number in range(5)), *(f"ill.{number}" for number in range(4))]
+        receipts = await asyncio.gather(*(skipping.hermod.emit(kind, {}) for kind in kinds))
+        ids = [receipt.deliveries[0].id for receipt in receipts]
+        for one in ids[:5]:
+            assert len((await delivered(skipping, one)).log) == 1
+        dead = [await ended(skipping, one) for one in ids[5:]]
+    assert [(view.status.value, len(view.log)) for view in dead] == [("failed", 3)] * 3 + [("failed", 2)]
+    assert all(gap >= 3 for view in dead for gap in gaps(view))
+    first = (await delivery_status(skipping.hermod, ids[0])).workflow_id
+    assert first.startswith("webhook-batch/")
+    await closed_as(skipping, first, WorkflowExecutionStatus.COMPLETED)
+    assert {view.workflow_id for view in dead[:3]} == {f"{first}.{dead[0].endpoint_id}"}
+    assert dead[3].workflow_id == f"webhook/{skipping.hermod.tenant}/{dead[3].id}"
