@@ -29,6 +29,7 @@ from activities.contents import ContentActivities
 from activities.devices import DeviceActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
+from activities.records import RecordActivities
 from activities.webhook_delivery.dispatch import Ways
 from activities.webhook_delivery.places import Places
 from activities.webhook_notices import NoticeActivities
@@ -49,13 +50,14 @@ from starter import schedules
 from starter.connection import connect
 from starter.dispatching import Dispatcher, Starts
 from starter.health import PortTaken, serve_health
-from starter.processes import leave, spare_the_collector, stop_on_signals, supervise
+from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
 from starter.sweeping import LedgerSweeper, Sweepers, begin_deliveries, begin_messages
 from starter.webhook_events import Webhooks
 from starter.webhook_notices import NoticeSender
 from starter.webhook_replays import PagedReplayer
 from workflows.housekeeping.drop_contents import DropContents
+from workflows.housekeeping.drop_records import DropRecords
 from workflows.housekeeping.poll_receipts import PollReceipts
 from workflows.housekeeping.reconcile_receipts import ReconcileReceipts
 from workflows.housekeeping.remove_dead_devices import RemoveDeadDevices
@@ -85,12 +87,13 @@ WORKFLOW_CLASSES: Final = (
     ReplayDeliveries,
     SweepStranded,
     DropContents,
+    DropRecords,
     ReconcileReceipts,
     PollReceipts,
     RemoveDeadDevices,
     SendWebhookNotices,
 )
-DELIVERY_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH, Lane.WEBHOOKS)
+LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH, Lane.WEBHOOKS)
 
 _PASSED_THROUGH: Final = (
     "activities", "hermod", "pydantic", "pydantic_core", "annotated_types", "phonenumbers", "email_validator", "idna",
@@ -111,7 +114,7 @@ def build_workers(
     senders: SenderFactory,
     poster: Poster,
     *,
-    lanes: Sequence[Lane] = DELIVERY_LANES,
+    lanes: Sequence[Lane] = LANES,
     concurrency: Mapping[Lane, int] | None = None,
     drain: timedelta = DRAIN,
 ) -> list[Worker]:
@@ -125,6 +128,10 @@ def build_workers(
     )
     places = {lane: (concurrency or {}).get(lane, settings.worker_concurrency) for lane in lanes}
     webhooks = WebhookActivities(_webhook_ways(storage, poster, places.get(Lane.WEBHOOKS, 1)), clock)
+    of_lane: dict[Lane, list[Callable[..., Any]]] = {
+        **dict.fromkeys((Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH), [notifications.deliver]),
+        Lane.WEBHOOKS: [webhooks.deliver_webhooks],
+    }
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
@@ -143,7 +150,7 @@ def build_workers(
         Worker(
             client,
             task_queue=lane,
-            activities=[webhooks.deliver_webhooks if lane is Lane.WEBHOOKS else notifications.deliver],
+            activities=of_lane[lane],
             max_concurrent_activities=places[lane],
             graceful_shutdown_timeout=drain,
             disable_eager_activity_execution=True,
@@ -167,6 +174,7 @@ def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock
         housekeeping.sweep_stranded,
         housekeeping.reconcile_receipts,
         ContentActivities(storage.contents).drop_contents,
+        RecordActivities(storage.records).drop_records,
         devices.remove_dead_devices,
         devices.poll_receipts,
         notices.send_webhook_notices,
@@ -218,7 +226,7 @@ async def serve(
     settings: Settings,
     stop: asyncio.Event,
     *,
-    lanes: Sequence[Lane] = DELIVERY_LANES,
+    lanes: Sequence[Lane] = LANES,
     concurrency: Mapping[Lane, int] | None = None,
 ) -> None:
     """Work until `stop` is set. Waits for servers that are not there yet; raises SchemaOutdated."""
@@ -262,8 +270,8 @@ def _lane(name: str) -> Lane:
     try:
         lane = Lane(name.strip())
     except ValueError:
-        raise typer.BadParameter(f"no lane {name!r}; there are {', '.join(DELIVERY_LANES)}") from None
-    if lane not in DELIVERY_LANES:
+        raise typer.BadParameter(f"no lane {name!r}; there are {', '.join(LANES)}") from None
+    if lane not in LANES:
         raise typer.BadParameter(f"{lane.value} needs no worker of its own")
     return lane
 
@@ -287,7 +295,7 @@ def main(
     """Deliver messages: take work from the Temporal cluster at TEMPORAL_ADDRESS, until SIGTERM."""
     if dev:
         os.execv(sys.executable, [sys.executable, "-m", "devstack"])  # noqa: S606 - ourselves
-    chosen = tuple(_lane(name) for name in lanes.split(",") if name) or DELIVERY_LANES
+    chosen = tuple(_lane(name) for name in lanes.split(",") if name) or LANES
     limits = _concurrency(concurrency)
     try:
         settings = load_settings()
@@ -295,6 +303,7 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     configure_logging(settings.log_level, settings.log_format)
+    raise_file_limit()
     if processes > 1:
         code = uvloop.run(supervise(processes, sys.argv[1:]))
     else:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AliasChoices, Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    PostgresDsn,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hermod.outbound.allow_list import AllowList
@@ -45,7 +54,15 @@ class Settings(BaseSettings):
     worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
     content_days: int = _env("HERMOD_CONTENT_DAYS", 30, ge=0, le=36_500)
+    record_days: int = _env("HERMOD_RECORD_DAYS", 400, ge=0, le=36_500)
     webhook_disable_after_hours: float = _env("HERMOD_WEBHOOK_DISABLE_AFTER_HOURS", 120.0, gt=0, le=10_000)
+    clickhouse_url: SecretStr | None = _env("CLICKHOUSE_URL", None)
+    clickhouse_database: str = _env("CLICKHOUSE_DATABASE", "hermod", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
+    clickhouse_user: str | None = _env("CLICKHOUSE_USER", None)
+    clickhouse_password: SecretStr | None = _env("CLICKHOUSE_PASSWORD", None)
+    event_days: int = _env("HERMOD_EVENT_DAYS", 400, ge=1, le=36_500)
+    api_url: str | None = _env("API_URL", None, pattern=r"^https?://[^\s?#]+$")
+    api_token: SecretStr | None = _env("API_TOKEN", None)
     log_level: str = _env("LOG_LEVEL", "INFO")
     log_format: str = _env("HERMOD_LOG_FORMAT", "json", pattern="^(json|console)$")
 
@@ -59,6 +76,14 @@ class Settings(BaseSettings):
     @classmethod
     def _without_slash(cls, url: str | None) -> str | None:
         return url.rstrip("/") if url else None
+
+    @field_validator("record_days")
+    @classmethod
+    def _outlives_contents(cls, days: int, others: ValidationInfo) -> int:
+        contents: int = others.data.get("content_days", 0)
+        if 0 < days < contents:
+            raise ValueError(f"at least HERMOD_CONTENT_DAYS ({contents}), or 0 to keep records for ever")
+        return days
 
     @field_validator("webhook_allowed_hosts", mode="before")
     @classmethod

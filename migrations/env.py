@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hermod.settings import load_settings
-from hermod.storage import webhook_tables
+from hermod.storage import event_tables, form_tables, tables, webhook_tables  # noqa: F401 - all that declare tables
 from hermod.storage.engine import async_url
 
 _LOCK = 4_843_113
@@ -23,7 +23,7 @@ def _url() -> str:
 
 
 def _migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=webhook_tables.webhook_endpoints.metadata)
+    context.configure(connection=connection, target_metadata=tables.metadata)
     with context.begin_transaction():
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         context.run_migrations()

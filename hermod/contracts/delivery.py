@@ -90,6 +90,13 @@ class RetentionReport(Model):
     """Contents deleted."""
 
 
+class RecordReport(Model):
+    """What one run of the retention of records did."""
+
+    dropped: dict[str, int] = Field(default_factory=dict)
+    """Rows deleted, by table; of messages and deliveries without what hung on them."""
+
+
 class SweepReport(Model):
     """What one sweep did: records started, and open records whose workflow had been lost."""
 

@@ -2,7 +2,7 @@
 
 Record ids sort by the time they were made: twelve hex digits of milliseconds, then 64 random bits.
 A workflow id is derived from the record, so that starting it twice finds the first one. Tenants and
-record ids never contain a slash.
+record ids never contain a slash; a partial's workflow has two parts, form and session.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Lower-case letters, digits, `_` and `-`; at most 63 characters."""
 
-_WORKFLOW_ID = re.compile(r"^(?P<kind>[a-z-]+)/(?P<tenant>[a-z0-9][a-z0-9_-]{0,62})/(?P<record>[^/]+)$")
+_WORKFLOW_ID = re.compile(r"^(?P<kind>[a-z-]+)/(?P<tenant>[a-z0-9][a-z0-9_-]{0,62})/(?P<record>[^/]+(?:/[^/]+)?)$")
 
 
 class WorkflowRef(NamedTuple):
@@ -72,6 +72,18 @@ def replay_workflow(tenant: str, replay: str) -> str:
 
 def batch_workflow(tenant: str, batch: str) -> str:
     return f"batch/{tenant}/{batch}"
+
+
+def events_workflow(tenant: str, batch: str) -> str:
+    return f"events/{tenant}/{batch}"
+
+
+def submission_workflow(tenant: str, submission: str) -> str:
+    return f"submission/{tenant}/{submission}"
+
+
+def partial_workflow(tenant: str, form: str, session: str) -> str:
+    return f"partial/{tenant}/{form}/{session}"
 
 
 def schedule(name: str) -> str:

@@ -20,4 +20,7 @@ class Lane(StrEnum):
     WHATSAPP = "whatsapp"
     PUSH = "push"
     WEBHOOKS = "webhooks"
+    EVENTS = "events"
+    SUBMISSIONS = "submissions"
+    PARTIALS = "partials"
     HOUSEKEEPING = "housekeeping"

@@ -1,0 +1,89 @@
+"""Analytics events on the wire: what an application tells about what happened, one by one or many at once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from hermod.contracts.model import Model
+from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.webhooks import EventType
+
+MAX_EVENTS: Final = 10_000
+"""In one call."""
+MAX_PROPERTIES_BYTES: Final = 16 * 1024
+"""Of one event's properties, as JSON."""
+MAX_PROPERTIES_DEPTH: Final = 8
+MAX_PROPERTIES: Final = 256
+"""Keys of one event, on all levels together."""
+OLDEST: Final = timedelta(days=365)
+"""An event may have happened so long ago; older ones are refused."""
+MOST_AHEAD: Final = timedelta(hours=24)
+"""Clocks of senders may be ahead by so much."""
+
+Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+"""An id of the application's own: of a contact, a session, an event. No address; it is kept as it is."""
+
+
+class TrackedEvent(Model):
+    """Something that happened. `contact` and `session` tie what belongs together into a journey."""
+
+    type: EventType
+    occurred_at: AwareDatetime | None = None
+    """When; now, where nothing is said."""
+    event_id: Reference | None = None
+    """Makes it safe to tell the same event again, within seven days."""
+    contact: Reference | None = None
+    session: Reference | None = None
+    properties: PlainObject = Field(default_factory=dict)
+
+
+class RejectedEvent(Model):
+    """By its place in the call, and why."""
+
+    index: int
+    errors: tuple[dict[str, str], ...]
+    """`{field, message}` each."""
+
+
+class EventsReceipt(Model):
+    """What became of a call's events. What is accepted is durable."""
+
+    accepted: int
+    duplicates: int = 0
+    """Of the accepted ones: those whose `event_id` was known, so that nothing is added."""
+    rejected: tuple[RejectedEvent, ...] = ()
+
+
+class IngestEventsInput(Model):
+    """`batch` (`evb_…`) names the first insert; what is taken into it is decided by the database."""
+
+    tenant: str
+    batch: str
+
+
+class IngestOrder(Model):
+    """One round: take what waits into the insert of this name, and insert it."""
+
+    tenant: str
+    insert: str
+
+
+class IngestReport(Model):
+    events: int
+    inserts: int
+    """Statements to ClickHouse, one for each type of event."""
+    more: bool
+    """Whether more waited than one round takes."""
+
+
+class IngestResult(Model):
+    events: int
+    rounds: int
+
+
+class Point(Model):
+    at: datetime
+    count: int

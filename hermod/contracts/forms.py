@@ -1,0 +1,242 @@
+"""Forms on the wire: their definitions, submissions, partial ones, payments."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from hermod.contracts.content import Channel
+from hermod.contracts.events import Reference
+from hermod.contracts.model import Model
+from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.templates import TemplateName
+
+MAX_SCHEMA_BYTES: Final = 256 * 1024
+MAX_DATA_BYTES: Final = 256 * 1024
+"""Of what a visitor entered, as JSON; a form may set less."""
+
+FormId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Session = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,128}$")]
+"""A visitor's session, random, made by the application; it becomes part of a workflow id, so no address."""
+FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366))]
+"""Seconds as a number, or ISO 8601 (`PT24H`)."""
+
+
+class FormMoment(StrEnum):
+    """What happens to a submission or a partial, as events, webhooks and notifications name it."""
+
+    COMPLETED = "submission.completed"
+    PAID = "submission.paid"
+    PAYMENT_FAILED = "submission.payment_failed"
+    REFUNDED = "submission.refunded"
+    EXPIRED = "submission.expired"
+    PARTIAL = "form.partial"
+    ABANDONED = "form.abandoned"
+
+
+class FormNotification(Model):
+    """A message that a form sends at a moment. Texts may have expressions: `{{ data.email }}`, `{{ resume_url }}`."""
+
+    channel: Channel
+    to: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    on: FormMoment = FormMoment.COMPLETED
+    template: TemplateName | None = None
+    """Its data are `data` (what was entered), `form`, `submission`, `payment`, `resume_url`."""
+    content: PlainObject = Field(default_factory=dict)
+    """The words where there is no template, as in `POST /v1/messages`: `subject`, `text`, `body`, `title` …"""
+    locale: str | None = None
+    when: Annotated[str, StringConstraints(max_length=200)] | None = None
+    """An expression; the message is sent where it is true: `data.newsletter`."""
+
+
+class FormPayment(Model):
+    required: bool = True
+    provider: Literal["stripe"] = "stripe"
+    expires_in: FormDuration = timedelta(hours=24)
+    """From the submission on; what is not paid by then is expired."""
+
+
+class OnSubmit(Model):
+    webhooks: bool = True
+    """Whether the moments of a submission are emitted to webhook endpoints that ask for them."""
+    notifications: tuple[FormNotification, ...] = Field(default=(), max_length=20)
+
+
+class PartialRules(Model):
+    abandon_after: FormDuration | None = None
+    """After the last change; null: never."""
+    webhooks: bool = False
+    resume_url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$", max_length=1000)] | None = None
+    """Where a visitor goes on, with `{token}` in it."""
+
+
+class SpamGuard(Model):
+    honeypot: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    """A field that people do not see; what fills it is kept as spam, and nothing is done with it."""
+    per_address_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = 60
+    max_bytes: Annotated[int, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
+
+
+class FormInput(Model):
+    """`PUT /v1/forms/{id}`. `schema` is a JSON Schema (2020-12) for the data."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    payment: FormPayment | None = None
+    on_submit: OnSubmit = Field(default_factory=OnSubmit)
+    partials: PartialRules = Field(default_factory=PartialRules)
+    spam: SpamGuard = Field(default_factory=SpamGuard)
+
+
+class FormView(FormInput):
+    id: str
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class SubmissionStatus(StrEnum):
+    PENDING = "pending"
+    """Stored; its workflow has yet to be started."""
+    PROCESSING = "processing"
+    AWAITING_PAYMENT = "awaiting_payment"
+    COMPLETED = "completed"
+    """Saved, paid where that is asked for, and announced."""
+    EXPIRED = "expired"
+    """It was not paid in time."""
+    FAILED = "failed"
+    """A dead letter: the backend refused it for good. It can be retried."""
+    SPAM = "spam"
+
+
+class PaymentStatus(StrEnum):
+    """Of a submission's payment, made of all that its provider has told, in whatever order."""
+
+    AWAITED = "awaited"
+    PROCESSING = "processing"
+    """A method that takes days; not final."""
+    FAILED = "failed"
+    """The last try failed; another may follow until it expires."""
+    PAID = "paid"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    EXPIRED = "expired"
+
+
+class SubmissionInput(Model):
+    """`POST /v1/forms/{id}/submissions`. Header `Idempotency-Key` makes it safe to repeat."""
+
+    data: PlainObject
+    session: Session | None = None
+    """Of the partial that it completes."""
+    contact: Reference | None = None
+    remote_address: Annotated[str, StringConstraints(max_length=64)] | None = None
+    """The visitor's address, for the rate of the form's spam guard. Only a keyed hash is used, and nothing kept."""
+    metadata: PlainObject = Field(default_factory=dict)
+
+
+class SubmissionReceipt(Model):
+    id: str
+    status: SubmissionStatus
+
+
+class PaymentView(Model):
+    status: PaymentStatus
+    expires_at: datetime | None = None
+    amount: int | None = None
+    """In the currency's smallest unit, as received."""
+    amount_refunded: int = 0
+    currency: str | None = None
+    reference: str | None = None
+    """The provider's id of it, `pi_…`."""
+    paid_at: datetime | None = None
+    failure_code: str | None = None
+
+
+class SubmissionView(Model):
+    id: str
+    form: str
+    form_revision: int
+    status: SubmissionStatus
+    data: dict[str, Any] | None
+    """None where it was dropped."""
+    session: str | None
+    contact: str | None
+    metadata: dict[str, Any]
+    payment: PaymentView | None
+    backend_id: str | None
+    """As the user's own backend calls it."""
+    error_code: str | None
+    error: str | None
+    workflow_id: str
+    request_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class SubmissionSummary(Model):
+    id: str
+    form: str
+    status: SubmissionStatus
+    payment_status: PaymentStatus | None
+    contact: str | None
+    created_at: datetime
+
+
+class SubmissionPage(Model):
+    items: tuple[SubmissionSummary, ...]
+    next_cursor: str | None
+
+
+class PartialStatus(StrEnum):
+    OPEN = "open"
+    ABANDONED = "abandoned"
+    CONVERTED = "converted"
+
+
+class PartialInput(Model):
+    """`PUT /v1/forms/{id}/partials/{session}`. The highest revision wins; the others change nothing."""
+
+    revision: Annotated[int, Field(ge=0, le=2**62)]
+    data: PlainObject
+    contact: Reference | None = None
+
+
+class PartialReceipt(Model):
+    id: str
+    """The session."""
+    status: PartialStatus
+    revision: int
+    """The newest one that is stored."""
+    stored: bool
+    """Whether this call's revision is the newest now."""
+    resume_token: str
+
+
+class PartialView(Model):
+    form: str
+    session: str
+    status: PartialStatus
+    revision: int
+    data: dict[str, Any] | None
+    contact: str | None
+    submission: str | None
+    created_at: datetime
+    updated_at: datetime
+    abandoned_at: datetime | None
+    converted_at: datetime | None
+
+
+class ProcessSubmissionInput(Model):
+    tenant: str
+    submission: str
+
+
+class SavePartialInput(Model):
+    tenant: str
+    form: str
+    session: str
