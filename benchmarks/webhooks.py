@@ -1,11 +1,12 @@
 """Webhook deliveries a second and how long each takes, and what one hung endpoint of a hundred does to the others.
 
-    python -m benchmarks.webhooks [--deliveries 600] [--rate 30] [--seconds 20] [--workers 1] [--json]
+    python -m benchmarks.webhooks [--deliveries 600] [--ordered 300] [--rate 30] [--seconds 20] [--workers 1] [--json]
 
 First, events for 1, 10 and 100 endpoints, many at once: deliveries a second, and the time from `emit` to the
-receiver's 200. Then events at a steady rate, in small bursts, for 100 endpoints, once with all of them well and once
-with one that never answers: how long `emit` takes (publish), and the deliveries to the other 99. PostgreSQL (durable),
-Temporal (database file), the worker, the receiver and this client share the machine.
+receiver's 200. Then events for one endpoint that keeps order, with one ordering key and with fifty. Then events at a
+steady rate, in small bursts, for 100 endpoints, once with all of them well and once with one that never answers: how
+long `emit` takes (publish), and the deliveries to the other 99. PostgreSQL (durable), Temporal (database file), the
+worker, the receiver and this client share the machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from rich.table import Table
 from benchmarks.throughput import at_once, peak_memory
 from devstack.cluster import temporary_cluster
 from devstack.ports import LOOPBACK
-from hermod.contracts.webhooks import EndpointSettings
+from hermod.contracts.webhooks import EndpointSettings, Ordering
 from starter import Hermod
 from starter.processes import leave
 
@@ -35,6 +36,7 @@ TENANT: Final = "bench"
 HUNG: Final = "/hung"
 TICK: Final = 0.5
 """Seconds."""
+KEYS: Final = 50
 _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
 console = Console(stderr=True)
 
@@ -75,23 +77,25 @@ class Bench:
         self._port = port
         self._groups = 0
 
-    async def endpoints(self, count: int, *, hung: int = 0) -> list[str]:
+    async def endpoints(self, count: int, *, hung: int = 0, ordering: Ordering = Ordering.NONE) -> list[str]:
         """The event types of so many new endpoints, one each; the first `hung` of them never answer."""
         self._groups += 1
         types = [f"bench.g{self._groups}.e{number}" for number in range(count)]
         core = self.hermod.core
         for number, kind in enumerate(types):
             path = HUNG if number < hung else "/ok"
-            settings = EndpointSettings(url=f"http://{LOOPBACK}:{self._port}{path}", event_types=(kind,))
+            url = f"http://{LOOPBACK}:{self._port}{path}"
+            settings = EndpointSettings(url=url, event_types=(kind,), ordering=ordering)
             await core.storage.webhook_endpoints.create(TENANT, settings, actor="benchmark", now=core.clock.now())
         # Every process may go by a list of endpoints that is a second old.
         await asyncio.sleep(1.1)
         return types
 
-    async def emit(self, kind: str) -> int:
+    async def emit(self, kind: str, key: str | None = None) -> int:
         number = len(self.begun)
         self.begun[number] = begun = time.perf_counter()
-        await self.hermod.emit(kind, {"number": number, "order": "ord_1", "total": 4999, "currency": "EUR"})
+        payload = {"number": number, "order": "ord_1", "total": 4999, "currency": "EUR"}
+        await self.hermod.emit(kind, payload, ordering_key=key)
         self.published[number] = time.perf_counter() - begun
         return number
 
@@ -112,13 +116,14 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     return {f"p{part}_ms": round(ordered[int((len(ordered) - 1) * part / 100)] * 1000, 1) for part in (50, 99)}
 
 
-async def burst(bench: Bench, endpoints: int, deliveries: int) -> dict[str, Any]:
-    """All at once, as fast as they are taken."""
-    types = await bench.endpoints(endpoints)
+async def burst(bench: Bench, endpoints: int, deliveries: int, *, keys: int = 0) -> dict[str, Any]:
+    """All at once, as fast as they are taken; with `keys`, the endpoints keep order and the events have so many."""
+    types = await bench.endpoints(endpoints, ordering=Ordering.BY_KEY if keys else Ordering.NONE)
     numbers: list[int] = []
 
     async def one(number: int) -> None:
-        numbers.append(await bench.emit(types[number % endpoints]))
+        key = f"key-{number % keys}" if keys else None
+        numbers.append(await bench.emit(types[number % endpoints], key))
 
     begun = time.perf_counter()
     await at_once(deliveries, 100, one)
@@ -182,6 +187,9 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         for endpoints in (1, 10, 100):
             console.print(f"measuring {endpoints} endpoints …")
             figures[f"endpoints_{endpoints}"] = await burst(bench, endpoints, options.deliveries)
+        for name, keys in (("ordered_one_key", 1), (f"ordered_{KEYS}_keys", KEYS)) if options.ordered else ():
+            console.print(f"measuring {name.replace('_', ' ')} …")
+            figures[name] = await burst(bench, 1, options.ordered, keys=keys)
         for name, hung in (("all_well", 0), ("one_hung_of_100", 1)):
             console.print(f"measuring {name.replace('_', ' ')} …")
             figures[name] = await steady(bench, options, hung=hung)
@@ -205,12 +213,13 @@ def show(figures: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.webhooks", description=__doc__)
     parser.add_argument("--deliveries", type=int, default=600, help="of each burst (default: %(default)s)")
+    parser.add_argument("--ordered", type=int, default=300, help="in order; 0: leave that out (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=30, help="events a second, steadily (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="of each steady run (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     options = parser.parse_args()
-    figures = uvloop.run(asyncio.wait_for(measure(options), timedelta(minutes=3).total_seconds()))
+    figures = uvloop.run(asyncio.wait_for(measure(options), timedelta(minutes=5).total_seconds()))
     if options.json:
         print(json.dumps(figures, indent=2))
     else:

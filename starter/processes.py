@@ -1,4 +1,5 @@
-"""How a process of ours ends: on a signal, after its work, and never by way of the interpreter's own shutdown.
+"""How a process of ours is set up and how it ends: on a signal, after its work, and never by way of the interpreter's
+own shutdown.
 
 temporalio 1.35 can abort the interpreter at exit while a thread of its runtime is still alive; leaving by `os._exit`
 after everything is flushed avoids that.
@@ -7,6 +8,7 @@ after everything is flushed avoids that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -19,6 +21,10 @@ from hermod.settings import child_environment
 from hermod.telemetry import get_logger
 
 RESTART_WAIT: Final = 1.0
+WANTED_FILES: Final = (65_536, 10_240)
+"""The second is what macOS surely gives, which names no limit and has one."""
+FEW_FILES: Final = 4_096
+"""With fewer, a worker may run out of connections: each receiver that it talks to keeps some open for a while."""
 _log = get_logger(__name__)
 
 
@@ -39,6 +45,27 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def raise_file_limit() -> None:
+    """Let this process have as many open files, that is connections, as it may, up to `WANTED_FILES`.
+
+    Many systems begin with 1,024, for the sake of programs that use `select`, and let a process have far more.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for most in WANTED_FILES:
+        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            break
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
+        _log.warning("few_open_files", limit=soft, advice="raise the hard limit: ulimit -Hn, LimitNOFILE=, ulimits:")
 
 
 def leave(code: int) -> NoReturn:

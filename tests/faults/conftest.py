@@ -1,8 +1,9 @@
-"""A whole product as processes of its own for each test, so that parts of it can be killed."""
+"""A whole product as processes of its own, so that parts of it can be killed: for a test, or for those of a module."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,12 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from devstack.cluster import Cluster, temporary_cluster
+from devstack.process import Child
 from starter import Hermod
 from starter.connection import connect
 from tests.faults.webhooks import Ground
 from tests.support.hostile import Hostile
+from tests.support.lost_workers import miss_worker
 from tests.support.product import House, new_house
 
 Record = Callable[[str, object], None]
@@ -29,6 +32,17 @@ class Scene:
     cluster: Cluster
     house: House
     temporal: Client
+
+    async def worker(self) -> Child:
+        """A worker at work: one that an earlier test has left, or a new one."""
+        living = [worker for worker in self.cluster.workers if worker.exit_code is None]
+        return living[-1] if living else await self.cluster.start_worker()
+
+    async def kill(self, worker: Child, *workflow_ids: str) -> None:
+        """SIGKILL. What the worker had at hand of the deliveries of these workflows is ready for another one."""
+        worker.kill()
+        await worker.until_exit()
+        await miss_worker(self.temporal, workflow_ids)
 
     async def fault(self, provider: str, **fault: Any) -> None:
         async with httpx.AsyncClient(base_url=self.cluster.sandbox.url) as sandbox:
@@ -60,15 +74,33 @@ class Scene:
         return {row.status: row.n for row in rows}
 
 
-@pytest.fixture
-async def scene(quiet_exit: None) -> AsyncIterator[Scene]:
+@asynccontextmanager
+async def _product() -> AsyncIterator[Scene]:
     async with (
         temporary_cluster() as running,
         await Hermod.connect(settings=running.settings, tenant="default") as hermod,
     ):
         temporal = await connect(running.settings, lazy=False)
-        house = await new_house(hermod, temporal)
-        yield Scene(running, house, temporal)
+        yield Scene(running, await new_house(hermod, temporal), temporal)
+
+
+@pytest.fixture
+async def scene(quiet_exit: None) -> AsyncIterator[Scene]:
+    async with _product() as product:
+        yield product
+
+
+@pytest.fixture(scope="module")
+async def _lasting_product(quiet_exit: None) -> AsyncIterator[Scene]:
+    async with _product() as product:
+        yield product
+
+
+@pytest.fixture
+async def lasting(_lasting_product: Scene) -> Scene:
+    """A tenant of its own in a product that the tests of a module share. What a test takes away, it brings back."""
+    product = _lasting_product
+    return Scene(product.cluster, await new_house(product.house.hermod, product.temporal), product.temporal)
 
 
 @pytest.fixture
@@ -83,5 +115,5 @@ def ground(house: House, receiver: Hostile, record_property: Record) -> Ground:
 
 
 @pytest.fixture
-def killable(scene: Scene, receiver: Hostile, record_property: Record) -> Ground:
-    return Ground(scene.house.hermod, receiver, record_property)
+def killable(lasting: Scene, receiver: Hostile, record_property: Record) -> Ground:
+    return Ground(lasting.house.hermod, receiver, record_property)

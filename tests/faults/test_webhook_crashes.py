@@ -1,21 +1,54 @@
-"""Faults of webhook senders: a process, a worker or the database is gone at the wrong moment."""
+"""Faults of webhook senders: a process, a worker or the database is gone at the wrong moment.
+
+One product for all of these tests: a worker that is killed is followed by another, which the next test finds.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import text
+
 from devstack.ports import LOOPBACK, free_port
-from starter import Hermod
+from hermod.contracts.webhooks import ReplayInput
+from starter import Hermod, schedules
+from starter.webhook_endpoints import change_endpoint, enable_endpoint
+from starter.webhook_replays import replay, replay_status
 from tests.faults.conftest import Scene
 from tests.faults.webhooks import Ground
 from tests.support.polling import eventually
+from tests.support.product import House
+from tests.support.receiver import receiving
+from tests.support.webhook_lines import all_ended, emit, numbers, ordered_endpoint, tried
+
+KEYS: Final = ("a", "b", "c")
+_OPEN: Final = text("""
+    SELECT DISTINCT workflow_id FROM webhook_deliveries WHERE tenant_id = :tenant AND finished_at IS NULL
+""")
+_AGE: Final = text("""
+    UPDATE webhook_deliveries SET updated_at = updated_at - interval '10 s' WHERE tenant_id = :tenant
+""")
 
 
-async def test_process_gone_between_commit_and_start_the_sweeper_starts_the_delivery(ground: Ground) -> None:
+async def open_workflows(scene: Scene) -> list[str]:
+    """Those of deliveries that have not come to their end."""
+    hermod = scene.house.hermod
+    return [row.workflow_id for row in await hermod.core.storage.database.rows(_OPEN, {"tenant": hermod.tenant})]
+
+
+async def test_process_gone_between_commit_and_start_the_sweeper_starts_the_delivery(
+    ground: Ground, house: House
+) -> None:
     await ground.endpoint()
     settings = ground.hermod.core.settings.model_copy(update={"temporal_address": f"{LOOPBACK}:{free_port()}"})
     async with await Hermod.connect(settings=settings, tenant=ground.hermod.tenant) as doomed:
         receipt = await doomed.emit("order.paid", {"id": 7})
     ground.owed += len(receipt.deliveries)
     assert ground.receiver.requests == []
+    # The sweeper takes what is five seconds old, every fifteen.
+    await ground.hermod.core.storage.database.execute(_AGE, {"tenant": ground.hermod.tenant})
+    await schedules.change(house.client, "sweep-stranded", "run")
     await ground.all_are("delivered", within=60)
     await ground.tell(
         1,
@@ -24,9 +57,9 @@ async def test_process_gone_between_commit_and_start_the_sweeper_starts_the_deli
     )
 
 
-async def test_worker_killed_in_its_third_attempt_another_goes_on(killable: Ground, scene: Scene) -> None:
+async def test_worker_killed_in_its_third_attempt_another_goes_on(killable: Ground, lasting: Scene) -> None:
     ground = killable
-    worker = await scene.cluster.start_worker()
+    worker = await lasting.worker()
     await ground.endpoint(timeout_seconds=30)
     ground.receiver.behave("500", "500", "hung")
     await ground.emit()
@@ -35,10 +68,9 @@ async def test_worker_killed_in_its_third_attempt_another_goes_on(killable: Grou
         return len(ground.receiver.requests) == 3
 
     await eventually(third_is_under_way, within=30)
-    worker.kill()
-    await worker.until_exit()
+    await lasting.kill(worker, *await open_workflows(lasting))
     ground.receiver.behave("ok")
-    await scene.cluster.start_worker()
+    await lasting.cluster.start_worker()
     await ground.all_are("delivered", within=60)
     outcomes = [attempt.outcome for attempt in await ground.attempts()]
     assert outcomes == ["http_error", "http_error", "worker_lost", "success"]
@@ -50,9 +82,9 @@ async def test_worker_killed_in_its_third_attempt_another_goes_on(killable: Grou
     )
 
 
-async def test_database_away_when_the_answer_comes_the_delivery_goes_on(killable: Ground, scene: Scene) -> None:
+async def test_database_away_when_the_answer_comes_the_delivery_goes_on(killable: Ground, lasting: Scene) -> None:
     ground = killable
-    await scene.cluster.start_worker()
+    await lasting.worker()
     await ground.endpoint(timeout_seconds=3)
     ground.receiver.behave("hung")
     await ground.emit()
@@ -61,14 +93,14 @@ async def test_database_away_when_the_answer_comes_the_delivery_goes_on(killable
         return ground.receiver.under_way == 1
 
     await eventually(under_way, within=30)
-    await scene.cluster.postgres.stop()
+    await lasting.cluster.postgres.stop()
     ground.receiver.behave("ok")
 
     def over() -> bool:
         return ground.receiver.under_way == 0
 
     await eventually(over)
-    await scene.cluster.postgres.start()
+    await lasting.cluster.postgres.start()
     await ground.all_are("delivered", within=60)
     assert [attempt.outcome for attempt in await ground.attempts()] == ["timeout", "success"]
     await ground.tell(
@@ -77,3 +109,46 @@ async def test_database_away_when_the_answer_comes_the_delivery_goes_on(killable
         "The outcome is kept until the database is back, then recorded; the delivery goes on",
         "no answer came within the time-out",
     )
+
+
+async def test_worker_killed_in_the_middle_of_lines_each_key_stays_in_order(lasting: Scene) -> None:
+    async with receiving() as receiver:
+        worker = await lasting.worker()
+        await ordered_endpoint(lasting.house, receiver, timeout_seconds=30)
+        deliveries = [await emit(lasting.house, key, number) for number in range(20) for key in KEYS]
+        await eventually(lambda: len(receiver.calls) > 15, within=30)
+        receiver.hold()
+        await eventually(lambda: receiver.under_way >= len(KEYS))
+        await lasting.kill(worker, *await open_workflows(lasting))
+        receiver.go_on()
+        assert len(receiver.accepted()) < len(deliveries)
+        await lasting.cluster.start_worker()
+        assert set(await all_ended(lasting.house, deliveries, within=60)) == {"delivered"}
+        for key in KEYS:
+            assert tried(receiver, key) == sorted(tried(receiver, key))
+            assert sorted(set(numbers(receiver, key))) == list(range(20))
+            assert len(numbers(receiver, key)) <= 21, "what was under way when the worker died may come again"
+
+
+async def test_worker_killed_in_the_middle_of_a_replay_begins_each_delivery_once(lasting: Scene) -> None:
+    async with receiving() as receiver:
+        worker = await lasting.worker()
+        endpoint = await ordered_endpoint(lasting.house, receiver, ordering="none")
+        await change_endpoint(lasting.house.hermod, endpoint, {"enabled": False})
+        deliveries = [await emit(lasting.house, None, number) for number in range(40)]
+        assert set(await all_ended(lasting.house, deliveries)) == {"parked"}
+        await enable_endpoint(lasting.house.hermod, endpoint)
+        asked = ReplayInput(since=datetime.now(UTC) - timedelta(hours=1), per_second=20)
+        own = (await replay(lasting.house.hermod, endpoint, asked)).id
+        assert own is not None
+        await eventually(lambda: len(receiver.calls) > 5, within=30)
+        receiver.hold()
+        await eventually(lambda: receiver.under_way > 5)
+        await lasting.kill(worker, *await open_workflows(lasting))
+        receiver.go_on()
+        await lasting.cluster.start_worker()
+        assert set(await all_ended(lasting.house, deliveries, within=90)) == {"delivered"}
+        view = await replay_status(lasting.house.hermod, own)
+        assert (view.matching, view.begun) == (40, 40)
+        repeated = len(receiver.calls) - len({call.delivery for call in receiver.calls})
+        assert repeated <= 10, "only what was under way when the worker died"

@@ -78,18 +78,25 @@ class Ground:
     def requests(self) -> list[Received]:
         return [request for receiver in self.receivers for request in receiver.requests]
 
-    async def tell(self, number: int, fault: str, here: str, why: str = "") -> None:
-        """The test's row in docs/faults.md. Fails where a delivery is lost, or the log and the receiver disagree."""
+    async def tell(self, number: int, fault: str, here: str, why: str = "", *, beside: Sequence[Ground] = ()) -> None:
+        """The test's row in docs/faults.md, over this tenant and those `beside` it.
+
+        Fails where a delivery is lost, or the log and the receiver disagree.
+        """
+        counted = [await ground._counted() for ground in (self, *beside)]
+        sent, lost, repeated = (sum(column) for column in zip(*counted, strict=True))
+        assert lost == 0
+        assert bool(why) == bool(repeated), repeated
+        told = {"number": number, "fault": fault, "here": here, "sent": sent, "lost": lost}
+        self.record(PROPERTY, told | {"repeated": repeated, "why": why})
+
+    async def _counted(self) -> tuple[int, int, int]:
+        """Deliveries that were owed, deliveries that are lost, and requests that repeat an earlier one."""
         rows, arrived = await self.deliveries(), Counter(request.headers["webhook-id"] for request in self.requests)
         kept = {row.id for row in rows if row.status != "delivered" or arrived[row.id]}
-        lost = self.owed - len(kept)
         logged = Counter(row.delivery_id for row in await self.attempts())
-        assert lost == 0
         assert {delivery for delivery in arrived if arrived[delivery] > logged[delivery]} == set()
-        repeated = sum(times - 1 for times in arrived.values())
-        assert bool(why) == bool(repeated), repeated
-        told = {"number": number, "fault": fault, "here": here, "sent": self.owed, "lost": lost}
-        self.record(PROPERTY, told | {"repeated": repeated, "why": why})
+        return self.owed, self.owed - len(kept), sum(times - 1 for times in arrived.values())
 
     async def _rows(self, statement: Any) -> Sequence[Row[Any]]:
         return await self.hermod.core.storage.database.rows(statement, {"tenant": self.hermod.tenant})

@@ -30,7 +30,18 @@ class Receiver:
     """From payload and attempt to the status to answer."""
     most: int = 0
     """Requests that were under way at once."""
-    _open: int = 0
+    under_way: int = 0
+    _answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._answers.set()
+
+    def hold(self) -> None:
+        """Answer nobody until `go_on`. A request counts as accepted, or not, whether its answer arrives or not."""
+        self._answers.clear()
+
+    def go_on(self) -> None:
+        self._answers.set()
 
     def accepted(self) -> list[dict[str, Any]]:
         return [call.payload for call in self.calls if call.status < 300]
@@ -40,12 +51,13 @@ class Receiver:
             while head := await _head(reader):
                 headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
                 body = json.loads(await reader.readexactly(int(headers["content-length"])))
-                self._open += 1
-                self.most = max(self.most, self._open)
+                self.under_way += 1
+                self.most = max(self.most, self.under_way)
                 attempt = int(headers["webhook-attempt"])
                 status = self.decide(body["data"], attempt)
                 self.calls.append(Call(body["data"], headers["webhook-id"], attempt, status))
-                self._open -= 1
+                await self._answers.wait()
+                self.under_way -= 1
                 writer.write(f"HTTP/1.1 {status} -\r\ncontent-length: 0\r\n\r\n".encode())
                 await writer.drain()
         except ConnectionError:
@@ -69,4 +81,5 @@ async def receiving() -> AsyncIterator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver.go_on()
         server.close()
