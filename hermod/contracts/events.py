@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Annotated, Final
+from datetime import timedelta
+from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from hermod.contracts.model import Model
-from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.webhooks import EventType
 
 MAX_EVENTS: Final = 10_000
@@ -37,7 +36,8 @@ class TrackedEvent(Model):
     """Makes it safe to tell the same event again, within seven days."""
     contact: Reference | None = None
     session: Reference | None = None
-    properties: PlainObject = Field(default_factory=dict)
+    properties: dict[str, Any] = Field(default_factory=dict)
+    """Plain JSON within the bounds above, which `hermod.domain.event_properties` looks after."""
 
 
 class RejectedEvent(Model):
@@ -58,7 +58,7 @@ class EventsReceipt(Model):
 
 
 class IngestEventsInput(Model):
-    """`batch` (`evb_…`) names the first insert; what is taken into it is decided by the database."""
+    """`batch` (`evb_…`) is the name of its inserts; what is taken into them is decided by the database."""
 
     tenant: str
     batch: str
@@ -74,16 +74,11 @@ class IngestOrder(Model):
 class IngestReport(Model):
     events: int
     inserts: int
-    """Statements to ClickHouse, one for each type of event."""
+    """Statements to ClickHouse: one for each large type of event, and one for the small ones."""
     more: bool
-    """Whether more waited than one round takes."""
+    """Whether more wait for another round."""
 
 
 class IngestResult(Model):
     events: int
     rounds: int
-
-
-class Point(Model):
-    at: datetime
-    count: int

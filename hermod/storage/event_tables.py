@@ -6,6 +6,7 @@ Rows come with an acknowledgement or with the change itself, in one transaction,
 from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from hermod.storage.tables import created, metadata, moment
 
@@ -20,6 +21,7 @@ event_batches = Table(
     Column("body", LargeBinary, nullable=False, comment="as hermod.storage.event_outbox says, or encrypted"),
     created(),
     moment("claimed_at"),
+    Column("apart", ARRAY(Text), comment="tokens of inserts that ClickHouse refused, and that are made in parts since"),
     PrimaryKeyConstraint("tenant_id", "id"),
     Index("ix_event_batches_waiting", "tenant_id", "id", postgresql_where=text("insert_id IS NULL")),
     Index("ix_event_batches_insert", "tenant_id", "insert_id", postgresql_where=text("insert_id IS NOT NULL")),
@@ -33,5 +35,20 @@ event_ids = Table(
     Column("fingerprint", LargeBinary, nullable=False, comment="of the caller's event_id; 16 bytes"),
     created(),
     PrimaryKeyConstraint("tenant_id", "fingerprint"),
-    Index("ix_event_ids_created_at", "created_at", postgresql_using="brin"),
+    Index("ix_event_ids_created_at", "created_at"),
+)
+
+event_refusals = Table(
+    "event_refusals",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("id", Text, nullable=False, comment="of the batch that they came in"),
+    Column("sink", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="the lines that ClickHouse cannot take, or encrypted"),
+    Column("reason", Text, nullable=False, comment="ClickHouse's code, and nothing of what is in them"),
+    created(),
+    PrimaryKeyConstraint("tenant_id", "id", "sink", "type"),
+    Index("ix_event_refusals_created_at", "created_at"),
 )

@@ -31,6 +31,12 @@ def upgrade() -> None:
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "apart",
+            postgresql.ARRAY(sa.Text()),
+            nullable=True,
+            comment="tokens of inserts that ClickHouse refused, and that are made in parts since",
+        ),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_event_batches")),
         postgresql_with={"fillfactor": "90", "autovacuum_vacuum_scale_factor": "0.02"},
     )
@@ -55,7 +61,22 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "fingerprint", name=op.f("pk_event_ids")),
     )
-    op.create_index("ix_event_ids_created_at", "event_ids", ["created_at"], unique=False, postgresql_using="brin")
+    op.create_index("ix_event_ids_created_at", "event_ids", ["created_at"], unique=False)
+    op.create_table(
+        "event_refusals",
+        sa.Column("tenant_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False, comment="of the batch that they came in"),
+        sa.Column("sink", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("events", sa.Integer(), nullable=False),
+        sa.Column(
+            "body", sa.LargeBinary(), nullable=False, comment="the lines that ClickHouse cannot take, or encrypted"
+        ),
+        sa.Column("reason", sa.Text(), nullable=False, comment="ClickHouse's code, and nothing of what is in them"),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "id", "sink", "type", name=op.f("pk_event_refusals")),
+    )
+    op.create_index("ix_event_refusals_created_at", "event_refusals", ["created_at"], unique=False)
     op.create_table(
         "form_partials",
         sa.Column("tenant_id", sa.Text(), nullable=False),
@@ -70,12 +91,15 @@ def upgrade() -> None:
             "told_revision", sa.BigInteger(), nullable=True, comment="the newest that analytics and webhooks know"
         ),
         sa.Column(
-            "waits",
-            sa.Boolean(),
-            server_default=sa.text("false"),
+            "abandonments",
+            sa.Integer(),
+            server_default=sa.text("0"),
             nullable=False,
-            comment="its workflow knows of a change",
+            comment="how often it was left behind",
         ),
+        sa.Column("told_abandonments", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("waits_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("touched_at", sa.DateTime(timezone=True), nullable=True),
@@ -85,11 +109,19 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "70"},
     )
     op.create_index(
-        "ix_form_partials_open",
+        "ix_form_partials_due",
         "form_partials",
-        ["updated_at"],
+        ["due_at"],
         unique=False,
-        postgresql_where=sa.text("status = 'open'"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index("ix_form_partials_updated_at", "form_partials", ["updated_at"], unique=False)
+    op.create_index(
+        "ix_form_partials_waiting",
+        "form_partials",
+        ["waits_since"],
+        unique=False,
+        postgresql_where=sa.text("waits_since IS NOT NULL"),
     )
     op.create_table(
         "form_submissions",
@@ -129,6 +161,17 @@ def upgrade() -> None:
         sa.Column("currency", sa.Text(), nullable=True),
         sa.Column("failure_code", sa.Text(), nullable=True),
         sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "payment_failures", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="tries that failed"
+        ),
+        sa.Column(
+            "payment_refunds",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="changes of amount_refunded",
+        ),
+        sa.Column("untold_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("error_code", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column(
@@ -167,6 +210,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_index(
+        "ix_form_submissions_untold",
+        "form_submissions",
+        ["untold_since"],
+        unique=False,
+        postgresql_where=sa.text("untold_since IS NOT NULL"),
+    )
+    op.create_index(
         "uq_form_submissions_key",
         "form_submissions",
         ["tenant_id", "form_id", "idempotency_key"],
@@ -186,6 +236,7 @@ def upgrade() -> None:
         sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_journey_steps")),
     )
+    op.create_index("ix_journey_steps_at", "journey_steps", ["at"], unique=False, postgresql_using="brin")
     op.create_index(
         "ix_journey_steps_contact",
         "journey_steps",
@@ -218,8 +269,17 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_payment_events")),
     )
+    op.create_index("ix_payment_events_checkout", "payment_events", ["tenant_id", "checkout_reference"], unique=False)
     op.create_index("ix_payment_events_payment", "payment_events", ["tenant_id", "payment_reference"], unique=False)
+    op.create_index("ix_payment_events_received", "payment_events", ["tenant_id", "received_at", "id"], unique=False)
     op.create_index("ix_payment_events_submission", "payment_events", ["tenant_id", "submission_id"], unique=False)
+    op.create_index(
+        "ix_payment_events_unlinked",
+        "payment_events",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("submission_id IS NULL"),
+    )
     op.create_table(
         "forms",
         sa.Column("tenant_id", sa.Text(), nullable=False),
@@ -255,7 +315,12 @@ def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("stripe_accounts")
     op.drop_table("forms")
+    op.drop_index(
+        "ix_payment_events_unlinked", table_name="payment_events", postgresql_where=sa.text("submission_id IS NULL")
+    )
     op.drop_index("ix_payment_events_submission", table_name="payment_events")
+    op.drop_index("ix_payment_events_checkout", table_name="payment_events")
+    op.drop_index("ix_payment_events_received", table_name="payment_events")
     op.drop_index("ix_payment_events_payment", table_name="payment_events")
     op.drop_table("payment_events")
     op.drop_index(
@@ -264,11 +329,17 @@ def downgrade() -> None:
     op.drop_index(
         "ix_journey_steps_contact", table_name="journey_steps", postgresql_where=sa.text("contact IS NOT NULL")
     )
+    op.drop_index("ix_journey_steps_at", table_name="journey_steps", postgresql_using="brin")
     op.drop_table("journey_steps")
     op.drop_index(
         "uq_form_submissions_key",
         table_name="form_submissions",
         postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+    )
+    op.drop_index(
+        "ix_form_submissions_untold",
+        table_name="form_submissions",
+        postgresql_where=sa.text("untold_since IS NOT NULL"),
     )
     op.drop_index(
         "ix_form_submissions_unfinished", table_name="form_submissions", postgresql_where=sa.text("finished_at IS NULL")
@@ -283,9 +354,15 @@ def downgrade() -> None:
         "ix_form_submissions_dead", table_name="form_submissions", postgresql_where=sa.text("dead_at IS NOT NULL")
     )
     op.drop_table("form_submissions")
-    op.drop_index("ix_form_partials_open", table_name="form_partials", postgresql_where=sa.text("status = 'open'"))
+    op.drop_index(
+        "ix_form_partials_waiting", table_name="form_partials", postgresql_where=sa.text("waits_since IS NOT NULL")
+    )
+    op.drop_index("ix_form_partials_updated_at", table_name="form_partials")
+    op.drop_index("ix_form_partials_due", table_name="form_partials", postgresql_where=sa.text("due_at IS NOT NULL"))
     op.drop_table("form_partials")
-    op.drop_index("ix_event_ids_created_at", table_name="event_ids", postgresql_using="brin")
+    op.drop_index("ix_event_refusals_created_at", table_name="event_refusals")
+    op.drop_table("event_refusals")
+    op.drop_index("ix_event_ids_created_at", table_name="event_ids")
     op.drop_table("event_ids")
     op.drop_index("ix_event_batches_waiting", table_name="event_batches", postgresql_where=sa.text("insert_id IS NULL"))
     op.drop_index(
