@@ -1,0 +1,67 @@
+"""Events of payment providers: kept, and the workflows of the submissions that they are about woken.
+
+Like submissions, an answer waits for the database and never for Temporal; the sweeper wakes what could not be woken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from hermod.domain.stripe_events import StripeEvent
+from hermod.ports.clock import Clock
+from hermod.storage.payments import Payments, TakenPayment
+from hermod.telemetry import PAYMENT_EVENTS
+from starter.background import Background
+
+UNTOLD_AFTER: Final = timedelta(seconds=5)
+"""A payment that changed so long ago, and of which the submission's workflow has not been told, was forgotten."""
+NAMED_WITHIN: Final = timedelta(days=1)
+"""An event may come so long before the submission that it names."""
+AT_MOST: Final = 500
+
+
+class PaymentDesk:
+    """Takes events in for all tenants of one process. `wake` has a submission's workflow look at its record again."""
+
+    def __init__(self, payments: Payments, wake: Callable[[str, str], Awaitable[bool]], clock: Clock) -> None:
+        self._payments = payments
+        self._wake = wake
+        self._clock = clock
+        self._background = Background()
+
+    async def take(self, tenant: str, event: StripeEvent) -> TakenPayment:
+        """Keep what the event says, durably by the time this returns. Waits for no workflow. Raises Unavailable.
+
+        An event that is known, or that says nothing of a payment, changes nothing.
+        """
+        if event.fact is None:
+            PAYMENT_EVENTS.labels("ignored").inc()
+            return TakenPayment(new=False)
+        now = self._clock.now()
+        taken = await self._payments.take(tenant, event, now)
+        PAYMENT_EVENTS.labels(event.fact.kind.value if taken.new else "repeated").inc()
+        if taken.changed is not None and taken.untold:
+            self._background.start(partial(self._tell, tenant, taken.changed))
+        return taken
+
+    async def drain(self) -> None:
+        """Wait until every submission has been woken, or is left to the sweeper."""
+        await self._background.drain()
+
+    async def sweep(self) -> int:
+        """Wake submissions that were not told of their payments; how many."""
+        now = self._clock.now()
+        await self._payments.link_named(now, within=NAMED_WITHIN, limit=AT_MOST)
+        untold = await self._payments.untold(now, older_than=UNTOLD_AFTER, limit=AT_MOST)
+        return sum([await self._tell(one.tenant, one.submission) for one in untold])
+
+    async def _tell(self, tenant: str, submission: str) -> bool:
+        """What changes while it is woken stays marked, and is told again."""
+        now = self._clock.now()
+        if not await self._wake(tenant, submission):
+            return False
+        await self._payments.mark_told(tenant, submission, now)
+        return True

@@ -1,0 +1,199 @@
+"""A submission that is to be paid, from the visitor to the last refund: over HTTP, through the workflow, to its end.
+
+Waiting for days is done with time skipped; what Stripe says at once needs no skipping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from devstack.stripe_stand_in import StripePayment, new_id
+from hermod.contracts import ids
+from hermod.contracts.forms import SubmissionInput, SubmissionView
+from hermod.domain.stripe_events import read_event
+from hermod.storage.submission_acceptance import SubmissionDraft
+from starter.journeys import journey
+from starter.payment_intake import UNTOLD_AFTER, PaymentDesk
+from starter.submissions import submission
+from tests.integration.api.conftest import calling
+from tests.support.form_rows import add_form
+from tests.support.polling import eventually
+from tests.support.product import House
+from tests.support.stripe_sender import StripeSender, stripe_sender
+from web.app import create_app
+
+_MARKS = text("SELECT announced FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
+
+
+@dataclass(frozen=True)
+class Till:
+    """A tenant whose form asks for payment, and Stripe, which calls about it."""
+
+    house: House
+    stripe: StripeSender
+
+    async def submitted(self) -> str:
+        receipt = await self.house.hermod.submit("order", {"email": "ada@example.com"}, session="session-1")
+        return receipt.id
+
+    async def accepted(self) -> str:
+        """A submission whose workflow nobody has started yet."""
+        core, tenant = self.house.hermod.core, self.house.hermod.tenant
+        draft = SubmissionDraft(
+            id=ids.new_id("sub"),
+            form=await core.storage.forms.compiled(tenant, "order"),
+            asked=SubmissionInput(data={}, session="session-1"),
+            data={},
+            key=None,
+            request_id=None,
+        )
+        await core.storage.submission_acceptance.take(tenant, draft, core.clock.now())
+        return draft.id
+
+    async def view(self, own: str) -> SubmissionView:
+        return await submission(self.house.hermod, own)
+
+    async def told(self, own: str) -> Sequence[str]:
+        """The moments that were announced, in their order."""
+        database = self.house.hermod.core.storage.database
+        (row,) = await database.rows(_MARKS, {"tenant": self.house.hermod.tenant, "id": own})
+        marks: Sequence[str] = row.announced
+        return marks
+
+    async def reached(self, own: str, status: str, payment: str, *marks: str) -> SubmissionView:
+        """The submission, once it stands so and exactly these moments have been announced."""
+
+        async def there() -> SubmissionView:
+            view = await self.view(own)
+            assert view.payment is not None
+            assert (view.status, view.payment.status, *await self.told(own)) == (status, payment, *marks)
+            assert (view.finished_at is not None) == (status in ("completed", "expired"))
+            return view
+
+        return await eventually(there, within=20)
+
+    async def steps(self) -> list[str]:
+        found = await journey(self.house.hermod, "session-1")
+        return [step.kind for step in found.steps]
+
+
+@asynccontextmanager
+async def _till(house: House, **payment: Any) -> AsyncIterator[Till]:
+    await add_form(house.hermod.core.storage.database, house.hermod.tenant, payment=payment)
+    async with calling(create_app(house.hermod.core.settings, hermod=house.hermod)) as web:
+        yield Till(house, await stripe_sender(house.hermod, web))
+
+
+class Ahead:
+    """The clock when the sweeper comes by."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + 2 * UNTOLD_AFTER
+
+
+@pytest.fixture
+async def till(house: House) -> AsyncIterator[Till]:
+    async with _till(house, expires_in=3600) as own:
+        yield own
+
+
+@pytest.fixture
+async def skipped(skipping: House) -> AsyncIterator[Till]:
+    """Where a day of waiting takes milliseconds."""
+    async with _till(skipping, expires_in="P1D") as own:
+        yield own
+
+
+async def test_payment_fails_and_succeeds_completes_the_submission(till: Till) -> None:
+    own = await till.submitted()
+    await till.reached(own, "awaiting_payment", "awaited")
+    customer = StripePayment(own)
+    await till.stripe.send(customer.failed("expired_card"))
+    view = await till.reached(own, "awaiting_payment", "failed", "submission.payment_failed:1")
+    assert view.payment is not None
+    assert view.payment.failure_code == "expired_card"
+    paid = customer.succeeded()
+    await till.stripe.send(paid, customer.checked_out(), paid)
+    marks = ("submission.payment_failed:1", "submission.paid", "submission.completed")
+    await till.reached(own, "completed", "paid", *marks)
+    kinds = ["submission.received", "payment.failed", "submission.payment_failed", "payment.paid", "submission.paid"]
+    assert [kind for kind in await till.steps() if kind in {*kinds, "submission.completed"}] == [
+        *kinds,
+        "submission.completed",
+    ]
+
+
+async def test_refunds_come_after_the_end_are_each_told_once(till: Till) -> None:
+    own = await till.submitted()
+    at = datetime.now(UTC)
+    customer = StripePayment(own, charged_at=at)
+    await till.stripe.send(customer.succeeded(at=at))
+    done = ("submission.paid", "submission.completed")
+    await till.reached(own, "completed", "paid", *done)
+    part = customer.gave_back(500, at=at + timedelta(seconds=1))
+    await till.stripe.send(part, customer.refund("created", "re_1", 500, at=at + timedelta(seconds=1)))
+    await till.reached(own, "completed", "partially_refunded", *done, "submission.refunded:1")
+    await till.stripe.send(part, customer.gave_back(1_000, at=at + timedelta(seconds=2)))
+    told = (*done, "submission.refunded:1", "submission.refunded:2")
+    await till.reached(own, "completed", "refunded", *told)
+    failed = customer.refund("failed", new_id("re"), 1_000, status="failed", made_at=at, at=at + timedelta(seconds=9))
+    await till.stripe.send(failed)
+    view = await till.reached(own, "completed", "partially_refunded", *told, "submission.refunded:3")
+    assert view.payment is not None
+    assert view.payment.amount_refunded == 500
+
+
+async def test_payment_comes_before_its_submission_is_looked_at_is_told_at_once(till: Till) -> None:
+    own = await till.submitted()
+    await till.stripe.send(StripePayment(own).succeeded())
+    await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
+
+
+async def test_checkout_expires_ends_the_wait(till: Till) -> None:
+    own = await till.submitted()
+    await till.stripe.send(StripePayment(own).expired())
+    await till.reached(own, "expired", "expired", "submission.expired")
+    await till.stripe.send(StripePayment(own).succeeded())
+    marks = ("submission.expired", "submission.paid", "submission.completed")
+    await till.reached(own, "completed", "paid", *marks)
+
+
+async def test_signal_is_lost_the_sweeper_tells(till: Till) -> None:
+    own = await till.submitted()
+    await till.reached(own, "awaiting_payment", "awaited")
+    core = till.house.hermod.core
+
+    async def lost(tenant: str, submission: str) -> bool:
+        return False
+
+    desk = PaymentDesk(core.storage.payments, lost, core.clock)
+    await desk.take(till.house.hermod.tenant, read_event(StripePayment(own).succeeded()))
+    await desk.drain()
+    assert await PaymentDesk(core.storage.payments, core.submissions.wake, Ahead()).sweep() >= 1
+    await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
+
+
+async def test_nobody_pays_expires_and_money_that_comes_late_completes_it(skipped: Till) -> None:
+    own = await skipped.submitted()
+    await skipped.reached(own, "expired", "expired", "submission.expired")
+    await skipped.stripe.send(StripePayment(own).failed())
+    await skipped.stripe.send(StripePayment(own).succeeded())
+    marks = ("submission.expired", "submission.paid", "submission.completed")
+    await skipped.reached(own, "completed", "paid", *marks)
+    assert "payment.late" in await skipped.steps()
+
+
+async def test_bank_takes_days_is_not_expired_meanwhile(skipped: Till) -> None:
+    own = await skipped.accepted()
+    customer = StripePayment(own)
+    await skipped.stripe.send(customer.checked_out("unpaid"))
+    await skipped.reached(own, "awaiting_payment", "processing")
+    await skipped.stripe.send(customer.paid_later())
+    await skipped.reached(own, "completed", "paid", "submission.paid", "submission.completed")
