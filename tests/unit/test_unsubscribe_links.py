@@ -50,7 +50,10 @@ def test_link_with_any_character_changed_is_nobodys() -> None:
         assert LINKS.open(forged) is None, place
 
 
-@pytest.mark.parametrize("token", ["", "a", "é", "%", "AAAA", "A" * 5000, "../x", LINKS.token(ABOUT)[:-4], "=" * 8])
+@pytest.mark.parametrize(
+    "token",
+    ["", "a", "é", "%", "AAAA", "A" * 5000, "../x", pytest.param(LINKS.token(ABOUT)[:-4], id="cut short"), "=" * 8],
+)
 def test_link_is_no_link_is_nobodys(token: str) -> None:
     assert LINKS.open(token) is None
 

@@ -1,0 +1,154 @@
+"""Revisions of partial submissions: kept as they come in, and the workflows of their partials woken.
+
+Like messages (`starter.coalescer`): what arrives within a few milliseconds shares a statement. An answer waits for the
+statement, never for Temporal. A workflow is woken once until it has looked, however often the visitor types meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+import orjson
+from pydantic import ValidationError
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from hermod.bootstrap import Storage
+from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.contracts.forms import MAX_DATA_BYTES, FormId, PartialInput, PartialReceipt, SavePartialInput, Session
+from hermod.contracts.ids import partial_workflow
+from hermod.contracts.model import Model
+from hermod.ports.clock import Clock
+from hermod.storage.partials import PartialDraft, PartialKey, SavedPartial
+from starter.background import Background
+from starter.dispatching import START_TIMEOUT, Start, Starts
+from starter.gathering import Gathering
+from starter.wording import field_errors
+
+CHANNEL: Final = "form"
+MOST_REVISIONS: Final = 500
+"""In one statement."""
+UNSEEN_AFTER: Final = timedelta(seconds=15)
+"""A change that nobody has looked at for so long has been forgotten by its starter."""
+STILL_AFTER: Final = timedelta(minutes=10)
+"""A partial that has been due for so long may have lost its workflow; one that was woken is left alone for so long."""
+AT_MOST: Final = 500
+AT_ONCE: Final = 10
+
+
+class Place(Model):
+    """Which partial, as a caller writes it."""
+
+    form: FormId
+    session: Session
+
+
+class Partials:
+    """What the partials of all tenants of one process share."""
+
+    def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        self._client = client
+        self._storage = storage
+        self._clock = clock
+        self._starts = Starts(client, storage.limits)
+        self._background = Background()
+        self._calls = Gathering(self._store, self._background, MOST_REVISIONS)
+
+    async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
+        """Keep a revision where it is the highest one. Raises NotFound where there is no such form, and Unavailable."""
+        saved = await self._calls.ask(tenant, draft)
+        if saved is None:
+            raise NotFound(f"there is no form {draft.form}")
+        return PartialReceipt(
+            id=draft.session,
+            status=saved.status,
+            revision=saved.revision,
+            stored=saved.revision == draft.revision,
+            resume_token=self._storage.resume_tokens.token(tenant, draft.form, draft.session),
+        )
+
+    def converted(self, tenant: str, form: str, session: str) -> None:
+        """A submission has converted the partial, and has been committed: its workflow, if there is one, may end.
+
+        It would find out by itself when the form counts as abandoned.
+        """
+        self._background.start(partial(self._nudge, PartialKey(tenant, form, session)))
+
+    async def sweep(self) -> int:
+        """Wake the workflows of partials that nobody may be looking at; how many."""
+        now = self._clock.now()
+        keys = await self._storage.partials.forgotten(now, unseen=UNSEEN_AFTER, still=STILL_AFTER, limit=AT_MOST)
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def wake(key: PartialKey) -> bool:
+            async with turns:
+                return await self._wake(key)
+
+        answers = await asyncio.gather(*map(wake, keys))
+        woken = [key for key, answered in zip(keys, answers, strict=True) if answered]
+        if woken:
+            await self._storage.partials.touch(woken, now)
+        return len(woken)
+
+    async def drain(self) -> None:
+        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
+        await self._background.drain(self._calls.flush)
+
+    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | None]:
+        answers = await self._storage.partials.save(tenant, drafts, self._clock.now())
+        woken = {
+            PartialKey(tenant, draft.form, draft.session)
+            for draft, saved in zip(drafts, answers, strict=True)
+            if saved is not None and saved.wakes
+        }
+        for key in woken:
+            self._background.start(partial(self._wake, key))
+        return answers
+
+    async def _wake(self, key: PartialKey) -> bool:
+        start = Start(
+            name="SavePartial",
+            order=SavePartialInput(tenant=key.tenant, form=key.form, session=key.session),
+            workflow_id=partial_workflow(*key),
+            tenant=key.tenant,
+            channel=CHANNEL,
+            request_id=None,
+            summary=f"partial of {key.form} for {key.tenant}",
+            signal="look_again",
+        )
+        return await self._starts.begin(start)
+
+    async def _nudge(self, key: PartialKey) -> None:
+        handle = self._client.get_workflow_handle(partial_workflow(*key))
+        try:
+            async with asyncio.timeout(START_TIMEOUT.total_seconds()):
+                await handle.signal("look_again")
+        except (RPCError, RuntimeError, TimeoutError):
+            return
+
+
+def place(form: str, session: str) -> Place:
+    """Raises InvalidInput."""
+    given: Mapping[str, str] = {"form": form, "session": session}
+    try:
+        return Place.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+
+
+def draft_of(form: str, session: str, given: Any) -> PartialDraft:
+    """A revision that came as JSON, checked. Raises InvalidInput."""
+    where = place(form, session)
+    try:
+        asked = PartialInput.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+    if len(orjson.dumps(asked.data)) > MAX_DATA_BYTES:
+        raise InvalidInput.of("data", f"must be at most {MAX_DATA_BYTES // 1024} KiB as JSON")
+    return PartialDraft(
+        form=where.form, session=where.session, revision=asked.revision, data=asked.data, contact=asked.contact
+    )
