@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from hermod.contracts.content import Channel
+from hermod.contracts.content import Channel, Line
 from hermod.contracts.events import Reference
 from hermod.contracts.model import Model
 from hermod.contracts.plain_json import PlainObject
-from hermod.contracts.templates import TemplateName
+from hermod.contracts.templates import Locale, TemplateName
 
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_DATA_BYTES: Final = 256 * 1024
@@ -41,14 +41,14 @@ class FormNotification(Model):
     """A message that a form sends at a moment. Texts may have expressions: `{{ data.email }}`, `{{ resume_url }}`."""
 
     channel: Channel
-    to: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    to: Annotated[Line, Field(min_length=1, max_length=500)]
     on: FormMoment = FormMoment.COMPLETED
     template: TemplateName | None = None
     """Its data are `data` (what was entered), `form`, `submission`, `payment`, `resume_url`."""
     content: PlainObject = Field(default_factory=dict)
     """The words where there is no template, as in `POST /v1/messages`: `subject`, `text`, `body`, `title` …"""
-    locale: str | None = None
-    when: Annotated[str, StringConstraints(max_length=200)] | None = None
+    locale: Locale | None = None
+    when: Annotated[Line, Field(min_length=1, max_length=200)] | None = None
     """An expression; the message is sent where it is true: `data.newsletter`."""
 
 
@@ -69,12 +69,14 @@ class PartialRules(Model):
     abandon_after: FormDuration | None = None
     """After the last change; null: never."""
     webhooks: bool = False
-    resume_url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$", max_length=1000)] | None = None
+    resume_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=1000)] | None = (
+        None
+    )
     """Where a visitor goes on, with `{token}` in it."""
 
 
 class SpamGuard(Model):
-    honeypot: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    honeypot: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
     """A field that people do not see; what fills it is kept as spam, and nothing is done with it."""
     per_address_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = 60
     max_bytes: Annotated[int, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
@@ -83,8 +85,8 @@ class SpamGuard(Model):
 class FormInput(Model):
     """`PUT /v1/forms/{id}`. `schema` is a JSON Schema (2020-12) for the data."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    name: Annotated[Line, Field(min_length=1, max_length=200)]
+    schema_: Annotated[PlainObject, Field(alias="schema")]
     payment: FormPayment | None = None
     on_submit: OnSubmit = Field(default_factory=OnSubmit)
     partials: PartialRules = Field(default_factory=PartialRules)
@@ -96,6 +98,29 @@ class FormView(FormInput):
     revision: int
     created_at: datetime
     updated_at: datetime
+
+
+class FormSummary(Model):
+    """A form as a row of a list."""
+
+    id: str
+    name: str
+    revision: int
+    asks_for_payment: bool
+    updated_at: datetime
+
+
+class FormPage(Model):
+    items: tuple[FormSummary, ...]
+    next_cursor: str | None
+
+
+class SubmissionTerms(Model):
+    """What of a form's definition holds for a submission, as it was when it was submitted."""
+
+    name: str
+    payment: FormPayment | None = None
+    on_submit: OnSubmit = Field(default_factory=OnSubmit)
 
 
 class SubmissionStatus(StrEnum):
@@ -231,6 +256,17 @@ class PartialView(Model):
     converted_at: datetime | None
 
 
+class ResumeView(Model):
+    """What a resume token opens."""
+
+    form: str
+    session: str
+    revision: int
+    """The next one that is stored has to be higher."""
+    data: dict[str, Any]
+    updated_at: datetime
+
+
 class ProcessSubmissionInput(Model):
     tenant: str
     submission: str
@@ -240,3 +276,23 @@ class SavePartialInput(Model):
     tenant: str
     form: str
     session: str
+
+
+class SubmissionStep(Model):
+    """How far a submission has come, and what its workflow does next.
+
+    `run` is the workflow run that gave it up. A workflow that finds another run's id in a failure has been reset by an
+    operator, and tries again.
+    """
+
+    status: SubmissionStatus
+    wait_until: datetime | None = None
+    run: str | None = None
+    reason: str | None = None
+    """Why it was given up, in a code."""
+
+
+class SubmissionResult(Model):
+    """The result of a workflow, as the Web UI shows it."""
+
+    status: SubmissionStatus

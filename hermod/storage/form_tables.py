@@ -61,6 +61,9 @@ form_submissions = Table(
     Column("currency", Text),
     Column("failure_code", Text),
     moment("paid_at"),
+    Column("payment_failures", Integer, nullable=False, server_default=text("0"), comment="tries that failed"),
+    Column("payment_refunds", Integer, nullable=False, server_default=text("0"), comment="changes of amount_refunded"),
+    moment("untold_since"),  # its payment changed then, and its workflow has yet to hear of it
     Column("error_code", Text),
     Column("error", Text),
     Column("failed_run", Text, comment="the workflow run that gave up; another run is an operator's reset"),
@@ -86,6 +89,7 @@ form_submissions = Table(
         "payment_reference",
         postgresql_where=text("payment_reference IS NOT NULL"),
     ),
+    Index("ix_form_submissions_untold", "untold_since", postgresql_where=text("untold_since IS NOT NULL")),
     Index("ix_form_submissions_dead", "tenant_id", "id", postgresql_where=text("dead_at IS NOT NULL")),
 )
 
@@ -101,14 +105,20 @@ form_partials = Table(
     Column("contact", Text),
     Column("submission_id", Text),
     Column("told_revision", BigInteger, comment="the newest that analytics and webhooks know"),
-    Column("waits", Boolean, nullable=False, server_default=text("false"), comment="its workflow knows of a change"),
+    Column("abandonments", Integer, nullable=False, server_default=text("0"), comment="how often it was left behind"),
+    Column("told_abandonments", Integer, nullable=False, server_default=text("0")),
+    # The first change that its workflow has not looked at, and when the workflow looks again by itself.
+    moment("waits_since"),
+    moment("due_at"),
     created(),
     created("updated_at"),
     moment("touched_at"),
     moment("abandoned_at"),
     moment("converted_at"),
     PrimaryKeyConstraint("tenant_id", "form_id", "session"),
-    Index("ix_form_partials_open", "updated_at", postgresql_where=text("status = 'open'")),
+    Index("ix_form_partials_waiting", "waits_since", postgresql_where=text("waits_since IS NOT NULL")),
+    Index("ix_form_partials_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("ix_form_partials_updated_at", "updated_at"),
     postgresql_with={"fillfactor": "70"},
 )
 
@@ -137,6 +147,9 @@ payment_events = Table(
     PrimaryKeyConstraint("tenant_id", "id"),
     Index("ix_payment_events_submission", "tenant_id", "submission_id"),
     Index("ix_payment_events_payment", "tenant_id", "payment_reference"),
+    Index("ix_payment_events_received", "tenant_id", "received_at", "id"),
+    Index("ix_payment_events_checkout", "tenant_id", "checkout_reference"),
+    Index("ix_payment_events_unlinked", "received_at", postgresql_where=text("submission_id IS NULL")),
 )
 
 journey_steps = Table(
@@ -152,6 +165,7 @@ journey_steps = Table(
     Column("reference", Text),
     Column("detail", JSONB, nullable=False, server_default=text("'{}'")),
     PrimaryKeyConstraint("tenant_id", "id"),
+    Index("ix_journey_steps_at", "at", postgresql_using="brin"),
     Index("ix_journey_steps_session", "tenant_id", "session", postgresql_where=text("session IS NOT NULL")),
     Index("ix_journey_steps_contact", "tenant_id", "contact", postgresql_where=text("contact IS NOT NULL")),
 )

@@ -1,0 +1,109 @@
+"""What ProcessSubmission has done: the submission is brought as far as it can come now.
+
+The record decides each step, and every step may be made again: the backend knows the submission by its id, and what is
+announced has ids of its own. So an activity that was cut off anywhere is simply begun again.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from temporalio import activity
+
+from activities import failures
+from activities.pulse import Pulse, pulse
+from hermod.contracts.errors import NotFound, Unavailable
+from hermod.contracts.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
+from hermod.domain.forms.submissions import Done, Expire, Save, Tell, Wait, backend_wait, next_move
+from hermod.ports.forms import Announcement, Announcer
+from hermod.ports.submissions import Backend, BackendAway, BackendRefused, SubmissionLedger, SubmissionRecord
+from hermod.telemetry import SAVES
+
+
+class SubmissionActivities:
+    def __init__(self, ledger: SubmissionLedger, backend: Backend, announcer: Announcer) -> None:
+        self._ledger = ledger
+        self._backend = backend
+        self._announcer = announcer
+
+    @activity.defn(name="process_submission")
+    async def process_submission(self, order: ProcessSubmissionInput) -> SubmissionStep:
+        async with pulse() as beating:
+            try:
+                return await self._process(order, beating)
+            except Unavailable:
+                raise failures.ledger_unavailable() from None
+            except NotFound:
+                raise failures.no_such_record() from None
+
+    async def _process(self, order: ProcessSubmissionInput, beating: Pulse) -> SubmissionStep:
+        run = activity.info().workflow_run_id or ""
+        record = await self._ledger.open(order.tenant, order.submission, run, beating.now())
+        while record.status not in (SubmissionStatus.FAILED, SubmissionStatus.SPAM):
+            match next_move(record.standing, beating.now()):
+                case Save():
+                    record = await self._save(record, run, beating)
+                case Tell() as tell:
+                    await self._announcer.announce(announcement(record, tell, beating))
+                    record = await self._ledger.told(record, tell, beating.now())
+                case Expire():
+                    record = await self._ledger.expire(record, beating.now())
+                case Wait() if record.status is SubmissionStatus.PROCESSING:
+                    # The record as it is then may say that it was paid in this very moment.
+                    record = await self._ledger.awaiting(record, beating.now())
+                case Wait() as wait:
+                    return SubmissionStep(status=record.status, wait_until=wait.until)
+                case Done() as done:
+                    record = await self._ledger.finish(record, done.status, beating.now())
+                    break
+        return SubmissionStep(status=record.status, run=record.failed_run, reason=record.reason)
+
+    async def _save(self, record: SubmissionRecord, run: str, beating: Pulse) -> SubmissionRecord:
+        """Raises ApplicationError with the next try's time where the backend is away."""
+        try:
+            backend_id = await self._backend.save(record)
+        except BackendRefused as refusal:
+            SAVES.labels("refused").inc()
+            return await self._ledger.give_up(record, run, refusal.code, str(refusal), beating.now())
+        except BackendAway as away:
+            SAVES.labels("away").inc()
+            await self._ledger.troubled(record, away.code, str(away), beating.now())
+            delay = backend_wait(activity.info().attempt, random.random(), away.retry_after)
+            raise failures.backend_away(away.code, delay) from None
+        SAVES.labels("saved").inc()
+        return await self._ledger.saved(record, backend_id, beating.now())
+
+
+def announcement(record: SubmissionRecord, tell: Tell, beating: Pulse) -> Announcement:
+    """Nothing in the payload is of this very try: a repeat tells the same."""
+    about: dict[str, Any] = {
+        "form": record.form,
+        "form_revision": record.form_revision,
+        "session": record.session,
+        "contact": record.contact,
+        "metadata": dict(record.metadata),
+        "backend_id": record.backend_id,
+        "submitted_at": record.created_at.isoformat(),
+    }
+    return Announcement(
+        tenant=record.tenant,
+        moment=tell.moment,
+        reference=record.id,
+        turn=tell.turn,
+        form=record.form,
+        at=beating.now(),
+        payload={"submission": record.id, **about, "data": record.data, "payment": record.payment},
+        scope={
+            "data": record.data or {},
+            "form": record.form,
+            "submission": {"id": record.id, **about},
+            "payment": record.payment or {},
+            "resume_url": None,
+        },
+        webhooks=record.terms.on_submit.webhooks,
+        notifications=record.terms.on_submit.notifications,
+        session=record.session,
+        contact=record.contact,
+        request_id=record.request_id,
+    )

@@ -1,0 +1,131 @@
+"""Messages that a form sends: what its author wrote, filled in with what a visitor entered.
+
+Recipients, texts and conditions are expressions of the same sandbox as stored templates. Whatever they come to goes
+through the checks of every message afterwards, so nothing that a visitor enters can make a second recipient or header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from hermod.contracts.content import CONTENT_OF
+from hermod.contracts.errors import FieldError, InvalidInput
+from hermod.contracts.forms import FormNotification
+from hermod.contracts.messages import Options
+from hermod.domain.templates.compiled import MARKUP
+from hermod.domain.templates.meter import Meter, TemplateFault
+from hermod.domain.templates.sandbox import Field, MissingVariable, compile_field
+
+OWN_FIELDS: Final = frozenset({"channel", "to", "template", "locale"})
+"""What a notification has beside its content."""
+_ONE_LINE: Final = frozenset({"to", "subject", "title"})
+"""Fields that lose line breaks: a visitor's name may have some."""
+_DEEPEST: Final = 20
+
+
+def faults(notification: FormNotification) -> Iterator[FieldError]:
+    """What is wrong with a notification whatever is entered. Whether its template exists is seen when it is sent."""
+    known = {field.alias or name for name, field in CONTENT_OF[notification.channel].model_fields.items()}
+    known |= Options.model_fields.keys()
+    for name in notification.content:
+        if name in OWN_FIELDS:
+            yield FieldError(f"content.{name}", f"belongs beside `content`, as the notification's own `{name}`")
+        elif name not in known:
+            yield FieldError(f"content.{name}", f"a message of the channel {notification.channel.value} has none")
+    if notification.template is not None and "data" in notification.content:
+        yield FieldError(
+            "content.data", "what a template sees is `data`, `form`, `submission`, `payment`, `resume_url`"
+        )
+    if notification.when is not None and ("{%" in notification.when or "%}" in notification.when):
+        yield FieldError("when", "must be an expression like data.newsletter, without {% and %}")
+        return
+    for place, source, markup in _sources(notification):
+        if place.count(".") > _DEEPEST:
+            yield FieldError(place, f"is nested more than {_DEEPEST} levels deep")
+            return
+        try:
+            _compiled(source, markup)
+        except TemplateFault as fault:
+            yield FieldError(place, fault.message)
+
+
+def rendered(notification: FormNotification, scope: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The message as `POST /v1/messages` takes one, or None where the notification's condition does not hold.
+
+    Raises InvalidInput, which names the field of the notification and quotes nothing that was entered.
+    """
+    meter = Meter()
+    if notification.when is not None and not _holds(notification.when, scope, meter):
+        return None
+    message: dict[str, Any] = {"channel": notification.channel.value}
+    for name, value in notification.content.items():
+        message[name] = _filled(name, value, scope, meter, markup=name in MARKUP)
+    message["to"] = _filled("to", notification.to, scope, meter)
+    if notification.locale is not None:
+        message["locale"] = notification.locale
+    if notification.template is not None:
+        message |= {"template": notification.template, "data": dict(scope)}
+    return message
+
+
+def _holds(condition: str, scope: Mapping[str, Any], meter: Meter) -> bool:
+    """Whether an expression is true; one that asks for what was not entered is not."""
+    try:
+        return bool(_compiled(_as_test(condition), False).render(scope, meter))
+    except MissingVariable:
+        return False
+    except TemplateFault as fault:
+        raise InvalidInput.of("when", fault.message) from None
+
+
+def _filled(place: str, value: Any, scope: Mapping[str, Any], meter: Meter, *, markup: bool = False) -> Any:
+    if isinstance(value, str):
+        return _words(place, value, scope, meter, markup)
+    if isinstance(value, Mapping):
+        return {name: _filled(f"{place}.{name}", one, scope, meter, markup=markup) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(f"{place}.{at}", one, scope, meter, markup=markup) for at, one in enumerate(value)]
+    return value
+
+
+def _words(place: str, source: str, scope: Mapping[str, Any], meter: Meter, markup: bool) -> str:
+    if "{" not in source:
+        return source
+    try:
+        text = _compiled(source, markup).render(scope, meter)
+    except MissingVariable as absent:
+        raise InvalidInput.of(place, f"asks for {str(absent.name)[:100]}, which is not there") from None
+    except TemplateFault as fault:
+        raise InvalidInput.of(place, fault.message) from None
+    return " ".join(text.split()) if place in _ONE_LINE else text
+
+
+def _sources(notification: FormNotification) -> Iterator[tuple[str, str, bool]]:
+    """Everything that is an expression or may hold one: where, its source, and whether values are escaped in it."""
+    yield "to", notification.to, False
+    if notification.when is not None:
+        yield "when", _as_test(notification.when), False
+    for name, value in notification.content.items():
+        yield from ((place, text, name in MARKUP) for place, text in _texts(f"content.{name}", value))
+
+
+def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _texts(f"{place}.{name}", one)
+    elif isinstance(value, list | tuple):
+        for at, one in enumerate(value):
+            yield from _texts(f"{place}.{at}", one)
+
+
+def _as_test(condition: str) -> str:
+    return f"{{% if {condition} %}}1{{% endif %}}"
+
+
+@lru_cache(maxsize=500)
+def _compiled(source: str, markup: bool) -> Field:
+    return compile_field(source, markup=markup)

@@ -1,0 +1,132 @@
+"""`hermod.ports.submissions.SubmissionLedger`: each step of a submission's processing as one statement.
+
+Each answers the row as it is afterwards, so that a payment that came meanwhile is seen by whoever decides what is next.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, TextClause
+
+from hermod.contracts.errors import NotFound
+from hermod.contracts.forms import PaymentStatus, SubmissionStatus, SubmissionTerms
+from hermod.domain.forms.submissions import Standing, Tell
+from hermod.ports.submissions import SubmissionRecord
+from hermod.storage.contents import Contents
+from hermod.storage.engine import Database, sql
+from hermod.storage.submissions import AFRESH, opened, payment_of
+
+_KEY: Final = "tenant_id = :tenant AND id = :id"
+
+
+def _step(assignments: str, condition: str = "true") -> TextClause:
+    return sql(f"""
+    UPDATE form_submissions SET {assignments}, updated_at = :now WHERE {_KEY} AND {condition} RETURNING *
+    """)  # noqa: S608 - constants of this module
+
+
+_ONE: Final = sql(f"SELECT * FROM form_submissions WHERE {_KEY}")  # noqa: S608 - ours
+_OPEN: Final = _step("status = CASE WHEN status = 'pending' THEN 'processing' ELSE status END", "status <> 'failed'")
+_REOPEN: Final = _step(f"status = 'processing', {AFRESH}", "status = 'failed' AND failed_run IS DISTINCT FROM :run")
+_SAVED: Final = _step(
+    "saved_at = coalesce(saved_at, :now), backend_id = coalesce(backend_id, CAST(:backend_id AS text)), "
+    "error_code = NULL, error = NULL"
+)
+_TROUBLED: Final = _step("error_code = CAST(:code AS text), error = CAST(:error AS text)", "finished_at IS NULL")
+_GIVE_UP: Final = _step(
+    "status = 'failed', error_code = CAST(:code AS text), error = CAST(:error AS text), failed_run = :run, "
+    "dead_at = :now, finished_at = :now"
+)
+_TOLD: Final = _step(
+    "announced = CASE WHEN CAST(:mark AS text) = ANY(announced) THEN announced "
+    "ELSE array_append(announced, CAST(:mark AS text)) END"
+)
+_AWAITING: Final = _step("status = 'awaiting_payment'", "status = 'processing'")
+# A payment that comes at this very moment: whoever has the row first, wins.
+_EXPIRE: Final = _step(
+    "status = 'expired', payment_status = 'expired'",
+    "coalesce(payment_status, 'awaited') IN ('awaited', 'failed') AND payment_expires_at <= :now",
+)
+_FINISH: Final = _step("status = :status, finished_at = coalesce(finished_at, :now)")
+
+
+class SqlSubmissionLedger:
+    def __init__(self, database: Database, contents: Contents) -> None:
+        self._database = database
+        self._contents = contents
+
+    async def open(self, tenant: str, submission: str, run: str, now: datetime) -> SubmissionRecord:
+        names = {"tenant": tenant, "id": submission, "run": run, "now": now}
+        rows = await self._database.rows(_OPEN, names) or await self._database.rows(_REOPEN, names)
+        return await self._record(rows[0]) if rows else await self._stands(tenant, submission)
+
+    async def saved(self, record: SubmissionRecord, backend_id: str | None, now: datetime) -> SubmissionRecord:
+        return await self._moved(_SAVED, record, {"now": now, "backend_id": backend_id})
+
+    async def troubled(self, record: SubmissionRecord, code: str, text: str, now: datetime) -> None:
+        await self._moved(_TROUBLED, record, {"now": now, "code": code, "error": text})
+
+    async def give_up(
+        self, record: SubmissionRecord, run: str, code: str, text: str, now: datetime
+    ) -> SubmissionRecord:
+        return await self._moved(_GIVE_UP, record, {"now": now, "run": run, "code": code, "error": text})
+
+    async def told(self, record: SubmissionRecord, tell: Tell, now: datetime) -> SubmissionRecord:
+        return await self._moved(_TOLD, record, {"now": now, "mark": tell.mark})
+
+    async def awaiting(self, record: SubmissionRecord, now: datetime) -> SubmissionRecord:
+        return await self._moved(_AWAITING, record, {"now": now})
+
+    async def expire(self, record: SubmissionRecord, now: datetime) -> SubmissionRecord:
+        return await self._moved(_EXPIRE, record, {"now": now})
+
+    async def finish(self, record: SubmissionRecord, status: SubmissionStatus, now: datetime) -> SubmissionRecord:
+        return await self._moved(_FINISH, record, {"now": now, "status": status.value})
+
+    async def _moved(self, statement: TextClause, record: SubmissionRecord, names: dict[str, Any]) -> SubmissionRecord:
+        rows = await self._database.rows(statement, {"tenant": record.tenant, "id": record.id} | names)
+        return await self._record(rows[0]) if rows else await self._stands(record.tenant, record.id)
+
+    async def _stands(self, tenant: str, submission: str) -> SubmissionRecord:
+        rows = await self._database.rows(_ONE, {"tenant": tenant, "id": submission})
+        if not rows:
+            raise NotFound(f"there is no submission {submission}")
+        return await self._record(rows[0])
+
+    async def _record(self, row: Row[Any]) -> SubmissionRecord:
+        unseal = await self._contents.opening(row.tenant_id)
+        terms, payment = SubmissionTerms.model_validate(row.definition), payment_of(row)
+        return SubmissionRecord(
+            tenant=row.tenant_id,
+            id=row.id,
+            form=row.form_id,
+            form_revision=row.form_revision,
+            status=SubmissionStatus(row.status),
+            standing=_standing(row, terms),
+            terms=terms,
+            data=opened(row, unseal),
+            metadata=row.metadata,
+            payment=None if payment is None else payment.model_dump(mode="json"),
+            session=row.session,
+            contact=row.contact,
+            request_id=row.request_id,
+            backend_id=row.backend_id,
+            created_at=row.created_at,
+            paid_at=row.paid_at,
+            failed_run=row.failed_run,
+            reason=row.error_code,
+        )
+
+
+def _standing(row: Row[Any], terms: SubmissionTerms) -> Standing:
+    return Standing(
+        saved=row.saved_at is not None,
+        awaits_payment=terms.payment is not None and terms.payment.required,
+        payment=None if row.payment_status is None else PaymentStatus(row.payment_status),
+        expires_at=row.payment_expires_at,
+        failures=row.payment_failures,
+        refunds=row.payment_refunds,
+        told=frozenset(row.announced),
+    )

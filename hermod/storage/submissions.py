@@ -1,0 +1,182 @@
+"""Reading submissions, and the moves that people make: retry, discard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import Row, TextClause
+
+from hermod.contracts.errors import Conflict, NotFound
+from hermod.contracts.forms import (
+    PaymentStatus,
+    PaymentView,
+    SubmissionPage,
+    SubmissionStatus,
+    SubmissionSummary,
+    SubmissionView,
+)
+from hermod.storage.contents import Contents
+from hermod.storage.engine import Database, sql
+
+_ONE: Final = sql("SELECT * FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
+_LIST: Final = sql("""
+    SELECT id, form_id, status, payment_status, contact, created_at FROM form_submissions
+     WHERE tenant_id = :tenant
+       AND (CAST(:form AS text) IS NULL OR form_id = CAST(:form AS text))
+       AND (CAST(:wanted AS text) IS NULL OR (status = CAST(:wanted AS text) AND discarded_at IS NULL))
+       AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+     ORDER BY id DESC LIMIT CAST(:limit AS int)
+""")
+_STARTED: Final = sql("""
+    UPDATE form_submissions SET status = 'processing', updated_at = :now
+     WHERE tenant_id = :tenant AND id = :id AND status = 'pending'
+""")
+
+AFRESH: Final = (
+    "error_code = NULL, error = NULL, failed_run = NULL, dead_at = NULL, discarded_at = NULL, finished_at = NULL"
+)
+"""Assignments by which a dead letter begins again, from the step that failed."""
+
+
+def _move(assignments: str, condition: str) -> TextClause:
+    return sql(f"""
+    WITH moved AS (
+      UPDATE form_submissions SET {assignments}, updated_at = :now
+       WHERE tenant_id = :tenant AND id = :id AND status = 'failed' AND {condition}
+      RETURNING *
+    ), audited AS (
+      INSERT INTO audit (tenant_id, at, actor, action, subject)
+      SELECT :tenant, :now, :actor, 'submission.' || CAST(:verb AS text), id FROM moved
+    )
+    SELECT * FROM moved
+    """)  # noqa: S608 - assignments and conditions are constants of this module
+
+
+_MOVES: Final = {
+    "retry": _move(f"status = 'pending', {AFRESH}", "true"),
+    "discard": _move("discarded_at = :now", "discarded_at IS NULL"),
+}
+_WHY: Final = {
+    "retry": "only one that failed can be retried",
+    "discard": "only a dead letter can be discarded, once",
+}
+
+
+class MovedSubmission(NamedTuple):
+    summary: SubmissionSummary
+    request_id: str | None
+
+
+class Submissions:
+    def __init__(self, database: Database, contents: Contents) -> None:
+        self._database = database
+        self._contents = contents
+
+    async def view(self, tenant: str, submission: str) -> SubmissionView:
+        """Raises NotFound."""
+        row = await self._row(tenant, submission)
+        unseal = await self._contents.opening(tenant)
+        return SubmissionView(
+            id=row.id,
+            form=row.form_id,
+            form_revision=row.form_revision,
+            status=row.status,
+            data=opened(row, unseal),
+            session=row.session,
+            contact=row.contact,
+            metadata=row.metadata,
+            payment=payment_of(row),
+            backend_id=row.backend_id,
+            error_code=row.error_code,
+            error=row.error,
+            workflow_id=row.workflow_id,
+            request_id=row.request_id,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            finished_at=row.finished_at,
+        )
+
+    async def page(
+        self,
+        tenant: str,
+        *,
+        form: str | None = None,
+        status: SubmissionStatus | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> SubmissionPage:
+        """The newest first. With a status, those that were discarded are left out."""
+        names = {
+            "tenant": tenant,
+            "form": form,
+            "wanted": status.value if status else None,
+            "cursor": cursor,
+            "limit": limit + 1,
+        }
+        rows = await self._database.rows(_LIST, names)
+        items = tuple(map(_summary, rows[:limit]))
+        return SubmissionPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+
+    async def retry(self, tenant: str, submission: str, *, actor: str, now: datetime) -> MovedSubmission:
+        """A dead letter begins again, at the step that failed. Raises NotFound and Conflict."""
+        return await self._moved("retry", tenant, submission, actor, now)
+
+    async def discard(self, tenant: str, submission: str, *, actor: str, now: datetime) -> MovedSubmission:
+        """Take a dead letter off the list; its record stays. Raises NotFound and Conflict."""
+        return await self._moved("discard", tenant, submission, actor, now)
+
+    async def mark_started(self, tenant: str, submission: str, now: datetime) -> None:
+        """Its workflow exists: pending becomes processing."""
+        await self._database.execute(_STARTED, {"tenant": tenant, "id": submission, "now": now})
+
+    async def _moved(self, verb: str, tenant: str, submission: str, actor: str, now: datetime) -> MovedSubmission:
+        names = {"tenant": tenant, "id": submission, "actor": actor, "now": now, "verb": verb}
+        rows: Sequence[Row[Any]] = await self._database.rows(_MOVES[verb], names)
+        if rows:
+            return MovedSubmission(_summary(rows[0]), rows[0].request_id)
+        row = await self._row(tenant, submission)
+        raise Conflict(f"the submission is {row.status}; {_WHY[verb]}")
+
+    async def _row(self, tenant: str, submission: str) -> Row[Any]:
+        rows = await self._database.rows(_ONE, {"tenant": tenant, "id": submission})
+        if not rows:
+            raise NotFound(f"there is no submission {submission}")
+        return rows[0]
+
+
+def opened(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any] | None:
+    """What was entered; None where it was dropped."""
+    if row.data is None:
+        return None
+    data: dict[str, Any] = orjson.loads(unseal(row.id, row.data))
+    return data
+
+
+def payment_of(row: Row[Any]) -> PaymentView | None:
+    """None where the form asks for no payment and none was made."""
+    if row.payment_status is None:
+        return None
+    return PaymentView(
+        status=PaymentStatus(row.payment_status),
+        expires_at=row.payment_expires_at,
+        amount=row.amount,
+        amount_refunded=row.amount_refunded,
+        currency=row.currency,
+        reference=row.payment_reference,
+        paid_at=row.paid_at,
+        failure_code=row.failure_code,
+    )
+
+
+def _summary(row: Row[Any]) -> SubmissionSummary:
+    return SubmissionSummary(
+        id=row.id,
+        form=row.form_id,
+        status=row.status,
+        payment_status=row.payment_status,
+        contact=row.contact,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,40 @@
+"""Taking one message in, from the checks to the receipt: for callers of `Hermod.send` and for what forms send alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hermod.bootstrap import Storage
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.messages import Receipt, Submission
+from hermod.domain.acceptance import faults
+from hermod.ports.clock import Clock
+from starter.coalescer import Coalescer
+from starter.preparing import Preparer
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDesk:
+    storage: Storage
+    preparer: Preparer
+    coalescer: Coalescer
+    clock: Clock
+
+    async def take(self, tenant: str, asked: Submission, request_id: str | None) -> Receipt:
+        """Store the message and have it started. Raises InvalidInput, with nothing stored, and Unavailable."""
+        try:
+            await self.check(tenant, asked)
+            readies = await self.preparer.prepare(tenant, asked)
+        except InvalidInput:
+            # What was right when the key was first used may be wrong by now: the answer stays the same.
+            known = await self.storage.acceptance.repeated(tenant, asked)
+            if isinstance(known, Receipt):
+                return known
+            raise
+        return await self.coalescer.take(tenant, readies, request_id)
+
+    async def check(self, tenant: str, asked: Submission) -> None:
+        """Raises InvalidInput for what no provider account of the tenant could ever send."""
+        accounts = await self.storage.accounts.names(tenant)
+        if wrong := tuple(faults(asked, accounts, self.clock.now())):
+            raise InvalidInput(wrong)

@@ -1,0 +1,94 @@
+"""`hermod submissions`: what visitors have submitted, and the dead letters among it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from hermod.contracts.forms import SubmissionStatus
+from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
+from starter.cli.session import TenantName, client, command
+from starter.submissions import discard_submission, retry_submission, submission, submissions
+
+app: Final = typer.Typer(help="Submissions of forms: follow them, retry dead letters.", no_args_is_help=True)
+
+SubmissionId = Annotated[str, typer.Argument(metavar="ID", help="sub_…, as the list shows it.")]
+
+
+@app.command("list")
+@command
+async def list_submissions(
+    form: Annotated[str | None, typer.Option(help="Only of this form.")] = None,
+    status: Annotated[SubmissionStatus | None, typer.Option(help="The dead letters are `failed`.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended.")] = None,
+    tenant: TenantName = None,
+    as_json: Json = False,
+) -> None:
+    """List submissions, newest first."""
+    async with client(tenant) as hermod:
+        page = await submissions(hermod, form=form, status=status, cursor=cursor, limit=limit)
+    if as_json:
+        print_list(page.items, page.next_cursor)
+        return
+    rows = [
+        (one.id, one.form, one.status.value, one.payment_status and one.payment_status.value, one.created_at)
+        for one in page.items
+    ]
+    print_table(("id", "form", "status", "payment", "submitted"), rows, empty="no submissions")
+    if page.next_cursor is not None:
+        hint(f"more: hermod submissions list --cursor {page.next_cursor}")
+
+
+@app.command("show")
+@command
+async def show_submission(own: SubmissionId, tenant: TenantName = None, as_json: Json = False) -> None:
+    """Show what was entered, and what became of it."""
+    async with client(tenant) as hermod:
+        found = await submission(hermod, own)
+    if as_json:
+        print_json(found)
+        return
+    payment = found.payment
+    print_facts(
+        [
+            ("id", found.id),
+            ("form", f"{found.form}, revision {found.form_revision}"),
+            ("status", found.status.value),
+            ("session", found.session),
+            ("contact", found.contact),
+            ("payment", payment and payment.status.value),
+            ("expires", payment and payment.expires_at),
+            ("at the backend", found.backend_id),
+            ("error", found.error),
+            ("submitted", found.created_at),
+            ("finished", found.finished_at),
+            ("workflow", found.workflow_id),
+            *((f"data.{name}", value) for name, value in (found.data or {}).items()),
+        ]
+    )
+
+
+@app.command("retry")
+@command
+async def retry(own: SubmissionId, tenant: TenantName = None, as_json: Json = False) -> None:
+    """Begin a dead letter again, at the step that failed."""
+    async with client(tenant) as hermod:
+        moved = await retry_submission(hermod, own)
+    if as_json:
+        print_json(moved)
+    else:
+        say(f"{moved.id} {moved.status.value}")
+
+
+@app.command("discard")
+@command
+async def discard(own: SubmissionId, tenant: TenantName = None, as_json: Json = False) -> None:
+    """Take a dead letter off the list by status. Its record stays."""
+    async with client(tenant) as hermod:
+        moved = await discard_submission(hermod, own)
+    if as_json:
+        print_json(moved)
+    else:
+        say(f"{moved.id} {moved.status.value}")

@@ -1,0 +1,194 @@
+"""Submissions of forms: checked, stored, and their workflows started. An answer waits for the database, never for
+Temporal: accepted means durable, and the sweeper starts what could not be started here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from temporalio.client import Client
+
+from hermod.bootstrap import Storage
+from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, TooMany
+from hermod.contracts.forms import (
+    ProcessSubmissionInput,
+    SpamGuard,
+    SubmissionInput,
+    SubmissionReceipt,
+    SubmissionStatus,
+)
+from hermod.contracts.ids import new_id, submission_workflow
+from hermod.contracts.messages import IdempotencyKey
+from hermod.ports.clock import Clock
+from hermod.storage.forms import Form
+from hermod.storage.submission_acceptance import SubmissionDraft
+from hermod.storage.submission_stranded import StrandedSubmission
+from hermod.telemetry import SUBMISSIONS
+from starter.background import Background
+from starter.dispatching import Start, Starts
+from starter.wording import field_errors
+
+CHANNEL: Final = "form"
+"""As the search attribute says it."""
+KEY_HEADER: Final = "Idempotency-Key"
+
+
+class _Keyed(BaseModel):
+    key: IdempotencyKey | None = None
+
+
+class Submissions:
+    """What the submissions of all tenants of one process share."""
+
+    def __init__(
+        self,
+        client: Client,
+        storage: Storage,
+        clock: Clock,
+        *,
+        converted: Callable[[str, str, str], None] = lambda tenant, form, session: None,
+    ) -> None:
+        """`converted` is told of each session (tenant, form, session) whose partial a submission may have completed."""
+        self._storage = storage
+        self._clock = clock
+        self._starts = Starts(client, storage.limits)
+        self._background = Background()
+        self._converted = converted
+
+    async def take(
+        self, tenant: str, form: str, asked: SubmissionInput, *, key: str | None = None, request_id: str | None = None
+    ) -> SubmissionReceipt:
+        """Store a submission and have it processed; a repeat under the same key gives the same answer.
+
+        Raises NotFound for the form, InvalidInput, TooMany where the visitor's address has had its share, and
+        Unavailable; with nothing stored.
+        """
+        found = await self._storage.forms.compiled(tenant, form)
+        try:
+            draft = self._draft(found, asked, key, request_id)
+            await self._admit(tenant, found, asked)
+        except (InvalidInput, TooMany) as refusal:
+            SUBMISSIONS.labels("limited" if isinstance(refusal, TooMany) else "refused").inc()
+            # What was right when the key was first used may be wrong by now: the answer stays the same.
+            known = await self._storage.submission_acceptance.repeated(tenant, form, key, asked)
+            if known is not None:
+                return known
+            raise
+        try:
+            taken = await self._storage.submission_acceptance.take(tenant, draft, self._clock.now())
+        except IdempotencyMismatch:
+            SUBMISSIONS.labels("refused").inc()
+            raise
+        SUBMISSIONS.labels("spam" if draft.is_spam else "accepted" if taken.new else "repeated").inc()
+        if taken.new and asked.session is not None and not draft.is_spam:
+            self._converted(tenant, form, asked.session)
+        if taken.receipt.status is SubmissionStatus.PENDING:
+            self._background.start(lambda: self.begin(tenant, taken.receipt.id, request_id))
+        return taken.receipt
+
+    async def wake(self, tenant: str, submission: str, request_id: str | None = None) -> bool:
+        """Have a submission's record looked at again; call it after the commit that changed the record.
+
+        Starts its workflow where it has ended. False where Temporal is away.
+        """
+        return await self._starts.begin(_start(tenant, submission, request_id, signal="look_again"))
+
+    async def begin(self, tenant: str, submission: str, request_id: str | None, *, anew: bool = False) -> bool:
+        """Start a submission's workflow; `anew` where its record was given up. False where Temporal is away."""
+        if not await self._starts.begin(_start(tenant, submission, request_id), anew=anew):
+            return False
+        await self._storage.submissions.mark_started(tenant, submission, self._clock.now())
+        return True
+
+    async def drain(self) -> None:
+        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
+        await self._background.drain()
+
+    def _draft(self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None) -> SubmissionDraft:
+        """Raises InvalidInput for what does not fit the form. What fills the honeypot need not fit."""
+        guard = form.definition.spam
+        if len(orjson.dumps(asked.data)) > guard.max_bytes:
+            raise InvalidInput.of("data", f"must be at most {_size(guard.max_bytes)} as JSON")
+        data, is_spam = _without_honeypot(asked.data, guard)
+        if not is_spam and (wrong := form.schema.faults(data)):
+            raise InvalidInput(wrong)
+        return SubmissionDraft(
+            id=new_id("sub"), form=form, asked=asked, data=data, key=key, request_id=request_id, is_spam=is_spam
+        )
+
+    async def _admit(self, tenant: str, form: Form, asked: SubmissionInput) -> None:
+        """Raises TooMany."""
+        per_hour = form.definition.spam.per_address_per_hour
+        if asked.remote_address is None or per_hour is None:
+            return
+        address, now = asked.remote_address, self._clock.now()
+        wait = await self._storage.visitor_rates.wait(tenant, form.id, address, per_hour, now)
+        if wait is not None:
+            raise TooMany("this address has submitted the form too often", retry_after=wait)
+
+
+def submitted(
+    data: Mapping[str, Any],
+    session: str | None,
+    contact: str | None,
+    remote_address: str | None,
+    metadata: Mapping[str, Any] | None,
+) -> SubmissionInput:
+    """The checked form of a call's arguments. Raises InvalidInput."""
+    given = {
+        "data": dict(data),
+        "session": session,
+        "contact": contact,
+        "remote_address": remote_address,
+        "metadata": dict(metadata or {}),
+    }
+    try:
+        return SubmissionInput.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+
+
+def checked_key(key: str | None) -> str | None:
+    """Raises InvalidInput for a key that no caller may use."""
+    try:
+        return _Keyed(key=key).key
+    except ValidationError as error:
+        raise InvalidInput([FieldError(KEY_HEADER, one.message) for one in field_errors(error, {"key": key})]) from None
+
+
+def begin_submissions(submissions: Submissions) -> Callable[[Sequence[StrandedSubmission]], Awaitable[bool]]:
+    """How the sweeper starts them."""
+
+    async def begin(records: Sequence[StrandedSubmission]) -> bool:
+        (record,) = records
+        return await submissions.begin(record.tenant, record.id, record.request_id)
+
+    return begin
+
+
+def _start(tenant: str, submission: str, request_id: str | None, signal: str | None = None) -> Start:
+    return Start(
+        name="ProcessSubmission",
+        order=ProcessSubmissionInput(tenant=tenant, submission=submission),
+        workflow_id=submission_workflow(tenant, submission),
+        tenant=tenant,
+        channel=CHANNEL,
+        request_id=request_id,
+        summary=f"a submission for {tenant}",
+        signal=signal,
+    )
+
+
+def _without_honeypot(data: dict[str, Any], guard: SpamGuard) -> tuple[dict[str, Any], bool]:
+    """What was entered but for the field that people do not see, and whether that was filled in."""
+    if guard.honeypot is None or guard.honeypot not in data:
+        return data, False
+    kept = {name: value for name, value in data.items() if name != guard.honeypot}
+    return kept, data[guard.honeypot] not in ("", None, False)
+
+
+def _size(count: int) -> str:
+    return f"{count // 1024} KiB" if count >= 1024 else f"{count} bytes"

@@ -1,0 +1,66 @@
+"""Following submissions, and the moves that people make: for the API and the command line alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.forms import (
+    SubmissionInput,
+    SubmissionPage,
+    SubmissionReceipt,
+    SubmissionStatus,
+    SubmissionSummary,
+    SubmissionView,
+)
+from starter.client import Hermod
+from starter.submission_intake import checked_key
+from starter.wording import field_errors
+
+
+async def submit(
+    hermod: Hermod, form: str, given: Any, *, idempotency_key: str | None = None, request_id: str | None = None
+) -> SubmissionReceipt:
+    """Take in a submission that came as JSON. Raises InvalidInput, naming each wrong field, NotFound and TooMany."""
+    try:
+        asked = SubmissionInput.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+    key = checked_key(idempotency_key)
+    return await hermod.core.submissions.take(hermod.tenant, form, asked, key=key, request_id=request_id)
+
+
+async def submission(hermod: Hermod, submission: str) -> SubmissionView:
+    """The whole story. Raises NotFound."""
+    return await hermod.core.storage.submissions.view(hermod.tenant, submission)
+
+
+async def submissions(
+    hermod: Hermod,
+    *,
+    form: str | None = None,
+    status: SubmissionStatus | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> SubmissionPage:
+    """The newest first. The dead letters are those with the status `failed`."""
+    return await hermod.core.storage.submissions.page(
+        hermod.tenant, form=form, status=status, cursor=cursor, limit=limit
+    )
+
+
+async def retry_submission(hermod: Hermod, submission: str) -> SubmissionSummary:
+    """Begin a dead letter again, at the step that failed. Raises NotFound and Conflict."""
+    core = hermod.core
+    moved = await core.storage.submissions.retry(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
+    started = await core.submissions.begin(hermod.tenant, submission, moved.request_id, anew=True)
+    return moved.summary.model_copy(update={"status": SubmissionStatus.PROCESSING}) if started else moved.summary
+
+
+async def discard_submission(hermod: Hermod, submission: str) -> SubmissionSummary:
+    """Take a dead letter off the list; its record stays. Raises NotFound and Conflict."""
+    core = hermod.core
+    moved = await core.storage.submissions.discard(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
+    return moved.summary

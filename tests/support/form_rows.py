@@ -1,0 +1,23 @@
+"""Forms as they stand in the database, for tests that need no more of them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from hermod.contracts.forms import FormInput
+from hermod.storage.engine import Database, sql
+
+_FORM: Final = sql("""
+    INSERT INTO forms (tenant_id, id, definition) VALUES (:tenant, :id, CAST(:definition AS jsonb))
+    ON CONFLICT (tenant_id, id) DO UPDATE SET definition = excluded.definition, deleted_at = NULL
+""")
+
+
+async def add_form(database: Database, tenant: str, form: str = "order", **definition: Any) -> str:
+    """A form that takes everything; `definition` says the rest, as `PUT /v1/forms/{id}` does."""
+    given = FormInput.model_validate({"name": "Order", "schema": {}} | definition)
+    stored = orjson.dumps(given.model_dump(mode="json", by_alias=True)).decode()
+    await database.execute(_FORM, {"tenant": tenant, "id": form, "definition": stored})
+    return form

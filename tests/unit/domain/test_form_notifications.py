@@ -1,0 +1,113 @@
+"""What a form's notification says once it is filled in, and what is refused when the form is put."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.forms import FormInput, FormNotification
+from hermod.domain.forms.definitions import check
+from hermod.domain.forms.notifications import faults, rendered
+
+SCOPE: dict[str, Any] = {"data": {"email": "ada@example.com", "name": "Ada\r\nBcc: <x>"}, "form": "signup"}
+
+
+def notification(**settings: Any) -> FormNotification:
+    given = {"channel": "email", "to": "{{ data.email }}", "content": {"subject": "Hi", "text": "Hello"}, **settings}
+    return FormNotification.model_validate(given)
+
+
+def test_texts_are_filled_in_and_html_is_escaped() -> None:
+    content = {
+        "subject": "Hello {{ data.name }}",
+        "html": "<b>{{ data.name }}</b>",
+        "text": "{{ form }}",
+        "headers": {"X-Form": "{{ form }}"},
+        "priority": 8,
+    }
+    assert rendered(notification(content=content, locale="de"), SCOPE) == {
+        "channel": "email",
+        "to": "ada@example.com",
+        "subject": "Hello Ada Bcc: <x>",
+        "html": "<b>Ada\r\nBcc: &lt;x&gt;</b>",
+        "text": "signup",
+        "headers": {"X-Form": "signup"},
+        "priority": 8,
+        "locale": "de",
+    }
+
+
+def test_template_sees_the_whole_scope() -> None:
+    message = rendered(notification(content={}, template="welcome"), SCOPE)
+    assert message == {"channel": "email", "to": "ada@example.com", "template": "welcome", "data": SCOPE}
+
+
+@pytest.mark.parametrize(
+    ("when", "sent"),
+    [
+        ("data.email", True),
+        ("data.newsletter", False),
+        ("data.plan == 'pro'", False),
+        ("form == 'signup'", True),
+        ("not data.email", False),
+        ("data.newsletter is defined", False),
+    ],
+)
+def test_condition_decides_and_what_was_not_entered_is_not_true(when: str, sent: bool) -> None:
+    assert (rendered(notification(when=when), SCOPE) is not None) is sent
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"to": "{{ data.phone }}"}, "to"),
+        ({"content": {"subject": "{{ data.first }}", "text": "x"}}, "subject"),
+        ({"content": {"subject": "{{ 1 / 0 }}", "text": "x"}}, "subject"),
+        ({"when": "1 / 0"}, "when"),
+    ],
+)
+def test_what_cannot_be_filled_in_is_refused_by_field(settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as wrong:
+        rendered(notification(**settings), SCOPE)
+    assert wrong.value.errors[0].field == field
+    assert "ada@example.com" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"to": "{{ data.email"}, "to"),
+        ({"when": "data.email =="}, "when"),
+        ({"when": "true %}x{% endif %}{% if true"}, "when"),
+        ({"content": {"text": "{% include 'x' %}"}}, "content.text"),
+        ({"content": {"headers": {"X-A": "{{"}}}, "content.headers.X-A"),
+        ({"content": {"to": "eve@example.com"}}, "content.to"),
+        ({"content": {"channel": "sms"}}, "content.channel"),
+        ({"content": {"body": "x"}}, "content.body"),
+        ({"template": "welcome", "content": {"data": {}}}, "content.data"),
+    ],
+)
+def test_notification_that_can_never_be_sent_is_refused_when_the_form_is_put(
+    settings: dict[str, Any], field: str
+) -> None:
+    assert [fault.field for fault in faults(notification(**settings))] == [field]
+    given = {"name": "A", "schema": {}, "on_submit": {"notifications": [notification(**settings).model_dump()]}}
+    with pytest.raises(InvalidInput) as wrong:
+        check(FormInput.model_validate(given))
+    assert [error.field for error in wrong.value.errors] == [f"on_submit.notifications.0.{field}"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"partials": {"resume_url": "https://example.com/"}}, "partials.resume_url"),
+        ({"schema": {"required": ["website"]}, "spam": {"honeypot": "website"}}, "spam.honeypot"),
+        ({"schema": {"type": "x"}}, "schema.type"),
+    ],
+)
+def test_definition_that_cannot_work_is_refused(settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as wrong:
+        check(FormInput.model_validate({"name": "A", "schema": {}, **settings}))
+    assert [error.field for error in wrong.value.errors] == [field]

@@ -1,0 +1,121 @@
+"""A form's schema: what is refused when it is put, and what visitors are told of what they entered."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from hermod.contracts.errors import FieldError, InvalidInput
+from hermod.domain.forms.schemas import MOST_ERRORS, compiled
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["email"],
+    "additionalProperties": False,
+    "properties": {
+        "email": {"type": "string", "format": "email", "maxLength": 30},
+        "age": {"type": "integer", "minimum": 18},
+        "size": {"enum": ["S", "M", "L"]},
+        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 2, "uniqueItems": True},
+        "code": {"type": "string", "pattern": "^[A-Z]{3}$"},
+        "either": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+        "address": {"$ref": "#/$defs/address"},
+    },
+    "$defs": {"address": {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}},
+}
+GOOD: dict[str, Any] = {"email": "ada@example.com"}
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """Each definition refers to the next one twice."""
+    steps = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(levels)}
+    return {"$defs": {**steps, f"d{levels}": {"type": "object"}}, "$ref": "#/$defs/d0"}
+
+
+@pytest.mark.parametrize(
+    ("data", "field", "message"),
+    [
+        ({}, "data.email", "missing"),
+        (GOOD | {"email": "nobody"}, "data.email", "is not of the format email"),
+        (GOOD | {"email": "a" * 30 + "@example.com"}, "data.email", "must have at most 30 characters"),
+        (GOOD | {"email": 5}, "data.email", "must be a string"),
+        (GOOD | {"age": 17}, "data.age", "must be at least 18"),
+        (GOOD | {"age": 17.5}, "data.age", "must be a whole number"),
+        (GOOD | {"size": "XL"}, "data.size", "must be one of S, M, L"),
+        (GOOD | {"tags": ["a", 1]}, "data.tags.1", "must be a string"),
+        (GOOD | {"tags": ["a", "b", "c"]}, "data.tags", "must have at most 2 items"),
+        (GOOD | {"tags": ["a", "a"]}, "data.tags", "must not have the same item twice"),
+        (GOOD | {"code": "abc"}, "data.code", "does not match the pattern ^[A-Z]{3}$"),
+        (GOOD | {"either": 1.5}, "data.either", "must be a string or a whole number"),
+        (GOOD | {"address": {}}, "data.address.city", "missing"),
+        (GOOD | {"surprise": "hunter2"}, "data.surprise", "there is no such field"),
+    ],
+)
+def test_wrong_entry_is_named_with_what_to_write_instead(data: dict[str, Any], field: str, message: str) -> None:
+    assert FieldError(field, message) in compiled(SCHEMA).faults(data)
+
+
+def test_good_entry_has_no_faults() -> None:
+    full = GOOD | {"age": 18, "size": "S", "tags": ["a"], "code": "ABC", "either": 1, "address": {"city": "Rome"}}
+    assert compiled(SCHEMA).faults(full) == []
+
+
+def test_faults_never_repeat_what_was_entered() -> None:
+    data = {"email": "hunter2", "size": "hunter2", "code": "hunter2", "either": ["hunter2"], "tags": {"hunter2": 1}}
+    told = compiled(SCHEMA).faults(data)
+    assert len(told) == 5
+    assert not [fault for fault in told if "hunter2" in fault.message]
+
+
+def test_faults_are_told_up_to_a_number() -> None:
+    schema = compiled({"properties": {"l": {"items": {"type": "string"}}}})
+    assert len(schema.faults({"l": [1] * 1000})) == MOST_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"properties": {"a": {"type": "strin"}}}, "schema.properties.a.type"),
+        ({"properties": 5}, "schema.properties"),
+        ({"required": "email"}, "schema.required"),
+        ({"maxLength": -1}, "schema.maxLength"),
+        ({"properties": {"a": {"pattern": "("}}}, "schema.properties.a.pattern"),
+        ({"properties": {"a": {"pattern": "(?=x)"}}}, "schema.properties.a.pattern"),
+        ({"properties": {"a": {"$ref": "https://example.com/a.json"}}}, "schema.properties.a.$ref"),
+        ({"properties": {"a": {"$ref": "file:///etc/passwd"}}}, "schema.properties.a.$ref"),
+        ({"$id": "https://example.com/a", "$ref": "b.json"}, "schema.$ref"),
+        ({"properties": {"a": {"$ref": "#/$defs/nowhere"}}}, "schema.properties.a.$ref"),
+        ({"properties": {"a": {"$id": "https://example.com/a"}}}, "schema.properties.a.$id"),
+        ({"$schema": "https://example.com/dialect"}, "schema.$schema"),
+        ({"$schema": 5}, "schema.$schema"),
+        ({"description": "x" * 300_000}, "schema"),
+        (doubling(60), "schema"),
+    ],
+)
+def test_schema_that_cannot_hold_is_refused_with_the_place(schema: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as wrong:
+        compiled(schema)
+    assert [error.field for error in wrong.value.errors] == [field]
+
+
+@pytest.mark.parametrize(
+    "dialect", ["http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"]
+)
+def test_dialects_are_taken(dialect: str) -> None:
+    assert compiled({"$schema": dialect, "required": ["a"]}).faults({}) == [FieldError("data.a", "missing")]
+
+
+def test_schema_that_refers_to_itself_is_taken() -> None:
+    tree = compiled({"$anchor": "tree", "properties": {"left": {"$ref": "#tree"}, "value": {"type": "integer"}}})
+    assert tree.faults({"left": {"left": {"value": "x"}}}) == [
+        FieldError("data.left.left.value", "must be a whole number")
+    ]
+
+
+def test_pattern_that_others_would_backtrack_on_is_matched_in_linear_time() -> None:
+    schema = compiled({"properties": {"a": {"pattern": "^(a+)+$"}}})
+    begun = time.perf_counter()
+    assert schema.faults({"a": "a" * 50_000 + "b"})
+    assert time.perf_counter() - begun < 1

@@ -1,0 +1,138 @@
+"""`/v1/forms/{id}/submissions` and `/v1/submissions`: what visitors have entered, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hermod.contracts.errors import NotFound
+from hermod.contracts.forms import (
+    MAX_DATA_BYTES,
+    FormId,
+    SubmissionPage,
+    SubmissionReceipt,
+    SubmissionStatus,
+    SubmissionSummary,
+    SubmissionView,
+)
+from hermod.contracts.model import Model
+from starter.submission_intake import KEY_HEADER
+from starter.submissions import discard_submission, retry_submission, submission, submissions, submit
+from web.authentication import Caller
+from web.bodies import answer, read_json_body
+from web.context import context_of
+from web.examples import IDEMPOTENCY_KEY, SCHEMAS
+from web.ingress.forms import FormName
+from web.reference import answers
+
+MAX_SUBMISSION_BYTES: Final = 2 * MAX_DATA_BYTES
+"""Spaces between what is counted are free."""
+
+router: Final = APIRouter(prefix="/v1", tags=["forms"])
+SubmissionId = Annotated[str, Path(description="`sub_…`, as the answer to the submission said.", alias="id")]
+
+_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": SCHEMAS + "SubmissionInput"},
+            "examples": {
+                "submission": {
+                    "summary": "What a visitor entered",
+                    "value": {
+                        "data": {"email": "ada@example.com", "name": "Ada"},
+                        "session": "s-81f2c9d07a",
+                        "contact": "customer-42",
+                        "remote_address": "203.0.113.7",
+                        "metadata": {"page": "/pricing"},
+                    },
+                }
+            },
+        }
+    },
+}
+
+
+class SubmissionQuery(Model):
+    """What a list may be narrowed to."""
+
+    form: FormId | None = Field(default=None, description="Of this form.")
+    status: SubmissionStatus | None = Field(
+        default=None, description="With it, those that were discarded are left out."
+    )
+    cursor: Annotated[str, Field(pattern=r"^sub_[0-9a-f]{28}$")] | None = Field(
+        default=None, description="`next_cursor` of the page before."
+    )
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+@router.post(
+    "/forms/{id}/submissions",
+    summary="Submit a form",
+    status_code=202,
+    responses=answers(
+        {202: (SubmissionReceipt, "Stored. It is processed, whatever happens from now on.")},
+        *(400, 401, 404, 413, 422, 429, 503),
+    ),
+    openapi_extra={"requestBody": _BODY, "parameters": [IDEMPOTENCY_KEY]},
+)
+async def submit_form(name: FormName, request: Request, hermod: Caller) -> Response:
+    """`data` is checked against the form's schema; `errors` names each wrong field. With an `Idempotency-Key`, the same
+    submission again gives the same answer, and another one is refused.
+
+    `remote_address` is the visitor's, for the rate of the form's spam guard; it is kept nowhere. What fills the
+    form's honeypot is stored as `spam`, and nothing comes of it.
+    """
+    given = await read_json_body(request, MAX_SUBMISSION_BYTES)
+    key = request.headers.get(KEY_HEADER)
+    receipt = await submit(hermod, name, given, idempotency_key=key, request_id=context_of(request).request_id)
+    return answer(receipt, 202)
+
+
+@router.get(
+    "/submissions",
+    summary="List submissions",
+    responses=answers({200: (SubmissionPage, "Newest first.")}, 401, 422, 503),
+)
+async def list_submissions(hermod: Caller, query: Annotated[SubmissionQuery, Query()]) -> Response:
+    """The dead letters are those with the status `failed`."""
+    page = await submissions(hermod, form=query.form, status=query.status, cursor=query.cursor, limit=query.limit)
+    return answer(page)
+
+
+@router.get(
+    "/submissions/{id}",
+    summary="A submission",
+    responses=answers({200: (SubmissionView, "What was entered, and what became of it.")}, 401, 404, 503),
+)
+async def show_submission(own: SubmissionId, hermod: Caller) -> Response:
+    return answer(await submission(hermod, _known(own)))
+
+
+_MOVE: Final[dict[str, Any]] = {
+    "status_code": 202,
+    "responses": answers({202: (SubmissionSummary, "Done, and durable.")}, 401, 404, 409, 503),
+}
+
+
+@router.post("/submissions/{id}/retry", summary="Process a submission again", **_MOVE)
+async def retry_failed_submission(own: SubmissionId, hermod: Caller) -> Response:
+    """Begins a dead letter again, at the step that failed."""
+    return answer(await retry_submission(hermod, _known(own)), 202)
+
+
+@router.post("/submissions/{id}/discard", summary="Discard a dead letter", **_MOVE)
+async def discard_failed_submission(own: SubmissionId, hermod: Caller) -> Response:
+    """Takes a dead letter off the list by status; its record stays."""
+    return answer(await discard_submission(hermod, _known(own)), 202)
+
+
+def _known(own: str) -> str:
+    """An id that could be one. What could not never reaches the database."""
+    if len(own) > 64 or not (own.isascii() and own.isprintable()):
+        raise NotFound("there is no such submission")
+    return own

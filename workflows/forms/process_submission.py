@@ -1,0 +1,81 @@
+"""A submission from its acceptance to its end: saved, paid where its form asks for that, and told.
+
+The record decides what is next, and one activity brings it as far as it can come. Where it has to wait for a payment,
+this waits until the payment expires, or somebody says that something has changed; signals carry nothing. What comes
+after the end, such as a refund, starts it again, and it tells what is new. A submission that the backend refused fails
+the workflow as a dead letter, and a reset makes it try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import datetime, timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.failures import DEAD_LETTER
+    from activities.submissions import SubmissionActivities
+    from hermod.contracts.forms import ProcessSubmissionInput, SubmissionResult, SubmissionStatus, SubmissionStep
+    from hermod.contracts.queues import Lane
+    from workflows.policies import DELIVER
+    from workflows.search_attributes import STATUS
+
+ROUNDS_A_RUN: Final = 100
+SHORTEST_WAIT: Final = timedelta(seconds=1)
+
+
+@workflow.defn(name="ProcessSubmission")
+class ProcessSubmission:
+    @workflow.init
+    def __init__(self, order: ProcessSubmissionInput) -> None:
+        self._order = order
+        self._woken = False
+
+    @workflow.run
+    async def run(self, order: ProcessSubmissionInput) -> SubmissionResult:
+        step = await self._until_nothing_is_left()
+        if step is None:
+            workflow.continue_as_new(order)
+        if step.status is not SubmissionStatus.COMPLETED:
+            workflow.upsert_search_attributes([STATUS.value_set(step.status.value)])
+        if step.status is SubmissionStatus.FAILED:
+            raise ApplicationError(f"given up: {step.reason}", type=DEAD_LETTER, non_retryable=True)
+        return SubmissionResult(status=step.status)
+
+    @workflow.signal(name="look_again")
+    def look_again(self) -> None:
+        """Something has changed: its payment, or what somebody decided about it."""
+        self._woken = True
+
+    async def _until_nothing_is_left(self) -> SubmissionStep | None:
+        """None where another run goes on. A change that came after the last look is looked at."""
+        for _ in range(ROUNDS_A_RUN):
+            self._woken = False
+            step = await self._process()
+            if step.status is SubmissionStatus.FAILED and step.run != workflow.info().run_id:
+                # A dead letter of another run is one that an operator has reset: this run tries again.
+                continue
+            if step.wait_until is not None:
+                await self._wait(step.wait_until)
+            elif not self._woken:
+                return step
+        return None
+
+    async def _process(self) -> SubmissionStep:
+        return await workflow.execute_activity_method(
+            SubmissionActivities.process_submission, self._order, task_queue=Lane.SUBMISSIONS, **DELIVER
+        )
+
+    async def _wait(self, until: datetime) -> None:
+        """For its payment."""
+        workflow.set_current_details(f"waits for its payment until {until:%Y-%m-%d %H:%M} UTC")
+        wait = max(until - workflow.now(), SHORTEST_WAIT)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._woken, timeout=wait, timeout_summary="until the payment expires"
+            )
+        workflow.set_current_details("")
