@@ -1,9 +1,12 @@
 # Needs python3 (3.11 or newer, with venv) and make; everything else is installed into .venv from requirements.lock.
 #   PYTHON=python3.12 make setup     another interpreter
 #   make test ARGS="-k backoff -x"   arguments for pytest, devstack or benchmarks
+#   make test JOBS=0 ARGS=--pdb      tests in one process
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Test processes side by side, each with servers of its own. Much of a run is waiting, so two pay on two cores.
+JOBS ?= 2
 STAMP := .venv/.installed
 # Output lines of a running command must not wait in a buffer.
 export PYTHONUNBUFFERED := 1
@@ -33,14 +36,14 @@ demo: setup ## one message through every provider of the sandbox, while `make ru
 	@exec $(BIN)/python -m devstack.showcase $(ARGS)
 
 test: setup ## all tests, on the embedded parts
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup ## format, lint, types, imports, architecture and unit tests
 	@echo "==> format"; $(BIN)/ruff format --check --quiet --output-format concise .
 	@echo "==> lint"; $(BIN)/ruff check --quiet .
 	@echo "==> types"; $(BIN)/mypy
 	@echo "==> imports"; $(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
-	@echo "==> architecture and unit tests"; $(BIN)/python -m pytest --quiet tests/architecture tests/unit
+	@echo "==> architecture and unit tests"; $(BIN)/python -m pytest --quiet -n $(JOBS) --dist loadfile tests/architecture tests/unit
 
 fmt: setup ## put the code into format and mend what can be mended
 	@$(BIN)/ruff format .

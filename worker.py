@@ -27,35 +27,49 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.contents import ContentActivities
 from activities.devices import DeviceActivities
+from activities.events import EventActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
+from activities.partials import PartialActivities
 from activities.records import RecordActivities
+from activities.submissions import SubmissionActivities
 from activities.webhook_delivery.dispatch import Ways
 from activities.webhook_delivery.places import Places
 from activities.webhook_notices import NoticeActivities
 from activities.webhook_order import WebhookOrderActivities
 from activities.webhook_replays import WebhookReplayActivities
 from activities.webhooks import WebhookActivities
-from hermod.bootstrap import Storage, SystemClock, open_poster, open_senders, open_storage
+from hermod.bootstrap import (
+    Analytics,
+    Storage,
+    SystemClock,
+    open_analytics,
+    open_backend,
+    open_poster,
+    open_senders,
+    open_storage,
+)
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.outbound.webhook_requests import post_for
 from hermod.ports.clock import Clock
 from hermod.ports.sender import SenderFactory
+from hermod.ports.submissions import Backend, NoBackend
 from hermod.ports.webhooks import Poster
 from hermod.settings import Settings, SettingsError, load_settings
 from hermod.storage.migrate import SchemaOutdated, check_schema
 from hermod.telemetry import configure_logging, get_logger
 from starter import schedules
+from starter.composing import announcer, replayer, sweepers
 from starter.connection import connect
-from starter.dispatching import Dispatcher, Starts
 from starter.health import PortTaken, serve_health
 from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
-from starter.sweeping import LedgerSweeper, Sweepers, begin_deliveries, begin_messages
 from starter.webhook_events import Webhooks
 from starter.webhook_notices import NoticeSender
-from starter.webhook_replays import PagedReplayer
+from workflows.analytics.ingest_events import IngestEvents
+from workflows.forms.process_submission import ProcessSubmission
+from workflows.forms.save_partial import SavePartial
 from workflows.housekeeping.drop_contents import DropContents
 from workflows.housekeeping.drop_records import DropRecords
 from workflows.housekeeping.poll_receipts import PollReceipts
@@ -85,6 +99,9 @@ WORKFLOW_CLASSES: Final = (
     DeliverWebhooks,
     OrderedEndpoint,
     ReplayDeliveries,
+    IngestEvents,
+    ProcessSubmission,
+    SavePartial,
     SweepStranded,
     DropContents,
     DropRecords,
@@ -93,7 +110,12 @@ WORKFLOW_CLASSES: Final = (
     RemoveDeadDevices,
     SendWebhookNotices,
 )
-LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH, Lane.WEBHOOKS)
+LANES: Final = (
+    Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH, Lane.WEBHOOKS, Lane.EVENTS, Lane.SUBMISSIONS,
+    Lane.PARTIALS,
+)  # fmt: skip
+MOST_INSERTS: Final = 8
+"""Rounds of events at once in one worker, each of up to 16 MiB and more in memory."""
 
 _PASSED_THROUGH: Final = (
     "activities", "hermod", "pydantic", "pydantic_core", "annotated_types", "phonenumbers", "email_validator", "idna",
@@ -114,6 +136,8 @@ def build_workers(
     senders: SenderFactory,
     poster: Poster,
     *,
+    analytics: Analytics,
+    backend: Backend | None = None,
     lanes: Sequence[Lane] = LANES,
     concurrency: Mapping[Lane, int] | None = None,
     drain: timedelta = DRAIN,
@@ -127,10 +151,18 @@ def build_workers(
         storage.ledger, storage.accounts, senders, storage.hygiene, storage.rates, clock, storage.unsubscribe_links
     )
     places = {lane: (concurrency or {}).get(lane, settings.worker_concurrency) for lane in lanes}
+    if Lane.EVENTS in places:
+        places[Lane.EVENTS] = min(places[Lane.EVENTS], MOST_INSERTS)
     webhooks = WebhookActivities(_webhook_ways(storage, poster, places.get(Lane.WEBHOOKS, 1)), clock)
+    telling = announcer(client, storage, clock)
+    partials = PartialActivities(storage.partials, telling)
+    submissions = SubmissionActivities(storage.submission_ledger, backend or NoBackend(), telling)
     of_lane: dict[Lane, list[Callable[..., Any]]] = {
-        **dict.fromkeys((Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH), [notifications.deliver]),
+        **{lane: [notifications.deliver] for lane in (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)},
         Lane.WEBHOOKS: [webhooks.deliver_webhooks],
+        Lane.EVENTS: [EventActivities(storage.event_outbox, analytics.sink).ingest_events],
+        Lane.SUBMISSIONS: [submissions.process_submission],
+        Lane.PARTIALS: [partials.look_at_partial],
     }
     workflows = Worker(
         client,
@@ -162,15 +194,15 @@ def build_workers(
 def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock: Clock) -> list[Callable[..., Any]]:
     """The short activities that run beside the workflows, whatever becomes of the lanes."""
     events = Webhooks(client, storage, clock)
-    replayer = _replayer(client, storage, events, clock)
-    housekeeping = HousekeepingActivities(_sweeper(client, storage, events, replayer, clock), storage.receipts, clock)
+    replays = replayer(client, storage, events, clock)
+    housekeeping = HousekeepingActivities(sweepers(client, storage, events, replays, clock), storage.receipts, clock)
     devices = DeviceActivities(storage.dead_tokens, storage.unanswered, storage.receipts, storage.accounts, senders)
     notices = NoticeActivities(
         NoticeSender(storage.webhook_notices, storage.acceptance, storage.accounts, storage.webhook_acceptance, clock)
     )
     return [
         WebhookOrderActivities(storage.webhook_order).next_in_order,
-        WebhookReplayActivities(replayer).replay_page,
+        WebhookReplayActivities(replays).replay_page,
         housekeeping.sweep_stranded,
         housekeeping.reconcile_receipts,
         ContentActivities(storage.contents).drop_contents,
@@ -191,23 +223,6 @@ def _webhook_ways(storage: Storage, poster: Poster, places: int) -> Ways:
         requests=post_for,
         limiter=storage.rates,
         places=Places(max(1, places // 2)),
-    )
-
-
-def _replayer(client: Client, storage: Storage, events: Webhooks, clock: Clock) -> PagedReplayer:
-    starts = Starts(client, storage.limits)
-    return PagedReplayer(storage.webhook_replays, starts, clock, begin=events.dispatcher.begin_again, wake=events.wake)
-
-
-def _sweeper(client: Client, storage: Storage, events: Webhooks, replayer: PagedReplayer, clock: Clock) -> Sweepers:
-    messages = begin_messages(Dispatcher(client, storage.messages, storage.limits, clock))
-    deliveries = begin_deliveries(events.dispatcher)
-    return Sweepers(
-        [
-            LedgerSweeper(storage.stranded, messages, client, clock),
-            LedgerSweeper(storage.webhook_stranded, deliveries, client, clock),
-        ],
-        [events.orders.sweep, replayer.sweep],
     )
 
 
@@ -234,11 +249,24 @@ async def serve(
         storage = await stack.enter_async_context(open_storage(settings))
         senders = await stack.enter_async_context(open_senders(settings))
         poster = await stack.enter_async_context(open_poster(settings))
+        analytics = await stack.enter_async_context(open_analytics(settings, storage.database))
+        backend = await stack.enter_async_context(open_backend(settings))
         client = await _prepared(settings, storage, stop)
         if client is None:
             return
-        built = build_workers(client, settings, storage, senders, poster, lanes=lanes, concurrency=concurrency)
-        await stack.enter_async_context(serve_health(settings, storage, client))
+        built = build_workers(
+            client,
+            settings,
+            storage,
+            senders,
+            poster,
+            analytics=analytics,
+            backend=backend,
+            lanes=lanes,
+            concurrency=concurrency,
+        )
+        await stack.enter_async_context(analytics.preparing())
+        await stack.enter_async_context(serve_health(settings, storage, analytics, client))
         spare_the_collector()
         tasks = await stack.enter_async_context(running(built))
         _log.info("worker_ready", lanes=[lane.value for lane in lanes], settings=settings.masked())

@@ -20,6 +20,13 @@ LEDGER_UNAVAILABLE: Final = "LedgerUnavailable"
 DEAD_LETTER: Final = "DeadLetter"
 """Given up. Reset the workflow, or retry the message, to begin again."""
 
+CLICKHOUSE_UNAVAILABLE: Final = "ClickHouseUnavailable"
+"""ClickHouse is away. What is to go there waits in the database."""
+BACKEND_AWAY: Final = "BackendAway"
+"""The user's own backend did not take a submission now."""
+NO_SUCH_RECORD: Final = "NoSuchRecord"
+"""What the workflow is about is gone, and so is its tenant."""
+
 LEDGER_WAIT: Final = timedelta(seconds=5)
 AT_ONCE: Final = timedelta(milliseconds=1)
 """Zero would mean "as the retry policy says"."""
@@ -49,3 +56,17 @@ def ledger_unavailable(unrecorded: Sequence[Any] = ()) -> ApplicationError:
     return ApplicationError(
         f"the database does not answer{carried}", type=LEDGER_UNAVAILABLE, next_retry_delay=LEDGER_WAIT
     )
+
+
+def clickhouse_unavailable(reason: str) -> ApplicationError:
+    return ApplicationError(reason, type=CLICKHOUSE_UNAVAILABLE)
+
+
+def backend_away(code: str, delay: timedelta) -> ApplicationError:
+    return ApplicationError(
+        f"{code}, next attempt in {delay.total_seconds():.1f} s", type=BACKEND_AWAY, next_retry_delay=delay
+    )
+
+
+def no_such_record() -> ApplicationError:
+    return ApplicationError("the record is gone", type=NO_SUCH_RECORD, non_retryable=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from devstack.clickhouse_server import ClickHouseServer
 from devstack.ports import free_port
 from devstack.postgres import Postgres
 from devstack.process import Child, Program, whole_environment
@@ -37,6 +38,7 @@ class Cluster:
     postgres: Postgres
     temporal: TemporalServer
     sandbox: SandboxServer
+    clickhouse: ClickHouseServer
     settings: Settings
     workers: list[Child] = field(default_factory=list)
 
@@ -49,6 +51,7 @@ class Cluster:
             "DATABASE_URL": self.settings.database_url.get_secret_value(),
             "HERMOD_SECRET_KEY": self.settings.secret_key.get_secret_value(),
             "TEMPORAL_ADDRESS": self.settings.temporal_address,
+            "CLICKHOUSE_URL": self.clickhouse.url,
             "HERMOD_ALLOW_PRIVATE_ADDRESSES": "1",
         }
 
@@ -77,7 +80,7 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(folder: Path, *, durable: bool = True) -> AsyncIterator[Cluster]:
-    """PostgreSQL, Temporal and the sandbox, migrated, without a worker yet. Everything is stopped at the end."""
+    """PostgreSQL, Temporal, ClickHouse and the sandbox, migrated, without a worker yet. All are stopped at the end."""
     postgres = Postgres(folder / "postgres", log=folder / "postgres.log", port=free_port(), durable=durable)
     temporal = TemporalServer(
         port=free_port(),
@@ -95,10 +98,14 @@ async def cluster(folder: Path, *, durable: bool = True) -> AsyncIterator[Cluste
         sandbox = SandboxServer(log=folder / "sandbox.log")
         await sandbox.start()
         stack.push_async_callback(sandbox.stop, within=3.0)
+        clickhouse = ClickHouseServer(folder=folder / "clickhouse", log=folder / "clickhouse.log")
+        await clickhouse.start()
+        stack.push_async_callback(clickhouse.stop)
         settings = load_settings(
             DATABASE_URL=postgres.url(DATABASE),
             HERMOD_SECRET_KEY=Vault.new_key(),
             TEMPORAL_ADDRESS=temporal.address,
+            CLICKHOUSE_URL=clickhouse.url,
             HERMOD_ALLOW_PRIVATE_ADDRESSES=True,
         )
         running = Cluster(
@@ -106,6 +113,7 @@ async def cluster(folder: Path, *, durable: bool = True) -> AsyncIterator[Cluste
             postgres=postgres,
             temporal=temporal,
             sandbox=sandbox,
+            clickhouse=clickhouse,
             settings=settings,
         )
         try:

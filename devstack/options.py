@@ -41,6 +41,7 @@ class Options(BaseSettings):
     sandbox_port: int = _port(8090)
     smtp_port: int = _port(8025)
     apns_port: int = _port(8091)
+    clickhouse_port: int = _port(8123)
     demo: bool = True
 
     @property
@@ -59,6 +60,7 @@ class Options(BaseSettings):
             "sandbox_port": "the provider sandbox",
             "smtp_port": "the sandbox's mail server",
             "apns_port": "the sandbox's APNs",
+            "clickhouse_port": "ClickHouse",
         }
         return [PortUse(getattr(self, name), purpose, _variable(name)) for name, purpose in purposes.items()]
 

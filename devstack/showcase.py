@@ -2,7 +2,7 @@
 
 Each provider gets an account of the tenant `showcase` whose vendor is played by the sandbox. The messages go the whole
 way: accepted, a workflow, the adapter, the vendor's checks, the inbox; then the sandbox reports each one's delivery as
-the vendor would, signed, and the ledger takes it in.
+the vendor would, signed, and the ledger takes it in. Then somebody pays for a form, and some of it is given back.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.options import load_options
+from devstack.paid_form import show_paid_form
 from devstack.sandbox_accounts import SandboxAccount, SandboxAddresses, sample, sandbox_account
 from hermod.channels.registry import KITS
 from hermod.contracts.accounts import AccountInput
@@ -130,6 +131,7 @@ async def _main(*, as_json: bool) -> int:
     settings = local_settings().model_copy(update={"public_url": written["url"]})
     async with await Hermod.connect(settings=settings, tenant=TENANT, actor=_ACTOR) as hermod:
         shown = await show(hermod, at)
+        steps = await show_paid_form(hermod)
     if as_json:
         print(
             orjson.dumps(
@@ -142,7 +144,9 @@ async def _main(*, as_json: bool) -> int:
     else:
         console = Console()
         console.print(_table(shown))
-        console.print(f"\nSee them at {at.url}", highlight=False)
+        console.print(f"\nSee them at {at.url}\n\nA form that is paid for:", highlight=False)
+        for step in steps:
+            console.print(f"  {step.at:%H:%M:%S.%f} {step.kind}", highlight=False)
     return 0 if all(one.view.status in (Status.SENT, Status.DELIVERED) for one in shown) else 1
 
 

@@ -1,7 +1,7 @@
 """The whole product in one process on embedded servers: what starts, in which order, and how it ends.
 
 lock the data folder, check the ports
-PostgreSQL with its schema, Temporal and the sandbox, side by side
+PostgreSQL with its schema, Temporal, ClickHouse and the sandbox, side by side
 the demo tenant; the worker; when it works: dev.json, and the web opens
 the demo; then until cancelled, or until one of the parts ends by itself
 web and worker bring to an end what they are at; then the servers stop
@@ -19,6 +19,7 @@ import httpx
 from rich.console import Console
 
 from devstack.announcement import announce, announce_demo
+from devstack.clickhouse_server import ClickHouseServer
 from devstack.data_dir import DataDir, hold, write_private
 from devstack.demo import run_demo
 from devstack.errors import StackError
@@ -56,7 +57,7 @@ class Server(Protocol):
 async def run(options: Options, console: Console) -> None:
     """Run the product until cancelled. Raises StackError where it cannot start or go on; all is stopped by then."""
     with hold(options.data_dir, url=options.url) as data_dir:
-        pid_files = [data_dir.pid_file(name) for name in ("temporal", "sandbox")]
+        pid_files = [data_dir.pid_file(name) for name in ("temporal", "sandbox", "clickhouse")]
         await asyncio.gather(*(end_leftover(file, marked=data_dir.path) for file in pid_files))
         check_ports(options.ports())
         data_dir.dev_file.unlink(missing_ok=True)
@@ -97,7 +98,13 @@ class Stack:
             log=data_dir.log("sandbox"),
             pid_file=data_dir.pid_file("sandbox"),
         )
-        self._servers: tuple[Server, ...] = (self._postgres, self._temporal, self._sandbox)
+        self._clickhouse = ClickHouseServer(
+            port=options.clickhouse_port,
+            folder=data_dir.path / "clickhouse",
+            log=data_dir.log("clickhouse"),
+            pid_file=data_dir.pid_file("clickhouse"),
+        )
+        self._servers: tuple[Server, ...] = (self._postgres, self._temporal, self._sandbox, self._clickhouse)
 
     async def run(self) -> None:
         begun = time.monotonic()
@@ -125,6 +132,7 @@ class Stack:
             group.create_task(self._start_database(steps))
             group.create_task(_timed(steps, "Temporal", self._temporal.start()))
             group.create_task(_timed(steps, "provider sandbox", self._sandbox.start()))
+            group.create_task(_timed(steps, "ClickHouse", self._clickhouse.start()))
 
     async def _start_database(self, steps: Steps) -> None:
         await _timed(steps, "PostgreSQL", self._postgres.start())
@@ -143,6 +151,10 @@ class Stack:
             TEMPORAL_ADDRESS=self._temporal.address,
             TEMPORAL_NAMESPACE=NAMESPACE,
             TEMPORAL_API_KEY=None,
+            CLICKHOUSE_URL=self._clickhouse.url,
+            CLICKHOUSE_DATABASE="hermod",
+            CLICKHOUSE_USER=None,
+            CLICKHOUSE_PASSWORD=None,
             HERMOD_DATA_DIR=self._data_dir.path,
             HERMOD_ALLOW_PRIVATE_ADDRESSES=True,
             HERMOD_WORKER_PORT=0,
@@ -189,6 +201,7 @@ class Stack:
             "sandbox_url": self._sandbox.url,
             "smtp_port": self._sandbox.smtp_port,
             "apns_url": self._sandbox.apns_url,
+            "clickhouse_url": self._clickhouse.url,
         }
 
     def _addresses(self) -> list[tuple[str, str]]:
@@ -197,6 +210,7 @@ class Stack:
             ("API reference", f"{self._options.url}/docs"),
             ("inbox of the sandbox", self._sandbox.url),
             ("Temporal Web UI", str(self._temporal.ui_url)),
+            ("ClickHouse", self._clickhouse.url),
             ("keys and addresses", str(self._data_dir.dev_file)),
             ("logs", str(self._data_dir.log("hermod").parent)),
         ]
@@ -210,8 +224,8 @@ async def _timed(steps: Steps, name: str, work: Coroutine[Any, Any, None]) -> No
 async def _until_working(hermod: Hermod) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while True:
-        found = await health.check(hermod.core.storage, hermod.core.temporal)
-        if found.status == "ok":
+        found = await health.check(hermod.core.storage, hermod.core.analytics, hermod.core.temporal)
+        if found.delivers:
             return
         if time.monotonic() > deadline:
             raise StackError(f"the product is not ready after {_READY_SECONDS:.0f} s: {found.model_dump_json()}")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from hermod.analytics.client import ClickHouse
+from hermod.analytics.places import Folder, Server
+from hermod.analytics.queries import AnalyticsQueries
+from hermod.analytics.schema import Schema
+from hermod.analytics.sink import ClickHouseSink
 from hermod.channels.registry import CAPABILITIES, POLLED, Senders
+from hermod.outbound.backend import HttpBackend
 from hermod.outbound.guard import AddressGuard
 from hermod.outbound.webhook_poster import WebhookPoster
 from hermod.ports.hygiene import Hygiene
+from hermod.ports.submissions import Backend, NoBackend
 from hermod.settings import Settings
 from hermod.storage.acceptance import Acceptance
 from hermod.storage.accounts import ProviderAccounts
@@ -19,19 +27,34 @@ from hermod.storage.dead_tokens import DeadTokens
 from hermod.storage.devices import Devices
 from hermod.storage.endpoint_health import SqlEndpointHealth
 from hermod.storage.engine import Database
+from hermod.storage.event_claims import SqlEventOutbox
+from hermod.storage.event_outbox import EventAcceptance
+from hermod.storage.exclusive import alone
+from hermod.storage.forms import Forms
 from hermod.storage.hygiene import Learning
+from hermod.storage.journeys import Journeys
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
+from hermod.storage.partials import SqlPartials
+from hermod.storage.payments import Payments
 from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
+from hermod.storage.records import Records
+from hermod.storage.resume_tokens import ResumeTokens
 from hermod.storage.stranded import Stranded
+from hermod.storage.stripe_accounts import StripeAccounts
+from hermod.storage.submission_acceptance import SubmissionAcceptance
+from hermod.storage.submission_steps import SqlSubmissionLedger
+from hermod.storage.submission_stranded import StrandedSubmissions
+from hermod.storage.submissions import Submissions
 from hermod.storage.suppressions import Suppressions
 from hermod.storage.templates import Templates
 from hermod.storage.tenants import Tenants
 from hermod.storage.unanswered import SentMessages
 from hermod.storage.unsubscribe_links import SealedLinks
 from hermod.storage.vault import Vault
+from hermod.storage.visitor_rates import VisitorRates
 from hermod.storage.webhook_acceptance import WebhookAcceptance
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_endpoints import WebhookEndpoints
@@ -61,18 +84,32 @@ class Storage:
     dead_tokens: DeadTokens
     devices: Devices
     endpoint_health: SqlEndpointHealth
+    event_acceptance: EventAcceptance
+    event_outbox: SqlEventOutbox
+    forms: Forms
+    journeys: Journeys
     ledger: SqlLedger
     limits: TenantLimits
     messages: Messages
+    partials: SqlPartials
+    payments: Payments
     rates: Rates
     receipts: Receipts
+    records: Records
+    resume_tokens: ResumeTokens
     stranded: Stranded
+    stripe_accounts: StripeAccounts
     hygiene: Hygiene
+    submission_acceptance: SubmissionAcceptance
+    submission_ledger: SqlSubmissionLedger
+    submission_stranded: StrandedSubmissions
+    submissions: Submissions
     suppressions: Suppressions
     templates: Templates
     tenants: Tenants
     unanswered: SentMessages
     unsubscribe_links: SealedLinks
+    visitor_rates: VisitorRates
     webhook_acceptance: WebhookAcceptance
     webhook_deliveries: WebhookDeliveries
     webhook_endpoints: WebhookEndpoints
@@ -94,6 +131,8 @@ def build_storage(settings: Settings) -> Storage:
     suppressions = Suppressions(database)
     dead_tokens = DeadTokens(database, accounts)
     limits = TenantLimits(database)
+    rates = Rates(database, limits)
+    resume_tokens = ResumeTokens(settings.secret_key.get_secret_value())
     webhook_endpoints = WebhookEndpoints(database, vault, SystemClock())
     return Storage(
         database=database,
@@ -103,22 +142,34 @@ def build_storage(settings: Settings) -> Storage:
         dead_tokens=dead_tokens,
         devices=Devices(database),
         endpoint_health=SqlEndpointHealth(
-            database,
-            timedelta(hours=settings.webhook_disable_after_hours),
-            changed=webhook_endpoints.forget,
+            database, timedelta(hours=settings.webhook_disable_after_hours), changed=webhook_endpoints.forget
         ),
+        event_acceptance=EventAcceptance(database, contents),
+        event_outbox=SqlEventOutbox(database, contents),
+        forms=Forms(database),
+        journeys=Journeys(database),
         ledger=SqlLedger(database, contents),
         limits=limits,
         messages=Messages(database),
-        rates=Rates(database, limits),
+        payments=Payments(database),
+        partials=SqlPartials(database, contents, resume_tokens),
+        rates=rates,
         receipts=Receipts(database),
+        records=Records(database, days=settings.record_days, content_days=settings.content_days),
+        resume_tokens=resume_tokens,
         stranded=Stranded(database),
+        stripe_accounts=StripeAccounts(database, vault),
         hygiene=Learning(suppressions, dead_tokens),
+        submission_acceptance=SubmissionAcceptance(database, contents),
+        submission_ledger=SqlSubmissionLedger(database, contents),
+        submission_stranded=StrandedSubmissions(database),
+        submissions=Submissions(database, contents),
         suppressions=suppressions,
         templates=Templates(database),
         tenants=Tenants(database),
         unanswered=SentMessages(database, POLLED),
         unsubscribe_links=SealedLinks(settings.secret_key.get_secret_value(), settings.public_url),
+        visitor_rates=VisitorRates(settings.secret_key.get_secret_value(), rates),
         webhook_acceptance=WebhookAcceptance(database, contents),
         webhook_deliveries=WebhookDeliveries(database, contents),
         webhook_endpoints=webhook_endpoints,
@@ -141,6 +192,63 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         await storage.database.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Analytics:
+    """ClickHouse: where events go, and what is asked of them. Nothing is opened before something is asked."""
+
+    clickhouse: ClickHouse
+    schema: Schema
+    sink: ClickHouseSink
+    queries: AnalyticsQueries
+
+    async def prepare(self) -> None:
+        """Bring the tables up to date; every insert does that too. Raises Unavailable."""
+        await self.schema.prepare()
+
+    @asynccontextmanager
+    async def preparing(self) -> AsyncIterator[None]:
+        """Bring the tables up beside other work, which does not wait for them, until that ends.
+
+        An engine inside this process is opened by its first insert, and only then.
+        """
+        if isinstance(self.clickhouse.place, Folder):
+            yield
+            return
+        task = asyncio.create_task(self.schema.prepare_in_the_end())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def ping(self) -> str:
+        """Which ClickHouse answers. Raises Unavailable."""
+        return await self.clickhouse.ping()
+
+
+def _clickhouse(settings: Settings) -> ClickHouse:
+    if settings.clickhouse_url is None:
+        return ClickHouse(Folder(settings.data_dir / "clickhouse"), settings.clickhouse_database)
+    password = settings.clickhouse_password
+    server = Server(
+        settings.clickhouse_url.get_secret_value(),
+        settings.clickhouse_user,
+        password.get_secret_value() if password is not None else None,
+    )
+    return ClickHouse(server, settings.clickhouse_database)
+
+
+@asynccontextmanager
+async def open_analytics(settings: Settings, database: Database) -> AsyncIterator[Analytics]:
+    """`database` is Hermod's own, which keeps several processes from changing the tables at once."""
+    clickhouse = _clickhouse(settings)
+    schema = Schema(clickhouse, settings.event_days, lambda: alone(database, "clickhouse/schema"))
+    try:
+        yield Analytics(clickhouse, schema, ClickHouseSink(clickhouse, schema), AnalyticsQueries(clickhouse, schema))
+    finally:
+        await clickhouse.aclose()
+
+
 @asynccontextmanager
 async def open_senders(settings: Settings) -> AsyncIterator[Senders]:
     senders = Senders(allow_private=settings.allow_private_addresses, public_url=settings.public_url)
@@ -148,6 +256,20 @@ async def open_senders(settings: Settings) -> AsyncIterator[Senders]:
         yield senders
     finally:
         await senders.aclose()
+
+
+@asynccontextmanager
+async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
+    """The user's own place for submissions; where there is none, PostgreSQL alone has them."""
+    if settings.api_url is None:
+        yield NoBackend()
+        return
+    token = settings.api_token
+    backend = HttpBackend(settings.api_url, token.get_secret_value() if token is not None else None)
+    try:
+        yield backend
+    finally:
+        await backend.aclose()
 
 
 def webhook_guard(settings: Settings) -> AddressGuard:

@@ -7,6 +7,7 @@ configuration in `starter.connection`; the three named here are the ones that He
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +61,7 @@ class Settings(BaseSettings):
     clickhouse_database: str = _env("CLICKHOUSE_DATABASE", "hermod", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
     clickhouse_user: str | None = _env("CLICKHOUSE_USER", None)
     clickhouse_password: SecretStr | None = _env("CLICKHOUSE_PASSWORD", None)
-    event_days: int = _env("HERMOD_EVENT_DAYS", 400, ge=1, le=36_500)
+    event_days: int = _env("HERMOD_EVENT_DAYS", 400, ge=1, le=20_000)
     api_url: str | None = _env("API_URL", None, pattern=r"^https?://[^\s?#]+$")
     api_token: SecretStr | None = _env("API_TOKEN", None)
     log_level: str = _env("LOG_LEVEL", "INFO")
@@ -70,6 +71,15 @@ class Settings(BaseSettings):
     @classmethod
     def _is_postgres(cls, url: SecretStr) -> SecretStr:
         TypeAdapter(PostgresDsn).validate_python(url.get_secret_value())
+        return url
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _is_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None or not url.get_secret_value():
+            return None
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url.get_secret_value()):
+            raise ValueError("the address of ClickHouse's HTTP interface, like http://localhost:8123")
         return url
 
     @field_validator("public_url")
@@ -143,12 +153,19 @@ def _dev_settings(data_dir: Path) -> dict[str, Any]:
         "HERMOD_JWT_SECRET": secrets["HERMOD_JWT_SECRET"],
         "HERMOD_ALLOW_PRIVATE_ADDRESSES": True,
         "HERMOD_PUBLIC_URL": written["url"],
+        "CLICKHOUSE_URL": written["clickhouse_url"],
     }
 
 
 def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = str(location[0]) if location else "settings"
-    variable = name.upper()
+    variable = _variable(str(location[0]) if location else "settings")
     if kind == "missing":
         return f"{variable} is not set. Set it in the environment or in .env; .env.example explains every variable."
     return f"{variable} is wrong: {message}"
+
+
+def _variable(name: str) -> str:
+    """By the name that was given, or by the field's own, where it is a default that is wrong."""
+    field = Settings.model_fields.get(name)
+    alias = field.validation_alias if field is not None else None
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else name.upper()

@@ -24,7 +24,21 @@ ATTEMPT_SECONDS = Histogram(
 FINISHED = Counter("hermod_messages_finished_total", "Messages that reached an end", ["channel", "status"])
 UNRECORDED = Counter("hermod_outcomes_unrecorded_total", "Outcomes that had to wait for the database")
 RECEIPTS = Counter("hermod_receipts_total", "Events that providers reported", ["channel", "provider", "kind"])
+SUBMISSIONS = Counter("hermod_submissions_total", "Submissions of forms, by what came of the call", ["outcome"])
+SAVES = Counter("hermod_submission_saves_total", "Requests to the user's own backend", ["outcome"])
+ANNOUNCED = Counter("hermod_form_announcements_total", "Moments of submissions and partials that were told", ["moment"])
+PAYMENT_EVENTS = Counter("hermod_payment_events_total", "Calls of payment providers, by what they came to", ["result"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
+INSERTS = Counter("hermod_clickhouse_inserts_total", "Inserts into ClickHouse", ["table", "result"])
+INSERTED_ROWS = Counter("hermod_clickhouse_rows_total", "Rows that ClickHouse has answered for", ["table"])
+INSERT_SECONDS = Histogram(
+    "hermod_clickhouse_insert_seconds",
+    "Time of one insert",
+    ["table"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90),
+)
+EVENTS = Counter("hermod_events_total", "Analytics events that were handed over", ["result"])
+EVENTS_REFUSED = Counter("hermod_events_refused_total", "Rows that ClickHouse cannot take, set aside", ["table"])
 IN_FLIGHT = Gauge("hermod_requests_in_flight", "Requests to providers that wait for an answer")
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,24 +15,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from temporalio.client import Client, WorkflowUpdateStage
 from temporalio.service import RPCError
 
-from hermod.bootstrap import Storage, SystemClock, open_poster, open_storage
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput
+from hermod.contracts.events import EventsReceipt, TrackedEvent
+from hermod.contracts.forms import PartialReceipt, SubmissionReceipt
 from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_workflow_id
 from hermod.contracts.messages import MessageView, Options, Page, Receipt, Resolution, Status, Submission
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.acceptance import faults
-from hermod.ports.clock import Clock
-from hermod.ports.webhooks import Poster
 from hermod.settings import Settings, local_settings
 from hermod.storage.acceptance import Draft, Ready, take
-from starter.coalescer import Coalescer
-from starter.connection import connect
-from starter.dispatching import Dispatcher, Unit
-from starter.fan_out import FanOut
-from starter.preparing import Preparer
-from starter.templates import Renderer
-from starter.webhook_events import Webhooks
+from starter.core import Core, open_core
+from starter.dispatching import Unit
+from starter.events import taken_alone
+from starter.partial_revisions import draft_of
+from starter.submission_intake import checked_key, submitted
 from starter.wording import field_errors
 
 UPDATE_TIMEOUT = timedelta(seconds=2)
@@ -53,22 +50,6 @@ class BatchReceipt:
     batch_id: str
     receipts: tuple[Receipt, ...]
     rejected: tuple[Rejected, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """What all tenants of one process share."""
-
-    settings: Settings
-    storage: Storage
-    temporal: Client
-    dispatcher: Dispatcher
-    coalescer: Coalescer
-    preparer: Preparer
-    renderer: Renderer
-    clock: Clock
-    poster: Poster
-    webhooks: Webhooks
 
 
 class Hermod:
@@ -104,18 +85,7 @@ class Hermod:
         """
         settings = settings or local_settings()
         stack = AsyncExitStack()
-        storage = await stack.enter_async_context(open_storage(settings))
-        temporal = temporal or await connect(settings)
-        clock = SystemClock()
-        dispatcher = Dispatcher(temporal, storage.messages, storage.limits, clock)
-        coalescer = Coalescer(storage.acceptance, dispatcher, clock)
-        stack.push_async_callback(coalescer.drain)
-        renderer = Renderer(storage.templates)
-        preparer = Preparer(renderer, FanOut(storage.devices, storage.acceptance))
-        poster = await stack.enter_async_context(open_poster(settings))
-        webhooks = Webhooks(temporal, storage, clock)
-        stack.push_async_callback(webhooks.drain)
-        core = Core(settings, storage, temporal, dispatcher, coalescer, preparer, renderer, clock, poster, webhooks)
+        core = await stack.enter_async_context(open_core(settings, temporal))
         return cls(core, tenant or settings.tenant or "default", actor, stack)
 
     async def __aenter__(self) -> Self:
@@ -165,16 +135,7 @@ class Hermod:
 
     async def take(self, asked: Submission, *, request_id: str | None = None) -> Receipt:
         """`send` for a message that is already in its checked form."""
-        try:
-            await self._check(asked)
-            readies = await self._core.preparer.prepare(self._tenant, asked)
-        except InvalidInput:
-            # What was right when the key was first used may be wrong by now: the answer stays the same.
-            known = await self._core.storage.acceptance.repeated(self._tenant, asked)
-            if isinstance(known, Receipt):
-                return known
-            raise
-        return await self._core.coalescer.take(self._tenant, readies, request_id)
+        return await self._core.desk.take(self._tenant, asked, request_id)
 
     async def send_many(
         self, contents: Sequence[AnyContent | Submission], *, request_id: str | None = None, **options: Any
@@ -215,7 +176,7 @@ class Hermod:
         The sweeper starts it within some twenty seconds of the commit.
         """
         asked = submission(content, idempotency_key, options)
-        await self._check(asked)
+        await self._core.desk.check(self._tenant, asked)
         readies = await self._core.preparer.prepare(self._tenant, asked)
         connection = await session.connection() if isinstance(session, AsyncSession) else session
         ids = [message_id() for _ in readies]
@@ -263,6 +224,60 @@ class Hermod:
         connection = await session.connection() if isinstance(session, AsyncSession) else session
         return await self._core.webhooks.stage(connection, self._tenant, asked, request_id)
 
+    async def submit(
+        self,
+        form: str,
+        data: Mapping[str, Any],
+        *,
+        session: str | None = None,
+        contact: str | None = None,
+        remote_address: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+    ) -> SubmissionReceipt:
+        """Store what a visitor entered into a form; it is processed whatever happens from then on.
+
+        `session` is the one of the partial that it completes. `remote_address` is the visitor's, for the form's spam
+        guard. Raises NotFound, InvalidInput with each wrong field, and TooMany, with nothing stored.
+        """
+        asked = submitted(data, session, contact, remote_address, metadata)
+        key = checked_key(idempotency_key)
+        return await self._core.submissions.take(self._tenant, form, asked, key=key, request_id=request_id)
+
+    async def save_partial(
+        self, form: str, session: str, data: Mapping[str, Any], *, revision: int, contact: str | None = None
+    ) -> PartialReceipt:
+        """Keep what a visitor has entered so far; the highest revision wins, the others change nothing.
+
+        Raises InvalidInput and NotFound.
+        """
+        given = {"revision": revision, "data": dict(data), "contact": contact}
+        return await self._core.partials.save(self._tenant, draft_of(form, session, given))
+
+    async def track(
+        self,
+        type: str,
+        properties: Mapping[str, Any] | None = None,
+        *,
+        occurred_at: datetime | None = None,
+        event_id: str | None = None,
+        contact: str | None = None,
+        session: str | None = None,
+    ) -> EventsReceipt:
+        """Store an event for analytics; it is in ClickHouse soon after, once, whatever happens from then on.
+
+        `event_id` makes the call safe to repeat within seven days. `contact` and `session` are the application's own
+        ids, never addresses. Raises InvalidInput, with nothing stored.
+        """
+        given = {"type": type, "properties": dict(properties or {}), "occurred_at": occurred_at}
+        given |= {"event_id": event_id, "contact": contact, "session": session}
+        return taken_alone(await self._core.events.take(self._tenant, [given]))
+
+    async def track_many(self, events: Sequence[TrackedEvent | Mapping[str, Any]]) -> EventsReceipt:
+        """Store many events, in one transaction. A bad one is rejected with its index, and the others are taken."""
+        return await self._core.events.take(self._tenant, events)
+
     async def status(self, message: str) -> MessageView:
         """A message's whole story. Raises NotFound."""
         return await self._core.storage.messages.view(self._tenant, message)
@@ -308,10 +323,6 @@ class Hermod:
         """Take a dead letter off the list. Raises NotFound and Conflict."""
         messages = self._core.storage.messages
         return await messages.discard(self._tenant, message, actor=self._actor, now=self._core.clock.now())
-
-    async def _check(self, asked: Submission) -> None:
-        accounts = await self._core.storage.accounts.names(self._tenant)
-        _raise_for(faults(asked, accounts, self._core.clock.now()))
 
     async def _begin_again(self, receipt: Receipt) -> Receipt:
         view = await self.status(receipt.id)

@@ -19,11 +19,17 @@ class Gathering(Generic[Asked, Answer]):
     """`serve(tenant, calls)` answers calls that came together, in their order, at most `most` of them."""
 
     def __init__(
-        self, serve: Callable[[str, Sequence[Asked]], Awaitable[Sequence[Answer]]], background: Background, most: int
+        self,
+        serve: Callable[[str, Sequence[Asked]], Awaitable[Sequence[Answer]]],
+        background: Background,
+        most: int,
+        is_busy: Callable[[], bool] | None = None,
     ) -> None:
+        """`is_busy` tells whether it is worth waiting for company; without one, the background does."""
         self._serve = serve
         self._background = background
         self._most = most
+        self._is_busy = is_busy or (lambda: background.is_busy)
         self._calls: dict[str, list[tuple[Asked, asyncio.Future[Answer]]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -44,7 +50,7 @@ class Gathering(Generic[Asked, Answer]):
     def _arrange(self, tenant: str) -> None:
         if tenant not in self._timers:
             # Even "at once" lets the calls of this very moment come along.
-            wait = LINGER if self._background.is_busy else 0.0
+            wait = LINGER if self._is_busy() else 0.0
             self._timers[tenant] = asyncio.get_running_loop().call_later(wait, self._flush, tenant)
 
     def _flush(self, tenant: str) -> None:

@@ -17,7 +17,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSyste
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from hermod.bootstrap import Storage
+from hermod.bootstrap import Analytics, Storage
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.model import Model
 from hermod.contracts.queues import WORKFLOWS
@@ -39,20 +39,27 @@ class Check(Model):
 
 
 class Health(Model):
-    """`status`: `ok`, `degraded` where messages are accepted but not sent, `down` where they cannot be accepted."""
+    """`status`: `ok`, `degraded` where what is accepted has to wait somewhere, `down` where nothing can be accepted."""
 
     status: str
     database: Check
     temporal: Check
     workers: Check
+    clickhouse: Check
+
+    @property
+    def delivers(self) -> bool:
+        """Messages are accepted and sent. ClickHouse is not needed for that: what is for it waits in the database."""
+        return self.database.ok and self.temporal.ok and self.workers.ok
 
 
-async def check(storage: Storage, client: Client) -> Health:
-    database, temporal, workers = await asyncio.gather(
-        _timed(_database(storage)), _timed(_temporal(client)), _timed(_workers(client))
+async def check(storage: Storage, analytics: Analytics, client: Client) -> Health:
+    database, temporal, workers, clickhouse = await asyncio.gather(
+        _timed(_database(storage)), _timed(_temporal(client)), _timed(_workers(client)), _timed(analytics.ping())
     )
-    status = "down" if not database.ok else "ok" if temporal.ok and workers.ok else "degraded"
-    return Health(status=status, database=database, temporal=temporal, workers=workers)
+    well = database.ok and temporal.ok and workers.ok and clickhouse.ok
+    status = "ok" if well else "degraded" if database.ok else "down"
+    return Health(status=status, database=database, temporal=temporal, workers=workers, clickhouse=clickhouse)
 
 
 async def _timed(probe: Awaitable[str]) -> Check:
@@ -91,15 +98,17 @@ async def _workers(client: Client) -> str:
 
 
 @asynccontextmanager
-async def serve_health(settings: Settings, storage: Storage, client: Client) -> AsyncIterator[None]:
+async def serve_health(
+    settings: Settings, storage: Storage, analytics: Analytics, client: Client
+) -> AsyncIterator[None]:
     """`/health` and `/metrics` of a worker, at HERMOD_WORKER_PORT; port 0 serves nothing. Raises PortTaken."""
     if settings.worker_port == 0:
         yield
         return
 
     async def health(_request: web.Request) -> web.Response:
-        found = await check(storage, client)
-        return web.json_response(text=found.model_dump_json(), status=200 if found.status == "ok" else 503)
+        found = await check(storage, analytics, client)
+        return web.json_response(text=found.model_dump_json(), status=200 if found.delivers else 503)
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -17,7 +17,7 @@ from hermod.outbound.http import HttpClient, HttpSettings, NotSent, Unknown
 from hermod.ports.receipts import Answer, Callback, Desk, Forged, ReceiptReader, Unreadable
 from hermod.storage.accounts import UNREADABLE
 from hermod.telemetry import RECEIPTS, get_logger
-from starter.client import Core
+from starter.core import Core
 
 FETCH_SECONDS: Final = 5.0
 FETCH_BYTES: Final = 64 * 1024

@@ -66,6 +66,7 @@ SCHEDULES: Final = (
     Housekeeping(
         "retention", "DropContents", timedelta(hours=1), "drops the contents of messages that ended long enough ago"
     ),
+    Housekeeping("records", "DropRecords", timedelta(hours=1), "drops the records of what ended long ago"),
 )
 
 

@@ -13,7 +13,8 @@ from hermod.contracts.suppressions import Reason, SuppressionInput, SuppressionP
 from hermod.domain.recipients import bare, fingerprint
 from hermod.ports.unsubscribing import Subscription
 from hermod.storage.suppressions import Entry
-from starter.client import Core, Hermod
+from starter.client import Hermod
+from starter.core import Core
 from starter.wording import field_errors
 
 RECIPIENT: Final = "recipient"

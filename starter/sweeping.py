@@ -1,7 +1,7 @@
 """One pass of the sweeper: what has no workflow gets one, and what lost its workflow is found.
 
-It implements `hermod.ports.sweeper.Sweeper` for the housekeeping activity, over messages, webhook deliveries, the lines
-of ordered deliveries and replays.
+It implements `hermod.ports.sweeper.Sweeper` for the housekeeping activity, over messages, webhook deliveries,
+submissions, and whatever else is to be woken.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from hermod.contracts.delivery import BATCH_SIZE, SweepReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.clock import Clock
+from hermod.ports.sweeper import Sweeper
 from hermod.storage.stranded import StrandedMessage
 from hermod.storage.webhook_stranded import StrandedDelivery
 from starter.dispatching import Dispatcher, Unit
@@ -126,7 +127,7 @@ class Sweepers:
 
     def __init__(
         self,
-        sweepers: Sequence[LedgerSweeper[StrandedMessage] | LedgerSweeper[StrandedDelivery]],
+        sweepers: Sequence[Sweeper],
         wakers: Sequence[Callable[[], Awaitable[int]]],
     ) -> None:
         self._sweepers = sweepers

@@ -64,7 +64,9 @@ _WORDS: Final[Mapping[str, str]] = {
 
 PATTERNS: Final[Mapping[str, str]] = {
     r"^[^\x00-\x1f\x7f]*$": "must be one line, without control characters",
+    r"^https?://\S+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s]+$": "must be a URL that begins with https:// or http://",
+    r"^https?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
     r"^[\w.+-]+/[\w.+-]+$": "must be a media type like application/pdf",
     r"^[\w.@+-]+$": "must consist of letters, digits and . _ @ + -",
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "must consist of lower-case letters, digits, - and _, 63 at most",
@@ -72,9 +74,16 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
     r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$": "must be *, or a type like order.paid, or order.*",
     r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$": "must be letters, digits and _, in parts joined by dots",
+    r"^[\w.:\- ]{1,128}=": "must be a property and its value, like plan=pro",
+    r"^(type|source|contact|session|property:[\w.:\- ]{1,128})$": (
+        "must be type, source, contact, session, or property:NAME"
+    ),
+    r"^[A-Za-z0-9_-]{8,128}$": "must be 8 to 128 letters, digits, - and _, without an address in it",
     r"^[A-Za-z0-9_-]{1,128}$": "must be 1 to 128 letters, digits, - and _",
+    r"^[A-Za-z0-9_.:-]{1,128}$": "must be 1 to 128 letters, digits and _ . : -",
     r"^whe_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^whd_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
+    r"^sub_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^msg_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
 }
 """What a pattern of ours asks for; a test finds the pattern that has no words here."""

@@ -10,7 +10,8 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from hermod.contracts.ids import request_id
-from starter.client import Core, Hermod
+from starter.client import Hermod
+from starter.core import Core
 
 _IN_SCOPE: Final = "hermod.request"
 _SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")

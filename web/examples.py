@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from hermod.contracts.events import MAX_EVENTS
+
 _CHANNELS: Final = ("email", "sms", "whatsapp", "push")
 MODELS: Final = ("EmailMessage", "SmsMessage", "WhatsAppMessage", "PushMessage")
 IN_BATCH: Final = "Batched"
@@ -308,6 +310,49 @@ EVENT_BODY: Final[dict[str, Any]] = {
                         "payload": {"id": 42},
                         "event_id": "order-42-shipped",
                         "ordering_key": "customer-7",
+                    },
+                },
+            },
+        }
+    },
+}
+_PAGE_VIEW: Final = {"type": "page.viewed", "session": "s-81", "properties": {"path": "/pricing", "seconds": 12.5}}
+EVENTS_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [
+                    {"$ref": SCHEMAS + "TrackedEvent"},
+                    {
+                        "type": "object",
+                        "required": ["events"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "events": {
+                                "type": "array",
+                                "minItems": 1,
+                                "maxItems": MAX_EVENTS,
+                                "items": {"$ref": SCHEMAS + "TrackedEvent"},
+                            }
+                        },
+                    },
+                ]
+            },
+            "examples": {
+                "event": {"summary": "An event", "value": _PAGE_VIEW},
+                "events": {
+                    "summary": "Several, one of them safe to repeat",
+                    "value": {
+                        "events": [
+                            _PAGE_VIEW,
+                            {
+                                "type": "order.paid",
+                                "event_id": "order-42-paid",
+                                "contact": "customer-7",
+                                "properties": {"total": 49.99, "currency": "EUR"},
+                            },
+                        ]
                     },
                 },
             },

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hermod.contracts.model import Model
-from starter.client import Core
+from starter.core import Core
 from starter.health import Check, Health, check
 from web.bodies import answer
 from web.context import core_of
@@ -44,7 +44,7 @@ class Watch:
     async def look(self) -> Health:
         async with self._turn:
             if self._seen is None or monotonic() - self._seen[0] > MEMORY:
-                report = await check(self._core.storage, self._core.temporal)
+                report = await check(self._core.storage, self._core.analytics, self._core.temporal)
                 self._seen = (monotonic(), report)
             return self._seen[1]
 
@@ -54,7 +54,7 @@ class Watch:
     summary="Is everything up?",
     responses=answers(
         {
-            200: (Health, "Messages are accepted and sent."),
+            200: (Health, "Messages are accepted and sent. `degraded` where events wait, as ClickHouse is away."),
             503: (Health, "They are not: `degraded` where they are still accepted, else `down`."),
         }
     ),
@@ -62,7 +62,7 @@ class Watch:
 @router.head("/health", include_in_schema=False)
 async def health(request: Request) -> Response:
     report = await _look(request)
-    return answer(report, 200 if report.status == "ok" else 503)
+    return answer(report, 200 if report.delivers else 503)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

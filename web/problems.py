@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from math import ceil
 from typing import Any, Final
 
 import orjson
@@ -17,14 +18,17 @@ from starlette.responses import Response
 from hermod.contracts.errors import (
     Conflict,
     FieldError,
+    Gone,
     HermodError,
     IdempotencyMismatch,
     InvalidInput,
     NotFound,
+    TooMany,
     Unauthorized,
     Unavailable,
 )
 from starter.intake import MalformedJson
+from starter.payments import ForgedEvent, RefusedEvent
 from starter.receipts import MalformedReport
 from starter.wording import parameter_errors
 from web.context import context_of
@@ -93,10 +97,14 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (InvalidInput, 422, "invalid-input", "The input is wrong"),
     (MalformedJson, 400, "malformed-json", "The body is not JSON"),
     (MalformedReport, 400, "malformed-report", "The report cannot be read"),
+    (ForgedEvent, 400, "wrong-signature", "The signature is wrong"),
+    (RefusedEvent, 400, "refused-event", "The event cannot be taken"),
     (BodyTooLarge, 413, "body-too-large", "The body is too large"),
     (NotFound, 404, "not-found", "There is no such thing"),
+    (Gone, 410, "gone", "It is no longer there"),
     (Conflict, 409, "conflict", "The state forbids it"),
     (Unauthorized, 401, "unauthorized", "The credentials are missing or wrong"),
+    (TooMany, 429, "too-many", "Too often for now"),
     (Unavailable, 503, "unavailable", "Try again in a moment"),
 )
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
@@ -110,8 +118,14 @@ def problem_of(error: HermodError) -> Problem:
     for kind, status, name, title in _TABLE:
         if isinstance(error, kind):
             errors = error.errors if isinstance(error, InvalidInput) else ()
-            return Problem(status, name, title, _detail(error, errors), errors, _HEADERS.get(status, {}))
+            return Problem(status, name, title, _detail(error, errors), errors, _headers(error, status))
     return UNEXPECTED
+
+
+def _headers(error: HermodError, status: int) -> Mapping[str, str]:
+    if isinstance(error, TooMany):
+        return {"retry-after": str(max(1, ceil(error.retry_after)))}
+    return _HEADERS.get(status, {})
 
 
 async def answer_hermod_error(request: Request, error: Exception) -> Response:

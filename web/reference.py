@@ -15,8 +15,20 @@ from starlette.staticfiles import StaticFiles
 
 from hermod.contracts.accounts import AccountInput
 from hermod.contracts.devices import DeviceInput
-from hermod.contracts.errors import Conflict, HermodError, InvalidInput, NotFound, Unauthorized, Unavailable
+from hermod.contracts.errors import (
+    Conflict,
+    Gone,
+    HermodError,
+    InvalidInput,
+    NotFound,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+)
+from hermod.contracts.events import TrackedEvent
+from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
 from hermod.contracts.messages import AnyMessage, Receipt, Resolution
+from hermod.contracts.payments import StripeAccountInput
 from hermod.contracts.suppressions import SuppressionInput
 from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
@@ -43,6 +55,10 @@ _TAGS: Final = [
     {"name": "limits", "description": "How fast messages may go, beside the rates of the accounts."},
     {"name": "suppressions", "description": "Addresses that get no more messages."},
     {"name": "webhooks", "description": "Events that reach every endpoint that asked for them, signed."},
+    {"name": "forms", "description": "What visitors enter: forms, submissions, partial ones, payments, journeys."},
+    {"name": "events", "description": "What happened, for analytics."},
+    {"name": "analytics", "description": "What events and messages come to."},
+    {"name": "payments", "description": "A tenant's account at Stripe, and where Stripe tells of payments."},
     {"name": "providers", "description": "Where providers report what became of messages. No API key: they sign."},
     {"name": "operations", "description": "For load balancers and monitoring. Open to everybody who can reach them."},
 ]
@@ -54,10 +70,15 @@ _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
         "The record's state forbids it; `detail` says which and why.",
         Conflict("the message is sent; it can be cancelled only while it waits"),
     ),
+    410: ("It is no longer there; `detail` says why.", Gone("this form has been sent")),
     413: ("The body is too large.", BodyTooLarge("the body is larger than 16 MiB")),
     422: (
         "A field is wrong; `errors` names each.",
         InvalidInput.of("to", "not a phone number; write it with + and the country code, like +14155550100"),
+    ),
+    429: (
+        "Too often for now; repeat the call after `Retry-After` seconds.",
+        TooMany("this address has submitted the form too often", retry_after=119.0),
     ),
     503: (
         "One of our servers is away and nothing was stored; repeat the call after `Retry-After` seconds.",
@@ -159,12 +180,17 @@ def _request_schemas() -> dict[str, Any]:
         DraftInput,
         EndpointSettings,
         EventInput,
+        FormInput,
+        PartialInput,
         PreviewInput,
         ReplayInput,
         Resolution,
         Rotation,
+        StripeAccountInput,
+        SubmissionInput,
         SuppressionInput,
         TemplateInput,
+        TrackedEvent,
     )
     _, others = models_json_schema([(model, "validation") for model in inputs], ref_template=_TEMPLATE)
     changes = _changes_schema(others["$defs"]["EndpointSettings"])

@@ -40,6 +40,13 @@ BOOKKEEPING: Final[Options] = {
 }
 """One or two statements."""
 
+TELL: Final[Options] = {
+    "start_to_close_timeout": timedelta(minutes=2),
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": UNTIL_DONE,
+}
+"""A look at a record, and the news of it handed over to webhooks, messages and analytics: a dozen statements."""
+
 SWEEP: Final[Options] = {
     "start_to_close_timeout": timedelta(minutes=2),
     "heartbeat_timeout": timedelta(seconds=30),
@@ -47,9 +54,23 @@ SWEEP: Final[Options] = {
 }
 """The next run comes in seconds; there is no point in trying for long."""
 
+RETENTION: Final[Options] = {
+    "start_to_close_timeout": timedelta(minutes=50),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": RetryPolicy(maximum_attempts=3),
+}
+"""Many small statements, each of which stands; what a run that was cut off left, the next hour's takes up."""
+
 REPLAY_PAGE: Final[Options] = {
     "start_to_close_timeout": timedelta(minutes=5),
     "heartbeat_timeout": timedelta(seconds=30),
     "retry_policy": UNTIL_DONE,
 }
 """One statement, and the starts of up to a thousand workflows; what a lost worker left unstarted the sweeper starts."""
+
+INGEST: Final[Options] = {
+    "start_to_close_timeout": timedelta(minutes=10),
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": UNTIL_DONE,
+}
+"""Up to 100,000 events. While ClickHouse is away a round is tried again every half a minute, however long it takes."""

@@ -4,8 +4,10 @@ HermodError
   InvalidInput           the caller's data is wrong, field by field   (422)
     IdempotencyMismatch  same key, another body                       (422)
   NotFound               no such record for this tenant               (404)
+  Gone                   there was such a record                      (410)
   Conflict               the record's state forbids it                (409)
   Unauthorized           no or a wrong key                            (401)
+  TooMany                too often for now; later again               (429)
   Unavailable            one of our own servers is away; try again    (503)
 """
 
@@ -49,12 +51,27 @@ class NotFound(HermodError):
     """The tenant has no such record."""
 
 
+class Gone(HermodError):
+    """There was such a record, and it does not come back. The text says what became of it."""
+
+
 class Conflict(HermodError):
     """The record exists, and its state forbids the call. The text says which state and why."""
 
 
 class Unauthorized(HermodError):
     """No credentials, or wrong or revoked ones."""
+
+
+class TooMany(HermodError):
+    """It was done too often."""
+
+    retry_after: float = 1.0
+    """Seconds after which it may be done again."""
+
+    def __init__(self, text: str, *, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(text)
 
 
 class Unavailable(HermodError):

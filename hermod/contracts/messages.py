@@ -137,14 +137,15 @@ class PushMessage(Push, Options):
 AnyMessage = Annotated[EmailMessage | SmsMessage | WhatsAppMessage | PushMessage, Field(discriminator="channel")]
 
 
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=255)]
+
+
 class Submission(Model):
     """One message ready for the ledger: checked content, options, and the caller's idempotency key."""
 
     content: AnyContent
     options: Options = Options()
-    idempotency_key: (
-        Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=255)] | None
-    ) = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class Receipt(Model):

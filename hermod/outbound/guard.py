@@ -84,6 +84,13 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return not any(address in network for network in blocked)
 
 
+_IN_THE_CREDENTIALS: Final = "put them into the credentials"
+_IN_A_HEADER: Final = (
+    "a URL is shown and logged, so send them in a custom header: "
+    '"headers": {"authorization": "Basic <base64 of name:password>"}'
+)
+
+
 class AddressGuard:
     """Says which addresses may be dialled. `allow_private=True` lets everything pass (development, tests).
 
@@ -124,7 +131,7 @@ class AddressGuard:
             raise InvalidInput.of(field, fault)
 
     def url_fault(self, url: str, *, query: bool = False) -> str | None:
-        """Why the URL can never be called, or None. `query` lets it have one, as the URLs of webhooks may.
+        """Why the URL can never be called, or None. `query`: it is a webhook's, and may have one.
 
         Plain `http` would show the credentials to everyone on the way, so it passes only together with private
         addresses: all of them, or hosts that the operator has named.
@@ -139,7 +146,7 @@ class AddressGuard:
         if parts.scheme == "http" and not (self.allow_private or self._is_named(host)):
             return "must be https, so that credentials are never sent in the clear"
         if parts.username is not None or parts.password is not None:
-            return "must not contain a user name or password; put them into the credentials"
+            return f"must not contain a user name or password; {_IN_A_HEADER if query else _IN_THE_CREDENTIALS}"
         if parts.fragment or (parts.query and not query):
             return f"must not contain a {'fragment' if query else 'query or a fragment'}"
         return self.host_fault(host)

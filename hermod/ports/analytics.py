@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -25,21 +25,46 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """What one insert has taken: rows by table and event type, each as JSON lines."""
+class ClaimedBatch:
+    """Rows that were acknowledged together, as JSON lines by type of event; `message_states` have the type ""."""
 
-    rows: Mapping[tuple[str, str], bytes]
+    id: str
+    table: str
+    lines: Mapping[str, bytes]
     events: int
-    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one insert has taken, in an order that stays the same."""
+
+    batches: Sequence[ClaimedBatch]
+    apart: frozenset[str] = frozenset()
+    """Tokens of inserts that were refused and are made in parts since."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLines:
+    """Rows of a batch that ClickHouse cannot take, and why."""
+
+    batch: str
+    table: str
+    type: str
+    lines: bytes
+    reason: str
 
 
 class EventOutbox(Protocol):
-    """Acknowledged events that are not in ClickHouse yet."""
+    """Acknowledged events that are not in ClickHouse yet. All of it raises Unavailable."""
 
     async def claim(self, tenant: str, insert: str, now: datetime) -> Claimed:
         """What this insert has taken already, or else takes now; nothing where enough others are under way."""
         ...
 
-    async def done(self, tenant: str, insert: str) -> None:
-        """ClickHouse has them all."""
+    async def part(self, tenant: str, batch: str, token: str) -> None:
+        """Remember, with one of its batches, that an insert is made in parts, so that a repeat goes the same way."""
+        ...
+
+    async def done(self, tenant: str, batches: Sequence[str], refused: Sequence[RefusedLines]) -> bool:
+        """ClickHouse has them, but for those refused, which are set aside. Whether more wait."""
         ...

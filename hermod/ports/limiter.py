@@ -37,6 +37,8 @@ class Ask:
     """Tokens that it could use by and by. A caller that gets fewer counts as waiting, and others leave it its share."""
     ahead: float = 0.0
     """Tokens that it may reserve before they are there (`hermod.domain.rates.ahead`)."""
+    burst: float | None = None
+    """Tokens that the bucket holds, for rates of a few an hour; None: a slice, a quarter of a second's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,21 @@ _DROP_EVENTS: Final = sql("""
     DELETE FROM webhook_events e USING done WHERE e.tenant_id = :tenant AND e.id = done.id
 """)
 
+# What a visitor left behind is kept longer than what was sent: they may still come back.
+_DROP_PARTIALS: Final = sql("""
+    WITH done AS (
+      SELECT form_id, session FROM form_partials
+       WHERE tenant_id = :tenant AND data IS NOT NULL AND updated_at < greatest(CAST(:before AS timestamptz), :idle)
+         AND (updated_at < CAST(:idle AS timestamptz) OR converted_at < CAST(:before AS timestamptz))
+       LIMIT CAST(:most AS int)
+    )
+    UPDATE form_partials p SET data = NULL FROM done
+     WHERE p.tenant_id = :tenant AND p.form_id = done.form_id AND p.session = done.session
+       AND (p.updated_at < CAST(:idle AS timestamptz) OR p.converted_at < CAST(:before AS timestamptz))
+""")
+
+IDLE_PARTIAL_DAYS: Final = 90
+"""What was entered into a form that nobody has sent is kept for so long after the last change."""
 DEAD_LETTER_DAYS: Final = 90
 """Contents of a dead letter that nobody retried or discarded are kept for at least so long."""
 
@@ -180,7 +195,12 @@ class Contents:
                 "dead_before": now - timedelta(days=max(days, DEAD_LETTER_DAYS)),
                 "most": _CHUNK,
             }
-            for statement, more in ((_DROP, {"before_id": since("msg", before)}), (_DROP_EVENTS, {})):
+            idle = now - timedelta(days=IDLE_PARTIAL_DAYS)
+            for statement, more in (
+                (_DROP, {"before_id": since("msg", before)}),
+                (_DROP_EVENTS, {}),
+                (_DROP_PARTIALS, {"idle": idle}),
+            ):
                 while (gone := await self._database.execute(statement, names | more)) > 0:
                     dropped += gone
                     beat()

@@ -112,7 +112,7 @@ class Rates:
             "tenant": ask.tenant or "",
             "weight": ask.weight,
             "rate": ask.rate,
-            "slice": slice_of(ask.rate),
+            "slice": ask.burst or slice_of(ask.rate),
             "ahead": ask.ahead,
             "most": ask.most,
             "wanted": max(ask.wanted, ask.most),

@@ -199,6 +199,7 @@ idempotency_keys = Table(
     Column("message_id", Text, nullable=False),
     created(),
     PrimaryKeyConstraint("tenant_id", "key"),
+    Index("ix_idempotency_keys_message", "tenant_id", "message_id"),
 )
 
 suppressions = Table(
@@ -217,6 +218,7 @@ suppressions = Table(
     moment("expires_at"),
     PrimaryKeyConstraint("tenant_id", "address_hash", "channel", "category"),
     Index("ix_suppressions_tenant_id_id", "tenant_id", "id", unique=True),
+    Index("ix_suppressions_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
 )
 
 soft_bounces = Table(
@@ -250,6 +252,7 @@ receipts = Table(
     PrimaryKeyConstraint("tenant_id", "account", "event_id"),
     Index("ix_receipts_message", "tenant_id", "message_id", postgresql_where=text("message_id IS NOT NULL")),
     Index("ix_receipts_unsettled", "look_at", postgresql_where=text("settled_at IS NULL")),
+    Index("ix_receipts_stray", "received_at", postgresql_where=text("message_id IS NULL")),
 )
 
 templates = Table(
@@ -312,6 +315,7 @@ devices = Table(
     Column("removed_reason", Text),
     PrimaryKeyConstraint("tenant_id", "contact_id", "token_hash"),
     Index("ix_devices_tenant_id_token_hash", "tenant_id", "token_hash"),
+    Index("ix_devices_removed", "removed_at", postgresql_where=text("removed_at IS NOT NULL")),
 )
 
 suspect_tokens = Table(

@@ -8,16 +8,22 @@ import typer
 
 from starter.cli import (
     accounts,
+    analytics,
     dead_letters,
     doctor,
     emitting,
+    forms,
     messages,
+    partials,
+    payments,
     providers,
     schedules,
     secret_keys,
+    submissions,
     suppressions,
     templates,
     tenants,
+    tracking,
     webhooks,
 )
 from starter.cli.output import say
@@ -45,11 +51,18 @@ app: Final = typer.Typer(
 )
 messages.add_to(app)
 emitting.add_to(app)
+partials.add_to(app)
+tracking.add_to(app)
+forms.add_to(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(templates.app, name="templates")
 app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(analytics.app, name="analytics")
+app.add_typer(forms.app, name="forms")
+app.add_typer(submissions.app, name="submissions")
+app.add_typer(payments.app, name="payments")
 app.add_typer(tenants.tenants, name="tenants")
 app.add_typer(tenants.keys, name="keys")
 app.add_typer(schedules.app, name="schedules")

@@ -17,7 +17,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Describe
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from hermod.bootstrap import Storage, open_storage
+from hermod.bootstrap import Analytics, Storage, open_analytics, open_storage
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.settings import Settings, SettingsError
@@ -76,8 +76,9 @@ async def examine() -> list[Finding]:
         return [Finding("settings", False, line, advice) for line in str(error).splitlines()]
     findings = [Finding("settings", True, f"tenant {found.tenant or 'not set'}, Temporal at {found.temporal_address}")]
     try:
-        async with open_storage(found) as storage:
+        async with open_storage(found) as storage, open_analytics(found, storage.database) as analytics:
             findings += await _examine_database(storage)
+            findings.append(await _look("ClickHouse", lambda: _clickhouse(analytics)))
     except ValueError:
         advice = "make one with `hermod secrets new-key`; if accounts are stored, find the key that encrypted them"
         findings.append(Finding("secret key", False, "HERMOD_SECRET_KEY is not a list of keys", advice))
@@ -156,9 +157,20 @@ async def _credentials(storage: Storage) -> str:
         if unreadable := await storage.webhook_endpoints.unreadable(tenant.id):
             advice = "add the key that encrypted them to the end of HERMOD_SECRET_KEY, or make the endpoints anew"
             raise Trouble(f"cannot open the secrets of {', '.join(unreadable)} of {tenant.id}", advice)
+        if await storage.stripe_accounts.unreadable(tenant.id):
+            advice = "add the key that encrypted them to the end of HERMOD_SECRET_KEY, or set them anew"
+            raise Trouble(f"cannot open the secrets of the account at Stripe of {tenant.id}", advice)
     if not tenants:
         raise Trouble("there are no tenants yet", "create one: `hermod tenants create NAME`")
     return f"opens the credentials of all {count} accounts of {len(tenants)} tenants"
+
+
+async def _clickhouse(analytics: Analytics) -> str:
+    try:
+        return await analytics.ping()
+    except Unavailable as error:
+        advice = "is CLICKHOUSE_URL right, and the server running? Events wait in the database until it is back"
+        raise Trouble(str(error), advice) from None
 
 
 async def _temporal(client: Client) -> str:

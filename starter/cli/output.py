@@ -30,6 +30,21 @@ _COLOURS: Final[Mapping[str, str]] = {
     "complained": "red",
     "unknown": "yellow",
     "retrying": "yellow",
+    "form.abandoned": "yellow",
+    "form.recovered": "green",
+    "submission.completed": "green",
+    "submission.paid": "green",
+    "submission.payment_failed": "red",
+    "submission.expired": "yellow",
+    "submission.refunded": "yellow",
+    "notification.refused": "red",
+    "message.sent": "green",
+    "message.delivered": "green",
+    "message.failed": "red",
+    "message.bounced": "red",
+    "message.complained": "red",
+    "webhook.delivered": "green",
+    "webhook.failed": "red",
 }
 
 

@@ -40,15 +40,19 @@ def new_key(as_json: Json = False) -> None:
 async def rotate(as_json: Json = False) -> None:
     """Encrypt all that is stored as a secret under the first key of HERMOD_SECRET_KEY.
 
-    That is: the credentials of accounts, the secrets of webhook endpoints, and the tenants' own keys.
+    That is: the credentials of accounts, the secrets of webhook endpoints and of Stripe, and the tenants' own keys.
     """
     async with storage() as opened:
         accounts, tenants = await opened.accounts.reseal(), await opened.contents.reseal()
-        endpoints = await opened.webhook_endpoints.reseal()
+        endpoints, payments = await opened.webhook_endpoints.reseal(), await opened.stripe_accounts.reseal()
+    counts = {"tenant_keys": tenants, "webhook_endpoints": endpoints, "stripe_accounts": payments}
     if as_json:
-        print_json({"resealed": accounts, "tenant_keys": tenants, "webhook_endpoints": endpoints})
+        print_json({"resealed": accounts, **counts})
     else:
-        say(f"{accounts} accounts, {endpoints} webhook endpoints, {tenants} tenants' keys: all under the newest key")
+        say(
+            f"{accounts} accounts, {endpoints} webhook endpoints, {payments} accounts at Stripe, "
+            f"{tenants} tenants' keys: all under the newest key"
+        )
 
 
 @command

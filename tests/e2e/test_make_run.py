@@ -26,7 +26,7 @@ from devstack.ports import LOOPBACK, free_ports
 from tests.support.polling import eventually
 from tests.support.processes import python
 
-_PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SANDBOX_PORT", "SMTP_PORT", "APNS_PORT")
+_PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SANDBOX_PORT", "SMTP_PORT", "APNS_PORT", "CLICKHOUSE_PORT")
 _STARTED = ("PostgreSQL", "Temporal", "provider sandbox", "worker", "is ready after")
 """Lines on the way up: each says that something has just happened."""
 
@@ -148,7 +148,7 @@ async def test_first_start_delivers_the_demo_and_stops_with_exit_code_0(home: Ho
     assert "\x1b" not in run.text
     assert set(dev) == {
         "url", "api_key", "admin_token", "tenant", "temporal_address", "temporal_ui", "database_url", "sandbox_url",
-        "smtp_port", "apns_url",
+        "smtp_port", "apns_url", "clickhouse_url",
     }  # fmt: skip
     assert (code, seconds < 15) == (0, True)
     assert home.living() == []
@@ -210,6 +210,8 @@ async def test_start_with_a_wrong_setting_names_the_variable(home: Home) -> None
 async def test_start_beside_settings_of_other_servers_uses_its_own(home: Home) -> None:
     foreign = {
         "DATABASE_URL": "postgresql://production.invalid/hermod",
+        "CLICKHOUSE_URL": "https://production.invalid:8443",
+        "CLICKHOUSE_USER": "production",
         "TEMPORAL_ADDRESS": "production.invalid:7233",
         "TEMPORAL_TLS": "true",
         "TEMPORAL_API_KEY": "secret",
@@ -217,7 +219,7 @@ async def test_start_beside_settings_of_other_servers_uses_its_own(home: Home) -
     }
     async with started(home, **foreign) as run:
         await run.until("is ready after")
-        assert "Not used here, as everything is embedded: DATABASE_URL, TEMPORAL_ADDRESS" in run.text
+        assert "Not used here, as everything is embedded: DATABASE_URL, CLICKHOUSE_URL, TEMPORAL_ADDRESS" in run.text
         assert (await run.stopped())[0] == 0
 
 
@@ -256,7 +258,10 @@ async def test_message_that_waits_while_all_is_killed_is_sent_after_the_next_sta
         assert (await run.stopped())[0] == 0
 
 
-@pytest.mark.parametrize(("part", "marked"), [("Temporal", "start-dev"), ("PostgreSQL", "cluster/data")])
+@pytest.mark.parametrize(
+    ("part", "marked"),
+    [("Temporal", "start-dev"), ("PostgreSQL", "cluster/data"), ("ClickHouse", "devstack.clickhouse")],
+)
 async def test_run_whose_server_dies_says_so_and_ends_with_exit_code_1(home: Home, part: str, marked: str) -> None:
     async with started(home) as run:
         await run.until("is ready after")

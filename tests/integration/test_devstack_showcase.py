@@ -9,6 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from devstack.paid_form import show_paid_form
 from devstack.ports import free_port
 from devstack.sandbox import Sandbox
 from devstack.sandbox_accounts import SandboxAddresses
@@ -56,3 +57,9 @@ async def test_show_every_provider_takes_its_message_and_reports_its_delivery(he
     assert {provider: view.status for provider, view in shown.items()} == wanted, told
     for provider in reporting:
         assert Happening.DELIVERED in {receipt.kind for receipt in shown[provider].receipts}
+
+
+async def test_show_form_is_paid_for_tells_the_whole_way(hermod: Hermod) -> None:
+    steps = [step.kind for step in await show_paid_form(hermod)]
+    wanted = ["submission.received", "payment.paid", "submission.paid", "submission.completed", "submission.refunded"]
+    assert [kind for kind in steps if kind in wanted] == wanted

@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from hermod.contracts.content import Email
 from hermod.contracts.messages import Preset, Status
 from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
-from tests.replay import webhook_scenarios
+from tests.replay import event_scenarios, partial_scenarios, submission_scenarios, webhook_scenarios
 from tests.support.polling import eventually
 from tests.support.product import House
 
@@ -102,6 +102,12 @@ async def drop_contents(house: House) -> str:
     return workflow_id
 
 
+async def drop_records(house: House) -> str:
+    workflow_id = f"records-{house.hermod.tenant}"
+    await house.client.start_workflow("DropRecords", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -118,6 +124,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         remove_dead_devices,
         send_webhook_notices,
         drop_contents,
+        drop_records,
         webhook_scenarios.deliver_webhook_delivered,
         webhook_scenarios.deliver_webhook_dead_letter,
         webhook_scenarios.deliver_webhook_cancelled,
@@ -128,6 +135,15 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         webhook_scenarios.ordered_endpoint_blocked,
         webhook_scenarios.replay_deliveries_done,
         webhook_scenarios.replay_deliveries_cancelled,
+        submission_scenarios.process_submission_completed,
+        submission_scenarios.process_submission_expired,
+        submission_scenarios.process_submission_dead_letter,
+        submission_scenarios.process_submission_paid,
+        partial_scenarios.save_partial_abandoned,
+        partial_scenarios.save_partial_never_abandoned,
+        partial_scenarios.save_partial_converted,
+        event_scenarios.ingest_events_done,
+        event_scenarios.ingest_events_in_two_rounds,
     )
 }
 
@@ -137,6 +153,8 @@ IN_REAL_TIME: Final = frozenset(
         webhook_scenarios.deliver_webhook_cancelled.__name__,
         webhook_scenarios.ordered_endpoint_blocked.__name__,
         webhook_scenarios.replay_deliveries_cancelled.__name__,
+        submission_scenarios.process_submission_paid.__name__,
+        partial_scenarios.save_partial_converted.__name__,
     }
 )
 """Where time is skipped, a wait is over before anybody can cancel it."""

@@ -15,7 +15,9 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
+from devstack.clickhouse_server import ClickHouseServer
 from devstack.postgres import Postgres
 from devstack.sandbox import Sandbox
 from hermod.bootstrap import open_senders
@@ -28,8 +30,12 @@ from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
 from hermod.settings import Settings, load_settings
 from hermod.storage.vault import Vault
 from starter import Hermod, schedules
+from tests.support.backends import BACKENDS
 from tests.support.polling import eventually
 from worker import build_workers, running
+
+NOWHERE = "http://127.0.0.1:1"
+"""The address of a server that is away."""
 
 _tenants = itertools.count(1)
 
@@ -169,14 +175,24 @@ async def new_house(
     return House(hermod.as_tenant(tenant, "test"), client, senders, sandbox)
 
 
-def settings_for(database_url: str, temporal_address: str) -> Settings:
+def settings_for(database_url: str, temporal_address: str, clickhouse: tuple[str, str] = (NOWHERE, "none")) -> Settings:
+    """`clickhouse`: its URL, and the name of a database in it."""
     return load_settings(
         DATABASE_URL=database_url,
         HERMOD_SECRET_KEY=Vault.new_key(),
         HERMOD_JWT_SECRET="test",
         TEMPORAL_ADDRESS=temporal_address,
+        CLICKHOUSE_URL=clickhouse[0],
+        CLICKHOUSE_DATABASE=clickhouse[1],
         HERMOD_ALLOW_PRIVATE_ADDRESSES=True,
         HERMOD_WORKER_PORT=0,
+    )
+
+
+def _workers(hermod: Hermod, client: Client, senders: SenderFactory) -> list[Worker]:
+    core = hermod.core
+    return build_workers(
+        client, core.settings, core.storage, senders, core.poster, analytics=core.analytics, backend=BACKENDS
     )
 
 
@@ -185,7 +201,7 @@ async def working(settings: Settings, client: Client, senders: SenderFactory) ->
     """A client and a worker on these servers."""
     async with (
         await Hermod.connect(settings=settings, temporal=client, tenant="default") as hermod,
-        running(build_workers(client, settings, hermod.core.storage, senders, hermod.core.poster)),
+        running(_workers(hermod, client, senders)),
     ):
         yield hermod
 
@@ -203,10 +219,10 @@ async def _database(postgres: Postgres, template: str, name: str) -> str:
 
 @pytest.fixture(scope="session")
 async def _product(
-    postgres: Postgres, migrated_template: str, temporal: Client
+    postgres: Postgres, migrated_template: str, temporal: Client, clickhouse: ClickHouseServer
 ) -> AsyncIterator[tuple[Hermod, SenderFactory]]:
     url = await _database(postgres, migrated_template, "product")
-    settings = settings_for(url, temporal.service_client.config.target_host)
+    settings = settings_for(url, temporal.service_client.config.target_host, (clickhouse.url, "product"))
     async with AsyncExitStack() as stack:
         senders = await stack.enter_async_context(open_senders(settings))
         hermod = await stack.enter_async_context(working(settings, temporal, senders))
@@ -222,11 +238,14 @@ async def house(_product: tuple[Hermod, SenderFactory], temporal: Client, sandbo
 
 @pytest.fixture(scope="session")
 async def _skipping(
-    postgres: Postgres, migrated_template: str, time_skipping: WorkflowEnvironment
+    postgres: Postgres,
+    migrated_template: str,
+    time_skipping: WorkflowEnvironment,
+    clickhouse: ClickHouseServer,
 ) -> AsyncIterator[tuple[Hermod, ScriptedSenders]]:
     url = await _database(postgres, migrated_template, "skipping")
     client = time_skipping.client
-    settings = settings_for(url, client.service_client.config.target_host)
+    settings = settings_for(url, client.service_client.config.target_host, (clickhouse.url, "skipping"))
     senders = ScriptedSenders()
     async with working(settings, client, senders) as hermod:
         yield hermod, senders

@@ -3,6 +3,7 @@
     database_url   a migrated database of this test alone          (`postgres` is the server)
     temporal       a client of a Temporal server that all share    (`temporal_server`); use ids and queues of your own
     time_skipping  an environment whose workflows skip their timers
+    clickhouse     ClickHouse's HTTP interface over chDB; use a database of your own in it
 
 A copy of the migrated template takes some 20 ms, so no test has to share a database or clean one up.
 """
@@ -22,6 +23,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from devstack.clickhouse_server import ClickHouseServer
 from devstack.ports import free_port
 from devstack.postgres import Postgres
 from devstack.temporal import DYNAMIC_CONFIG, TemporalServer, dynamic_config_arguments, temporal_program
@@ -64,6 +66,15 @@ async def database_url(postgres: Postgres, migrated_template: str) -> AsyncItera
     await postgres.create_database(name, template=migrated_template)
     yield postgres.url(name)
     await postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+async def clickhouse(servers_dir: Path) -> AsyncIterator[ClickHouseServer]:
+    """Its engine takes a second to open, which is when somebody first asks it something."""
+    server = ClickHouseServer(folder=servers_dir / "clickhouse", log=servers_dir / "clickhouse.log")
+    await server.start()
+    yield server
+    await server.stop()
 
 
 @pytest.fixture(scope="session")

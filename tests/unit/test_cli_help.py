@@ -14,7 +14,7 @@ from starter.cli.app import app
 WITH_EXAMPLE = {
     *("send", "send-batch", "emit", "dlq retry", "dlq discard", "dlq resolve", "accounts put"),
     *("tenants create", "keys create", "keys revoke", "schedules pause", "token"),
-    *("suppressions add", "suppressions remove"),
+    *("suppressions add", "suppressions remove", "partials show", "journey"),
     *(f"webhooks endpoints {verb}" for verb in ("create", "update", "delete", "rotate", "enable", "test")),
 }
 PROMISED = {

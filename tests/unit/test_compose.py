@@ -15,7 +15,7 @@ from devstack.temporal import DYNAMIC_CONFIG
 from hermod.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVERS = {"postgresql", "temporal", "temporal-ui", "worker", "web"}
+SERVERS = {"postgresql", "clickhouse", "temporal", "temporal-ui", "worker", "web"}
 ONE_SHOTS = {"temporal-schema", "temporal-namespace", "migrate"}
 
 
@@ -41,7 +41,7 @@ def test_compose_lists_the_cluster_and_our_processes(services: dict[str, dict[st
 def test_compose_image_has_an_exact_version(services: dict[str, dict[str, Any]]) -> None:
     images = {service["image"] for service in services.values()}
     images |= set(re.findall(r"^FROM (\S+)", read("Dockerfile"), re.MULTILINE))
-    assert [image for image in images if not re.search(r":\d+\.\d+(\.\d+)?(-[a-z-]+)?$", image)] == []
+    assert [image for image in images if not re.search(r":\d+(\.\d+){1,3}(-[a-z-]+)?$", image)] == []
 
 
 def test_compose_temporal_tools_have_the_version_of_the_server(services: dict[str, dict[str, Any]]) -> None:
@@ -74,6 +74,7 @@ def test_compose_start_is_in_the_right_order(services: dict[str, dict[str, Any]]
     ready = {"migrate": completed, "temporal-namespace": completed}
     assert order == {
         "postgresql": {},
+        "clickhouse": {},
         "temporal-schema": {"postgresql": healthy},
         "temporal": {"temporal-schema": completed},
         "temporal-namespace": {"temporal": healthy},
@@ -91,15 +92,26 @@ def test_compose_health_is_asked_at_the_port_that_is_served(services: dict[str, 
     assert services["web"]["ports"] == ["${HERMOD_PORT:-8080}:8080"]
 
 
-def test_compose_data_is_kept_in_a_named_volume(services: dict[str, dict[str, Any]]) -> None:
-    assert services["postgresql"]["volumes"] == ["postgresql:/var/lib/postgresql"]
-    assert "postgresql" in yaml.safe_load(read("docker-compose.temporal.yml"))["volumes"]
+@pytest.mark.parametrize("name", ["postgresql", "clickhouse"])
+def test_compose_data_is_kept_in_a_named_volume(services: dict[str, dict[str, Any]], name: str) -> None:
+    assert services[name]["volumes"] == [f"{name}:/var/lib/{name}"]
+    assert name in yaml.safe_load(read("docker-compose.temporal.yml"))["volumes"]
+
+
+def test_compose_clickhouse_has_the_database_and_user_that_hermod_takes(services: dict[str, dict[str, Any]]) -> None:
+    server, ours = services["clickhouse"]["environment"], services["worker"]["environment"]
+    assert server["CLICKHOUSE_DB"] == Settings.model_fields["clickhouse_database"].default
+    assert (server["CLICKHOUSE_USER"], server["CLICKHOUSE_PASSWORD"]) == (
+        ours["CLICKHOUSE_USER"],
+        ours["CLICKHOUSE_PASSWORD"],
+    )
+    assert ours["CLICKHOUSE_URL"] == "http://clickhouse:8123"
 
 
 def test_compose_port_without_sign_in_is_open_to_this_machine_only(services: dict[str, dict[str, Any]]) -> None:
     for name in ("temporal", "temporal-ui"):
         assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
-    assert "ports" not in services["postgresql"]
+    assert "ports" not in services["postgresql"] | services["clickhouse"]
 
 
 def test_compose_namespace_keeps_finished_workflows_for_30_days(services: dict[str, dict[str, Any]]) -> None:
@@ -141,6 +153,7 @@ def test_env_example_is_copied_needs_only_the_secrets() -> None:
     assert re.findall(r"^([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE) == [
         ("POSTGRES_PASSWORD", ""),
         ("HERMOD_SECRET_KEY", ""),
+        ("CLICKHOUSE_PASSWORD", ""),
         ("HERMOD_JWT_SECRET", ""),
     ]
 

@@ -33,3 +33,39 @@ def test_settings_allowed_host_that_is_none_names_the_variable_and_the_entry(mon
     monkeypatch.setenv(VARIABLE, "hooks.internal,10.20.0.1/16")
     with pytest.raises(SettingsError, match=rf"{VARIABLE} is wrong: .*10\.20\.0\.1/16"):
         settings()
+
+
+@pytest.mark.parametrize(("records", "contents"), [("400", "400"), ("0", "30"), ("30", "0")])
+def test_settings_records_are_kept_as_long_as_contents_or_for_ever(
+    monkeypatch: pytest.MonkeyPatch, records: str, contents: str
+) -> None:
+    monkeypatch.setenv("HERMOD_RECORD_DAYS", records)
+    monkeypatch.setenv("HERMOD_CONTENT_DAYS", contents)
+    assert settings().record_days == int(records)
+
+
+def test_settings_records_that_would_go_before_their_contents_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERMOD_CONTENT_DAYS", "401")
+    with pytest.raises(SettingsError, match=r"HERMOD_RECORD_DAYS is wrong: .*at least HERMOD_CONTENT_DAYS \(401\)"):
+        settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://clickhouse:8123", "https://ada:p%40ss@clickhouse.example.com/behind/a/proxy"]
+)
+def test_settings_clickhouse_is_an_address_of_its_http_interface(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("CLICKHOUSE_URL", url)
+    found = settings().clickhouse_url
+    assert (found.get_secret_value() if found else "") == url
+
+
+@pytest.mark.parametrize(
+    "url", ["clickhouse:8123", "tcp://ada:secret@clickhouse:9000", "http://ada:secret@ch/?database=x"]
+)
+def test_settings_clickhouse_is_no_such_address_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("CLICKHOUSE_URL", url)
+    with pytest.raises(SettingsError, match=r"CLICKHOUSE_URL is wrong: .*HTTP interface") as raised:
+        settings()
+    assert "secret" not in str(raised.value)

@@ -10,8 +10,12 @@ from temporalio import activity, workflow
 
 from activities.contents import ContentActivities
 from activities.devices import DeviceActivities
+from activities.events import EventActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
+from activities.partials import PartialActivities
+from activities.records import RecordActivities
+from activities.submissions import SubmissionActivities
 from activities.webhook_notices import NoticeActivities
 from activities.webhook_order import WebhookOrderActivities
 from activities.webhook_replays import WebhookReplayActivities
@@ -32,8 +36,12 @@ def test_workflow_names_and_updates_are_as_released() -> None:
         "DeliverWebhooks": ["cancel"],
         "OrderedEndpoint": [],
         "ReplayDeliveries": [],
+        "IngestEvents": [],
+        "ProcessSubmission": [],
+        "SavePartial": [],
         "SweepStranded": [],
         "DropContents": [],
+        "DropRecords": [],
         "ReconcileReceipts": [],
         "PollReceipts": [],
         "RemoveDeadDevices": [],
@@ -50,6 +58,8 @@ def test_signals_and_queries_are_as_released() -> None:
     assert found == {
         "OrderedEndpoint": ["let_go", "look_again"],
         "ReplayDeliveries": ["cancel", "pause", "progress", "resume"],
+        "ProcessSubmission": ["look_again"],
+        "SavePartial": ["look_again"],
     }
 
 
@@ -59,11 +69,15 @@ def activity_names() -> set[str | None]:
         NotificationActivities,
         HousekeepingActivities,
         ContentActivities,
+        RecordActivities,
+        SubmissionActivities,
+        PartialActivities,
         DeviceActivities,
         NoticeActivities,
         WebhookActivities,
         WebhookOrderActivities,
         WebhookReplayActivities,
+        EventActivities,
     ):
         for _, method in inspect.getmembers(kind, inspect.isfunction):
             definition = activity._Definition.from_callable(method)
@@ -78,6 +92,7 @@ def test_activity_names_are_as_released() -> None:
         "withdraw",
         "sweep_stranded",
         "drop_contents",
+        "drop_records",
         "reconcile_receipts",
         "poll_receipts",
         "remove_dead_devices",
@@ -85,7 +100,10 @@ def test_activity_names_are_as_released() -> None:
         "deliver_webhooks",
         "withdraw_webhooks",
         "next_in_order",
+        "process_submission",
+        "look_at_partial",
         "replay_page",
+        "ingest_events",
     }
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from devstack.ports import free_port
+from hermod.bootstrap import open_analytics
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.messages import Status
 from starter import Hermod
@@ -19,7 +21,7 @@ from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, call
 from tests.integration.api.reporting import call, give_secret, make
 from tests.support.gate import Gate
 from tests.support.polling import eventually
-from tests.support.product import House, settings_for
+from tests.support.product import NOWHERE, House, settings_for
 from web.app import create_app
 
 ACCOUNT = {"channel": "email", "provider": "sandbox", "credentials": {"api_key": "k"}, "base_url": "http://127.0.0.1:9"}
@@ -162,3 +164,20 @@ async def test_everything_is_up_a_message_arrives_and_health_is_ok(house: House)
         assert (await eventually(healthy)).json()["status"] == "ok"
         assert (await client.get("/queue/health")).status_code == 200
         assert (await client.get("/api/v1/workers/health")).status_code == 200
+
+
+async def test_clickhouse_is_away_everything_else_goes_on_and_health_says_so(house: House) -> None:
+    core = house.hermod.core
+    settings = core.settings.model_copy(update={"clickhouse_url": SecretStr(NOWHERE)})
+    async with open_analytics(settings, core.storage.database) as analytics:
+        app = create_app(settings, hermod=Hermod(replace(core, analytics=analytics), "default", "web"))
+        async with calling(app) as client:
+
+            async def found() -> httpx.Response:
+                response = await client.get("/health")
+                assert response.status_code == 200, response.text
+                return response
+
+            report = (await eventually(found)).json()
+    assert (report["status"], report["clickhouse"]["ok"], report["workers"]["ok"]) == ("degraded", False, True)
+    assert NOWHERE in report["clickhouse"]["detail"]

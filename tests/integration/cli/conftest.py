@@ -102,6 +102,8 @@ async def running(
         HERMOD_SECRET_KEY=settings.secret_key.get_secret_value(),
         HERMOD_TENANT=house.hermod.tenant,
         TEMPORAL_ADDRESS=temporal_server.address,
+        CLICKHOUSE_URL=settings.clickhouse_url.get_secret_value() if settings.clickhouse_url else "",
+        CLICKHOUSE_DATABASE=settings.clickhouse_database,
     )
     return Cli(house.hermod), house
 

@@ -136,6 +136,18 @@ async def test_temporal_is_away_schedules_and_doctor_say_so(cli: Cli) -> None:
     assert "TEMPORAL_ADDRESS" in checks["Temporal"]["advice"]
 
 
+async def test_clickhouse_is_away_doctor_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    await cli.ready()
+    url = f"http://{LOOPBACK}:{free_port()}"
+    monkeypatch.setenv("CLICKHOUSE_URL", url)
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "secret")
+    checks = {check["name"]: check for check in (await cli.json("doctor", code=1))["checks"]}
+    assert not checks["ClickHouse"]["ok"]
+    assert url in checks["ClickHouse"]["detail"]
+    assert "CLICKHOUSE_URL" in checks["ClickHouse"]["advice"]
+    assert "secret" not in str(checks["ClickHouse"])
+
+
 async def test_doctor_finds_an_empty_database_and_a_lost_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     await cli.ready()
     monkeypatch.setenv("HERMOD_SECRET_KEY", Vault.new_key())
@@ -153,8 +165,10 @@ async def test_doctor_looks_at_a_running_product_finds_nothing(running: tuple[Cl
     await cli.run("schedules", "apply")
     report = await cli.json("doctor")
     assert report["ok"]
-    names = ["settings", "database", "schema", "secret key", "Temporal", "namespace", "search attributes", "schedules"]
-    assert [check["name"] for check in report["checks"]] == [*names, "workers"]
+    assert [check["name"] for check in report["checks"]] == [
+        *("settings", "database", "schema", "secret key", "ClickHouse"),
+        *("Temporal", "namespace", "search attributes", "schedules", "workers"),
+    ]
 
 
 async def test_schedule_is_paused_resumed_and_run(running: tuple[Cli, House]) -> None:

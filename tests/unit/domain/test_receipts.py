@@ -50,13 +50,13 @@ def test_status_never_goes_back_and_every_step_is_an_arrow(
             status = new
 
 
-@pytest.mark.parametrize("status", [*WITHDRAWN, Status.SENDING])
+@pytest.mark.parametrize("status", [*sorted(WITHDRAWN), Status.SENDING])
 @pytest.mark.parametrize("kind", Happening)
 def test_message_withdrawn_or_on_its_way_stays_what_it_is(status: Status, kind: Happening) -> None:
     assert following(status, reached(kind), doubtful=True) is None
 
 
-@pytest.mark.parametrize("status", [*CANCELLABLE, Status.FAILED])
+@pytest.mark.parametrize("status", [*sorted(CANCELLABLE), Status.FAILED])
 def test_message_waiting_or_given_up_is_finished_only_where_a_request_is_in_doubt(status: Status) -> None:
     assert following(status, reached(H.DELIVERED), doubtful=False) is None
     assert following(status, reached(H.DELIVERED), doubtful=True) is S.DELIVERED

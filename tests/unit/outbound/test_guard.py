@@ -235,3 +235,13 @@ def test_guard_query_passes_where_it_may_be_and_a_fragment_never() -> None:
     guard.check_url("https://hooks.example.com/in?token=abc", query=True)
     assert guard.url_fault("https://hooks.example.com/in?token=abc") == "must not contain a query or a fragment"
     assert guard.url_fault("https://hooks.example.com/in#x", query=True) == "must not contain a fragment"
+
+
+@pytest.mark.parametrize("user", ["ada", "ada:secret", ":secret", "ada:"])
+def test_guard_user_in_the_url_of_a_webhook_is_refused_and_sent_to_the_headers(user: str) -> None:
+    fault = AddressGuard(allow_private=True).url_fault(f"https://{user}@hooks.example.com/in", query=True)
+    assert fault is not None
+    assert fault.startswith("must not contain a user name or password; ")
+    assert '"headers": {"authorization": "Basic ' in fault
+    assert "ada" not in fault
+    assert "secret" not in fault

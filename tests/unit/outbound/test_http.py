@@ -109,10 +109,10 @@ async def test_client_after_close_sends_nothing() -> None:
     ("coding", "body", "expected"),
     [
         ("identity", b"plain", (b"plain", True)),
-        ("gzip", gzip.compress(b"plain"), (b"plain", True)),
-        ("GZIP", gzip.compress(b"plain"), (b"plain", True)),
+        ("gzip", gzip.compress(b"plain", mtime=0), (b"plain", True)),
+        ("GZIP", gzip.compress(b"plain", mtime=0), (b"plain", True)),
         ("deflate", zlib.compress(b"plain"), (b"plain", True)),
-        ("gzip", gzip.compress(b"plain" * 40)[:-8], (b"plain" * 40, False)),
+        ("gzip", gzip.compress(b"plain" * 40, mtime=0)[:-8], (b"plain" * 40, False)),
         ("gzip", b"not gzip", (b"", False)),
         ("br", b"\x0b\x02\x80plain\x03", (b"", False)),
         ("gzip, gzip", b"", (b"", False)),

@@ -1,0 +1,58 @@
+"""What a worker's activities need of the starter, put together: who tells of forms, who replays, who sweeps."""
+
+from __future__ import annotations
+
+from temporalio.client import Client
+
+from hermod.bootstrap import Storage
+from hermod.ports.clock import Clock
+from starter.accepting import MessageDesk
+from starter.announcing import FormAnnouncer
+from starter.coalescer import Coalescer
+from starter.dispatching import Dispatcher, Starts
+from starter.event_ingest import EventIngest
+from starter.fan_out import FanOut
+from starter.partial_revisions import Partials
+from starter.payment_intake import PaymentDesk
+from starter.preparing import Preparer
+from starter.submission_intake import Submissions, begin_submissions
+from starter.sweeping import LedgerSweeper, Sweepers, begin_deliveries, begin_messages
+from starter.templates import Renderer
+from starter.webhook_events import Webhooks
+from starter.webhook_replays import PagedReplayer
+
+
+def announcer(client: Client, storage: Storage, clock: Clock) -> FormAnnouncer:
+    """Who tells of forms. What it could not start before the worker stops, the sweeper starts."""
+    coalescer = Coalescer(storage.acceptance, Dispatcher(client, storage.messages, storage.limits, clock), clock)
+    preparer = Preparer(Renderer(storage.templates), FanOut(storage.devices, storage.acceptance))
+    desk = MessageDesk(storage, preparer, coalescer, clock)
+    return FormAnnouncer(storage, Webhooks(client, storage, clock), desk, clock)
+
+
+def replayer(client: Client, storage: Storage, events: Webhooks, clock: Clock) -> PagedReplayer:
+    starts = Starts(client, storage.limits)
+    return PagedReplayer(storage.webhook_replays, starts, clock, begin=events.dispatcher.begin_again, wake=events.wake)
+
+
+def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedReplayer, clock: Clock) -> Sweepers:
+    """What looks for all that was left behind, once in a while."""
+    messages = begin_messages(Dispatcher(client, storage.messages, storage.limits, clock))
+    deliveries = begin_deliveries(events.dispatcher)
+    ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
+    submissions = Submissions(client, storage, clock)
+    payments = PaymentDesk(storage.payments, submissions.wake, clock)
+    return Sweepers(
+        [
+            LedgerSweeper(storage.stranded, messages, client, clock),
+            LedgerSweeper(storage.webhook_stranded, deliveries, client, clock),
+            LedgerSweeper(storage.submission_stranded, begin_submissions(submissions), client, clock),
+        ],
+        [
+            events.orders.sweep,
+            replays.sweep,
+            Partials(client, storage, clock).sweep,
+            ingest.sweep,
+            payments.sweep,
+        ],
+    )
