@@ -24,6 +24,7 @@ from devstack.ports import LOOPBACK
 from hermod.analytics.places import FolderLock
 from hermod.contracts.errors import Unavailable
 
+_NICE: Final = 5
 _STOP_SECONDS: Final = 0.5
 """For answers that are under way."""
 
@@ -34,6 +35,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="where chDB keeps its data")
     parser.add_argument("--open", action="store_true", help="open the engine at once")
     options = parser.parse_args()
+    # Its merges and inserts take every core they can have; what people wait for comes first.
+    os.nice(_NICE)
     try:
         FolderLock(options.data.absolute()).take()
         asyncio.run(_serve(options))

@@ -1,0 +1,165 @@
+"""Questions to analytics and their answers. Times are in UTC and begin on whole intervals."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+
+from hermod.contracts.model import Model
+from hermod.contracts.webhooks import EventFilter, EventType
+
+MAX_POINTS: Final = 1_500
+"""Of one series: a day in minutes, two months in hours."""
+LONGEST: Final = timedelta(days=400)
+"""From `since` to `until`."""
+MAX_STEPS: Final = 10
+MAX_TOP: Final = 100
+
+_NAME: Final = r"[\w.:\- ]{1,128}"
+PropertyFilter = Annotated[str, StringConstraints(pattern=rf"^{_NAME}=", max_length=400)]
+"""`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested."""
+By = Annotated[str, StringConstraints(pattern=rf"^(type|source|contact|session|property:{_NAME})$")]
+
+
+class Interval(StrEnum):
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def length(self) -> timedelta:
+        return timedelta(**{f"{self.value}s": 1})
+
+
+class Subject(StrEnum):
+    """Whose steps belong together."""
+
+    CONTACT = "contact"
+    SESSION = "session"
+
+
+def _apart(given: object) -> object:
+    """A query names several in one parameter: `a,b,c`."""
+    if isinstance(given, list):
+        return [part for one in given for part in (one.split(",") if isinstance(one, str) else [one])]
+    return given
+
+
+class Span(Model):
+    """From `since` to before `until`; without them, up to now."""
+
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+
+class EventsAsked(Span):
+    """Which events a question is about."""
+
+    type: EventFilter = "*"
+    property: list[PropertyFilter] = Field(default_factory=list, max_length=5)
+    """All of them must hold."""
+
+
+class TimeseriesAsked(EventsAsked):
+    interval: Interval = Interval.HOUR
+
+
+class TopAsked(EventsAsked):
+    by: By = "type"
+    limit: Annotated[int, Field(ge=1, le=MAX_TOP)] = 10
+
+
+class FunnelAsked(Span):
+    """Of messages, or with `steps` of events."""
+
+    channel: Literal["email", "sms", "whatsapp", "push", "webhook"] | None = None
+    template: Annotated[str, StringConstraints(max_length=200)] | None = None
+    """`welcome`, `welcome/de` or `welcome/de@3`; of webhooks, the type of the event."""
+    campaign: Annotated[str, StringConstraints(max_length=128)] | None = None
+    """As `campaign` in the messages' metadata."""
+    steps: (
+        Annotated[tuple[EventType, ...], BeforeValidator(_apart), Field(min_length=2, max_length=MAX_STEPS)] | None
+    ) = None
+    """Types of events, in the order in which they must have happened."""
+    by: Subject = Subject.CONTACT
+    within: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = 7 * 24 * 3600
+    """Seconds from the first step to the last one."""
+
+
+class Point(Model):
+    """`at` is where its interval begins."""
+
+    at: datetime
+    count: int
+
+
+class Timeseries(Model):
+    """All points, also those without events."""
+
+    type: str
+    interval: Interval
+    since: datetime
+    until: datetime
+    total: int
+    points: tuple[Point, ...]
+
+
+class TopItem(Model):
+    value: str
+    count: int
+
+
+class Top(Model):
+    """The most frequent first."""
+
+    by: str
+    since: datetime
+    until: datetime
+    items: tuple[TopItem, ...]
+
+
+class ChannelFunnel(Model):
+    """How far the messages came that were accepted in that time, whenever they came there.
+
+    `opened` and `clicked` count messages, not how often. `failed` and `unknown` are those that are so now: a dead
+    letter that was retried is not among them. Of the channel `webhook` it is deliveries to endpoints.
+    """
+
+    channel: str
+    accepted: int = 0
+    sent: int = 0
+    delivered: int = 0
+    opened: int = 0
+    clicked: int = 0
+    bounced: int = 0
+    complained: int = 0
+    failed: int = 0
+    unknown: int = 0
+    suppressed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    parked: int = 0
+
+
+class FunnelStep(Model):
+    """How many came to this step, all steps before it done."""
+
+    type: str
+    count: int
+    of_first: float | None
+    """As a share of those who took the first step; null where nobody did."""
+    of_previous: float | None
+
+
+class Funnel(Model):
+    """`channels` of messages, or `steps` of events."""
+
+    since: datetime
+    until: datetime
+    channels: tuple[ChannelFunnel, ...] | None = None
+    steps: tuple[FunnelStep, ...] | None = None
+    by: Subject | None = None
+    within: int | None = None
