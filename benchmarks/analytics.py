@@ -9,8 +9,6 @@ about as a whole. They are asked as the API asks them, over HTTP, one after anot
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -21,10 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks._running import console, run, table_of
 from devstack.clickhouse_server import ClickHouseServer
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Server
@@ -38,7 +35,6 @@ UNTIL: Final = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 SINCE: Final = UNTIL - timedelta(days=30)
 CHUNK: Final = 1_000_000
 TARGET_MS: Final = 200
-console = Console(stderr=True)
 
 _EVENTS: Final = f"""
     INSERT INTO events
@@ -171,9 +167,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    table = Table(title=f"Questions about {figures['rows_of_each_table']:,} rows of each table, in milliseconds")
-    for column in ("question", "best", "median", "server's CPU"):
-        table.add_column(column, justify="left" if column == "question" else "right")
+    title = f"Questions about {figures['rows_of_each_table']:,} rows of each table, in milliseconds"
+    table = table_of(title, "question", "best", "median", "server's CPU")
     for name, row in figures["questions"].items():
         style = "" if row["p50_ms"] <= TARGET_MS else "yellow"
         table.add_row(name, str(row["best_ms"]), str(row["p50_ms"]), str(row["cpu_ms"]), style=style)
@@ -184,14 +179,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.analytics", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000, help="of each table (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=7, help="of each question (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="figures as JSON")
-    options = parser.parse_args()
     configure_logging("ERROR", "console")
-    figures = uvloop.run(asyncio.wait_for(measure(options), timedelta(minutes=20).total_seconds()))
-    if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        show(figures)
+    run(parser, measure, show, within=timedelta(minutes=20))
 
 
 if __name__ == "__main__":

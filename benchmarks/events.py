@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,16 +21,13 @@ from typing import Any, Final
 
 import clickhouse_connect
 import orjson
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.throughput import at_once, peak_memory
-from benchmarks.webhooks import percentiles
+from benchmarks._running import at_once, console, peak_memory, percentiles, run, show_memory, table_of
 from devstack.cluster import Cluster, temporary_cluster
 from hermod.contracts.errors import Unavailable
 from starter import Hermod
-from starter.processes import leave, spare_the_collector
+from starter.processes import spare_the_collector
 
 TENANT: Final = "bench"
 TYPES: Final = 10
@@ -43,7 +39,6 @@ TICK: Final = 0.01
 COLUMNS: Final = (
     "tenant", "type", "occurred_at", "received_at", "event_id", "contact", "session", "source", "properties",
 )  # fmt: skip
-console = Console(stderr=True)
 
 
 def properties(number: int) -> dict[str, Any]:
@@ -195,9 +190,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    table = Table(title="Events")
-    for column in ("how", "queryable/s", "acknowledged/s", "acknowledged p50 / p99 ms"):
-        table.add_column(column, justify="left" if column == "how" else "right")
+    table = table_of("Events", "how", "queryable/s", "acknowledged/s", "acknowledged p50 / p99 ms")
     for name, found in figures.items():
         if isinstance(found, dict):
             taken = f"{found['p50_ms']} / {found['p99_ms']}" if "p50_ms" in found else ""
@@ -205,7 +198,7 @@ def show(figures: dict[str, Any]) -> None:
             table.add_row(name.replace("_", " "), f"{found['per_second']}", acknowledged, taken)
     Console().print(table)
     Console().print(f"track_many to clickhouse-connect's rows: {figures['share_of_direct']}")
-    Console().print(f"worker's peak memory: {', '.join(map(str, figures['worker_peak_mib']))} MiB")
+    show_memory(figures)
 
 
 def main() -> None:
@@ -215,14 +208,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2_500, help="events a second, steadily (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="of the steady run (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="figures as JSON")
-    options = parser.parse_args()
-    figures = uvloop.run(asyncio.wait_for(measure(options), timedelta(minutes=6).total_seconds()))
-    if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        show(figures)
-    leave(0)
+    run(parser, measure, show, within=timedelta(minutes=6))
 
 
 if __name__ == "__main__":

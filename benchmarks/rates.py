@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import time
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import httpx
-import uvloop
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks._running import console, run, table_of
 from benchmarks.throughput import email
 from devstack.cluster import Cluster, temporary_cluster
 from hermod.contracts.accounts import AccountInput
@@ -29,11 +27,9 @@ from hermod.contracts.content import Channel
 from hermod.contracts.messages import Status
 from hermod.domain.rates import slice_of
 from starter import Hermod
-from starter.processes import leave
 
 URGENT_MESSAGES: Final = 5
 PAGE: Final = 500
-console = Console(stderr=True)
 
 
 async def tenant(core: Hermod, running: Cluster, name: str, rate: float) -> Hermod:
@@ -130,9 +126,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    table = Table(title=f"{figures['rate']:g} messages a second for two tenants, {figures['workers']} workers")
-    table.add_column("what")
-    table.add_column("figure", justify="right")
+    title = f"{figures['rate']:g} messages a second for two tenants, {figures['workers']} workers"
+    table = table_of(title, "what", "figure")
     for name, figure in figures.items():
         table.add_row(name.replace("_", " "), str(figure))
     Console().print(table)
@@ -145,14 +140,7 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=50, help="queued by the small one (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="worker processes (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="how long to watch (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="figures as JSON")
-    options = parser.parse_args()
-    figures = uvloop.run(asyncio.wait_for(measure(options), timedelta(minutes=5).total_seconds()))
-    if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        show(figures)
-    leave(0)
+    run(parser, measure, show, within=timedelta(minutes=5))
 
 
 if __name__ == "__main__":

@@ -11,33 +11,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import psutil
-import uvloop
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import text
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from benchmarks._running import at_once, console, peak_memory, run, show_memory, table_of
 from devstack.cluster import Cluster, temporary_cluster
 from hermod.contracts.accounts import AccountInput
 from hermod.contracts.content import Channel, Email
 from hermod.contracts.messages import Status
 from starter import Hermod
 from starter.connection import connect
-from starter.processes import leave
 
 TENANT = "bench"
-console = Console(stderr=True)
 
 
 @workflow.defn(name="BenchmarkFloor", sandboxed=False)
@@ -45,21 +39,6 @@ class Floor:
     @workflow.run
     async def run(self) -> None:
         return None
-
-
-async def at_once(count: int, width: int, call: Callable[[int], Awaitable[Any]]) -> list[float]:
-    """Make `count` calls, `width` at a time; the seconds that each took."""
-    numbers = iter(range(count))
-    took: list[float] = []
-
-    async def work() -> None:
-        for number in numbers:
-            begun = time.perf_counter()
-            await call(number)
-            took.append(time.perf_counter() - begun)
-
-    await asyncio.gather(*(work() for _ in range(width)))
-    return took
 
 
 async def floor(client: Client, count: int) -> float:
@@ -202,19 +181,10 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         return figures
 
 
-def peak_memory(pid: int) -> int:
-    """The largest resident size of a process so far, in MiB (Linux; elsewhere the present one)."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
-    return int(psutil.Process(pid).memory_info().rss) // 1024**2
-
-
 def show(figures: dict[str, Any]) -> None:
     base = (figures["floor"] + figures["floor_again"]) / 2
-    table = Table(title=f"Messages a second (engine's floor: {base:.0f} empty workflows/s)")
-    for column in ("how", "messages/s", "× floor", "accepted/s", "accept → provider p50 / p95 / p99 ms"):
-        table.add_column(column, justify="left" if column == "how" else "right")
+    title = f"Messages a second (engine's floor: {base:.0f} empty workflows/s)"
+    table = table_of(title, "how", "messages/s", "× floor", "accepted/s", "accept → provider p50 / p95 / p99 ms")
     for name in ("single_calls_alone", "single_calls_in_a_burst", "send_many"):
         row = figures[name]
         spread = f"{row['p50_ms']} / {row['p95_ms']} / {row['p99_ms']}"
@@ -226,7 +196,7 @@ def show(figures: dict[str, Any]) -> None:
             spread,
         )
     Console().print(table)
-    Console().print(f"worker's peak memory: {', '.join(map(str, figures['worker_peak_mib']))} MiB")
+    show_memory(figures)
 
 
 def main() -> None:
@@ -236,14 +206,7 @@ def main() -> None:
         "--singles", type=int, default=2_000, help="for the burst of single calls (default: %(default)s)"
     )
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="figures as JSON")
-    options = parser.parse_args()
-    figures = uvloop.run(asyncio.wait_for(measure(options), timedelta(minutes=15).total_seconds()))
-    if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        show(figures)
-    leave(0)
+    run(parser, measure, show, within=timedelta(minutes=15))
 
 
 if __name__ == "__main__":

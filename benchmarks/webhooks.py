@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,16 +20,13 @@ from datetime import timedelta
 from typing import Any, Final, cast
 
 import orjson
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.throughput import at_once, peak_memory
+from benchmarks._running import at_once, console, peak_memory, percentiles, run, show_memory, table_of
 from devstack.cluster import temporary_cluster
 from devstack.ports import LOOPBACK
 from hermod.contracts.webhooks import EndpointSettings, Ordering
 from starter import Hermod
-from starter.processes import leave
 
 TENANT: Final = "bench"
 HUNG: Final = "/hung"
@@ -38,7 +34,6 @@ TICK: Final = 0.5
 """Seconds."""
 KEYS: Final = 50
 _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
-console = Console(stderr=True)
 
 
 class Receiver(asyncio.Protocol):
@@ -109,11 +104,6 @@ class Bench:
     def took(self, numbers: Sequence[int]) -> dict[str, float]:
         """From `emit` to the receiver's answer."""
         return percentiles([self.answered[number] - self.begun[number] for number in numbers])
-
-
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    ordered = sorted(seconds)
-    return {f"p{part}_ms": round(ordered[int((len(ordered) - 1) * part / 100)] * 1000, 1) for part in (50, 99)}
 
 
 async def burst(bench: Bench, endpoints: int, deliveries: int, *, keys: int = 0) -> dict[str, Any]:
@@ -198,16 +188,14 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    table = Table(title="Webhook deliveries")
-    for column in ("how", "deliveries/s", "publish p50 / p99 ms", "emit → 200 p50 / p99 ms"):
-        table.add_column(column, justify="left" if column == "how" else "right")
+    table = table_of("Webhook deliveries", "how", "deliveries/s", "publish p50 / p99 ms", "emit → 200 p50 / p99 ms")
     for name, row in figures.items():
         if isinstance(row, dict):
             published = f"{row['publish_p50_ms']} / {row['publish_p99_ms']}" if "publish_p50_ms" in row else ""
             taken = f"{row['p50_ms']} / {row['p99_ms']}"
             table.add_row(name.replace("_", " "), f"{row['per_second']:g}", published, taken)
     Console().print(table)
-    Console().print(f"worker's peak memory: {', '.join(map(str, figures['worker_peak_mib']))} MiB")
+    show_memory(figures)
 
 
 def main() -> None:
@@ -217,14 +205,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=30, help="events a second, steadily (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="of each steady run (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="figures as JSON")
-    options = parser.parse_args()
-    figures = uvloop.run(asyncio.wait_for(measure(options), timedelta(minutes=5).total_seconds()))
-    if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        show(figures)
-    leave(0)
+    run(parser, measure, show, within=timedelta(minutes=5))
 
 
 if __name__ == "__main__":

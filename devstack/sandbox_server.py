@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any
 
+from devstack.own_server import OwnServer, port_of
 from devstack.ports import LOOPBACK
-from devstack.process import Child, Program, whole_environment
-
-_ROOT: Final = Path(__file__).resolve().parents[1]
-_START_SECONDS = 30.0
 
 
-class SandboxServer:
-    """`python -m devstack.sandbox` on 127.0.0.1. Port 0 takes a free one; `inbox` keeps what arrived across starts."""
+class SandboxServer(OwnServer):
+    """HTTP, SMTP, and HTTP/2 for APNs. `url` is the inbox page, and with `/{provider}` the base of a provider's API;
+    `inbox` keeps what arrived across starts.
+    """
+
+    name = "the provider sandbox"
+    module = "devstack.sandbox"
 
     def __init__(
         self,
@@ -27,18 +28,10 @@ class SandboxServer:
         inbox: Path | None = None,
         pid_file: Path | None = None,
     ) -> None:
-        self._log = log
-        self._port = port
+        super().__init__(log=log, port=port, pid_file=pid_file)
         self._smtp_port = smtp_port
         self._apns_port = apns_port
         self._inbox = inbox
-        self._pid_file = pid_file
-        self._child: Child | None = None
-
-    @property
-    def url(self) -> str:
-        """The inbox page, and with `/{provider}` the base of a provider's API. Known once it is started."""
-        return f"http://{LOOPBACK}:{self._port}"
 
     @property
     def smtp_port(self) -> int:
@@ -49,46 +42,16 @@ class SandboxServer:
         """The base of APNs, over HTTP/2 only. Known once it is started."""
         return f"http://{LOOPBACK}:{self._apns_port}"
 
-    @property
-    def child(self) -> Child:
-        """The running server; there is one between `start` and `stop`."""
-        if self._child is None:
-            raise RuntimeError("the sandbox is not running")
-        return self._child
-
     async def start(self) -> None:
-        """Start its servers: HTTP, SMTP, and HTTP/2 for APNs. Raises StackError with the end of the log."""
         if self._inbox:
             self._inbox.parent.mkdir(parents=True, exist_ok=True)
-        ports = ["--port", str(self._port), "--smtp-port", str(self._smtp_port), "--apns-port", str(self._apns_port)]
+        await super().start()
+
+    def _arguments(self) -> list[str]:
         keep = ["--data", str(self._inbox)] if self._inbox else []
-        self._child = Child.spawn(
-            Program(
-                name="the provider sandbox",
-                command=[sys.executable, "-m", "devstack.sandbox", *ports, *keep],
-                log=self._log,
-                pid_file=self._pid_file,
-                cwd=_ROOT,
-                environment=whole_environment(),
-            )
-        )
-        await self._child.until_ready(self._is_ready, within=_START_SECONDS)
+        return ["--smtp-port", str(self._smtp_port), "--apns-port", str(self._apns_port), *keep]
 
-    async def stop(self, *, within: float = 3.0) -> None:
-        if self._child:
-            await self._child.stop(within=within)
-            self._child = None
-
-    async def _is_ready(self) -> bool:
-        """It prints where it listens, as one line of JSON."""
-        for line in self._log.read_text().splitlines():
-            if line.startswith("{") and '"smtp_port"' in line:
-                said = json.loads(line)
-                self._port, self._smtp_port = _port(said["url"]), said["smtp_port"]
-                self._apns_port = _port(said["apns_url"])
-                return True
-        return False
-
-
-def _port(url: str) -> int:
-    return int(url.rsplit(":", 1)[1])
+    def _take(self, said: Mapping[str, Any]) -> None:
+        super()._take(said)
+        self._smtp_port = said["smtp_port"]
+        self._apns_port = port_of(said["apns_url"])

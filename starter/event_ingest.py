@@ -13,6 +13,7 @@ from hermod.ports.clock import Clock
 from hermod.storage.event_claims import SqlEventOutbox
 from starter.background import Background
 from starter.dispatching import Start, Starts
+from starter.some_at_once import some_at_once
 
 CHANNEL: Final = "events"
 PAUSE: Final = 0.25
@@ -53,13 +54,7 @@ class EventIngest:
         for still in await self._outbox.still(now, older_than=STILL_AFTER, limit=AT_MOST):
             await self._outbox.touch(still, now)
             found.append((still.tenant, still.insert))
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def start(tenant: str, insert: str) -> bool:
-            async with turns:
-                return await self._start(tenant, insert)
-
-        return sum(await asyncio.gather(*(start(tenant, insert) for tenant, insert in found)))
+        return sum(await some_at_once(AT_ONCE, lambda one: self._start(*one), found))
 
     async def _start(self, tenant: str, insert: str) -> bool:
         return await self._starts.begin(

@@ -27,6 +27,7 @@ from hermod.storage.partials import PartialDraft, PartialKey, SavedPartial
 from starter.background import Background
 from starter.dispatching import START_TIMEOUT, Start, Starts
 from starter.gathering import Gathering
+from starter.some_at_once import some_at_once
 from starter.wording import field_errors
 
 CHANNEL: Final = "form"
@@ -82,13 +83,7 @@ class Partials:
         """Wake the workflows of partials that nobody may be looking at; how many."""
         now = self._clock.now()
         keys = await self._storage.partials.forgotten(now, unseen=UNSEEN_AFTER, still=STILL_AFTER, limit=AT_MOST)
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def wake(key: PartialKey) -> bool:
-            async with turns:
-                return await self._wake(key)
-
-        answers = await asyncio.gather(*map(wake, keys))
+        answers = await some_at_once(AT_ONCE, self._wake, keys)
         woken = [key for key, answered in zip(keys, answers, strict=True) if answered]
         if woken:
             await self._storage.partials.touch(woken, now)

@@ -6,7 +6,6 @@ submissions, and whatever else is to be woken.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -22,6 +21,7 @@ from hermod.ports.sweeper import Sweeper
 from hermod.storage.stranded import StrandedMessage
 from hermod.storage.webhook_stranded import StrandedDelivery
 from starter.dispatching import Dispatcher, Unit
+from starter.some_at_once import some_at_once
 from starter.webhook_starts import WebhookDispatcher, WebhookUnit
 
 UNSTARTED_AFTER: Final = timedelta(seconds=5)
@@ -57,7 +57,7 @@ Record = TypeVar("Record", bound=Stranded)
 
 
 class Records(Protocol[Record]):
-    """A ledger, as the sweeper sees it: `hermod.storage.stranded.Stranded`, for one."""
+    """A ledger, as the sweeper sees it: `hermod.storage.stranded_records.StrandedRecords`, for one."""
 
     async def unstarted(self, now: datetime, *, older_than: timedelta, limit: int) -> list[Record]: ...
 
@@ -103,13 +103,12 @@ class LedgerSweeper(Generic[Record]):
 
     async def _start(self, records: Sequence[Record]) -> int:
         """How many records have a workflow now."""
-        turns = asyncio.Semaphore(STARTS_AT_ONCE)
 
         async def start(group: Sequence[Record]) -> int:
-            async with turns:
-                return len(group) if await self._begin(group) else 0
+            return len(group) if await self._begin(group) else 0
 
-        return sum(await asyncio.gather(*(start(group[:BATCH_SIZE]) for group in _by_workflow(records))))
+        groups = [group[:BATCH_SIZE] for group in _by_workflow(records)]
+        return sum(await some_at_once(STARTS_AT_ONCE, start, groups))
 
     async def _fate(self, workflow_id: str) -> tuple[WorkflowExecutionStatus | None, str]:
         """The status of the workflow and its run, or None where Temporal knows no such workflow."""

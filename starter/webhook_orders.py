@@ -15,6 +15,7 @@ from hermod.contracts.webhooks import OrderedEndpointInput
 from hermod.ports.clock import Clock
 from hermod.storage.webhook_order import Line, WebhookOrder
 from starter.dispatching import START_TIMEOUT, Start, Starts
+from starter.some_at_once import some_at_once
 from starter.webhook_starts import CHANNEL
 
 UNSTARTED_AFTER: Final = timedelta(seconds=5)
@@ -64,13 +65,7 @@ class WebhookOrders:
         """Wake the lines that nobody may be working on, which is harmless where somebody is; how many."""
         now = self._clock.now()
         found = await self._order.forgotten(now, unstarted=UNSTARTED_AFTER, still=STILL_AFTER, limit=AT_MOST)
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def rouse(line: Line) -> bool:
-            async with turns:
-                return await self._signal(line)
-
-        answers = await asyncio.gather(*(rouse(line) for line, _ in found))
+        answers = await some_at_once(AT_ONCE, self._signal, [line for line, _ in found])
         woken = [one for one, answered in zip(found, answers, strict=True) if answered]
         if woken:
             await self._order.seen(woken, now)

@@ -5,15 +5,15 @@ The only statements that look across tenants; each row carries its tenant from h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row
 
 from hermod.contracts.content import Channel
 from hermod.storage.engine import Database, sql
+from hermod.storage.stranded_records import Statements, StrandedRecords
 
 _COLUMNS: Final = "tenant_id, id, channel, workflow_id, priority, send_at, request_id, status"
 
@@ -44,6 +44,8 @@ _BURY: Final = sql("""
     SELECT :tenant, id, :now, 'sweep', 'failed', :reason FROM moved
 """)
 
+_STATEMENTS: Final = Statements(unstarted=_UNSTARTED, still=_STILL, touch=_TOUCH, bury=_BURY)
+
 
 @dataclass(frozen=True, slots=True)
 class StrandedMessage:
@@ -56,28 +58,9 @@ class StrandedMessage:
     request_id: str | None
 
 
-class Stranded:
+class Stranded(StrandedRecords[StrandedMessage]):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def unstarted(self, now: datetime, *, older_than: timedelta, limit: int) -> list[StrandedMessage]:
-        """Accepted or staged, and no workflow was started for them."""
-        rows = await self._database.rows(_UNSTARTED, {"until": now - older_than, "limit": limit})
-        return [_stranded(row) for row in rows]
-
-    async def still(self, now: datetime, *, older_than: timedelta, limit: int) -> list[StrandedMessage]:
-        """Open, due, and untouched for so long that their workflow may be gone."""
-        rows = await self._database.rows(_STILL, {"until": now - older_than, "limit": limit})
-        return [_stranded(row) for row in rows]
-
-    async def touch(self, tenant: str, messages: Sequence[str], now: datetime) -> None:
-        """Looked at and found well: not to be looked at again for a while."""
-        await self._database.execute(_TOUCH, {"tenant": tenant, "ids": list(messages), "now": now})
-
-    async def bury(self, tenant: str, messages: Sequence[str], run: str, reason: str, now: datetime) -> None:
-        """Their workflow was closed from outside without a word: dead letters, to be retried by whoever closed it."""
-        names = {"tenant": tenant, "ids": list(messages), "reason": reason, "closed_run": run, "now": now}
-        await self._database.execute(_BURY, names)
+        super().__init__(database, _STATEMENTS, _stranded)
 
 
 def _stranded(row: Row[Any]) -> StrandedMessage:

@@ -5,14 +5,13 @@ Those that keep order are found by their line (`hermod.storage.webhook_order`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row
 
 from hermod.storage.engine import Database, sql
+from hermod.storage.stranded_records import Statements, StrandedRecords
 
 _COLUMNS: Final = "tenant_id, id, endpoint_id, workflow_id, request_id"
 
@@ -38,6 +37,8 @@ _BURY: Final = sql("""
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND status IN ('queued', 'sending', 'retrying')
 """)
 
+_STATEMENTS: Final = Statements(unstarted=_UNSTARTED, still=_STILL, touch=_TOUCH, bury=_BURY)
+
 
 @dataclass(frozen=True, slots=True)
 class StrandedDelivery:
@@ -48,28 +49,9 @@ class StrandedDelivery:
     request_id: str | None
 
 
-class StrandedDeliveries:
+class StrandedDeliveries(StrandedRecords[StrandedDelivery]):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def unstarted(self, now: datetime, *, older_than: timedelta, limit: int) -> list[StrandedDelivery]:
-        """Accepted so long ago, and still without a workflow."""
-        rows = await self._database.rows(_UNSTARTED, {"until": now - older_than, "limit": limit})
-        return [_stranded(row) for row in rows]
-
-    async def still(self, now: datetime, *, older_than: timedelta, limit: int) -> list[StrandedDelivery]:
-        """Open, due, and untouched for so long that their workflow may be gone."""
-        rows = await self._database.rows(_STILL, {"until": now - older_than, "limit": limit})
-        return [_stranded(row) for row in rows]
-
-    async def touch(self, tenant: str, records: Sequence[str], now: datetime) -> None:
-        """Looked at and found well: not to be looked at again for a while."""
-        await self._database.execute(_TOUCH, {"tenant": tenant, "ids": list(records), "now": now})
-
-    async def bury(self, tenant: str, records: Sequence[str], run: str, reason: str, now: datetime) -> None:
-        """Their workflow was closed from outside without a word: dead letters, to be retried by whoever closed it."""
-        names = {"tenant": tenant, "ids": list(records), "reason": reason, "closed_run": run, "now": now}
-        await self._database.execute(_BURY, names)
+        super().__init__(database, _STATEMENTS, _stranded)
 
 
 def _stranded(row: Row[Any]) -> StrandedDelivery:

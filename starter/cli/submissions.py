@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from hermod.contracts.forms import SubmissionStatus
+from hermod.contracts.forms import SubmissionStatus, SubmissionSummary
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
 from starter.submissions import discard_submission, retry_submission, submission, submissions
@@ -76,10 +76,7 @@ async def retry(own: SubmissionId, tenant: TenantName = None, as_json: Json = Fa
     """Begin a dead letter again, at the step that failed."""
     async with client(tenant) as hermod:
         moved = await retry_submission(hermod, own)
-    if as_json:
-        print_json(moved)
-    else:
-        say(f"{moved.id} {moved.status.value}")
+    _print_moved(moved, as_json)
 
 
 @app.command("discard")
@@ -88,6 +85,10 @@ async def discard(own: SubmissionId, tenant: TenantName = None, as_json: Json = 
     """Take a dead letter off the list by status. Its record stays."""
     async with client(tenant) as hermod:
         moved = await discard_submission(hermod, own)
+    _print_moved(moved, as_json)
+
+
+def _print_moved(moved: SubmissionSummary, as_json: bool) -> None:
     if as_json:
         print_json(moved)
     else:

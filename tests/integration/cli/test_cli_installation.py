@@ -95,7 +95,12 @@ async def test_secret_key_is_rotated_accounts_open_with_the_new_one_alone(
     new = (await cli.run("secrets", "new-key")).stdout.strip()
     old = cli.hermod.core.settings.secret_key.get_secret_value()
     monkeypatch.setenv("HERMOD_SECRET_KEY", f"{new},{old}")
-    assert await cli.json("secrets", "rotate") == {"resealed": 1, "tenant_keys": 0, "webhook_endpoints": 0}
+    assert await cli.json("secrets", "rotate") == {
+        "resealed": 1,
+        "tenant_keys": 0,
+        "webhook_endpoints": 0,
+        "stripe_accounts": 0,
+    }
     monkeypatch.setenv("HERMOD_SECRET_KEY", new)
     await send(cli)
     monkeypatch.setenv("HERMOD_SECRET_KEY", Vault.new_key())
