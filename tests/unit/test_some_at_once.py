@@ -1,0 +1,23 @@
+"""Calls made for many things, only so many of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starter.some_at_once import some_at_once
+
+
+async def test_many_calls_are_made_few_run_at_once_and_answers_keep_their_order() -> None:
+    running = most = 0
+
+    async def call(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(10 - number):
+            await asyncio.sleep(0)
+        running -= 1
+        return number * 2
+
+    assert await some_at_once(3, call, range(10)) == [number * 2 for number in range(10)]
+    assert most == 3
