@@ -92,7 +92,8 @@ def announcement(record: SubmissionRecord, tell: Tell, beating: Pulse) -> Announ
         reference=record.id,
         turn=tell.turn,
         form=record.form,
-        at=beating.now(),
+        # Clocks differ a little: what is told comes after what it tells of.
+        at=max(beating.now(), record.changed_at),
         payload={"submission": record.id, **about, "data": record.data, "payment": record.payment},
         scope={
             "data": record.data or {},

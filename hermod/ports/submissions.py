@@ -31,6 +31,8 @@ class SubmissionRecord:
     request_id: str | None
     backend_id: str | None
     created_at: datetime
+    changed_at: datetime
+    """When something was last said of it; never goes back."""
     paid_at: datetime | None
     failed_run: str | None
     """The workflow run that gave it up."""

@@ -23,7 +23,8 @@ _KEY: Final = "tenant_id = :tenant AND id = :id"
 
 def _step(assignments: str, condition: str = "true") -> TextClause:
     return sql(f"""
-    UPDATE form_submissions SET {assignments}, updated_at = :now WHERE {_KEY} AND {condition} RETURNING *
+    UPDATE form_submissions SET {assignments}, updated_at = greatest(updated_at, :now)
+     WHERE {_KEY} AND {condition} RETURNING *
     """)  # noqa: S608 - constants of this module
 
 
@@ -114,6 +115,7 @@ class SqlSubmissionLedger:
             request_id=row.request_id,
             backend_id=row.backend_id,
             created_at=row.created_at,
+            changed_at=row.updated_at,
             paid_at=row.paid_at,
             failed_run=row.failed_run,
             reason=row.error_code,

@@ -31,6 +31,7 @@ RECORD = SubmissionRecord(
     contact=None,
     request_id="req-1",
     backend_id=None,
+    changed_at=datetime(2030, 5, 1, tzinfo=UTC),
     created_at=datetime(2030, 5, 1, tzinfo=UTC),
     paid_at=None,
     failed_run=None,
