@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from temporalio.client import Client, WorkflowUpdateStage
-from temporalio.service import RPCError
+from temporalio.client import Client
 
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput
@@ -30,9 +28,8 @@ from starter.dispatching import Unit
 from starter.events import taken_alone
 from starter.partial_revisions import draft_of
 from starter.submission_intake import checked_key, submitted
+from starter.telling import tell_cancelled
 from starter.wording import field_errors
-
-UPDATE_TIMEOUT = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +300,7 @@ class Hermod:
         receipt = await core.storage.messages.cancel(self._tenant, message, actor=self._actor, now=core.clock.now())
         reference = parse_workflow_id(receipt.workflow_id)
         if reference is not None and reference.kind == "message":
-            await self._tell_cancelled(receipt.workflow_id)
+            await tell_cancelled(core.temporal, receipt.workflow_id)
         return receipt
 
     async def retry(self, message: str) -> Receipt:
@@ -339,15 +336,6 @@ class Hermod:
             anew=True,
         )
         return receipt.model_copy(update={"status": Status.QUEUED}) if started else receipt
-
-    async def _tell_cancelled(self, workflow_id: str) -> None:
-        """End the workflow's wait. The ledger has it already, so this may fail: the workflow will look there."""
-        handle = self._core.temporal.get_workflow_handle(workflow_id)
-        try:
-            async with asyncio.timeout(UPDATE_TIMEOUT.total_seconds()):
-                await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
-        except (RPCError, RuntimeError, TimeoutError):
-            return
 
 
 def _raise_for(wrong: Iterable[FieldError]) -> None:

@@ -6,7 +6,6 @@ statement, never for Temporal. A workflow is woken once until it has looked, how
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -15,7 +14,6 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from hermod.bootstrap import Storage
 from hermod.contracts.errors import InvalidInput, NotFound
@@ -25,9 +23,10 @@ from hermod.contracts.model import Model
 from hermod.ports.clock import Clock
 from hermod.storage.partials import PartialDraft, PartialKey, SavedPartial
 from starter.background import Background
-from starter.dispatching import START_TIMEOUT, Start, Starts
+from starter.dispatching import Start, Starts
 from starter.gathering import Gathering
 from starter.some_at_once import some_at_once
+from starter.telling import nudge
 from starter.wording import field_errors
 
 CHANNEL: Final = "form"
@@ -77,7 +76,7 @@ class Partials:
 
         It would find out by itself when the form counts as abandoned.
         """
-        self._background.start(partial(self._nudge, PartialKey(tenant, form, session)))
+        self._background.start(partial(nudge, self._client, partial_workflow(tenant, form, session), "look_again"))
 
     async def sweep(self) -> int:
         """Wake the workflows of partials that nobody may be looking at; how many."""
@@ -116,14 +115,6 @@ class Partials:
             signal="look_again",
         )
         return await self._starts.begin(start)
-
-    async def _nudge(self, key: PartialKey) -> None:
-        handle = self._client.get_workflow_handle(partial_workflow(*key))
-        try:
-            async with asyncio.timeout(START_TIMEOUT.total_seconds()):
-                await handle.signal("look_again")
-        except (RPCError, RuntimeError, TimeoutError):
-            return
 
 
 def place(form: str, session: str) -> Place:

@@ -6,15 +6,13 @@ endpoint among it share a workflow. An answer waits for the insert, never for Te
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
-from temporalio.client import Client, WorkflowUpdateStage
-from temporalio.service import RPCError
+from temporalio.client import Client
 
 from hermod.bootstrap import Storage
 from hermod.contracts.errors import InvalidInput
@@ -32,7 +30,6 @@ from starter.webhook_starts import CHANNEL, Fan, WebhookDispatcher, planned, uni
 
 MOST_EVENTS: Final = 500
 """In one insert."""
-UPDATE_TIMEOUT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,6 @@ class Webhooks:
     """What the webhooks of all tenants of one process share."""
 
     def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
-        self._client = client
         self._storage = storage
         self._clock = clock
         self._background = Background()
@@ -81,15 +77,6 @@ class Webhooks:
     async def wake(self, tenant: str, endpoint: str, key: str) -> bool:
         """Have a line of ordered deliveries looked at again."""
         return await self.orders.wake(tenant, endpoint, key)
-
-    async def tell_cancelled(self, workflow_id: str) -> None:
-        """End a delivery's wait. The ledger has it already, so this may fail: the workflow will look there."""
-        handle = self._client.get_workflow_handle(workflow_id)
-        try:
-            async with asyncio.timeout(UPDATE_TIMEOUT):
-                await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
-        except (RPCError, RuntimeError, TimeoutError):
-            return
 
     async def _call(self, tenant: str, event: EventInput, request_id: str | None) -> _Call:
         body = event_body(event, self._clock.now())

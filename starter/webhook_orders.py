@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from hermod.contracts.ids import webhook_order_workflow
 from hermod.contracts.webhooks import OrderedEndpointInput
 from hermod.ports.clock import Clock
 from hermod.storage.webhook_order import Line, WebhookOrder
-from starter.dispatching import START_TIMEOUT, Start, Starts
+from starter.dispatching import Start, Starts
 from starter.some_at_once import some_at_once
+from starter.telling import nudge
 from starter.webhook_starts import CHANNEL
 
 UNSTARTED_AFTER: Final = timedelta(seconds=5)
@@ -54,12 +53,7 @@ class WebhookOrders:
         """The delivery was withdrawn: end the line's wait for it. It has ended in the database already, so this may
         fail; the line then goes on when its next attempt is due.
         """
-        handle = self._client.get_workflow_handle(webhook_order_workflow(tenant, endpoint, key))
-        try:
-            async with asyncio.timeout(START_TIMEOUT.total_seconds()):
-                await handle.signal("let_go", delivery)
-        except (RPCError, RuntimeError, TimeoutError):
-            return
+        await nudge(self._client, webhook_order_workflow(tenant, endpoint, key), "let_go", delivery)
 
     async def sweep(self) -> int:
         """Wake the lines that nobody may be working on, which is harmless where somebody is; how many."""

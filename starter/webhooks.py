@@ -19,6 +19,7 @@ from hermod.contracts.webhooks import (
 )
 from hermod.storage.webhook_deliveries import Moved
 from starter.client import Hermod
+from starter.telling import tell_cancelled
 from starter.wording import field_errors
 
 
@@ -102,4 +103,4 @@ async def _tell_cancelled(hermod: Hermod, moved: Moved) -> None:
     if moved.order_key is not None:
         await webhooks.orders.let_go(hermod.tenant, summary.endpoint_id, moved.order_key, summary.id)
     elif reference is not None and reference.kind == "webhook":
-        await webhooks.tell_cancelled(moved.workflow_id)
+        await tell_cancelled(hermod.core.temporal, moved.workflow_id)

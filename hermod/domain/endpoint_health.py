@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from hermod.domain.backoff import MAX_RETRY_AFTER, probe_wait
+from hermod.domain.webhook_delivery import GONE_STATUS, OUR_OWN, Answer
 
 ASKED: Final = "asked"
 """A pause that the receiver asked for. When it is over, everything goes on."""
@@ -38,26 +39,6 @@ SLOWED_FOR: Final = timedelta(seconds=1)
 """Answers that ask for less within so long of one another are about the same load: it is halved once."""
 
 _ASKS_FOR_LESS: Final = frozenset({429, 502, 504})
-_GONE_STATUS: Final = 410
-_OUR_OWN: Final = frozenset({"worker_lost", "interrupted"})
-
-
-class Answer(Protocol):
-    """What is looked at of a request: a `hermod.ports.webhooks.Exchange`, for one."""
-
-    @property
-    def outcome(self) -> str: ...
-
-    @property
-    def succeeded(self) -> bool: ...
-
-    @property
-    def status_code(self) -> int | None: ...
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds that the receiver asked for."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +107,7 @@ class Condition:
 
 def tally(answers: Sequence[Answer], openings: int, now: datetime) -> Tally:
     """One wave summed up. `openings`: the endpoint's `pause_count` as it was when the wave left."""
-    told = [answer for answer in answers if answer.outcome not in _OUR_OWN]
+    told = [answer for answer in answers if answer.outcome not in OUR_OWN]
     succeeded = sum(answer.succeeded for answer in told)
     failed = len(told) - succeeded
     asked = max((_asked(answer) for answer in told), default=timedelta(0))
@@ -137,7 +118,7 @@ def tally(answers: Sequence[Answer], openings: int, now: datetime) -> Tally:
         in_a_row=0 if succeeded else failed,
         wants_less=any(answer.status_code in _ASKS_FOR_LESS for answer in told),
         pause_until=now + asked if asked > timedelta(0) else None,
-        gone=any(answer.status_code == _GONE_STATUS for answer in told),
+        gone=any(answer.status_code == GONE_STATUS for answer in told),
         openings=openings if failed else 0,
     )
 

@@ -22,7 +22,7 @@ from hermod.domain.backoff import MAX_RETRY_AFTER
 
 OUR_OWN: Final = frozenset({"worker_lost", "interrupted"})
 """Outcomes of requests whose answer we did not wait for."""
-_GONE: Final = 410
+GONE_STATUS: Final = 410
 
 
 class Answer(Protocol):
@@ -38,7 +38,9 @@ class Answer(Protocol):
     def status_code(self) -> int | None: ...
 
     @property
-    def retry_after(self) -> float | None: ...
+    def retry_after(self) -> float | None:
+        """Seconds that the receiver asked for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,11 @@ def after(answer: Answer, standing: Standing, chance: float) -> Verdict:
         return Verdict(DeliveryStatus.DELIVERED, spent)
     skips = standing.skip_after is not None
     given_up = DeliveryStatus.SKIPPED if skips else DeliveryStatus.FAILED
-    if answer.status_code == _GONE or spent > len(standing.waits) or (skips and spent >= (standing.skip_after or 0)):
+    if (
+        answer.status_code == GONE_STATUS
+        or spent > len(standing.waits)
+        or (skips and spent >= (standing.skip_after or 0))
+    ):
         return Verdict(given_up, spent)
     delay = standing.waits[spent - 1] * (1 + standing.jitter * chance)
     return Verdict(DeliveryStatus.RETRYING, spent, max(delay, _asked(answer.retry_after)))
