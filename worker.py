@@ -254,6 +254,7 @@ async def serve(
         client = await _prepared(settings, storage, stop)
         if client is None:
             return
+        await stack.enter_async_context(storage.workers.session())
         built = build_workers(
             client,
             settings,

@@ -27,6 +27,10 @@ BACKEND_AWAY: Final = "BackendAway"
 NO_SUCH_RECORD: Final = "NoSuchRecord"
 """What the workflow is about is gone, and so is its tenant."""
 
+RECORDS_MISSING: Final = "RecordsMissing"
+"""The database does not have the records that the workflow is about: a standby that was behind has taken over, or they
+were dropped. Restore them and reset the workflow, or look into the application's own log for what it handed over."""
+
 LEDGER_WAIT: Final = timedelta(seconds=5)
 AT_ONCE: Final = timedelta(milliseconds=1)
 """Zero would mean "as the retry policy says"."""

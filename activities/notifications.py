@@ -85,6 +85,7 @@ class NotificationActivities:
             patience=patience,
             clock=beating,
             stopping=beating.stopping,
+            superseded=beating.superseded,
             links=self._links,
         )
 
@@ -92,11 +93,13 @@ class NotificationActivities:
     async def withdraw(self, order: CloseOrder) -> DeliveryReport:
         """Cancel in the ledger what can still be cancelled, and say how it stands. The workflow is about to end."""
 
-        async def withdraw(owner: str) -> Mapping[Status, int]:
-            await self._ledger.withdraw(order.tenant, owner, order.messages, order.reason, self._clock.now())
+        async def withdraw(owner: str) -> int:
+            return await self._ledger.withdraw(order.tenant, owner, order.messages, order.reason, self._clock.now())
+
+        async def count() -> Mapping[Status, int]:
             return await self._ledger.counts(order.tenant, order.messages)
 
-        return await withdrawn(order, withdraw)
+        return await withdrawn(order, withdraw, count)
 
 
 def _priority() -> int:

@@ -27,32 +27,41 @@ class Pulse:
         self.details: Any = None
         self._from = activity.info().started_time
         self._begun = time.monotonic()
-        self._withdrawn = False
+        self._ended = False
+        self._superseded = False
 
     def now(self) -> datetime:
         return self._from + timedelta(seconds=time.monotonic() - self._begun)
 
     def stopping(self) -> bool:
-        """Whether to come to an end after the requests that are under way: shutdown, or the workflow was cancelled."""
-        return self._withdrawn or activity.is_worker_shutdown()
+        """Whether to come to an end after the requests that are under way: shutdown, or the activity is not ours any
+        more (its workflow was cancelled, or the server has given it out again)."""
+        return self._ended or activity.is_worker_shutdown()
+
+    def superseded(self) -> bool:
+        """Whether nobody waits for this try any more: what it knows reaches the next one by way of the ledger only."""
+        return self._superseded
 
     async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run the work. A cancelled workflow lets its requests under way come to their end; a shutdown cannot wait.
+        """Run the work. Whatever ends this try, its requests under way come to their end and are recorded, and none
+        begins; only a shutdown whose time is over cannot wait.
 
         Raises CancelledError where the activity was cancelled, after the work has ended.
         """
         task = asyncio.ensure_future(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            details = activity.cancellation_details()
-            self._withdrawn = details is not None and details.cancel_requested
-            if not self._withdrawn:
-                task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error from None
-            raise
+        interrupted: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as cancelled:
+                if interrupted is not None or _must_end_now():
+                    task.cancel()
+                interrupted, self._ended, self._superseded = cancelled, True, not _is_wanted()
+        if interrupted is None:
+            return task.result()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error from None
+        raise interrupted
 
     def beat(self) -> None:
         if self.details is None:
@@ -64,6 +73,17 @@ class Pulse:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             self.beat()
+
+
+def _must_end_now() -> bool:
+    details = activity.cancellation_details()
+    return details is not None and details.worker_shutdown
+
+
+def _is_wanted() -> bool:
+    """Whether the server still takes an answer from this try."""
+    details = activity.cancellation_details()
+    return details is None or details.cancel_requested or details.worker_shutdown
 
 
 @asynccontextmanager

@@ -29,10 +29,13 @@ class WebhookActivities:
         While one of them waits (for its next attempt, for an endpoint that is paused) this raises with the delay after
         which the server is to run it again: the waiting costs no worker and no history.
         """
-        work = work_of(order.tenant, order.deliveries)
+        work = work_of(order.tenant, order.deliveries, kind="webhook")
 
         async def run(outcomes: Carried, beating: Pulse) -> Progress:
-            return await WebhookDispatch(work, self._ways, clock=beating, stopping=beating.stopping).run(outcomes)
+            dispatch = WebhookDispatch(
+                work, self._ways, clock=beating, stopping=beating.stopping, superseded=beating.superseded
+            )
+            return await dispatch.run(outcomes)
 
         async def take_over() -> None:
             if order.taken_from is not None:
@@ -44,8 +47,10 @@ class WebhookActivities:
     async def withdraw_webhooks(self, order: CloseOrder) -> DeliveryReport:
         """Cancel in the ledger what can still be cancelled, and say how it stands. The workflow is about to end."""
 
-        async def withdraw(owner: str) -> Mapping[DeliveryStatus, int]:
-            await self._ways.ledger.withdraw(order.tenant, owner, order.messages, self._clock.now())
+        async def withdraw(owner: str) -> int:
+            return await self._ways.ledger.withdraw(order.tenant, owner, order.messages, self._clock.now())
+
+        async def count() -> Mapping[DeliveryStatus, int]:
             return await self._ways.ledger.counts(order.tenant, order.messages)
 
-        return await withdrawn(order, withdraw)
+        return await withdrawn(order, withdraw, count)

@@ -64,6 +64,7 @@ from hermod.storage.webhook_order import WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
 from hermod.storage.webhook_requests import WebhookRequests
 from hermod.storage.webhook_stranded import StrandedDeliveries
+from hermod.storage.workers import Workers
 
 
 class SystemClock:
@@ -119,6 +120,7 @@ class Storage:
     webhook_replays: WebhookReplays
     webhook_requests: WebhookRequests
     webhook_stranded: StrandedDeliveries
+    workers: Workers
 
 
 def build_storage(settings: Settings) -> Storage:
@@ -134,6 +136,7 @@ def build_storage(settings: Settings) -> Storage:
     rates = Rates(database, limits)
     resume_tokens = ResumeTokens(settings.secret_key.get_secret_value())
     webhook_endpoints = WebhookEndpoints(database, vault, SystemClock())
+    workers = Workers(database)
     return Storage(
         database=database,
         acceptance=Acceptance(database, contents),
@@ -148,7 +151,7 @@ def build_storage(settings: Settings) -> Storage:
         event_outbox=SqlEventOutbox(database, contents),
         forms=Forms(database),
         journeys=Journeys(database),
-        ledger=SqlLedger(database, contents),
+        ledger=SqlLedger(database, contents, workers),
         limits=limits,
         messages=Messages(database),
         payments=Payments(database),
@@ -173,12 +176,13 @@ def build_storage(settings: Settings) -> Storage:
         webhook_acceptance=WebhookAcceptance(database, contents),
         webhook_deliveries=WebhookDeliveries(database, contents),
         webhook_endpoints=webhook_endpoints,
-        webhook_ledger=SqlWebhookLedger(database, contents),
+        webhook_ledger=SqlWebhookLedger(database, contents, workers),
         webhook_notices=WebhookNotices(database),
         webhook_order=WebhookOrder(database),
         webhook_replays=WebhookReplays(database),
         webhook_requests=WebhookRequests(database, contents),
         webhook_stranded=StrandedDeliveries(database),
+        workers=workers,
     )
 
 

@@ -39,6 +39,7 @@ INSERT_SECONDS = Histogram(
 )
 EVENTS = Counter("hermod_events_total", "Analytics events that were handed over", ["result"])
 EVENTS_REFUSED = Counter("hermod_events_refused_total", "Rows that ClickHouse cannot take, set aside", ["table"])
+RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
 IN_FLIGHT = Gauge("hermod_requests_in_flight", "Requests to providers that wait for an answer")
 
 

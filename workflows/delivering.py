@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, CancelledError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import DEAD_LETTER
+    from activities.failures import DEAD_LETTER, RECORDS_MISSING
     from hermod.contracts.delivery import DeliveryReport, DeliveryResult
     from workflows.search_attributes import STATUS
 
 FAILED = "failed"
+MISSING = "missing"
+"""The status of a workflow whose records the database does not have."""
+
+Handoff = Callable[[DeliveryReport], Awaitable[None]]
+"""Starts the workflows of what left a batch."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +47,29 @@ class Delivering:
         self._withdrawn = False
         self._result: DeliveryResult | None = None
 
-    async def run(self) -> DeliveryReport:
-        """Deliver until every message has an end, or is withdrawn. A cancelled workflow is withdrawn first."""
+    async def run(self, handoff: Handoff | None = None) -> DeliveryReport:
+        """Deliver until every message has an end, or is withdrawn. A cancelled workflow is withdrawn first.
+
+        Once cancelling was asked for, it does not matter how the activity ended: one whose worker was lost meanwhile
+        ends by its heartbeat's time-out, and is not run again.
+        """
         try:
-            self._task = asyncio.create_task(self._deliver())
+            self._task = asyncio.create_task(self._deliver(handoff))
             if self._withdrawn:
                 self._task.cancel()
             return await self._task
         except BaseException as error:
-            if not is_cancelled_exception(error):
+            if not (is_cancelled_exception(error) or self._is_cancelled()):
                 raise
             report = await self._trade.withdraw()
-            if not self._withdrawn:
+            if self._withdrawn:
+                return report
+            if is_cancelled_exception(error):
                 raise
-            return report
+            raise CancelledError("cancelled in Temporal") from error
+
+    def _is_cancelled(self) -> bool:
+        return self._withdrawn or workflow.cancellation_reason() is not None
 
     async def withdraw(self) -> DeliveryResult:
         """Stop now; requests that are under way come to their end. Answers how the messages ended."""
@@ -69,25 +83,30 @@ class Delivering:
     async def end(self, report: DeliveryReport) -> DeliveryResult:
         """The workflow's result; raises where a message was given up, so that Temporal too lists it as failed."""
         self._result = DeliveryResult(counts=report.counts)
-        status = _status(report.counts)
+        status = MISSING if report.missing else _status(report.counts)
         if status != self._trade.good:
             workflow.upsert_search_attributes([STATUS.value_set(status)])
         await workflow.wait_condition(workflow.all_handlers_finished)
-        failed = report.counts.get(FAILED, 0)
+        failed, total = report.counts.get(FAILED, 0), self._trade.count
+        if report.missing:
+            text = f"{report.missing} of {total} are not in the database: it has lost them, or they were dropped"
+            raise ApplicationError(text, type=RECORDS_MISSING, non_retryable=True)
         if failed:
-            total = self._trade.count
             reason = f": {report.reason}" if report.reason and total == 1 else ""
             raise ApplicationError(f"{failed} of {total} given up{reason}", type=DEAD_LETTER, non_retryable=True)
         return self._result
 
-    async def _deliver(self) -> DeliveryReport:
+    async def _deliver(self, handoff: Handoff | None) -> DeliveryReport:
         if self._due_at is not None and (wait := self._due_at - workflow.now()) > timedelta(0):
             await workflow.sleep(wait, summary="until it is due")
         while True:
             report = await self._trade.deliver()
             # A dead letter reported by another run is one that an operator has reset: this run tries again.
             if not report.counts.get(FAILED) or report.run == workflow.info().run_id:
-                return report
+                break
+        if handoff is not None:
+            await handoff(report)
+        return report
 
 
 def _status(counts: Mapping[str, int]) -> str:

@@ -1,7 +1,8 @@
 """One dispatch of a delivery, for one message as for five hundred: decide from the ledger, send, record.
 
 The order is the guarantee: an intent is committed before its request leaves, the outcome after. Whatever dies in
-between leaves an intent without an outcome, and the next dispatch knows that this request is in doubt.
+between leaves an intent without an outcome, and the next dispatch knows that this request is in doubt. While the worker
+that makes it lives, it is left to that worker: the next dispatch waits for its end (docs/protocols.md).
 """
 
 from __future__ import annotations
@@ -9,16 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from activities.delivery.carried import Carried
+from activities.delivery.ledger_session import LedgerSession
 from activities.delivery.pacing import Pace
 from activities.delivery.progress import Dispatch, Progress, due
-from activities.delivery.recording import record_in_the_end, record_last_words
-from activities.delivery.sending import Job, is_batchable, send_all, share, wave_sizes
+from activities.delivery.recording import finish_despite_cancellation
+from activities.delivery.sending import (
+    NOT_STARTED,
+    Job,
+    is_batchable,
+    send_all,
+    share,
+    wave_sizes,
+)
 from activities.delivery.settling import (
     NO_ACCOUNT_WAIT,
     Answer,
@@ -45,13 +53,15 @@ from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
 from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
-from hermod.ports.ledger import Accounts, Change, Decision, Intent, Item, Ledger, Result
+from hermod.ports.ledger import Accounts, Change, Item, Ledger, Result
 from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.ports.unsubscribing import UnsubscribeLinks
-from hermod.telemetry import FINISHED
 
-FENCED_WAIT: Final = timedelta(seconds=2)
+BUSY_WAIT: Final = timedelta(seconds=1)
+"""After so long it looks again whether a request has ended that another dispatch makes."""
+FORGOTTEN: Final = "outcome unknown for so long that the provider would not recognise a repeat"
+REPOINTED: Final = "outcome unknown, and the account that was asked is another one by now"
 LONGEST_WAIT: Final = timedelta(seconds=30)
 """A dispatch that is held back by a rate ends after so long: the next one reads its messages afresh."""
 
@@ -59,7 +69,7 @@ LOST = OutcomeUnknown(error_code="worker_lost", error="the worker was lost while
 
 
 class Delivery:
-    """One dispatch. `stopping` tells that this worker is being shut down, so that no new wave should begin."""
+    """One dispatch. `stopping`: no new wave should begin; `superseded`: another dispatch has the work."""
 
     def __init__(
         self,
@@ -73,11 +83,12 @@ class Delivery:
         patience: Patience,
         clock: Clock,
         stopping: Callable[[], bool],
+        superseded: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
         links: UnsubscribeLinks | None = None,
     ) -> None:
         self._work = work
-        self._ledger = ledger
+        self._books = LedgerSession(work, ledger, clock=clock, stopping=stopping, superseded=superseded)
         self._accounts = accounts
         self._senders = senders
         self._hygiene = hygiene
@@ -96,27 +107,47 @@ class Delivery:
 
     async def run(self, carried: Carried) -> Progress:
         """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
-        work, now = self._work, self._clock.now()
-        items = await self._ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
+        items = await self._books.open()
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
-        ready = due([item for item in items if item.status in OPEN], self._clock.now())
+        busy = self._leave_to_others(items)
+        free = [item for item in items if item.status in OPEN and item.in_flight is None]
+        ready = due(free, self._clock.now(), asked_now=not busy)
         while (ready := await self._drop(ready)) and not self._stopping() and not self._is_overdue():
             ready = await self._send(await self._route(ready))
-        return await self._conclude(items)
+        return await self._books.conclude(self._progress)
 
     async def _settle_in_flight(self, items: Sequence[Item], carried: Carried) -> None:
-        """Requests that an earlier dispatch made and did not record: what it passed on, or unknown."""
+        """Requests that an earlier dispatch made and did not record: what it passed on, or unknown.
+
+        One that another worker still makes is neither: it stays in flight.
+        """
         results = []
         if items:
             await self._read_accounts()
         for item in items:
-            account = item.in_flight or ""
-            outcome, duration = carried.get((item.id, item.attempts), (LOST, None))
-            safe = self._is_idempotent(account) and not item.in_flight_shared
-            where, now = standing(item, idempotent=safe, together=item.in_flight_shared), self._clock.now()
-            step = after_lost_worker(where, now) if outcome is LOST else after(outcome, where, now, self._chance())
-            results.append(self._settled(item, Answer(account, item.attempts, outcome, duration), step, now))
-        await self._record(results)
+            asked, told = item.in_flight, carried.get((item.id, item.attempts))
+            if asked is None or (told is None and not asked.lost):
+                continue
+            outcome, duration = told or (LOST, None)
+            safe = self._is_idempotent(asked.account) and not asked.shared
+            where, now = standing(item, idempotent=safe, together=asked.shared), self._clock.now()
+            answer = Answer(asked.account, item.attempts, outcome, duration, asked.account_revision)
+            if outcome is LOST:
+                step = after_lost_worker(where, now)
+            elif outcome.error_code == NOT_STARTED.error_code:
+                step = _not_made(item)
+            else:
+                step = after(outcome, where, now, self._chance())
+            results.append(self._settled(item, answer, step, now))
+        await self._books.record(results)
+
+    def _leave_to_others(self, items: Sequence[Item]) -> bool:
+        """Whether requests are under way that living workers make: they are looked at again a little later."""
+        busy = [item for item in items if item.in_flight is not None]
+        for item in busy:
+            item.next_attempt_at = self._clock.now() + BUSY_WAIT
+            self._progress.reason = "a request of an earlier dispatch is still under way"
+        return bool(busy)
 
     async def _drop(self, items: list[Item]) -> list[Item]:
         """What must not be sent any more: it is too late, the address gets nothing, or it might arrive twice."""
@@ -124,10 +155,10 @@ class Delivery:
         late = [item for item in items if item.not_after is not None and item.not_after <= now]
         barred = [item for item in items if item.suppressed is not None and item not in late]
         risky = [item for item in items if forgotten(item, now) and item not in late and item not in barred]
-        await self._change(
+        await self._books.change(
             [expired(item, "not_after has passed") for item in late]
             + [suppressed(item) for item in barred]
-            + [left_unknown(item) for item in risky]
+            + [left_unknown(item, FORGOTTEN) for item in risky]
         )
         return [item for item in items if item.status in OPEN]
 
@@ -138,6 +169,9 @@ class Delivery:
         jobs: list[Job] = []
         changes: list[Change] = []
         for item in items:
+            if self._is_repointed(item):
+                changes.append(left_unknown(item, REPOINTED))
+                continue
             found = await self._account_for(item, now)
             if isinstance(found, Route):
                 jobs.append(self._job(item, found))
@@ -145,8 +179,15 @@ class Delivery:
                 any_enabled = bool(self._eligible(item.requested_account))
                 changes.append(waiting(item, found, any_enabled=any_enabled, now=now))
                 self._progress.reason = found.reason
-        await self._change(changes)
+        await self._books.change(changes)
         return jobs
+
+    def _is_repointed(self, item: Item) -> bool:
+        """Whether the only account that may be asked again is not the one that was asked, though it has its name."""
+        name, asked = promise_keeps_to(item), item.doubtful_revision
+        if name is None or asked is None:
+            return False
+        return any(account.name == name and account.identity_revision > asked for account in self._known)
 
     async def _account_for(self, item: Item, now: datetime) -> Route | NoRoute:
         """A half-open account gets one message: whoever wins the probe takes it, everybody else sees it blocked."""
@@ -229,7 +270,9 @@ class Delivery:
         self._ends_by = self._ends_by or now + LONGEST_WAIT
         self._progress.reason = held.limit.words
         news = [item for item in items if held.wait or item.wait_reason != held.limit.words]
-        await self._change([held_back(item, held.limit.words, timedelta(seconds=held.wait or 0), now) for item in news])
+        await self._books.change(
+            [held_back(item, held.limit.words, timedelta(seconds=held.wait or 0), now) for item in news]
+        )
 
     def _is_overdue(self) -> bool:
         return self._ends_by is not None and self._clock.now() > self._ends_by
@@ -237,15 +280,17 @@ class Delivery:
     async def _send_wave(self, wave: Sequence[Job]) -> bool:
         """Intents, requests, outcomes. True where the account turned out to be in trouble."""
         share(wave)
-        granted = await self._grant(wave)
+        granted: list[Job] = []
         try:
-            await send_all(granted)
+            await finish_despite_cancellation(self._books.begin_attempts(wave, granted, self._never_made))
+            await send_all(granted, self._stopping)
         except asyncio.CancelledError:
-            await self._last_words(granted)
+            now = self._clock.now()
+            await self._books.record_last_words([self._answered(job, now) for job in granted])
             raise
         now = self._clock.now()
         # First what must not be lost: only recording hands its outcomes on when the database is away.
-        await self._record([self._answered(job, now) for job in granted])
+        await self._books.record([self._answered(job, now) for job in granted])
         await self._learn(granted, now)
         return await note_trouble(self._accounts, granted, now)
 
@@ -259,34 +304,21 @@ class Delivery:
                     self._work.tenant, self._work.channel, jobs[0].account.name, found, accepted, now
                 )
 
-    async def _grant(self, wave: Sequence[Job]) -> list[Job]:
-        """Commit the intents. What is not granted was cancelled, or is in other hands: the next dispatch will see."""
-        work, now = self._work, self._clock.now()
-        allowed = await self._ledger.grant(work.tenant, work.owner, [_intent(job) for job in wave], now)
-        granted = []
-        for job in wave:
-            if job.item.id in allowed:
-                job.item.attempts += 1
-                job.item.status, job.item.next_attempt_at, job.item.wait_reason = Status.SENDING, None, None
-                granted.append(job)
-            else:
-                job.item.status, job.item.next_attempt_at = Status.RETRYING, now + FENCED_WAIT
-        return granted
-
     def _answered(self, job: Job, now: datetime) -> Result:
         item, outcome = job.item, job.settled()
         step: Step
         if job.outcome is None and not job.started:
-            step = Again(timedelta(0), item.spent, "the worker stopped before the request was made")
+            step = _not_made(item)
         else:
             safe = job.sender.capability.idempotency_key and not job.shared
             where = standing(item, idempotent=safe, together=job.refused_together)
             step = after(outcome, where, now, self._chance())
-        return self._settled(item, Answer(job.account.name, item.attempts, outcome, job.duration_ms), step, now)
+        answer = Answer(job.account.name, item.attempts, outcome, job.duration_ms, job.account.revision)
+        return self._settled(item, answer, step, now)
 
     def _settled(self, item: Item, answer: Answer, step: Step, now: datetime) -> Result:
         if isinstance(answer.outcome, OutcomeUnknown):
-            item.doubtful = answer.account
+            item.doubtful, item.doubtful_revision = answer.account, answer.account_revision
         if not isinstance(answer.outcome, Accepted):
             codes = (answer.outcome.kind, answer.outcome.status_code, answer.outcome.error_code)
             self._progress.reason = f"{answer.account}: {' '.join(str(code) for code in codes if code is not None)}"
@@ -294,27 +326,14 @@ class Delivery:
         if isinstance(step, NextAccount):
             item.tried.add(answer.account)
             another = isinstance(self._look_up(item, now), Route)
-        item.in_flight, item.in_flight_shared = None, False
+        item.in_flight = None
         return settle(item, answer, step, another=another, now=now)
 
-    async def _last_words(self, jobs: Sequence[Job]) -> None:
-        now = self._clock.now()
-        results = [self._answered(job, now) for job in jobs]
-        await record_last_words(self._ledger.record(self._work.tenant, self._work.run, results, now), len(results))
-
-    async def _record(self, results: Sequence[Result]) -> None:
-        if not results:
-            return
-        work = self._work
-        await record_in_the_end(
-            lambda: self._ledger.record(work.tenant, work.run, results, self._clock.now()), results, self._stopping
-        )
-        for status, count in Counter(result.status for result in results if result.status not in OPEN).items():
-            FINISHED.labels(self._work.channel.value, status.value).inc(count)
-
-    async def _change(self, changes: Sequence[Change]) -> None:
-        work = self._work
-        await self._ledger.change(work.tenant, work.owner, work.run, changes, self._clock.now())
+    def _never_made(self, job: Job) -> Result:
+        """The result of a request whose intent may be committed, and that is not made."""
+        job.item.attempts += 1
+        answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision)
+        return self._settled(job.item, answer, _not_made(job.item), self._clock.now())
 
     async def _read_accounts(self) -> None:
         known = await self._accounts.for_channel(self._work.tenant, self._work.channel)
@@ -340,27 +359,7 @@ class Delivery:
                     return self._senders.sender(known).capability.idempotency_key
         return False
 
-    async def _conclude(self, items: Sequence[Item]) -> Progress:
-        progress = self._progress
-        progress.open = [item for item in items if item.status in OPEN]
-        if len(self._work.messages) == 1 and items:
-            progress.request_id = items[0].request_id
-        if len(items) == len(self._work.messages):
-            progress.ended.update(item.status for item in items if item.status not in OPEN)
-        else:
-            counted = await self._ledger.counts(self._work.tenant, self._work.messages)
-            progress.ended.update({status: count for status, count in counted.items() if status not in OPEN})
-        return progress
 
-
-def _intent(job: Job) -> Intent:
-    item = job.item
-    return Intent(
-        message=item.id,
-        number=item.attempts + 1,
-        round=item.round,
-        account=job.account.name,
-        provider=job.account.provider,
-        shared=job.shared,
-        decision=Decision(kind="route", verdict=job.account.name, reason=job.reason),
-    )
+def _not_made(item: Item) -> Again:
+    """A request that was allowed and not made costs nothing, and is made at once."""
+    return Again(timedelta(0), item.spent, "the request was not made after all")

@@ -45,6 +45,7 @@ class Work:
     run: str
     messages: tuple[str, ...]
     """Or webhook deliveries."""
+    kind: str = "message"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +59,14 @@ class Progress:
 
     ended: Counter[str] = field(default_factory=Counter)
     open: list[Waiting] = field(default_factory=list)
+    handed_off: dict[str, datetime | None] = field(default_factory=dict)
+    """What belongs to a workflow of its own by now, with its next attempt; not among the open ones."""
     apart: tuple[Apart, ...] = ()
     """What leaves whatever its next attempt is; not among the open ones."""
     reason: str | None = None
     """In codes, of the last request that failed: fit for a workflow history."""
+    missing: int = 0
+    """Records that the database does not have."""
     request_id: str | None = None
     """Of the call that asked for it, where the dispatch is for one message."""
 
@@ -70,15 +75,13 @@ class Progress:
         times = [item.next_attempt_at or now for item in self.open if alone or not _leaves(item, now)]
         return max(min(times) - now, timedelta(0)) if times else None
 
-    def leaving(self, now: datetime) -> dict[str, datetime]:
-        return {item.id: item.next_attempt_at or now for item in self.open if _leaves(item, now)}
 
-
-def due(items: Sequence[Item], now: datetime) -> list[Item]:
-    """The items whose time has come. Where there is none, somebody asked for an attempt now (reset in the Web UI)."""
+def due(items: Sequence[Item], now: datetime, *, asked_now: bool = True) -> list[Item]:
+    """The items whose time has come. Where there is none, somebody asked for an attempt now (reset in the Web UI),
+    unless the dispatch knows a better reason why it runs (`asked_now`)."""
     horizon = now + DUE_WITHIN
     found = [item for item in items if item.next_attempt_at is None or item.next_attempt_at <= horizon]
-    return found or list(items)
+    return found if found or not asked_now else list(items)
 
 
 def _leaves(item: Waiting, now: datetime) -> bool:

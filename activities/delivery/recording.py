@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from activities.delivery.carried import Unrecorded
 from hermod.contracts.errors import Unavailable
@@ -12,29 +13,78 @@ from hermod.telemetry import UNRECORDED
 
 RECORD_WAITS: Final = (0.2, 1.0, 3.0)
 """Seconds between the tries to record outcomes while the database is away."""
+SUPERSEDED_FOR: Final = 120.0
+"""Seconds for which a try that nobody waits for goes on trying: it cannot hand its outcomes on."""
 LAST_WORDS: Final = 3.0
 """Seconds that an interrupted dispatch takes to record what it knows."""
 
+Answer = TypeVar("Answer")
+
 
 async def record_in_the_end(
-    record: Callable[[], Awaitable[None]], results: Sequence[Any], stopping: Callable[[], bool]
-) -> None:
+    record: Callable[[], Awaitable[Answer]],
+    results: Sequence[Any],
+    *,
+    stopping: Callable[[], bool],
+    superseded: Callable[[], bool],
+) -> Answer:
     """Raises Unrecorded with the results, where the database stays away for longer than it is worth waiting."""
-    for pause in (*RECORD_WAITS, None):
+    begun, tries = time.monotonic(), 0
+    while True:
         try:
-            await record()
-            return
+            return await record()
         except Unavailable:
-            if pause is None or stopping():
+            if superseded():
+                over = time.monotonic() - begun > SUPERSEDED_FOR
+            else:
+                over = tries >= len(RECORD_WAITS) or stopping()
+            if over:
                 UNRECORDED.inc(len(results))
                 raise Unrecorded(results) from None
-            await asyncio.sleep(pause)
+        await asyncio.sleep(RECORD_WAITS[min(tries, len(RECORD_WAITS) - 1)])
+        tries += 1
 
 
-async def record_last_words(record: Awaitable[None], count: int) -> None:
-    """Interrupted: record what is known, and quickly. What cannot be recorded will be found in flight."""
+async def record_uninterrupted(
+    record: Callable[[], Awaitable[Answer]],
+    results: Sequence[Any],
+    *,
+    stopping: Callable[[], bool],
+    superseded: Callable[[], bool],
+) -> Answer:
+    """`record_in_the_end`, which a cancellation does not cut off: it waits for its end, `LAST_WORDS` at the most.
+
+    Raises CancelledError where it was cancelled and the results are recorded, and Unrecorded where they are not.
+    """
+    recording = asyncio.ensure_future(record_in_the_end(record, results, stopping=stopping, superseded=superseded))
     try:
-        async with asyncio.timeout(LAST_WORDS):
-            await record
-    except (Unavailable, TimeoutError):
-        UNRECORDED.inc(count)
+        return await asyncio.shield(recording)
+    except asyncio.CancelledError:
+        if await _has_ended_well(recording):
+            raise
+        raise Unrecorded(results) from None
+
+
+async def record_last_words(record: Awaitable[object], results: Sequence[Any]) -> None:
+    """Interrupted: record what is known, and quickly. Raises Unrecorded where that does not work any more."""
+    if results and not await _has_ended_well(asyncio.ensure_future(record)):
+        UNRECORDED.inc(len(results))
+        raise Unrecorded(results)
+
+
+async def finish_despite_cancellation(work: Coroutine[Any, Any, None]) -> None:
+    """What must not be cut off: a cancellation is passed on after its end, or after `LAST_WORDS`."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _has_ended_well(task)
+        raise
+
+
+async def _has_ended_well(task: asyncio.Future[Any]) -> bool:
+    await asyncio.wait([task], timeout=LAST_WORDS)
+    if not task.done():
+        task.cancel()
+        return False
+    return not task.cancelled() and task.exception() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from temporalio import activity
 
@@ -15,7 +15,9 @@ from activities.delivery.turns import TurnedAway
 from activities.pulse import Pulse, pulse
 from hermod.contracts.delivery import CloseOrder, DeliveryReport
 from hermod.contracts.errors import Unavailable
-from hermod.telemetry import get_logger
+from hermod.telemetry import RECORDS_MISSING, get_logger
+
+UNDER_WAY_WAIT: Final = timedelta(seconds=1)
 
 C_co = TypeVar("C_co", covariant=True)
 _log = get_logger(__name__)
@@ -48,6 +50,8 @@ async def dispatched(
             if take_over is not None:
                 await take_over()
             progress = await beating.finish(run(carried, beating))
+            if progress.missing:
+                _tell_missing(work, progress)
         except TurnedAway as away:
             raise failures.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
         except Unrecorded as lost:
@@ -59,20 +63,34 @@ async def dispatched(
         return _report(work, progress, beating)
 
 
-async def withdrawn(order: CloseOrder, withdraw: Callable[[str], Awaitable[Mapping[Any, int]]]) -> DeliveryReport:
-    """`withdraw(owner)` closes what it can in the ledger and counts how the order's messages stand."""
+async def withdrawn(
+    order: CloseOrder, withdraw: Callable[[str], Awaitable[int]], count: Callable[[], Awaitable[Mapping[Any, int]]]
+) -> DeliveryReport:
+    """`withdraw(owner)` closes what it can in the ledger, and says how many requests have to end first.
+
+    Raises the ApplicationError that has it run again until there are none.
+    """
     info = activity.info()
     try:
-        counts = await withdraw(info.workflow_id or "")
+        if under_way := await withdraw(info.workflow_id or ""):
+            raise failures.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
+        counts = await count()
     except Unavailable:
         raise failures.ledger_unavailable() from None
     return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
 
 
-def work_of(tenant: str, messages: tuple[str, ...]) -> Work:
+def work_of(tenant: str, messages: tuple[str, ...], kind: str = "message") -> Work:
     """In the name of the workflow whose activity runs."""
     info = activity.info()
-    return Work(tenant=tenant, owner=info.workflow_id or "", run=info.workflow_run_id or "", messages=messages)
+    return Work(
+        tenant=tenant, owner=info.workflow_id or "", run=info.workflow_run_id or "", messages=messages, kind=kind
+    )
+
+
+def _tell_missing(work: Work, progress: Progress) -> None:
+    RECORDS_MISSING.labels(work.kind).inc(progress.missing)
+    _log.error("records_missing", missing=progress.missing, tenant=work.tenant, workflow_id=work.owner)
 
 
 def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
@@ -89,7 +107,8 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
     return DeliveryReport(
         run=work.run,
         counts=ended,
-        leaving={} if alone else progress.leaving(now),
+        leaving={message: due_at or now for message, due_at in progress.handed_off.items()},
         apart=progress.apart,
+        missing=progress.missing,
         reason=progress.reason,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 from hermod.contracts.accounts import Account
@@ -25,8 +27,16 @@ SAFE_WAVE: Final = 250
 DOUBTFUL_WAVE: Final = 50
 """How many requests a dying worker may leave in doubt: more where the provider recognises a repeat."""
 
+BEGIN_WITHIN: Final = timedelta(seconds=15)
+"""After its intent was committed a request begins within so long, or not at all: from then on it can be told when it
+has ended, whatever becomes of its worker (`ends_by`)."""
+OVERTIME: Final = timedelta(seconds=5)
+"""So long after its deadline an adapter that does not keep to it is cut off."""
+
 SHARED_AT_ONCE: Final = 2
 """Requests of several messages each that are under way at once in one dispatch."""
+
+NOT_STARTED: Final = Transient(error_code="not_started", error="the request was not made after all")
 
 _log = get_logger(__name__)
 
@@ -47,6 +57,8 @@ class Job:
     """The request was refused as a whole, so that nobody knows which of its messages was meant."""
     outcome: AnyOutcome | None = None
     started: bool = False
+    begin_by: float = math.inf
+    """In seconds of the monotonic clock: later it must not begin any more."""
     duration_ms: int = 0
 
     def settled(self) -> AnyOutcome:
@@ -55,7 +67,7 @@ class Job:
             return self.outcome
         if self.started:
             return OutcomeUnknown(error_code="interrupted", error="the worker stopped while the request was on its way")
-        return Transient(error_code="not_started", error="the worker stopped before the request was made")
+        return NOT_STARTED
 
 
 def is_batchable(job: Job) -> bool:
@@ -98,21 +110,28 @@ def wave_sizes(safe: bool, most: int = 1) -> Iterator[int]:
         size = min(size * 4, largest)
 
 
-async def send_all(jobs: Sequence[Job]) -> None:
-    """Make the requests and note their outcomes in the jobs. Cancellation passes through; the jobs stay as they are."""
+def ends_by(sender: Sender, now: datetime) -> datetime:
+    """When a request whose intent is committed now has ended, at the latest, on whichever clock `now` is read."""
+    return now + BEGIN_WITHIN + sender.capability.deadline + 2 * OVERTIME
+
+
+async def send_all(jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
+    """Make the requests and note their outcomes in the jobs. Cancellation passes through; the jobs stay as they are,
+    and so do those that were not come to before the worker was told to stop, or their time was over.
+    """
     IN_FLIGHT.inc(len(jobs))
     try:
         if len(jobs) == 1 and not jobs[0].shared:
-            await _send(jobs[0])
+            await _work(iter(jobs), stopping)
             return
         alone = [job for job in jobs if not job.shared]
         together = _chunks([job for job in jobs if job.shared])
         queue, chunks = iter(alone), iter(together)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(SHARED_AT_ONCE, len(together))):
-                group.create_task(_work_together(chunks))
+                group.create_task(_work_together(chunks, stopping))
             for _ in range(min(CONCURRENCY, len(alone))):
-                group.create_task(_work(queue))
+                group.create_task(_work(queue, stopping))
     finally:
         IN_FLIGHT.dec(len(jobs))
         _measure(jobs)
@@ -123,21 +142,32 @@ def _chunks(jobs: Sequence[Job]) -> list[list[Job]]:
     return [list(jobs[at : at + size]) for at in range(0, len(jobs), size)]
 
 
-async def _work(queue: Iterator[Job]) -> None:
+async def _work(queue: Iterator[Job], stopping: Callable[[], bool]) -> None:
     for job in queue:
-        await _send(job)
+        if _may_begin(job, stopping):
+            await _send(job)
 
 
-async def _work_together(queue: Iterator[Sequence[Job]]) -> None:
+async def _work_together(queue: Iterator[Sequence[Job]], stopping: Callable[[], bool]) -> None:
     for jobs in queue:
-        await _send_together(jobs)
+        if _may_begin(jobs[0], stopping):
+            await _send_together(jobs)
+
+
+def _may_begin(job: Job, stopping: Callable[[], bool]) -> bool:
+    return not stopping() and time.monotonic() < job.begin_by
+
+
+def _cut_off(job: Job) -> asyncio.Timeout:
+    return asyncio.timeout((job.sender.capability.deadline + OVERTIME).total_seconds())
 
 
 async def _send(job: Job) -> None:
     begun = time.perf_counter()
     job.started = True
     try:
-        job.outcome = await job.sender.send(job.outgoing)
+        async with _cut_off(job):
+            job.outcome = await job.sender.send(job.outgoing)
     except Exception as error:  # noqa: BLE001 - whatever an adapter does wrong, the request is accounted for
         job.outcome = _mistake(job, error)
     finally:
@@ -149,7 +179,8 @@ async def _send_together(jobs: Sequence[Job]) -> None:
     for job in jobs:
         job.started = True
     try:
-        outcomes = await cast(BatchSender, jobs[0].sender).send_batch([job.outgoing for job in jobs])
+        async with _cut_off(jobs[0]):
+            outcomes = await cast(BatchSender, jobs[0].sender).send_batch([job.outgoing for job in jobs])
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.outcome = outcome
     except Exception as error:  # noqa: BLE001

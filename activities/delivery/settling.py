@@ -26,6 +26,7 @@ class Answer:
     number: int
     outcome: AnyOutcome
     duration_ms: int | None
+    account_revision: int | None = None
 
 
 def standing(item: Item, *, idempotent: bool, together: bool = False) -> Standing:
@@ -102,10 +103,9 @@ def forgotten(item: Item, now: datetime) -> bool:
     return promised and item.doubtful_since is not None and now - item.doubtful_since > KEY_LIFE
 
 
-def left_unknown(item: Item) -> Change:
+def left_unknown(item: Item, reason: str) -> Change:
     """It may have arrived, and a repeat could not be told from a second message: a receipt or an operator decides."""
     item.status, item.next_attempt_at = Status.UNKNOWN, None
-    reason = "outcome unknown for so long that the provider would not recognise a repeat"
     return _change(item, Decision(kind="end", verdict=Status.UNKNOWN.value, reason=reason))
 
 
@@ -148,6 +148,7 @@ def _change(
 ) -> Change:
     return Change(
         message=item.id,
+        number=item.attempts,
         status=item.status,
         round=item.round,
         spent=item.spent,

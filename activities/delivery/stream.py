@@ -92,10 +92,9 @@ class UnderWay:
         except asyncio.CancelledError:
             self._cancel()
             await self._all_end()
+            self._raise_unrecorded()
             raise
-        unrecorded = [one for each in self.errors if isinstance(each, Unrecorded) for one in each.results]
-        if unrecorded:
-            raise Unrecorded(unrecorded)
+        self._raise_unrecorded()
         if error is None and self.errors:
             raise self.errors[0]
 
@@ -119,6 +118,12 @@ class UnderWay:
     def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+    def _raise_unrecorded(self) -> None:
+        """What must reach the next dispatch goes before everything else that went wrong."""
+        unrecorded = [one for each in self.errors if isinstance(each, Unrecorded) for one in each.results]
+        if unrecorded:
+            raise Unrecorded(unrecorded)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -1,8 +1,9 @@
 """One dispatch of webhook deliveries, for one as for five hundred: intents, requests, outcomes.
 
 An intent is committed before its request leaves, the outcome after, and what the outcomes say about the endpoint after
-that. Outcomes are recorded as they come, all that came while the last ones were written in one statement, so that a
-receiver that takes its time with one delivery does not keep the others from being known.
+that. A request that a living worker still makes is left to it (docs/protocols.md). Outcomes are recorded as they come,
+all that came while the last ones were written in one statement, so that a receiver that takes its time with one
+delivery does not keep the others from being known.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
+from activities.delivery.carried import Unrecorded
 from activities.delivery.progress import Progress, Work, due
-from activities.delivery.recording import record_in_the_end, record_last_words
+from activities.delivery.recording import finish_despite_cancellation, record_last_words, record_uninterrupted
+from activities.delivery.sending import BEGIN_WITHIN, OVERTIME
 from activities.delivery.stream import UnderWay
 from activities.webhook_delivery.carried import Carried
+from activities.webhook_delivery.handoff import by_endpoint, hand_off
 from activities.webhook_delivery.places import Door, Places
-from activities.webhook_delivery.settling import INTERRUPTED, LOST, settled
+from activities.webhook_delivery.settling import INTERRUPTED, LOST, NOT_MADE, settled
 from activities.webhook_delivery.stream import EndpointStream
 from activities.webhook_delivery.together import Together
-from hermod.contracts.delivery import Apart
+from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
 from hermod.ports.clock import Clock
 from hermod.ports.limiter import Limiter
@@ -44,6 +48,9 @@ from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, FINISHED, IN_FLIGHT, get
 
 CHANNEL: Final = "webhook"
 FENCED_WAIT: Final = timedelta(seconds=2)
+"""After so long a dispatch looks again at what turned out to be in other hands."""
+BUSY_WAIT: Final = timedelta(seconds=1)
+"""After so long it looks again whether a request has ended that another dispatch makes."""
 
 _log = get_logger(__name__)
 
@@ -67,12 +74,14 @@ class _Job:
 
     item: DeliveryItem
     endpoint: Endpoint
+    begin_by: float
+    """In seconds of the monotonic clock: later it must not begin any more."""
     exchange: Exchange | None = None
     result: WebhookResult | None = None
 
 
 class WebhookDispatch:
-    """`stopping` tells that this worker is being shut down, so that no new request should begin."""
+    """`stopping` tells that no new request should begin; `superseded`, that another dispatch has the work."""
 
     def __init__(
         self,
@@ -81,29 +90,35 @@ class WebhookDispatch:
         *,
         clock: Clock,
         stopping: Callable[[], bool],
+        superseded: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._work = work
         self._ways = ways
         self._clock = clock
         self._stopping = stopping
+        self._superseded = superseded
         self._chance = chance
         self._progress = Progress()
         self._away: list[_Job] = []
         """Granted, and not recorded yet."""
         self._recording = False
-        self._grants: Together[Sequence[DeliveryItem], set[str]] = Together(self._grant_all)
+        self._items: dict[str, DeliveryItem] = {}
+        self._grants: Together[Sequence[WebhookIntent], set[str]] = Together(self._grant_all)
 
     async def run(self, carried: Carried) -> Progress:
         """Bring the deliveries as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
         work, now = self._work, self._clock.now()
         items = await self._ways.ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
-        await self._settle_in_flight([item for item in items if item.in_flight], carried)
-        ready = due([item for item in items if item.status in OPEN_DELIVERIES], self._clock.now())
-        several = len(_by_endpoint(items)) > 1
+        self._items = {item.id: item for item in items}
+        await self._settle_in_flight(items, carried)
+        busy = self._leave_to_others(items)
+        free = [item for item in items if item.status in OPEN_DELIVERIES and item.in_flight is None]
+        ready = due(free, self._clock.now(), asked_now=not busy)
+        several = len(by_endpoint(items)) > 1
         try:
             async with UnderWay() as endpoints:
-                for endpoint, group in _by_endpoint(ready).items():
+                for endpoint, group in by_endpoint(ready).items():
                     endpoints.begin(self._send_to(endpoint, group, briefly=several))
         except asyncio.CancelledError:
             await self._last_words()
@@ -111,7 +126,12 @@ class WebhookDispatch:
         return await self._conclude(items)
 
     async def _settle_in_flight(self, items: Sequence[DeliveryItem], carried: Carried) -> None:
-        """Requests that an earlier dispatch made and did not record: what it passed on, or that its worker was lost."""
+        """Requests that an earlier dispatch made and did not record: what it passed on, or that its worker was lost.
+
+        One that another worker still makes is neither: it stays in flight.
+        """
+        asked = [(item, item.in_flight, carried.get((item.id, item.attempts))) for item in items]
+        items = [item for item, flight, told in asked if flight is not None and (told is not None or flight.lost)]
         if not items:
             return
         now = self._clock.now()
@@ -129,6 +149,14 @@ class WebhookDispatch:
             told = [exchange for item, exchange in zip(items, exchanges, strict=True) if item.endpoint_id == endpoint]
             if found is not None:
                 await self._ways.health.note(found, told, now)
+
+    def _leave_to_others(self, items: Sequence[DeliveryItem]) -> bool:
+        """Whether requests are under way that living workers make: they are looked at again a little later."""
+        busy = [item for item in items if item.in_flight is not None]
+        for item in busy:
+            item.next_attempt_at = self._clock.now() + BUSY_WAIT
+            self._progress.reason = "a request of an earlier dispatch is still under way"
+        return bool(busy)
 
     async def _send_to(self, endpoint: str, items: Sequence[DeliveryItem], *, briefly: bool) -> None:
         work, ways = self._work, self._ways
@@ -150,39 +178,58 @@ class WebhookDispatch:
             changes = await stream.run()
         if changes:
             self._progress.reason = changes[0].wait_reason or self._progress.reason
-            await ways.ledger.change(work.tenant, work.owner, changes, self._clock.now())
+            taken = await ways.ledger.change(work.tenant, work.owner, changes, self._clock.now())
+            for change in changes:
+                if change.delivery not in taken:
+                    self._lose(self._items[change.delivery])
 
     async def _send_wave(
         self, endpoint: Endpoint, items: Sequence[DeliveryItem], under_way: UnderWay, door: Door
     ) -> None:
         """Commit the intents and begin the requests. A place is taken for each; they are given back one by one."""
+        granted: list[_Job] = []
         try:
-            granted = await self._grant(items)
+            await finish_despite_cancellation(self._begin_attempts(endpoint, items, granted))
         except BaseException:
             door.give_back(len(items))
             raise
         door.give_back(len(items) - len(granted))
-        for item in granted:
-            job = _Job(item, endpoint)
-            self._away.append(job)
+        for job in granted:
             under_way.begin(self._request(job, door))
 
-    async def _grant(self, items: Sequence[DeliveryItem]) -> list[DeliveryItem]:
-        """What is not granted was cancelled, or is in other hands: the next dispatch will see."""
-        allowed = await self._grants.ask(items)
-        now = self._clock.now()
+    async def _begin_attempts(self, endpoint: Endpoint, items: Sequence[DeliveryItem], granted: list[_Job]) -> None:
+        """Commit the intents; what may be sent is added to `granted`, and is under way from then on.
+
+        What is not granted was cancelled, or is in other hands: the next dispatch will see. Raises Unrecorded where no
+        answer came: the intents may be committed, and the requests are not made.
+        """
+        begin_by = time.monotonic() + BEGIN_WITHIN.total_seconds()
+        ends_by = self._clock.now() + BEGIN_WITHIN + endpoint.timeout + 2 * OVERTIME
+        intents = [WebhookIntent(delivery=item.id, number=item.attempts + 1, ends_by=ends_by) for item in items]
+        try:
+            allowed = await self._grants.ask(intents)
+        except Unavailable:
+            raise Unrecorded([self._never_made(item, endpoint) for item in items]) from None
         for item in items:
             if item.id in allowed:
                 item.attempts += 1
                 item.status, item.next_attempt_at, item.wait_reason = DeliveryStatus.SENDING, None, None
+                granted.append(_Job(item, endpoint, begin_by))
             else:
-                item.status, item.next_attempt_at = DeliveryStatus.RETRYING, now + FENCED_WAIT
-        return [item for item in items if item.id in allowed]
+                self._lose(item)
+        self._away += granted
 
-    async def _grant_all(self, waves: Sequence[Sequence[DeliveryItem]]) -> set[str]:
+    async def _grant_all(self, waves: Sequence[Sequence[WebhookIntent]]) -> set[str]:
         work = self._work
-        intents = [WebhookIntent(delivery=item.id, number=item.attempts + 1) for items in waves for item in items]
+        intents = [intent for wave in waves for intent in wave]
         return await self._ways.ledger.grant(work.tenant, work.owner, intents, self._clock.now())
+
+    def _never_made(self, item: DeliveryItem, endpoint: Endpoint) -> WebhookResult:
+        item.attempts += 1
+        return self._settled(item, NOT_MADE, endpoint)
+
+    def _lose(self, item: DeliveryItem) -> None:
+        item.status, item.next_attempt_at = DeliveryStatus.RETRYING, self._clock.now() + FENCED_WAIT
 
     async def _request(self, job: _Job, door: Door) -> None:
         begun = time.perf_counter()
@@ -197,6 +244,8 @@ class WebhookDispatch:
         await self._record_what_came()
 
     async def _exchange(self, job: _Job) -> Exchange:
+        if time.monotonic() > job.begin_by:
+            return NOT_MADE
         try:
             order = self._ways.requests(job.endpoint, job.item, job.item.attempts, self._clock.now())
             return await self._ways.poster.post(order)
@@ -240,29 +289,26 @@ class WebhookDispatch:
 
     async def _record(self, results: Sequence[WebhookResult]) -> None:
         work = self._work
-        await record_in_the_end(
-            lambda: self._ways.ledger.record(work.tenant, work.run, results, self._clock.now()), results, self._stopping
+        moved = await record_uninterrupted(
+            lambda: self._ways.ledger.record(work.tenant, work.run, results, self._clock.now()),
+            results,
+            stopping=self._stopping,
+            superseded=self._superseded,
         )
-        for status, count in Counter(one.status for one in results if one.status not in OPEN_DELIVERIES).items():
+        ended = [one.status for one in results if one.delivery in moved and one.status not in OPEN_DELIVERIES]
+        for status, count in Counter(ended).items():
             FINISHED.labels(CHANNEL, status.value).inc(count)
+        for result in results:
+            if result.delivery not in moved:
+                self._lose(self._items[result.delivery])
 
     async def _last_words(self) -> None:
-        results = [self._result(job) for job in self._away]
-        if results:
-            work = self._work
-            record = self._ways.ledger.record(work.tenant, work.run, results, self._clock.now())
-            await record_last_words(record, len(results))
+        work, results = self._work, [self._result(job) for job in self._away]
+        await record_last_words(self._ways.ledger.record(work.tenant, work.run, results, self._clock.now()), results)
 
     async def _conclude(self, items: Sequence[DeliveryItem]) -> Progress:
         progress = self._progress
-        still_open = [item for item in items if item.status in OPEN_DELIVERIES]
-        if len(_by_endpoint(items)) > 1:
-            now = self._clock.now()
-            progress.apart = tuple(
-                _apart(endpoint, group, now) for endpoint, group in sorted(_by_endpoint(still_open).items())
-            )
-        else:
-            progress.open = list(still_open)
+        progress.open = [item for item in items if item.status in OPEN_DELIVERIES]
         if len(self._work.messages) == 1 and items:
             progress.request_id = items[0].request_id
         if len(items) == len(self._work.messages):
@@ -270,16 +316,8 @@ class WebhookDispatch:
         else:
             counted = await self._ways.ledger.counts(self._work.tenant, self._work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN_DELIVERIES})
+            progress.missing = len(self._work.messages) - sum(counted.values())
+        if len(self._work.messages) > 1:
+            for item in await hand_off(self._work, self._ways.ledger, items, progress, self._clock.now()):
+                self._lose(item)
         return progress
-
-
-def _by_endpoint(items: Sequence[DeliveryItem]) -> dict[str, list[DeliveryItem]]:
-    groups: dict[str, list[DeliveryItem]] = {}
-    for item in items:
-        groups.setdefault(item.endpoint_id, []).append(item)
-    return groups
-
-
-def _apart(endpoint: str, items: Sequence[DeliveryItem], now: datetime) -> Apart:
-    due_at = min(item.next_attempt_at or now for item in items)
-    return Apart(endpoint=endpoint, due_at=due_at, deliveries=tuple(item.id for item in items))

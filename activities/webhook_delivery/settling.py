@@ -16,13 +16,15 @@ INTERRUPTED: Final = Exchange(
     outcome="interrupted", error="the worker stopped while the request was on its way or about to be made"
 )
 
+NOT_MADE: Final = Exchange(outcome="not_made", error="the request was allowed, and not made after all")
+
 
 def settled(
     item: DeliveryItem, exchange: Exchange, endpoint: Endpoint | None, now: datetime, chance: float
 ) -> WebhookResult:
     """The ledger's line for this request. Without an endpoint, which was deleted, nothing follows but the end."""
     verdict = after(exchange, _standing(item, endpoint), chance)
-    item.status, item.spent, item.in_flight, item.wait_reason = verdict.status, verdict.spent, False, None
+    item.status, item.spent, item.in_flight, item.wait_reason = verdict.status, verdict.spent, None, None
     item.next_attempt_at = None if verdict.delay is None else now + verdict.delay
     return WebhookResult(
         delivery=item.id,
@@ -67,6 +69,7 @@ def _ended(item: DeliveryItem, status: DeliveryStatus, error: str | None = None)
 def _change(item: DeliveryItem, error: str | None = None) -> WebhookChange:
     return WebhookChange(
         delivery=item.id,
+        number=item.attempts,
         status=item.status,
         next_attempt_at=item.next_attempt_at,
         wait_reason=item.wait_reason,

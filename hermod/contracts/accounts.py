@@ -74,6 +74,8 @@ class Account(Model):
     blocked_count: int
     revision: int
     """Grows with every change of the settings, so that a cached adapter knows when it is out of date."""
+    identity_revision: int = 1
+    """The revision that last changed provider, address or credentials: from it on the name means the same account."""
     bucket: str = ""
     """Stands for the real account at the provider: the same for all tenants that use its credentials."""
 

@@ -63,9 +63,11 @@ class DeliveryReport(Model):
     run: str
     counts: dict[str, int]
     leaving: dict[str, datetime] = Field(default_factory=dict)
-    """Messages whose next attempt is too far away for a batch, with its time."""
+    """Messages whose next attempt is too far away for a batch, with its time. They belong to their own workflow."""
     apart: tuple[Apart, ...] = ()
     """What a batch to several endpoints could not deliver at once."""
+    missing: int = 0
+    """Records that the database does not have: it has lost them, or they were dropped."""
     reason: str | None = None
 
 

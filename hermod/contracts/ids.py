@@ -61,6 +61,11 @@ def webhook_batch_workflow(tenant: str, batch: str) -> str:
     return f"webhook-batch/{tenant}/{batch}"
 
 
+def webhook_part(batch: str, endpoint: str) -> str:
+    """The name of the batch in which an endpoint's share of a batch to several endpoints goes on."""
+    return f"{batch}.{endpoint}"
+
+
 def webhook_order_workflow(tenant: str, endpoint: str, key: str) -> str:
     """`key` is the fingerprint of an ordering key."""
     return f"webhook-order/{tenant}/{endpoint}.{key}"

@@ -20,8 +20,8 @@ from typing import Final, Protocol
 from hermod.contracts.webhooks import DeliveryStatus
 from hermod.domain.backoff import MAX_RETRY_AFTER
 
-OUR_OWN: Final = frozenset({"worker_lost", "interrupted"})
-"""Outcomes of requests whose answer we did not wait for."""
+OUR_OWN: Final = frozenset({"worker_lost", "interrupted", "not_made"})
+"""Outcomes of requests whose answer we did not wait for, or that were not made after all."""
 GONE_STATUS: Final = 410
 
 

@@ -22,6 +22,19 @@ class Decision:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """A request that was begun, and whose outcome is not on record."""
+
+    account: str = ""
+    """Which of the tenant's accounts makes it; empty for a webhook."""
+    account_revision: int | None = None
+    shared: bool = False
+    """It is for several messages: a repeat of it would be another request."""
+    lost: bool = True
+    """Nobody will record what became of it: its worker is gone, or its own deadline is over. Else it is left alone."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Item:
     """An open message in the hands of a delivery. Mutable: the delivery keeps it in step with the ledger."""
@@ -51,12 +64,11 @@ class Item:
     """Accounts already asked in this round."""
     spending: bool = False
     """Whether a request of this round already makes the round count."""
-    in_flight: str | None = None
-    """The account of a request whose outcome nobody recorded: its worker was lost."""
-    in_flight_shared: bool = False
-    """Whether that request was for several messages: a repeat of it would be another request."""
+    in_flight: InFlight | None = None
     doubtful: str | None = None
     """The account of the last request whose outcome is unknown."""
+    doubtful_revision: int | None = None
+    """The revision of that account's settings at the time; None where the record does not tell."""
     doubtful_since: datetime | None = None
     """When the first request was made whose outcome is unknown, as far as the record tells."""
 
@@ -73,6 +85,9 @@ class Intent:
     shared: bool = False
     """One request for several messages."""
     decision: Decision | None = None
+    ends_by: datetime | None = None
+    """The request has ended by then, whatever becomes of its worker."""
+    account_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +112,8 @@ class Change:
     """A step without a request: a wait for an account, an expiry, a message no account can carry."""
 
     message: str
+    number: int
+    """Requests made before it: where another one was begun since, the step is not taken."""
     status: Status
     round: int
     spent: int
@@ -108,30 +125,51 @@ class Change:
 
 
 class Ledger(Protocol):
-    """Only messages that `owner` (a workflow id) owns are read or changed."""
+    """Only messages that `owner` (a workflow id) owns are read or changed, and a request under way never is.
+
+    Which condition keeps which promise is in docs/protocols.md. Raises Unavailable.
+    """
 
     async def open_items(self, tenant: str, owner: str, run: str, messages: Sequence[str], now: datetime) -> list[Item]:
-        """The messages that are still open. Dead letters that another run buried are opened again first."""
+        """The messages that are still open. Dead letters that another run gave up are opened again first, and those
+        whose content is gone are given up."""
         ...
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[Intent], now: datetime) -> set[str]:
         """Commit the intents; the ids that may be sent. A cancelled message or a number already used is not granted."""
         ...
 
-    async def record(self, tenant: str, run: str, results: Sequence[Result], now: datetime) -> None:
-        """Commit outcomes. A late one replaces `unknown` in the attempt and leaves a message that moved on alone."""
+    async def record(self, tenant: str, run: str, results: Sequence[Result], now: datetime) -> set[str]:
+        """Commit outcomes; the ids of the messages that moved as told.
+
+        An outcome that comes after its request was called lost replaces `unknown` in the attempt, with a decision. It
+        moves the message where that still waits for word of it: `accepted` makes it sent, and whatever else is definite
+        ends the doubt of the newest attempt.
+        """
         ...
 
-    async def change(self, tenant: str, owner: str, run: str, changes: Sequence[Change], now: datetime) -> None: ...
+    async def change(self, tenant: str, owner: str, run: str, changes: Sequence[Change], now: datetime) -> set[str]:
+        """The ids that were changed: no request of them was begun meanwhile, and nobody withdrew them."""
+        ...
 
     async def counts(self, tenant: str, messages: Sequence[str]) -> Mapping[Status, int]: ...
 
-    async def hand_over(self, tenant: str, owner: str, messages: Sequence[str]) -> None:
-        """Make each message's own workflow its owner."""
+    async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:
+        """Make each message's own workflow its owner where its attempts number as many as said."""
         ...
 
-    async def withdraw(self, tenant: str, owner: str, messages: Sequence[str], reason: str, now: datetime) -> None:
-        """Cancel what can still be cancelled."""
+    async def handed_off(self, tenant: str, owner: str, messages: Sequence[str]) -> Mapping[str, datetime | None]:
+        """Those of the messages that are open and belong to their own workflow, with their next attempt."""
+        ...
+
+    async def hand_over(self, tenant: str, owner: str, messages: Sequence[str]) -> None:
+        """Make each message's own workflow its owner, as batches of earlier versions left it to be done."""
+        ...
+
+    async def withdraw(self, tenant: str, owner: str, messages: Sequence[str], reason: str, now: datetime) -> int:
+        """Cancel what can still be cancelled, also of messages that were handed off. How many have a request under way
+        of a worker that lives: it has to end first. What a lost worker left ends as unknown.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from hermod.contracts.webhooks import DeliveryStatus, Ordering, Phases, WhenExhausted
+from hermod.ports.ledger import InFlight
 
 SUCCESS: Final = "success"
 
@@ -58,8 +59,7 @@ class DeliveryItem:
     wait_reason: str | None
     request_id: str | None
     order_key: str | None
-    in_flight: bool = False
-    """A request was begun and nobody recorded what became of it: its worker was lost."""
+    in_flight: InFlight | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,8 @@ class Exchange:
     """What one request came to. `outcome` is `success` for any 2xx, by the status line alone, else a short word."""
 
     outcome: str
-    """success http_error redirect timeout dns connect tls reset protocol refused_address worker_lost interrupted"""
+    """success http_error redirect timeout dns connect tls reset protocol refused_address
+    worker_lost interrupted not_made"""
     status_code: int | None = None
     error: str | None = None
     retry_after: float | None = None
@@ -105,6 +106,8 @@ class WebhookIntent:
 
     delivery: str
     number: int
+    ends_by: datetime | None = None
+    """The request has ended by then, whatever becomes of its worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +128,8 @@ class WebhookChange:
     """A step without a request: a wait for the endpoint, or parked because the endpoint is disabled."""
 
     delivery: str
+    number: int
+    """Requests made before it: where another one was begun since, the step is not taken."""
     status: DeliveryStatus
     next_attempt_at: datetime | None
     wait_reason: str | None
@@ -154,31 +159,63 @@ class Endpoints(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class HandedOff:
+    """A delivery that belongs to another workflow of ours than its batch."""
+
+    delivery: str
+    endpoint: str
+    owner: str
+    next_attempt_at: datetime | None
+
+
 class WebhookLedger(Protocol):
-    """Only deliveries that `owner` (a workflow id) owns are read or changed. Each call may be made twice."""
+    """Only deliveries that `owner` (a workflow id) owns are read or changed, and a request under way never is.
+
+    Which condition keeps which promise is in docs/protocols.md. Each call may be made twice. Raises Unavailable.
+    """
 
     async def open_items(
         self, tenant: str, owner: str, run: str, deliveries: Sequence[str], now: datetime
     ) -> list[DeliveryItem]:
-        """The deliveries that are still open. Dead letters that another run buried are opened again first."""
+        """The deliveries that are still open. Dead letters that another run gave up are opened again first, and those
+        whose event is gone are given up."""
         ...
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[WebhookIntent], now: datetime) -> set[str]:
         """Commit the intents; the ids that may be sent."""
         ...
 
-    async def record(self, tenant: str, run: str, results: Sequence[WebhookResult], now: datetime) -> None: ...
+    async def record(self, tenant: str, run: str, results: Sequence[WebhookResult], now: datetime) -> set[str]:
+        """Commit outcomes; the ids of the deliveries that moved as told. A success that comes after its request was
+        called lost replaces that in the log, and makes a delivery that is still to be sent, or was given up, delivered.
+        """
+        ...
 
-    async def change(self, tenant: str, owner: str, changes: Sequence[WebhookChange], now: datetime) -> None: ...
+    async def change(self, tenant: str, owner: str, changes: Sequence[WebhookChange], now: datetime) -> set[str]:
+        """The ids that were changed: no request of them was begun meanwhile, and nobody withdrew them."""
+        ...
 
     async def counts(self, tenant: str, deliveries: Sequence[str]) -> Mapping[DeliveryStatus, int]: ...
 
-    async def hand_over(self, tenant: str, owner: str, deliveries: Sequence[str], to: str) -> None:
-        """Make the workflow `to` the owner of what is still open."""
+    async def transfer_ownership(
+        self, tenant: str, owner: str, deliveries: Mapping[str, int], owners: Mapping[str, str]
+    ) -> None:
+        """Give each delivery the owner named for it where its attempts number as many as said."""
         ...
 
-    async def withdraw(self, tenant: str, owner: str, deliveries: Sequence[str], now: datetime) -> None:
-        """Cancel what can still be cancelled."""
+    async def handed_off(self, tenant: str, owner: str, deliveries: Sequence[str]) -> Sequence[HandedOff]:
+        """Those of the deliveries that are open and belong to another workflow."""
+        ...
+
+    async def hand_over(self, tenant: str, owner: str, deliveries: Sequence[str], to: str) -> None:
+        """Make the workflow `to` the owner of what is still open, as batches of earlier versions left it to be done."""
+        ...
+
+    async def withdraw(self, tenant: str, owner: str, deliveries: Sequence[str], now: datetime) -> int:
+        """Cancel what can still be cancelled. How many have a request under way of a worker that lives: it has to end
+        first. What a lost worker left is cancelled, with a line in its log.
+        """
         ...
 
 

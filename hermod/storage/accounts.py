@@ -35,6 +35,9 @@ _PUT: Final = sql("""
         channel = excluded.channel, provider = excluded.provider, credentials = excluded.credentials,
         base_url = excluded.base_url, sender = excluded.sender, position = excluded.position,
         rate_per_second = excluded.rate_per_second, enabled = excluded.enabled, revision = a.revision + 1,
+        identity_revision = CASE WHEN (a.provider, a.base_url, a.credentials)
+                                      IS DISTINCT FROM (excluded.provider, excluded.base_url, excluded.credentials)
+                                 THEN a.revision + 1 ELSE a.identity_revision END,
         blocked_until = NULL, blocked_reason = NULL, blocked_count = 0, updated_at = :now
       RETURNING *
     ), audited AS (
@@ -190,6 +193,7 @@ class ProviderAccounts:
             blocked_reason=blocked_reason,
             blocked_count=row.blocked_count,
             revision=row.revision,
+            identity_revision=row.identity_revision,
             bucket=f"account/{self._vault.fingerprint(row.provider, row.base_url, sorted(credentials.items()))}",
         )
 

@@ -1,16 +1,10 @@
-"""`hermod.ports.ledger.Ledger` on PostgreSQL: each call one statement over arrays, for one as for many.
-
-A message is `sending` for milliseconds, so what the planner's statistics say of states is always out of date: believing
-them, it expects one row where there are hundreds, and compares each with each. Hence the conditions on states stand in
-CASE, about which it has no opinion, the ids stand beside the join as `= ANY(:ids)`, which leads it to the primary key,
-and plans are made for the arrays at hand (`plan_cache_mode`, in `hermod.storage.engine`).
-"""
+"""`hermod.ports.ledger.Ledger` on PostgreSQL. The statements are in `hermod.storage.ledger_statements`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row
 
@@ -19,205 +13,95 @@ from hermod.contracts.content import CONTENT_OF, Channel
 from hermod.contracts.messages import Category, Guarantee, Outcome, Preset, Status
 from hermod.contracts.outcomes import Accepted
 from hermod.domain.states import OPEN
-from hermod.ports.ledger import Change, Intent, Item, Result
+from hermod.ports.ledger import Change, InFlight, Intent, Item, Result
 from hermod.storage.contents import Contents
-from hermod.storage.engine import Database, sql
+from hermod.storage.engine import Database
+from hermod.storage.ledger_statements import (
+    ANY_DEAD,
+    CHANGE,
+    COUNTS,
+    END_EMPTY,
+    END_LOST,
+    FETCH,
+    GRANT,
+    HAND_OVER,
+    HANDED_OFF,
+    LOG_LATE,
+    MOVE_LATE,
+    RECORD,
+    REOPEN,
+    TRANSFER,
+    UNDER_WAY,
+    WITHDRAW,
+)
+from hermod.storage.workers import Workers
 
-_OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN))
 _FREE_OUTCOMES: Final = (Outcome.THROTTLED.value, Outcome.ACCOUNT_HALTED.value)
 """Outcomes that do not make a round count."""
 
-_REOPEN: Final = sql("""
-    WITH reopened AS (
-      UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL,
-             dead_at = NULL,
-             error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
-       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
-         AND status = 'failed' AND failed_run <> :run
-         AND EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = id)
-      RETURNING id
-    ), decided AS (
-      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-      SELECT :tenant, id, :now, 'retry', 'reopened', 'its workflow was reset in Temporal' FROM reopened
-    )
-    INSERT INTO audit (tenant_id, at, actor, action, subject)
-    SELECT :tenant, :now, 'temporal', 'message.retry', id FROM reopened
-""")
-
-_FETCH: Final = sql(f"""
-    SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,
-           m.not_after, m.next_attempt_at, m.attempt_count, m.round, m.spent, m.wait_reason, m.priority,
-           (SELECT s.reason FROM suppressions s
-             WHERE s.tenant_id = m.tenant_id AND s.address_hash = m.address_hash AND s.channel IN (m.channel, '*')
-               AND s.category IN (m.category, '*') AND (s.expires_at IS NULL OR s.expires_at > :now)
-             LIMIT 1) AS suppressed,
-           CASE WHEN m.attempt_count > 0 THEN
-             (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round, a.shared,
-                                             extract(epoch FROM a.started_at)) ORDER BY a.number)
-                FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
-                 AND (a.round = m.round OR a.outcome IS NULL OR a.outcome = 'unknown')) END AS asked
-      FROM messages m JOIN message_contents c ON c.tenant_id = m.tenant_id AND c.message_id = m.id
-     WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND c.message_id = ANY(:ids)
-       AND CASE WHEN m.workflow_id = :owner THEN m.status IN ({_OPEN}) END
-""")  # noqa: S608 - the names are ours
-
-_ANY_DEAD: Final = sql("""
-    SELECT 1 FROM messages
-     WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run
-     LIMIT 1
-""")
-
-_GRANT: Final = sql(f"""
-    WITH intent AS (
-      SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[]), CAST(:rounds AS int[]),
-                           CAST(:accounts AS text[]), CAST(:providers AS text[]), CAST(:shared AS bool[]))
-                    AS i(id, number, round, account, provider, shared)
-    ), granted AS (
-      UPDATE messages m SET status = 'sending', attempt_count = i.number, round = i.round, provider = i.provider,
-             next_attempt_at = NULL, wait_reason = NULL, updated_at = :now
-        FROM intent i
-       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id
-         AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = i.number - 1 THEN m.status IN ({_OPEN}) END
-      RETURNING m.id
-    ), logged AS (
-      INSERT INTO attempts (tenant_id, message_id, number, round, account, provider, shared, started_at)
-      SELECT :tenant, i.id, i.number, i.round, i.account, i.provider, i.shared, :now
-        FROM intent i JOIN granted USING (id)
-    ), decided AS (
-      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-      SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
-        FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
-                    CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN granted USING (id)
-    )
-    SELECT id FROM granted
-""")  # noqa: S608
-
-_RECORD: Final = sql("""
-    WITH result AS (
-      SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[]), CAST(:outcomes AS text[]),
-                           CAST(:status_codes AS int[]), CAST(:error_codes AS text[]), CAST(:errors AS text[]),
-                           CAST(:provider_ids AS text[]), CAST(:durations AS int[]), CAST(:statuses AS text[]),
-                           CAST(:rounds AS int[]), CAST(:spent AS int[]), CAST(:next_at AS timestamptz[]),
-                           CAST(:closed AS bool[]))
-                    AS r(id, number, outcome, status_code, error_code, error, provider_id, duration, status,
-                         round, spent, next_at, closed)
-    ), logged AS (
-      UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
-             error = r.error, provider_message_id = r.provider_id, duration_ms = r.duration
-        FROM result r
-       WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
-         AND CASE WHEN a.outcome IS NOT NULL THEN a.outcome = 'unknown' AND r.outcome <> 'unknown' ELSE true END
-      RETURNING a.message_id
-    ), moved AS (
-      UPDATE messages m SET status = r.status, round = r.round, spent = r.spent, next_attempt_at = r.next_at,
-             provider_message_id = coalesce(r.provider_id, m.provider_message_id),
-             error_code = r.error_code, error = r.error, updated_at = :now,
-             finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
-             failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
-             dead_at = CASE WHEN r.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
-        FROM result r
-       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = r.id
-         AND CASE WHEN m.attempt_count = r.number THEN m.status = 'sending' END
-      RETURNING m.id
-    )
-    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-    SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
-      FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
-                  CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN moved USING (id)
-""")
-
-_CHANGE: Final = sql(f"""
-    WITH change AS (
-      SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:next_at AS timestamptz[]),
-                           CAST(:rounds AS int[]), CAST(:spent AS int[]), CAST(:waits AS text[]),
-                           CAST(:error_codes AS text[]), CAST(:errors AS text[]), CAST(:closed AS bool[]))
-                    AS c(id, status, next_at, round, spent, wait, error_code, error, closed)
-    ), moved AS (
-      UPDATE messages m SET status = c.status, next_attempt_at = c.next_at, wait_reason = c.wait,
-             round = c.round, spent = c.spent,
-             error_code = coalesce(c.error_code, m.error_code), error = coalesce(c.error, m.error), updated_at = :now,
-             finished_at = CASE WHEN c.closed THEN CAST(:now AS timestamptz) END,
-             failed_run = CASE WHEN c.status = 'failed' THEN CAST(:run AS text) END,
-             dead_at = CASE WHEN c.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
-        FROM change c
-       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = c.id
-         AND CASE WHEN m.workflow_id = :owner THEN m.status IN ({_OPEN}) END
-      RETURNING m.id
-    )
-    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-    SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
-      FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
-                  CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN moved USING (id)
-""")  # noqa: S608
-
-_COUNTS: Final = sql(
-    "SELECT status, count(*) AS n FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status"
-)
-
-_HAND_OVER: Final = sql(f"""
-    UPDATE messages SET workflow_id = 'message/' || tenant_id || '/' || id
-     WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status IN ({_OPEN})
-""")  # noqa: S608
-
-_WITHDRAW: Final = sql("""
-    WITH moved AS (
-      UPDATE messages SET status = 'cancelled', finished_at = :now, updated_at = :now, next_attempt_at = NULL
-       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
-         AND status IN ('pending', 'queued', 'scheduled', 'deferred', 'retrying')
-      RETURNING id
-    )
-    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-    SELECT :tenant, id, :now, 'cancel', 'cancelled', :reason FROM moved
-""")
-
 
 class SqlLedger:
-    def __init__(self, database: Database, contents: Contents) -> None:
+    def __init__(self, database: Database, contents: Contents, workers: Workers) -> None:
         self._database = database
         self._contents = contents
+        self._workers = workers
 
     async def open_items(self, tenant: str, owner: str, run: str, messages: Sequence[str], now: datetime) -> list[Item]:
         names = {"tenant": tenant, "owner": owner, "ids": list(messages), "now": now}
-        rows = await self._database.rows(_FETCH, names)
-        if len(rows) < len(messages) and await self._database.rows(_ANY_DEAD, names | {"run": run}):
-            await self._database.execute(_REOPEN, names | {"run": run})
-            rows = await self._database.rows(_FETCH, names)
+        rows = await self._database.rows(FETCH, names)
+        if len(rows) < len(messages) and await self._database.rows(ANY_DEAD, names | {"run": run}):
+            await self._database.execute(REOPEN, names | {"run": run})
+            rows = await self._database.rows(FETCH, names)
+        if empty := [row.id for row in rows if row.body is None]:
+            await self._database.execute(END_EMPTY, names | {"run": run, "ids": empty})
+            rows = [row for row in rows if row.body is not None]
+        living = await self._workers.living({asked.worker for row in rows if (asked := _open_request(row)) is not None})
         unseal = await self._contents.opening(tenant)
-        return [_item(row, unseal(row.id, row.body)) for row in rows]
+        return [_item(row, unseal(row.id, row.body), living) for row in rows]
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[Intent], now: datetime) -> set[str]:
         if not intents:
             return set()
         rows = await self._database.rows(
-            _GRANT,
+            GRANT,
             {
                 "tenant": tenant,
                 "owner": owner,
                 "now": now,
+                "worker": self._workers.number,
                 "ids": [intent.message for intent in intents],
                 "numbers": [intent.number for intent in intents],
                 "rounds": [intent.round for intent in intents],
                 "accounts": [intent.account for intent in intents],
                 "providers": [intent.provider for intent in intents],
                 "shared": [intent.shared for intent in intents],
+                "ends_by": [intent.ends_by for intent in intents],
+                "revisions": [intent.account_revision for intent in intents],
             }
             | _decisions(intents),
         )
         return {row.id for row in rows}
 
-    async def record(self, tenant: str, run: str, results: Sequence[Result], now: datetime) -> None:
-        if results:
-            await self._database.execute(_RECORD, {"tenant": tenant, "run": run, "now": now} | _results(results))
+    async def record(self, tenant: str, run: str, results: Sequence[Result], now: datetime) -> set[str]:
+        if not results:
+            return set()
+        names = {"tenant": tenant, "run": run, "now": now}
+        rows = await self._database.rows(RECORD, names | _results(results))
+        logged = {row.id for row in rows}
+        if late := [result for result in results if result.message not in logged]:
+            await self._record_late(names, late)
+        return {row.id for row in rows if row.moved}
 
-    async def change(self, tenant: str, owner: str, run: str, changes: Sequence[Change], now: datetime) -> None:
+    async def change(self, tenant: str, owner: str, run: str, changes: Sequence[Change], now: datetime) -> set[str]:
         if not changes:
-            return
+            return set()
         parameters: dict[str, Any] = {
             "tenant": tenant,
             "owner": owner,
             "run": run,
             "now": now,
             "ids": [change.message for change in changes],
+            "numbers": [change.number for change in changes],
             "statuses": [change.status.value for change in changes],
             "next_at": [change.next_attempt_at for change in changes],
             "rounds": [change.round for change in changes],
@@ -227,21 +111,69 @@ class SqlLedger:
             "errors": [change.error for change in changes],
             "closed": [change.status not in OPEN for change in changes],
         }
-        await self._database.execute(_CHANGE, parameters | _decisions(changes))
+        return {row.id for row in await self._database.rows(CHANGE, parameters | _decisions(changes))}
 
     async def counts(self, tenant: str, messages: Sequence[str]) -> Mapping[Status, int]:
-        rows = await self._database.rows(_COUNTS, {"tenant": tenant, "ids": list(messages)})
+        rows = await self._database.rows(COUNTS, {"tenant": tenant, "ids": list(messages)})
         return {Status(row.status): row.n for row in rows}
 
+    async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:
+        names = {"tenant": tenant, "owner": owner, "ids": list(messages), "numbers": list(messages.values())}
+        await self._database.execute(TRANSFER, names)
+
+    async def handed_off(self, tenant: str, owner: str, messages: Sequence[str]) -> Mapping[str, datetime | None]:
+        rows = await self._database.rows(HANDED_OFF, {"tenant": tenant, "owner": owner, "ids": list(messages)})
+        return {row.id: row.next_attempt_at for row in rows}
+
     async def hand_over(self, tenant: str, owner: str, messages: Sequence[str]) -> None:
-        await self._database.execute(_HAND_OVER, {"tenant": tenant, "owner": owner, "ids": list(messages)})
+        await self._database.execute(HAND_OVER, {"tenant": tenant, "owner": owner, "ids": list(messages)})
 
-    async def withdraw(self, tenant: str, owner: str, messages: Sequence[str], reason: str, now: datetime) -> None:
+    async def withdraw(self, tenant: str, owner: str, messages: Sequence[str], reason: str, now: datetime) -> int:
         names = {"tenant": tenant, "owner": owner, "ids": list(messages), "reason": reason, "now": now}
-        await self._database.execute(_WITHDRAW, names)
+        await self._database.execute(WITHDRAW, names)
+        under_way = await self._database.rows(UNDER_WAY, names)
+        living = await self._workers.living({row.worker for row in under_way})
+        lost = [row for row in under_way if row.over or row.worker not in living]
+        if lost:
+            numbers = {"ids": [row.id for row in lost], "numbers": [row.number for row in lost]}
+            await self._database.execute(END_LOST, names | numbers | {"otherwise": "cancelled", "run": None})
+        return len(under_way) - len(lost)
+
+    async def _record_late(self, names: Mapping[str, Any], results: Sequence[Result]) -> None:
+        """Outcomes of requests that were called lost: into the log, and to the messages that wait for word of them.
+
+        What was logged already, by a call whose answer never came, changes nothing.
+        """
+        parameters = {**names, **_results(results)}
+        async with self._database.begin() as connection:
+            late = [row.message_id for row in await connection.execute(LOG_LATE, parameters)]
+            if late:
+                await connection.execute(MOVE_LATE, parameters | {"late": late})
 
 
-def _item(row: Row[Any], body: bytes) -> Item:
+class _Asked(NamedTuple):
+    """A request as `FETCH` tells of it."""
+
+    account: str
+    outcome: str | None
+    number: int
+    round: int
+    shared: bool
+    started: float
+    worker: int | None
+    over: bool
+    """Its own deadline has passed."""
+    account_revision: int | None
+
+
+def _open_request(row: Row[Any]) -> _Asked | None:
+    """The message's newest request, where its outcome is not on record."""
+    asked = _Asked(*row.asked[-1]) if row.asked else None
+    return asked if asked is not None and asked.outcome is None and asked.number == row.attempt_count else None
+
+
+def _item(row: Row[Any], body: bytes, living: Collection[int]) -> Item:
+    """`living`: the workers that are there."""
     channel = Channel(row.channel)
     item = Item(
         id=row.id,
@@ -262,15 +194,18 @@ def _item(row: Row[Any], body: bytes) -> Item:
         priority=row.priority,
         suppressed=row.suppressed,
     )
-    for account, outcome, number, asked_round, shared, started in row.asked or ():
-        if outcome == Outcome.UNKNOWN.value:
-            item.doubtful = account
-            item.doubtful_since = item.doubtful_since or datetime.fromtimestamp(started, UTC)
-        if outcome is None and number == item.attempts:
-            item.in_flight, item.in_flight_shared = account, shared
-        elif asked_round == item.round:
-            item.tried.add(account)
-            item.spending = item.spending or outcome not in _FREE_OUTCOMES
+    for asked in (_Asked(*one) for one in row.asked or ()):
+        if asked.outcome == Outcome.UNKNOWN.value:
+            item.doubtful, item.doubtful_revision = asked.account, asked.account_revision
+            item.doubtful_since = item.doubtful_since or datetime.fromtimestamp(asked.started, UTC)
+        if asked.outcome is None and asked.number == item.attempts:
+            lost = asked.over or asked.worker not in living
+            item.in_flight = InFlight(
+                account=asked.account, account_revision=asked.account_revision, shared=asked.shared, lost=lost
+            )
+        elif asked.round == item.round:
+            item.tried.add(asked.account)
+            item.spending = item.spending or asked.outcome not in _FREE_OUTCOMES
     return item
 
 

@@ -84,12 +84,30 @@ provider_accounts = Table(
     Column("rate_per_second", Float),
     Column("enabled", Boolean, nullable=False),
     Column("revision", Integer, nullable=False, server_default=text("1")),
+    Column(
+        "identity_revision",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="the revision that last changed provider, address or credentials",
+    ),
     moment("blocked_until"),
     Column("blocked_reason", Text, comment="halted (breaker) or throttled"),
     Column("blocked_count", Integer, nullable=False, server_default=text("0"), comment="halts in a row"),
     created(),
     created("updated_at"),
     PrimaryKeyConstraint("tenant_id", "name"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("number", Integer, Identity(always=True), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    moment("started_at", nullable=False),
+    moment("seen_at", nullable=False),
+    postgresql_with={"fillfactor": "50"},
 )
 
 messages = Table(
@@ -173,7 +191,13 @@ attempts = Table(
     Column("provider_message_id", Text),
     moment("started_at", nullable=False),
     Column("duration_ms", Integer),
+    Column("worker", Integer, comment="the session of the worker that makes it"),
+    Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
+    Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
+    Column("account_revision", Integer, comment="of the account's settings"),
     PrimaryKeyConstraint("tenant_id", "message_id", "number"),
+    # A message has its provider's id itself, but for one that came when the message had moved on.
+    Index("ix_attempts_late", "tenant_id", "provider_message_id", postgresql_where=text("late_at IS NOT NULL")),
     postgresql_with={"fillfactor": "85"},
 )
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Float,
     ForeignKey,
     Identity,
@@ -170,6 +171,9 @@ webhook_attempts = Table(
     Column("truncated", Boolean, nullable=False, server_default=text("false")),
     moment("started_at", nullable=False),
     Column("duration_ms", Integer),
+    Column("worker", Integer, comment="the session of the worker that makes it"),
+    Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
+    Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
     PrimaryKeyConstraint("tenant_id", "delivery_id", "number"),
     postgresql_with={"fillfactor": "85"},
 )

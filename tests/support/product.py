@@ -201,6 +201,7 @@ async def working(settings: Settings, client: Client, senders: SenderFactory) ->
     """A client and a worker on these servers."""
     async with (
         await Hermod.connect(settings=settings, temporal=client, tenant="default") as hermod,
+        hermod.core.storage.workers.session(),
         running(_workers(hermod, client, senders)),
     ):
         yield hermod

@@ -27,21 +27,21 @@ from workflows.notifications.send_notification import SendNotification
 class SendBatch:
     @workflow.init
     def __init__(self, batch: SendBatchInput) -> None:
+        self._batch = batch
         order = DeliveryOrder(tenant=batch.tenant, channel=batch.channel, messages=batch.messages)
         self._delivering = Delivering(messages(order), batch.due_at)
 
     @workflow.run
     async def run(self, batch: SendBatchInput) -> DeliveryResult:
-        report = await self._delivering.run()
-        await self._let_go(batch, report)
-        return await self._delivering.end(report)
+        return await self._delivering.end(await self._delivering.run(self._let_go))
 
     @workflow.update(name="cancel")
     async def cancel(self) -> DeliveryResult:
         """Withdraw every message that is not on its way; answers how they ended."""
         return await self._delivering.withdraw()
 
-    async def _let_go(self, batch: SendBatchInput, report: DeliveryReport) -> None:
+    async def _let_go(self, report: DeliveryReport) -> None:
+        batch = self._batch
         for message, due_at in report.leaving.items():
             alone = SendNotificationInput(
                 tenant=batch.tenant,

@@ -14,7 +14,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from hermod.contracts.delivery import DeliveryReport, DeliveryResult
-    from hermod.contracts.ids import webhook_batch_workflow, webhook_workflow
+    from hermod.contracts.ids import webhook_batch_workflow, webhook_part, webhook_workflow
     from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
 from workflows.delivering import Delivering
 from workflows.leaving import let_go
@@ -26,29 +26,28 @@ from workflows.webhooks.delivering import webhooks
 class DeliverWebhooks:
     @workflow.init
     def __init__(self, batch: DeliverWebhooksInput) -> None:
+        self._batch = batch
         order = WebhookOrder(tenant=batch.tenant, deliveries=batch.deliveries, taken_from=batch.taken_from)
         self._delivering = Delivering(webhooks(order), batch.due_at)
 
     @workflow.run
     async def run(self, batch: DeliverWebhooksInput) -> DeliveryResult:
-        report = await self._delivering.run()
-        await self._let_go(batch, report)
-        return await self._delivering.end(report)
+        return await self._delivering.end(await self._delivering.run(self._let_go))
 
     @workflow.update(name="cancel")
     async def cancel(self) -> DeliveryResult:
         """Withdraw every delivery that is not on its way; answers how they ended."""
         return await self._delivering.withdraw()
 
-    async def _let_go(self, batch: DeliverWebhooksInput, report: DeliveryReport) -> None:
-        own = workflow.info().workflow_id
+    async def _let_go(self, report: DeliveryReport) -> None:
+        batch, own = self._batch, workflow.info().workflow_id
         for delivery, due_at in report.leaving.items():
             await self._start_alone(batch, delivery, due_at)
         for group in report.apart:
             if len(group.deliveries) == 1:
                 await self._start_alone(batch, group.deliveries[0], group.due_at)
                 continue
-            name = f"{batch.batch}.{group.endpoint}"
+            name = webhook_part(batch.batch, group.endpoint)
             others = DeliverWebhooksInput(
                 tenant=batch.tenant,
                 batch=name,

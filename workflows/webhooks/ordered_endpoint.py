@@ -88,7 +88,9 @@ class OrderedEndpoint:
         try:
             await self._task
         except BaseException as error:
-            if not is_cancelled_exception(error) or self._let_go != delivery:
+            # Once it was let go, it does not matter how the activity ended.
+            whole_line = workflow.cancellation_reason() is not None and is_cancelled_exception(error)
+            if whole_line or self._let_go != delivery:
                 raise
         finally:
             self._current = self._task = None

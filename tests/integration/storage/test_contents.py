@@ -19,6 +19,7 @@ from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
+from hermod.storage.workers import Workers
 
 TENANT, OWNER, RUN = "demo", "message/demo/x", "run-1"
 KEY = Vault.new_key()
@@ -60,7 +61,7 @@ async def stored(database: Database, message: str) -> bytes | None:
 
 
 async def read(database: Database, kept: Contents, *messages: str) -> list[str | None]:
-    items = await SqlLedger(database, kept).open_items(TENANT, OWNER, RUN, messages, now())
+    items = await SqlLedger(database, kept, Workers(database)).open_items(TENANT, OWNER, RUN, messages, now())
     return [item.content.text for item in items if isinstance(item.content, Email)]
 
 

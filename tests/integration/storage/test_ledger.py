@@ -14,13 +14,14 @@ from hermod.contracts.content import Email
 from hermod.contracts.errors import IdempotencyMismatch, NotFound
 from hermod.contracts.messages import Outcome, Receipt, Status, Submission
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
-from hermod.ports.ledger import Intent, Result
+from hermod.ports.ledger import InFlight, Intent, Result
 from hermod.storage.acceptance import Acceptance, Draft, Ready
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.vault import Vault
+from hermod.storage.workers import Workers
 
 TENANT, OWNER, RUN = "demo", "message/demo/x", "run-1"
 
@@ -107,7 +108,7 @@ async def test_same_key_of_two_tenants_is_two_messages(database: Database) -> No
 async def test_attempt_number_is_granted_to_one_of_two_executors(database: Database) -> None:
     one = draft()
     await taken(database, one)
-    ledger = SqlLedger(database, clear(database))
+    ledger = SqlLedger(database, clear(database), Workers(database))
     granted = await asyncio.gather(*(ledger.grant(TENANT, OWNER, [intent(one.id)], now()) for _ in range(5)))
     assert sorted(map(len, granted)) == [0, 0, 0, 0, 1]
 
@@ -115,7 +116,7 @@ async def test_attempt_number_is_granted_to_one_of_two_executors(database: Datab
 async def test_message_of_another_owner_is_neither_read_nor_granted(database: Database) -> None:
     one = draft()
     await taken(database, one)
-    ledger = SqlLedger(database, clear(database))
+    ledger = SqlLedger(database, clear(database), Workers(database))
     assert await ledger.open_items(TENANT, "message/demo/other", RUN, [one.id], now()) == []
     assert await ledger.grant(TENANT, "message/demo/other", [intent(one.id)], now()) == set()
 
@@ -124,22 +125,25 @@ async def test_cancelled_message_is_not_granted(database: Database) -> None:
     one = draft()
     await taken(database, one)
     await Messages(database).cancel(TENANT, one.id, actor="test", now=now())
-    assert await SqlLedger(database, clear(database)).grant(TENANT, OWNER, [intent(one.id)], now()) == set()
+    assert (
+        await SqlLedger(database, clear(database), Workers(database)).grant(TENANT, OWNER, [intent(one.id)], now())
+        == set()
+    )
 
 
 async def test_request_without_an_outcome_is_seen_in_flight(database: Database) -> None:
     one = draft()
     await taken(database, one)
-    ledger = SqlLedger(database, clear(database))
+    ledger = SqlLedger(database, clear(database), Workers(database))
     await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
     (item,) = await ledger.open_items(TENANT, OWNER, RUN, [one.id], now())
-    assert (item.in_flight, item.attempts, item.status) == ("main", 1, Status.SENDING)
+    assert (item.in_flight, item.attempts, item.status) == (InFlight(account="main"), 1, Status.SENDING)
 
 
 async def test_late_outcome_replaces_unknown_and_leaves_a_message_that_moved_on(database: Database) -> None:
     one = draft()
     await taken(database, one)
-    ledger = SqlLedger(database, clear(database))
+    ledger = SqlLedger(database, clear(database), Workers(database))
     await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
     await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.RETRYING)], now())
     await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now())
@@ -152,7 +156,7 @@ async def test_late_outcome_replaces_unknown_and_leaves_a_message_that_moved_on(
 async def test_outcome_recorded_twice_changes_nothing(database: Database) -> None:
     one = draft()
     await taken(database, one)
-    ledger = SqlLedger(database, clear(database))
+    ledger = SqlLedger(database, clear(database), Workers(database))
     await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
     for _ in range(2):
         await ledger.record(TENANT, RUN, [result(one.id, Accepted(provider_id="p"), Status.SENT)], now())
@@ -166,7 +170,9 @@ async def test_steps_before_the_end_are_hot_updates(database: Database) -> None:
     await taken(database, *drafts)
     names = [one.id for one in drafts]
     await Messages(database).mark_started(TENANT, names, now())
-    await SqlLedger(database, clear(database)).grant(TENANT, OWNER, [intent(name) for name in names], now())
+    await SqlLedger(database, clear(database), Workers(database)).grant(
+        TENANT, OWNER, [intent(name) for name in names], now()
+    )
     statement = text("""
         SELECT n_tup_upd AS updated, n_tup_hot_upd AS hot FROM pg_stat_user_tables WHERE relname = 'messages'
     """)

@@ -30,6 +30,7 @@ from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_ledger import SqlWebhookLedger
+from hermod.storage.workers import Workers
 from tests.integration.storage.reporting import ACCOUNT, NOW, OTHER, Office, event
 from tests.support.webhook_rows import WebhookRows
 
@@ -49,7 +50,7 @@ class Line:
         database = self.office.database
         self.tenant = self.office.tenant
         self.contents = Contents(database, Vault(Vault.new_key()), 30)
-        self.ledger = SqlLedger(database, self.contents)
+        self.ledger = SqlLedger(database, self.contents, Workers(database))
         self.messages = Messages(database)
         self.stranded = Stranded(database)
 
@@ -93,7 +94,16 @@ class Line:
 
     async def change(self, status: Status, *messages: str) -> None:
         changes = [
-            Change(message=one, status=status, next_attempt_at=None, round=1, spent=1, wait_reason=None, decision=None)
+            Change(
+                message=one,
+                number=0,
+                status=status,
+                next_attempt_at=None,
+                round=1,
+                spent=1,
+                wait_reason=None,
+                decision=None,
+            )
             for one in messages
         ]
         await self.ledger.change(self.tenant, self.owner, RUN, changes, self.office.now)
@@ -315,12 +325,12 @@ async def test_report_about_a_message_under_way_is_told_as_it_comes_and_not_agai
 async def test_webhook_deliveries_are_told_by_endpoint_and_type_of_event(line: Line) -> None:
     rows = await line.endpoint()
     delivery = await rows.add(DeliveryStatus.PENDING, ago=timedelta(0))
-    ledger = SqlWebhookLedger(line.office.database, line.contents)
+    ledger = SqlWebhookLedger(line.office.database, line.contents, Workers(line.office.database))
     deliveries = WebhookDeliveries(line.office.database, line.contents)
     owner = f"webhook/{line.tenant}/{delivery}"
 
     async def become(status: DeliveryStatus) -> None:
-        change = WebhookChange(delivery=delivery, status=status, next_attempt_at=None, wait_reason=None)
+        change = WebhookChange(delivery=delivery, number=0, status=status, next_attempt_at=None, wait_reason=None)
         await ledger.change(line.tenant, owner, [change], NOW)
 
     await deliveries.mark_started(line.tenant, [delivery], NOW)

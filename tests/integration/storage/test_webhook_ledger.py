@@ -13,6 +13,7 @@ from sqlalchemy import text
 from hermod.contracts.errors import Conflict, InvalidInput, NotFound
 from hermod.contracts.ids import new_id, webhook_workflow
 from hermod.contracts.webhooks import DeliveryStatus, EventInput
+from hermod.ports.ledger import InFlight
 from hermod.ports.webhooks import DeliveryItem, Exchange, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
@@ -28,6 +29,7 @@ from hermod.storage.webhook_acceptance import (
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_ledger import SqlWebhookLedger
 from hermod.storage.webhook_stranded import StrandedDeliveries
+from hermod.storage.workers import Workers
 from tests.support.webhook_rows import WebhookRows
 
 TENANT, RUN = "shop", "run-1"
@@ -54,7 +56,7 @@ class Book:
         self.rows = rows
         self.contents = Contents(database, Vault(Vault.new_key()), 30)
         self.acceptance = WebhookAcceptance(database, self.contents)
-        self.ledger = SqlWebhookLedger(database, self.contents)
+        self.ledger = SqlWebhookLedger(database, self.contents, Workers(database))
         self.deliveries = WebhookDeliveries(database, self.contents)
 
     def draft(self, payload: dict[str, Any], event_id: str | None = None, key: str | None = None) -> EventDraft:
@@ -159,7 +161,7 @@ async def test_number_is_granted_once_and_to_the_owner_alone(book: Book) -> None
     assert not await book.grant(delivery, number=3)
     item = await book.item(delivery)
     assert item is not None
-    assert (item.in_flight, item.attempts, item.status) == (True, 1, DeliveryStatus.SENDING)
+    assert (item.in_flight, item.attempts, item.status) == (InFlight(), 1, DeliveryStatus.SENDING)
 
 
 async def test_answer_is_kept_byte_for_byte_whatever_it_begins_with(book: Book) -> None:
@@ -234,7 +236,7 @@ async def test_forgotten_and_lost_deliveries_are_found(book: Book) -> None:
     assert [one.id for one in await stranded.unstarted(later, older_than=wait, limit=9)] == [first]
     assert [one.id for one in await stranded.still(later, older_than=wait, limit=9)] == [second]
     change = WebhookChange(
-        delivery=second, status=DeliveryStatus.QUEUED, next_attempt_at=later + wait, wait_reason="paused"
+        delivery=second, number=0, status=DeliveryStatus.QUEUED, next_attempt_at=later + wait, wait_reason="paused"
     )
     await book.ledger.change(TENANT, webhook_workflow(TENANT, second), [change], now())
     assert await stranded.still(later, older_than=wait, limit=9) == []

@@ -1,0 +1,283 @@
+"""The statements of the ledger of messages: each one over arrays, for one message as for five hundred.
+
+Which condition of which statement keeps which promise is in docs/protocols.md. The order of locks is the same in all of
+them: attempts, then messages.
+
+A message is `sending` for milliseconds, so what the planner's statistics say of states is always out of date: believing
+them, it expects one row where there are hundreds, and compares each with each. Hence the conditions on states stand in
+CASE, about which it has no opinion, the ids stand beside the join as `= ANY(:ids)`, which leads it to the primary key,
+and plans are made for the arrays at hand (`plan_cache_mode`, in `hermod.storage.engine`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hermod.contracts.messages import Status
+from hermod.domain.states import CANCELLABLE, OPEN
+from hermod.storage.engine import sql
+
+_OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN))
+_AT_REST: Final = ", ".join(f"'{status.value}'" for status in sorted(CANCELLABLE))
+"""Open, and no request is under way."""
+_IN_DOUBT: Final = ", ".join(f"'{status.value}'" for status in sorted(CANCELLABLE | {Status.UNKNOWN, Status.FAILED}))
+"""States that a request which was taken after all brings to `sent`."""
+_OWN_WORKFLOW: Final = "'message/' || tenant_id || '/' || id"
+
+REOPEN: Final = sql("""
+    WITH reopened AS (
+      UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL,
+             dead_at = NULL,
+             error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
+       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
+         AND status = 'failed' AND failed_run <> :run
+         AND EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = id)
+      RETURNING id
+    ), decided AS (
+      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+      SELECT :tenant, id, :now, 'retry', 'reopened', 'its workflow was reset in Temporal' FROM reopened
+    )
+    INSERT INTO audit (tenant_id, at, actor, action, subject)
+    SELECT :tenant, :now, 'temporal', 'message.retry', id FROM reopened
+""")
+
+FETCH: Final = sql(f"""
+    SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,
+           m.not_after, m.next_attempt_at, m.attempt_count, m.round, m.spent, m.wait_reason, m.priority,
+           (SELECT s.reason FROM suppressions s
+             WHERE s.tenant_id = m.tenant_id AND s.address_hash = m.address_hash AND s.channel IN (m.channel, '*')
+               AND s.category IN (m.category, '*') AND (s.expires_at IS NULL OR s.expires_at > :now)
+             LIMIT 1) AS suppressed,
+           CASE WHEN m.attempt_count > 0 THEN
+             (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round, a.shared,
+                                               extract(epoch FROM a.started_at), a.worker,
+                                               coalesce(a.ends_by <= :now, false), a.account_revision)
+                              ORDER BY a.number)
+                FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
+                 AND (a.round = m.round OR a.outcome IS NULL OR a.outcome = 'unknown')) END AS asked
+      FROM messages m LEFT JOIN message_contents c
+                      ON c.tenant_id = :tenant AND c.message_id = m.id AND c.message_id = ANY(:ids)
+     WHERE m.tenant_id = :tenant AND m.id = ANY(:ids)
+       AND CASE WHEN m.workflow_id = :owner THEN m.status IN ({_OPEN}) END
+""")  # noqa: S608 - the names are ours
+
+ANY_DEAD: Final = sql("""
+    SELECT 1 FROM messages
+     WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run
+     LIMIT 1
+""")
+
+GRANT: Final = sql(f"""
+    WITH intent AS (
+      SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[]), CAST(:rounds AS int[]),
+                           CAST(:accounts AS text[]), CAST(:providers AS text[]), CAST(:shared AS bool[]),
+                           CAST(:ends_by AS timestamptz[]), CAST(:revisions AS int[]))
+                    AS i(id, number, round, account, provider, shared, ends_by, revision)
+    ), granted AS (
+      UPDATE messages m SET status = 'sending', attempt_count = i.number, round = i.round, provider = i.provider,
+             next_attempt_at = NULL, wait_reason = NULL, updated_at = :now
+        FROM intent i
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id
+         AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = i.number - 1 THEN m.status IN ({_OPEN}) END
+      RETURNING m.id
+    ), logged AS (
+      INSERT INTO attempts (tenant_id, message_id, number, round, account, provider, shared, started_at, worker,
+                            ends_by, account_revision)
+      SELECT :tenant, i.id, i.number, i.round, i.account, i.provider, i.shared, :now, CAST(:worker AS int), i.ends_by,
+             i.revision
+        FROM intent i JOIN granted USING (id)
+    ), decided AS (
+      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+      SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
+        FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
+                    CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN granted USING (id)
+    )
+    SELECT id FROM granted
+""")  # noqa: S608
+
+_RESULT: Final = """
+      SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[]), CAST(:outcomes AS text[]),
+                           CAST(:status_codes AS int[]), CAST(:error_codes AS text[]), CAST(:errors AS text[]),
+                           CAST(:provider_ids AS text[]), CAST(:durations AS int[]), CAST(:statuses AS text[]),
+                           CAST(:rounds AS int[]), CAST(:spent AS int[]), CAST(:next_at AS timestamptz[]),
+                           CAST(:closed AS bool[]))
+                    AS r(id, number, outcome, status_code, error_code, error, provider_id, duration, status,
+                         round, spent, next_at, closed)
+"""
+
+# A message whose number has moved on, or that is not `sending`, is in other hands or has an end: only the log is told.
+RECORD: Final = sql(f"""
+    WITH result AS ({_RESULT}), logged AS (
+      UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
+             error = r.error, provider_message_id = r.provider_id, duration_ms = r.duration
+        FROM result r
+       WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
+         AND a.outcome IS NULL
+      RETURNING a.message_id
+    ), moved AS (
+      UPDATE messages m SET status = r.status, round = r.round, spent = r.spent, next_attempt_at = r.next_at,
+             provider_message_id = coalesce(r.provider_id, m.provider_message_id),
+             error_code = r.error_code, error = r.error, updated_at = :now,
+             finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
+             failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
+             dead_at = CASE WHEN r.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
+        FROM result r JOIN logged l ON l.message_id = r.id
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = r.id
+         AND CASE WHEN m.attempt_count = r.number THEN m.status = 'sending' END
+      RETURNING m.id
+    ), decided AS (
+      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+      SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
+        FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
+                    CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN moved USING (id)
+    )
+    SELECT l.message_id AS id, m.id IS NOT NULL AS moved FROM logged l LEFT JOIN moved m ON m.id = l.message_id
+""")  # noqa: S608
+
+# What `RECORD` did not log was called lost before, or is logged already by a call whose answer never came.
+LOG_LATE: Final = sql(f"""
+    WITH result AS ({_RESULT}), logged AS (
+      UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
+             error = r.error, provider_message_id = r.provider_id, duration_ms = r.duration, late_at = :now
+        FROM result r
+       WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
+         AND a.outcome = 'unknown' AND r.outcome <> 'unknown'
+      RETURNING a.message_id, a.number, a.outcome
+    )
+    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+    SELECT :tenant, message_id, :now, 'late', outcome,
+           'the outcome of attempt ' || number || ' came after it was called unknown' FROM logged
+    RETURNING message_id
+""")  # noqa: S608
+
+MOVE_LATE: Final = sql(f"""
+    WITH result AS ({_RESULT})
+    UPDATE messages m
+       SET status = CASE WHEN r.closed THEN r.status ELSE 'pending' END, updated_at = :now,
+           workflow_id = CASE WHEN r.closed THEN m.workflow_id ELSE 'message/' || m.tenant_id || '/' || m.id END,
+           round = greatest(m.round, r.round), spent = r.spent,
+           next_attempt_at = CASE WHEN NOT r.closed THEN r.next_at END, wait_reason = NULL,
+           provider_message_id = coalesce(r.provider_id, m.provider_message_id),
+           error_code = r.error_code, error = r.error,
+           finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
+           failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
+           dead_at = CASE WHEN r.status = 'failed' THEN CAST(:now AS timestamptz) END
+      FROM result r
+     WHERE m.tenant_id = :tenant AND m.id = ANY(CAST(:late AS text[])) AND m.id = r.id
+       AND CASE WHEN r.outcome = 'accepted' THEN m.status IN ({_IN_DOUBT})
+                ELSE m.status = 'unknown' AND m.attempt_count = r.number AND m.discarded_at IS NULL END
+    RETURNING m.id
+""")  # noqa: S608
+
+CHANGE: Final = sql(f"""
+    WITH change AS (
+      SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:next_at AS timestamptz[]),
+                           CAST(:rounds AS int[]), CAST(:spent AS int[]), CAST(:waits AS text[]),
+                           CAST(:error_codes AS text[]), CAST(:errors AS text[]), CAST(:closed AS bool[]),
+                           CAST(:numbers AS int[]))
+                    AS c(id, status, next_at, round, spent, wait, error_code, error, closed, number)
+    ), moved AS (
+      UPDATE messages m SET status = c.status, next_attempt_at = c.next_at, wait_reason = c.wait,
+             round = c.round, spent = c.spent,
+             error_code = coalesce(c.error_code, m.error_code), error = coalesce(c.error, m.error), updated_at = :now,
+             finished_at = CASE WHEN c.closed THEN CAST(:now AS timestamptz) END,
+             failed_run = CASE WHEN c.status = 'failed' THEN CAST(:run AS text) END,
+             dead_at = CASE WHEN c.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
+        FROM change c
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = c.id
+         AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = c.number THEN m.status IN ({_AT_REST}) END
+      RETURNING m.id
+    ), decided AS (
+      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+      SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
+        FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
+                    CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN moved USING (id)
+    )
+    SELECT id FROM moved
+""")  # noqa: S608
+
+COUNTS: Final = sql(
+    "SELECT status, count(*) AS n FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status"
+)
+
+TRANSFER: Final = sql(f"""
+    UPDATE messages m SET workflow_id = {_OWN_WORKFLOW}
+      FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[])) AS i(own, number)
+     WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.own
+       AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = i.number THEN m.status IN ({_AT_REST}) END
+""")  # noqa: S608
+
+HANDED_OFF: Final = sql(f"""
+    SELECT id, next_attempt_at FROM messages
+     WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id <> :owner AND workflow_id = {_OWN_WORKFLOW}
+       AND status IN ({_OPEN})
+""")  # noqa: S608
+
+HAND_OVER: Final = sql(f"""
+    UPDATE messages SET workflow_id = {_OWN_WORKFLOW}
+     WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status IN ({_AT_REST})
+""")  # noqa: S608
+
+WITHDRAW: Final = sql(f"""
+    WITH moved AS (
+      UPDATE messages SET status = 'cancelled', finished_at = :now, updated_at = :now, next_attempt_at = NULL,
+             wait_reason = NULL
+       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id IN (:owner, {_OWN_WORKFLOW})
+         AND status IN ({_AT_REST})
+      RETURNING id
+    )
+    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+    SELECT :tenant, id, :now, 'cancel', 'cancelled', :reason FROM moved
+""")  # noqa: S608
+
+UNDER_WAY: Final = sql("""
+    SELECT m.id, m.attempt_count AS number, a.worker, coalesce(a.ends_by <= :now, false) AS over
+      FROM messages m
+      LEFT JOIN attempts a ON a.tenant_id = m.tenant_id AND a.message_id = m.id AND a.number = m.attempt_count
+                              AND a.outcome IS NULL
+     WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.status = 'sending'
+       AND m.workflow_id IN (:owner, 'message/' || m.tenant_id || '/' || m.id)
+""")
+"""Messages with a request that nobody has recorded. Without an attempt there is nothing to wait for either."""
+
+END_LOST: Final = sql("""
+    WITH lost AS (
+      SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[])) AS i(id, number)
+    ), logged AS (
+      UPDATE attempts a SET outcome = 'unknown', error_code = 'worker_lost',
+             error = 'the worker was lost while the request was on its way'
+        FROM lost i
+       WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = i.id AND a.number = i.number
+         AND a.outcome IS NULL
+      RETURNING a.message_id
+    ), moved AS (
+      UPDATE messages m
+         SET status = CASE WHEN l.message_id IS NULL THEN CAST(:otherwise AS text) ELSE 'unknown' END,
+             error_code = CASE WHEN l.message_id IS NULL THEN m.error_code ELSE 'worker_lost' END,
+             error = :reason, finished_at = :now, updated_at = :now, next_attempt_at = NULL, wait_reason = NULL,
+             failed_run = CASE WHEN l.message_id IS NULL THEN CAST(:run AS text) END,
+             dead_at = CASE WHEN l.message_id IS NOT NULL OR :otherwise = 'failed' THEN CAST(:now AS timestamptz) END
+        FROM lost i LEFT JOIN logged l ON l.message_id = i.id
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id AND m.attempt_count = i.number
+         AND m.status = 'sending'
+      RETURNING m.id, m.status
+    )
+    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+    SELECT :tenant, id, :now, 'end', status, :reason FROM moved
+""")
+"""Messages whose worker is gone, and that nobody is to send again. Where a request was under way, what became of it is
+not known; one that was between two requests ends as `otherwise`. The number keeps it off a request begun since."""
+
+END_EMPTY: Final = sql(f"""
+    WITH moved AS (
+      UPDATE messages m SET status = 'failed', error_code = 'content_gone',
+             error = 'its content is gone: it was dropped, or the database lost it', finished_at = :now,
+             updated_at = :now, next_attempt_at = NULL, wait_reason = NULL, failed_run = CAST(:run AS text),
+             dead_at = :now
+       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status IN ({_AT_REST})
+         AND NOT EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = m.id)
+      RETURNING id
+    )
+    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+    SELECT :tenant, id, :now, 'end', 'failed', 'its content is gone' FROM moved
+""")  # noqa: S608
