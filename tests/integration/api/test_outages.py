@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import make_url
 
 from devstack.ports import free_port
 from hermod.bootstrap import open_analytics
@@ -19,8 +18,8 @@ from hermod.contracts.messages import Status
 from starter import Hermod
 from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, calling, new_api
 from tests.integration.api.reporting import call, give_secret, make
-from tests.support.gate import Gate
 from tests.support.polling import eventually
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.product import NOWHERE, House, settings_for
 from web.app import create_app
 
@@ -28,13 +27,13 @@ ACCOUNT = {"channel": "email", "provider": "sandbox", "credentials": {"api_key":
 
 
 @dataclass(frozen=True)
-class Gated:
+class Proxied:
     api: Api
-    gate: Gate
+    database: PostgresProxy
 
     async def back(self) -> None:
         """Let the database be there again, and wait until connections that were cut are noticed."""
-        await self.gate.open()
+        await self.database.accept()
 
         async def answers() -> bool:
             try:
@@ -47,17 +46,14 @@ class Gated:
 
 
 @pytest.fixture
-async def gated(database_url: str) -> AsyncIterator[Gated]:
-    """The API with a door in front of its database."""
-    url = make_url(database_url)
+async def proxied(database_url: str, database_proxy: PostgresProxy) -> AsyncIterator[Proxied]:
+    """The API with a proxy in front of its database."""
+    settings = settings_for(database_proxy.through(database_url), f"127.0.0.1:{free_port()}")
     async with AsyncExitStack() as stack:
-        gate = await stack.enter_async_context(Gate(url.port or 5432))
-        through = url.set(port=gate.port).render_as_string(hide_password=False)
-        settings = settings_for(through, f"127.0.0.1:{free_port()}")
         process = await stack.enter_async_context(await Hermod.connect(settings=settings))
         app = create_app(settings, hermod=process)
         client = await stack.enter_async_context(calling(app))
-        yield Gated(await new_api(process, app, client), gate)
+        yield Proxied(await new_api(process, app, client), database_proxy)
 
 
 @pytest.mark.parametrize(
@@ -75,51 +71,51 @@ async def gated(database_url: str) -> AsyncIterator[Gated]:
     ],
 )  # fmt: skip
 async def test_database_goes_away_calls_are_unavailable_and_nothing_is_stored(
-    gated: Gated, method: str, path: str, body: object
+    proxied: Proxied, method: str, path: str, body: object
 ) -> None:
-    await gated.gate.shut()
-    response = await gated.api.client.request(method, path, json=body)
+    proxied.database.shut()
+    response = await proxied.api.client.request(method, path, json=body)
     assert_problem(response, 503, "unavailable")
     assert int(response.headers["retry-after"]) >= 1
-    await gated.back()
-    assert await gated.api.stored() == 0
+    await proxied.back()
+    assert await proxied.api.stored() == 0
 
 
-async def test_database_comes_back_the_repeated_call_is_taken_once(gated: Gated) -> None:
-    await gated.gate.shut()
-    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 503
-    await gated.back()
-    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
-    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
-    assert await gated.api.stored() == 1
+async def test_database_comes_back_the_repeated_call_is_taken_once(proxied: Proxied) -> None:
+    proxied.database.shut()
+    assert (await proxied.api.send(EMAIL, idempotency_key="k")).status_code == 503
+    await proxied.back()
+    assert (await proxied.api.send(EMAIL, idempotency_key="k")).status_code == 202
+    assert (await proxied.api.send(EMAIL, idempotency_key="k")).status_code == 202
+    assert await proxied.api.stored() == 1
 
 
-async def test_database_goes_away_a_report_is_repeated_by_its_provider_and_taken_then(gated: Gated) -> None:
-    await give_secret(gated.api)
-    report = call(gated.api)
-    await gated.gate.shut()
-    assert_problem(await make(gated.api, report), 503, "unavailable")
-    await gated.back()
-    assert (await make(gated.api, report)).status_code == 200
-    assert len(await gated.api.rows("SELECT 1 FROM receipts WHERE tenant_id = :tenant")) == 1
+async def test_database_goes_away_a_report_is_repeated_by_its_provider_and_taken_then(proxied: Proxied) -> None:
+    await give_secret(proxied.api)
+    report = call(proxied.api)
+    proxied.database.shut()
+    assert_problem(await make(proxied.api, report), 503, "unavailable")
+    await proxied.back()
+    assert (await make(proxied.api, report)).status_code == 200
+    assert len(await proxied.api.rows("SELECT 1 FROM receipts WHERE tenant_id = :tenant")) == 1
 
 
-async def test_database_goes_away_under_load_answers_are_true(gated: Gated) -> None:
+async def test_database_goes_away_under_load_answers_are_true(proxied: Proxied) -> None:
     async def call(number: int) -> tuple[str, int]:
-        response = await gated.api.send(SMS, idempotency_key=f"k{number}")
+        response = await proxied.api.send(SMS, idempotency_key=f"k{number}")
         return f"k{number}", response.status_code
 
     calls = [asyncio.create_task(call(number)) for number in range(200)]
     await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-    await gated.gate.shut()
+    proxied.database.shut()
     answers = dict(await asyncio.gather(*calls))
     assert set(answers.values()) <= {202, 503}
-    await gated.back()
-    stored = {row.key for row in await gated.api.rows("SELECT key FROM idempotency_keys")}
+    await proxied.back()
+    stored = {row.key for row in await proxied.api.rows("SELECT key FROM idempotency_keys")}
     assert {key for key, status in answers.items() if status == 202} - stored == set()
     again = dict(await asyncio.gather(*(call(number) for number in range(200))))
     assert set(again.values()) == {202}
-    assert await gated.api.stored() == 200
+    assert await proxied.api.stored() == 200
 
 
 async def test_database_is_away_at_the_start_it_starts_all_the_same() -> None:
