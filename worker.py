@@ -84,8 +84,9 @@ from workflows.webhooks.deliver_webhooks import DeliverWebhooks
 from workflows.webhooks.ordered_endpoint import OrderedEndpoint
 from workflows.webhooks.replay_deliveries import ReplayDeliveries
 
-DRAIN: Final = timedelta(seconds=8)
-"""How long requests that are under way may take to end after SIGTERM."""
+POLLS: Final = 2
+"""Open requests for work on each lane. A worker that freezes swallows a task with each of them, and every such task is
+missed only by its heartbeat: with more of them a delivery may have to be given out many times."""
 TAKEOVER: Final = timedelta(seconds=1)
 """After this long another worker takes over the workflows of one that is gone."""
 
@@ -140,13 +141,16 @@ def build_workers(
     backend: Backend | None = None,
     lanes: Sequence[Lane] = LANES,
     concurrency: Mapping[Lane, int] | None = None,
-    drain: timedelta = DRAIN,
+    drain: timedelta | None = None,
 ) -> list[Worker]:
     """One worker per task queue: the workflows with their bookkeeping, and each lane.
+
+    `drain`: how long requests that are under way may take to end after SIGTERM, where the settings do not say it.
 
     Eager activities are off, since they would pass by a paused lane.
     """
     clock = SystemClock()
+    drain = timedelta(seconds=settings.drain_seconds) if drain is None else drain
     notifications = NotificationActivities(
         storage.ledger, storage.accounts, senders, storage.hygiene, storage.rates, clock, storage.unsubscribe_links
     )
@@ -184,6 +188,7 @@ def build_workers(
             task_queue=lane,
             activities=of_lane[lane],
             max_concurrent_activities=places[lane],
+            max_concurrent_activity_task_polls=POLLS,
             graceful_shutdown_timeout=drain,
             disable_eager_activity_execution=True,
         )
@@ -243,6 +248,7 @@ async def serve(
     *,
     lanes: Sequence[Lane] = LANES,
     concurrency: Mapping[Lane, int] | None = None,
+    drain: timedelta | None = None,
 ) -> None:
     """Work until `stop` is set. Waits for servers that are not there yet; raises SchemaOutdated."""
     async with AsyncExitStack() as stack:
@@ -265,6 +271,7 @@ async def serve(
             backend=backend,
             lanes=lanes,
             concurrency=concurrency,
+            drain=drain,
         )
         await stack.enter_async_context(analytics.preparing())
         await stack.enter_async_context(serve_health(settings, storage, analytics, client))
