@@ -9,7 +9,6 @@ from typing import Final
 
 from temporalio.client import Client
 from temporalio.common import (
-    Priority,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -22,11 +21,13 @@ from hermod.contracts.delivery import SendBatchInput, SendNotificationInput
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import parse_workflow_id
 from hermod.contracts.model import Model
+from hermod.contracts.priorities import DEFAULT_PRIORITY
 from hermod.contracts.queues import WORKFLOWS
 from hermod.ports.clock import Clock
 from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
 from hermod.telemetry import STARTS, get_logger
+from starter.priorities import temporal_priority
 from workflows.search_attributes import CHANNEL, REQUEST_ID, TENANT
 
 START_TIMEOUT: Final = timedelta(seconds=5)
@@ -57,8 +58,8 @@ class Start:
     channel: str
     request_id: str | None
     summary: str
-    priority: int | None = None
-    """1 to 10, 10 is the most urgent; None: as usual."""
+    priority: int = DEFAULT_PRIORITY
+    """1 to 10, 10 is the most urgent."""
     signal: str | None = None
     """Is told to the workflow, whether it ran before or not."""
 
@@ -101,11 +102,7 @@ class Starts:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=running,
             start_signal=start.signal,
-            priority=Priority(
-                priority_key=None if start.priority is None else 11 - start.priority,
-                fairness_key=start.tenant,
-                fairness_weight=await self._weight(start.tenant),
-            ),
+            priority=temporal_priority(start.priority, start.tenant, await self._weight(start.tenant)),
             search_attributes=TypedSearchAttributes(attributes),
             memo={"request_id": start.request_id} if start.request_id is not None else None,
             static_summary=start.summary,
