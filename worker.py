@@ -21,7 +21,6 @@ from typing import Annotated, Any, Final
 import typer
 import uvloop
 from temporalio.client import Client
-from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -65,6 +64,7 @@ from starter.connection import connect
 from starter.health import PortTaken, serve_health
 from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
+from starter.temporal_calls import TEMPORAL_ERRORS
 from starter.webhook_events import Webhooks
 from starter.webhook_notices import NoticeSender
 from workflows.analytics.ingest_events import IngestEvents
@@ -287,7 +287,7 @@ async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -
             await register(client)
             await schedules.apply(client)
             return client
-        except (Unavailable, RPCError, RuntimeError) as error:
+        except (Unavailable, *TEMPORAL_ERRORS) as error:
             _log.warning("waiting_for_servers", temporal=settings.temporal_address, error=str(error)[:200])
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=RETRY_START.total_seconds())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,7 +13,6 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.service import RPCError
 
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendBatchInput, SendNotificationInput
@@ -28,6 +26,7 @@ from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
 from hermod.telemetry import STARTS, get_logger
 from starter.priorities import temporal_priority
+from starter.temporal_calls import TEMPORAL_ERRORS, answered_within, error_name
 from workflows.search_attributes import CHANNEL, REQUEST_ID, TENANT
 
 START_TIMEOUT: Final = timedelta(seconds=5)
@@ -78,13 +77,12 @@ class Starts:
         for what has ended: a run that is still there has nothing left to do but close, and makes way.
         """
         try:
-            async with asyncio.timeout(START_TIMEOUT.total_seconds()):
+            async with answered_within(START_TIMEOUT):
                 await self._begin(start, anew=anew)
-        except (RPCError, RuntimeError, TimeoutError) as error:
-            # The client raises RuntimeError, too, where it cannot connect.
+        except TEMPORAL_ERRORS as error:
             STARTS.labels(start.name, "failed").inc()
             names = {"workflow_id": start.workflow_id, "tenant": start.tenant}
-            _log.warning("workflow_not_started", error=_kind(error), **names)
+            _log.warning("workflow_not_started", error=error_name(error), **names)
             return False
         STARTS.labels(start.name, "started").inc()
         return True
@@ -164,7 +162,3 @@ def _is_single(unit: Unit) -> bool:
 def _summary(unit: Unit) -> str:
     what = unit.channel.value if len(unit.messages) == 1 else f"{len(unit.messages)} × {unit.channel.value}"
     return f"{what} for {unit.tenant}"
-
-
-def _kind(error: Exception) -> str:
-    return error.status.name if isinstance(error, RPCError) else type(error).__name__

@@ -2,6 +2,7 @@
 
     database_url   a migrated database of this test alone          (`postgres` is the server)
     temporal       a client of a Temporal server that all share    (`temporal_server`); use ids and queues of your own
+    idle_temporal  the address of a Temporal server of this test alone, which no worker asks for work
     time_skipping  an environment whose workflows skip their timers
     clickhouse     ClickHouse's HTTP interface over chDB; use a database of your own in it
 
@@ -87,16 +88,22 @@ def quiet_exit() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def temporal_server(servers_dir: Path) -> AsyncIterator[TemporalServer]:
     """The server of the dev stack with all its settings, in memory and without the Web UI."""
-    server = TemporalServer(
-        port=free_port(),
-        ui_port=None,
-        folder=None,
-        log=servers_dir / "temporal.log",
-        search_attributes=SEARCH_ATTRIBUTES,
-    )
+    server = _temporal_server(servers_dir / "temporal.log")
     await server.start()
     yield server
     await server.stop(within=0)
+
+
+@pytest.fixture
+async def idle_temporal(servers_dir: Path, quiet_exit: None) -> AsyncIterator[str]:
+    server = _temporal_server(servers_dir / "temporal-idle.log")
+    await server.start()
+    yield server.address
+    await server.stop(within=0)
+
+
+def _temporal_server(log: Path) -> TemporalServer:
+    return TemporalServer(port=free_port(), ui_port=None, folder=None, log=log, search_attributes=SEARCH_ATTRIBUTES)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +16,11 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from temporalio.worker import Interceptor as WorkerInterceptor
 
-from devstack.ports import free_port
-from devstack.temporal import TemporalServer
 from hermod.bootstrap import open_senders
 from hermod.contracts.content import Email
 from hermod.contracts.webhooks import Ordering, ReplayInput
 from starter import Hermod, schedules
 from starter.partials import save_partial
-from starter.search_attributes import SEARCH_ATTRIBUTES
 from starter.webhook_replays import replay
 from tests.support.form_house import ENTERED, add_form
 from tests.support.polling import eventually
@@ -96,21 +91,10 @@ class Idle:
 
 
 @pytest.fixture
-async def idle(database_url: str, servers_dir: Path, quiet_exit: None) -> AsyncIterator[Idle]:
-    server = TemporalServer(
-        port=free_port(),
-        ui_port=None,
-        folder=None,
-        log=servers_dir / "temporal-idle.log",
-        search_attributes=SEARCH_ATTRIBUTES,
-    )
+async def idle(database_url: str, idle_temporal: str) -> AsyncIterator[Idle]:
     activities = Activities()
-    async with AsyncExitStack() as stack:
-        await server.start()
-        stack.push_async_callback(server.stop, within=0)
-        client = await Client.connect(server.address, data_converter=pydantic_data_converter, interceptors=[activities])
-        settings = settings_for(database_url, server.address)
-        hermod = await stack.enter_async_context(await Hermod.connect(settings=settings, temporal=client))
+    client = await Client.connect(idle_temporal, data_converter=pydantic_data_converter, interceptors=[activities])
+    async with await Hermod.connect(settings=settings_for(database_url, idle_temporal), temporal=client) as hermod:
         house = await new_house(hermod, client)
         await house.add_account("main", base_url=NOBODY)
         await add_form(house)
