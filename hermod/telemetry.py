@@ -40,6 +40,8 @@ INSERT_SECONDS = Histogram(
 )
 EVENTS = Counter("hermod_events_total", "Analytics events that were handed over", ["result"])
 EVENTS_REFUSED = Counter("hermod_events_refused_total", "Rows that ClickHouse cannot take, set aside", ["table"])
+BACKLOG_RECORDS = Gauge("hermod_backlog_records", "Records that were accepted and nobody has begun", ["lane"])
+BACKLOG_OLDEST = Gauge("hermod_backlog_oldest_seconds", "How long the oldest of them waits", ["lane"])
 IN_FLIGHT = Gauge("hermod_requests_in_flight", "Requests to providers that wait for an answer")
 
 
