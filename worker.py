@@ -21,7 +21,6 @@ from typing import Annotated, Any, Final
 import typer
 import uvloop
 from temporalio.client import Client
-from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -65,6 +64,7 @@ from starter.connection import connect
 from starter.health import PortTaken, serve_health
 from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
+from starter.temporal_calls import TEMPORAL_ERRORS
 from starter.webhook_events import Webhooks
 from starter.webhook_notices import NoticeSender
 from workflows.analytics.ingest_events import IngestEvents
@@ -111,10 +111,7 @@ WORKFLOW_CLASSES: Final = (
     RemoveDeadDevices,
     SendWebhookNotices,
 )
-LANES: Final = (
-    Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH, Lane.WEBHOOKS, Lane.EVENTS, Lane.SUBMISSIONS,
-    Lane.PARTIALS,
-)  # fmt: skip
+LANES: Final = tuple(Lane)
 MOST_INSERTS: Final = 8
 """Rounds of events at once in one worker, each of up to 16 MiB and more in memory."""
 
@@ -274,7 +271,7 @@ async def serve(
             drain=drain,
         )
         await stack.enter_async_context(analytics.preparing())
-        await stack.enter_async_context(serve_health(settings, storage, analytics, client))
+        await stack.enter_async_context(serve_health(settings, storage, analytics, client, SystemClock()))
         spare_the_collector()
         tasks = await stack.enter_async_context(running(built))
         _log.info("worker_ready", lanes=[lane.value for lane in lanes], settings=settings.masked())
@@ -295,7 +292,7 @@ async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -
             await register(client)
             await schedules.apply(client)
             return client
-        except (Unavailable, RPCError, RuntimeError) as error:
+        except (Unavailable, *TEMPORAL_ERRORS) as error:
             _log.warning("waiting_for_servers", temporal=settings.temporal_address, error=str(error)[:200])
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=RETRY_START.total_seconds())
@@ -304,12 +301,9 @@ async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -
 
 def _lane(name: str) -> Lane:
     try:
-        lane = Lane(name.strip())
+        return Lane(name.strip())
     except ValueError:
         raise typer.BadParameter(f"no lane {name!r}; there are {', '.join(LANES)}") from None
-    if lane not in LANES:
-        raise typer.BadParameter(f"{lane.value} needs no worker of its own")
-    return lane
 
 
 def _concurrency(text: str) -> dict[Lane, int]:

@@ -22,6 +22,7 @@ from hermod.ports.submissions import Backend, NoBackend
 from hermod.settings import Settings
 from hermod.storage.acceptance import Acceptance
 from hermod.storage.accounts import ProviderAccounts
+from hermod.storage.backlog import Backlog
 from hermod.storage.contents import Contents
 from hermod.storage.dead_tokens import DeadTokens
 from hermod.storage.devices import Devices
@@ -81,6 +82,7 @@ class Storage:
     database: Database
     acceptance: Acceptance
     accounts: ProviderAccounts
+    backlog: Backlog
     contents: Contents
     dead_tokens: DeadTokens
     devices: Devices
@@ -141,6 +143,7 @@ def build_storage(settings: Settings) -> Storage:
         database=database,
         acceptance=Acceptance(database, contents),
         accounts=accounts,
+        backlog=Backlog(database),
         contents=contents,
         dead_tokens=dead_tokens,
         devices=Devices(database),

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     clickhouse_database: str = _env("CLICKHOUSE_DATABASE", "hermod", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
     clickhouse_user: str | None = _env("CLICKHOUSE_USER", None)
     clickhouse_password: SecretStr | None = _env("CLICKHOUSE_PASSWORD", None)
+    backlog_seconds: float = _env("HERMOD_BACKLOG_SECONDS", 300.0, gt=0, le=31_536_000)
     event_days: int = _env("HERMOD_EVENT_DAYS", 400, ge=1, le=20_000)
     api_url: str | None = _env("API_URL", None, pattern=r"^https?://[^\s?#]+$")
     api_token: SecretStr | None = _env("API_TOKEN", None)

@@ -43,16 +43,16 @@ def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedR
     submissions = Submissions(client, storage, clock)
     payments = PaymentDesk(storage.payments, submissions.wake, clock)
     return Sweepers(
-        [
-            LedgerSweeper(storage.stranded, messages, client, clock),
-            LedgerSweeper(storage.webhook_stranded, deliveries, client, clock),
-            LedgerSweeper(storage.submission_stranded, begin_submissions(submissions), client, clock),
-        ],
-        [
-            events.orders.sweep,
-            replays.sweep,
-            Partials(client, storage, clock).sweep,
-            ingest.sweep,
-            payments.sweep,
-        ],
+        {
+            "messages": LedgerSweeper(storage.stranded, messages, client, clock),
+            "webhooks": LedgerSweeper(storage.webhook_stranded, deliveries, client, clock),
+            "submissions": LedgerSweeper(storage.submission_stranded, begin_submissions(submissions), client, clock),
+        },
+        {
+            "ordered_webhooks": events.orders.sweep,
+            "replays": replays.sweep,
+            "partials": Partials(client, storage, clock).sweep,
+            "events": ingest.sweep,
+            "payments": payments.sweep,
+        },
     )

@@ -24,7 +24,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from hermod.contracts import ids
 from hermod.contracts.errors import NotFound
+from hermod.contracts.priorities import HIGHEST_PRIORITY
 from hermod.contracts.queues import WORKFLOWS
+from starter.priorities import temporal_priority
+
+FAIRNESS_KEY: Final = "housekeeping"
+"""In the place of a tenant. Housekeeping goes first: it is little, and nothing else finds what was left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,7 @@ def _schedule(housekeeping: Housekeeping) -> Schedule:
             id=f"{ids.schedule(housekeeping.name)}/run",
             task_queue=WORKFLOWS,
             static_summary=housekeeping.purpose,
+            priority=temporal_priority(HIGHEST_PRIORITY, FAIRNESS_KEY),
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=housekeeping.every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),

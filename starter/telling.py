@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import Client, WorkflowUpdateStage
-from temporalio.service import RPCError
 
-from starter.dispatching import START_TIMEOUT
+from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
-CANCEL_TIMEOUT: Final = timedelta(seconds=2)
-_LOST: Final = (RPCError, RuntimeError, TimeoutError)
-"""RuntimeError, too, where the client cannot connect."""
+TELL_TIMEOUT: Final = timedelta(seconds=2)
+"""Callers of the API wait for it."""
 
 
 async def tell_cancelled(client: Client, workflow_id: str) -> None:
     """End the wait of a delivery that was withdrawn."""
     handle = client.get_workflow_handle(workflow_id)
     try:
-        async with asyncio.timeout(CANCEL_TIMEOUT.total_seconds()):
+        async with answered_within(TELL_TIMEOUT):
             await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
-    except _LOST:
+    except TEMPORAL_ERRORS:
         return
 
 
@@ -30,7 +27,7 @@ async def nudge(client: Client, workflow_id: str, signal: str, *args: Any) -> No
     """Signal a workflow where it runs; none is started."""
     handle = client.get_workflow_handle(workflow_id)
     try:
-        async with asyncio.timeout(START_TIMEOUT.total_seconds()):
+        async with answered_within(TELL_TIMEOUT):
             await handle.signal(signal, args=args)
-    except _LOST:
+    except TEMPORAL_ERRORS:
         return

@@ -105,3 +105,5 @@ class SweepReport(Model):
     started: int = 0
     restarted: int = 0
     buried: int = 0
+    failed: tuple[str, ...] = ()
+    """Kinds of records whose part of the sweep went wrong; the next sweep tries them again."""

@@ -4,6 +4,7 @@
     database_proxy a proxy in front of that, to make faults        (`.through(database_url)` is its address)
     temporal       a client of a Temporal server that all share    (`temporal_server`); use ids and queues of your own
     temporal_proxy a proxy in front of that
+    idle_temporal  the address of a Temporal server of this test alone, which no worker asks for work
     time_skipping  an environment whose workflows skip their timers
     clickhouse     ClickHouse's HTTP interface over chDB; use a database of your own in it
 
@@ -98,13 +99,7 @@ def quiet_exit() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def temporal_server(servers_dir: Path) -> AsyncIterator[TemporalServer]:
     """The server of the dev stack with all its settings, in memory and without the Web UI."""
-    server = TemporalServer(
-        port=free_port(),
-        ui_port=None,
-        folder=None,
-        log=servers_dir / "temporal.log",
-        search_attributes=SEARCH_ATTRIBUTES,
-    )
+    server = _temporal_server(servers_dir / "temporal.log")
     await server.start()
     yield server
     await server.stop(within=0)
@@ -115,6 +110,18 @@ async def temporal_proxy(temporal_server: TemporalServer) -> AsyncIterator[Fault
     """Stands in front of the server that all share; `temporal_proxy.address` goes by way of it."""
     async with FaultProxy.before(temporal_server.address) as proxy:
         yield proxy
+
+
+@pytest.fixture
+async def idle_temporal(servers_dir: Path, quiet_exit: None) -> AsyncIterator[str]:
+    server = _temporal_server(servers_dir / "temporal-idle.log")
+    await server.start()
+    yield server.address
+    await server.stop(within=0)
+
+
+def _temporal_server(log: Path) -> TemporalServer:
+    return TemporalServer(port=free_port(), ui_port=None, folder=None, log=log, search_attributes=SEARCH_ATTRIBUTES)
 
 
 @pytest.fixture(scope="session")
