@@ -30,6 +30,7 @@ from activities.events import EventActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from activities.partials import PartialActivities
+from activities.promises import PromiseActivities
 from activities.records import RecordActivities
 from activities.submissions import SubmissionActivities
 from activities.webhook_delivery.dispatch import Ways
@@ -70,6 +71,7 @@ from starter.webhook_notices import NoticeSender
 from workflows.analytics.ingest_events import IngestEvents
 from workflows.forms.process_submission import ProcessSubmission
 from workflows.forms.save_partial import SavePartial
+from workflows.housekeeping.audit_promises import AuditPromises
 from workflows.housekeeping.drop_contents import DropContents
 from workflows.housekeeping.drop_records import DropRecords
 from workflows.housekeeping.poll_receipts import PollReceipts
@@ -104,6 +106,7 @@ WORKFLOW_CLASSES: Final = (
     ProcessSubmission,
     SavePartial,
     SweepStranded,
+    AuditPromises,
     DropContents,
     DropRecords,
     ReconcileReceipts,
@@ -209,6 +212,7 @@ def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock
         housekeeping.reconcile_receipts,
         ContentActivities(storage.contents).drop_contents,
         RecordActivities(storage.records).drop_records,
+        PromiseActivities(storage.promises).audit_promises,
         devices.remove_dead_devices,
         devices.poll_receipts,
         notices.send_webhook_notices,

@@ -30,6 +30,8 @@ NO_SUCH_RECORD: Final = "NoSuchRecord"
 RECORDS_MISSING: Final = "RecordsMissing"
 """The database does not have the records that the workflow is about: a standby that was behind has taken over, or they
 were dropped. Restore them and reset the workflow, or look into the application's own log for what it handed over."""
+PROMISES_BROKEN: Final = "PromisesBroken"
+"""The audit found records that break a promise; the worker's log names them (`promise_broken`)."""
 
 LEDGER_WAIT: Final = timedelta(seconds=5)
 AT_ONCE: Final = timedelta(milliseconds=1)

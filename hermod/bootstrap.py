@@ -39,6 +39,7 @@ from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
 from hermod.storage.partials import SqlPartials
 from hermod.storage.payments import Payments
+from hermod.storage.promises import Promises
 from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
@@ -96,6 +97,7 @@ class Storage:
     messages: Messages
     partials: SqlPartials
     payments: Payments
+    promises: Promises
     rates: Rates
     receipts: Receipts
     records: Records
@@ -158,6 +160,7 @@ def build_storage(settings: Settings) -> Storage:
         limits=limits,
         messages=Messages(database),
         payments=Payments(database),
+        promises=Promises(database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key}),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),

@@ -43,6 +43,9 @@ EVENTS_REFUSED = Counter("hermod_events_refused_total", "Rows that ClickHouse ca
 RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
 BACKLOG_RECORDS = Gauge("hermod_backlog_records", "Records that were accepted and nobody has begun", ["lane"])
 BACKLOG_OLDEST = Gauge("hermod_backlog_oldest_seconds", "How long the oldest of them waits", ["lane"])
+PROMISE_VIOLATIONS = Counter(
+    "hermod_promise_violations_total", "Records that an audit found to break a promise", ["promise", "kind"]
+)
 IN_FLIGHT = Gauge("hermod_requests_in_flight", "Requests to providers that wait for an answer")
 
 

@@ -71,6 +71,12 @@ SCHEDULES: Final = (
     Housekeeping(
         "retention", "DropContents", timedelta(hours=1), "drops the contents of messages that ended long enough ago"
     ),
+    Housekeeping(
+        "promises",
+        "AuditPromises",
+        timedelta(minutes=15),
+        "looks for records that break a promise (hermod doctor --deep)",
+    ),
     Housekeeping("records", "DropRecords", timedelta(hours=1), "drops the records of what ended long ago"),
 )
 

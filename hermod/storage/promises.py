@@ -14,21 +14,26 @@ schedule and by `hermod doctor --deep`. What is under way is told from what is b
                       recognise a repeat
     sent_unproven     `sent` without an accepted attempt, a report or an operator's word
     reason            ended without being delivered, and no reason on record
+    finished          an open state with an end, or an end with an open state
     event_stuck       an analytics event that waits, long after it was accepted
+
+Ids sort by time, so what was accepted lately is a range of the primary key of each tenant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import TextClause
 
+from hermod.contracts import ids
 from hermod.contracts.messages import Status
 from hermod.contracts.webhooks import OPEN_DELIVERIES
 from hermod.domain.states import OPEN
+from hermod.ports.promises import PromiseName, Violation
 from hermod.storage.engine import Database, sql
 
 STILL_FOR: Final = timedelta(minutes=30)
@@ -45,25 +50,14 @@ _ENDED_WITHOUT: Final = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """`statement` finds what breaks it. `scans` says that it reads every attempt since `:since`."""
+    """`statement` finds what breaks it."""
 
-    name: str
-    kind: str
-    """message, webhook, submission or event"""
+    name: PromiseName
     statement: TextClause
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    promise: str
-    kind: str
-    tenant: str
-    id: str
-    detail: str
-
-
 def _promise(name: str, kind: str, statement: str) -> Promise:
-    return Promise(name, kind, sql(f"{statement.rstrip()} LIMIT CAST(:most AS int)"))
+    return Promise(PromiseName(name, kind), sql(f"{statement.rstrip()} LIMIT CAST(:most AS int)"))
 
 
 PROMISES: Final = (
@@ -136,11 +130,10 @@ PROMISES: Final = (
         """
         SELECT m.tenant_id AS tenant, m.id,
                m.attempt_count || ' counted, ' || coalesce(a.n, 0) || ' on record' AS detail
-          FROM messages m
+          FROM tenants t JOIN messages m ON m.tenant_id = t.id AND m.id >= CAST(:since_message AS text)
           LEFT JOIN LATERAL (SELECT count(*) AS n, max(number) AS last FROM attempts a
                               WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id) AS a ON true
-         WHERE m.created_at >= CAST(:since AS timestamptz)
-           AND (coalesce(a.n, 0) <> m.attempt_count OR coalesce(a.last, 0) <> m.attempt_count)
+         WHERE (coalesce(a.n, 0) <> m.attempt_count OR coalesce(a.last, 0) <> m.attempt_count)
         """,
     ),
     _promise(
@@ -149,29 +142,31 @@ PROMISES: Final = (
         """
         SELECT d.tenant_id AS tenant, d.id,
                d.attempt_count || ' counted, ' || coalesce(a.n, 0) || ' on record' AS detail
-          FROM webhook_deliveries d
+          FROM tenants t JOIN webhook_deliveries d ON d.tenant_id = t.id AND d.id >= CAST(:since_delivery AS text)
           LEFT JOIN LATERAL (SELECT count(*) AS n, max(number) AS last FROM webhook_attempts a
                               WHERE a.tenant_id = d.tenant_id AND a.delivery_id = d.id) AS a ON true
-         WHERE d.created_at >= CAST(:since AS timestamptz)
-           AND (coalesce(a.n, 0) <> d.attempt_count OR coalesce(a.last, 0) <> d.attempt_count)
+         WHERE (coalesce(a.n, 0) <> d.attempt_count OR coalesce(a.last, 0) <> d.attempt_count)
         """,
     ),
     _promise(
         "two_under_way",
         "message",
         """
-        SELECT tenant_id AS tenant, message_id AS id, count(*) || ' requests without an outcome' AS detail FROM attempts
-         WHERE started_at >= CAST(:since AS timestamptz) AND outcome IS NULL
-         GROUP BY tenant_id, message_id HAVING count(*) > 1
+        SELECT a.tenant_id AS tenant, a.message_id AS id, count(*) || ' requests without an outcome' AS detail
+          FROM tenants t JOIN attempts a ON a.tenant_id = t.id AND a.message_id >= CAST(:since_message AS text)
+         WHERE a.outcome IS NULL
+         GROUP BY a.tenant_id, a.message_id HAVING count(*) > 1
         """,
     ),
     _promise(
         "two_under_way",
         "webhook",
         """
-        SELECT tenant_id AS tenant, delivery_id AS id, count(*) || ' requests without an outcome' AS detail
-          FROM webhook_attempts WHERE started_at >= CAST(:since AS timestamptz) AND outcome IS NULL
-         GROUP BY tenant_id, delivery_id HAVING count(*) > 1
+        SELECT a.tenant_id AS tenant, a.delivery_id AS id, count(*) || ' requests without an outcome' AS detail
+          FROM tenants t
+          JOIN webhook_attempts a ON a.tenant_id = t.id AND a.delivery_id >= CAST(:since_delivery AS text)
+         WHERE a.outcome IS NULL
+         GROUP BY a.tenant_id, a.delivery_id HAVING count(*) > 1
         """,
     ),
     # What was accepted late counted as unknown when the next request was made, and a decision says so.
@@ -181,9 +176,9 @@ PROMISES: Final = (
         """
         SELECT a.tenant_id AS tenant, a.message_id AS id,
                'attempt ' || b.number || ' followed attempt ' || a.number || ', which was accepted' AS detail
-          FROM attempts a JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id
-                                         AND b.number > a.number
-         WHERE a.started_at >= CAST(:since AS timestamptz) AND a.outcome = 'accepted'
+          FROM tenants t JOIN attempts a ON a.tenant_id = t.id AND a.message_id >= CAST(:since_message AS text)
+          JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id AND b.number > a.number
+         WHERE a.outcome = 'accepted'
            AND (a.late_at IS NULL OR b.started_at > a.late_at)
            AND NOT EXISTS (SELECT 1 FROM decisions d
                             WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id
@@ -196,10 +191,10 @@ PROMISES: Final = (
         """
         SELECT a.tenant_id AS tenant, a.message_id AS id,
                'attempt ' || b.number || ' followed attempt ' || a.number || ', whose outcome is not known' AS detail
-          FROM attempts a
+          FROM tenants t JOIN attempts a ON a.tenant_id = t.id AND a.message_id >= CAST(:since_message AS text)
           JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id AND b.number > a.number
           JOIN messages m ON m.tenant_id = a.tenant_id AND m.id = a.message_id
-         WHERE a.started_at >= CAST(:since AS timestamptz) AND m.guarantee = 'at_most_once'
+         WHERE m.guarantee = 'at_most_once'
            AND (a.outcome = 'unknown' OR a.outcome IS NULL OR (a.outcome = 'accepted' AND b.started_at < a.late_at))
            AND NOT (a.provider = ANY(CAST(:idempotent AS text[])) AND a.account = b.account)
            AND NOT EXISTS (SELECT 1 FROM decisions d
@@ -211,8 +206,9 @@ PROMISES: Final = (
         "sent_unproven",
         "message",
         """
-        SELECT m.tenant_id AS tenant, m.id, m.status AS detail FROM messages m
-         WHERE m.created_at >= CAST(:since AS timestamptz) AND m.status IN ('sent', 'delivered')
+        SELECT m.tenant_id AS tenant, m.id, m.status AS detail
+          FROM tenants t JOIN messages m ON m.tenant_id = t.id AND m.id >= CAST(:since_message AS text)
+         WHERE m.status IN ('sent', 'delivered')
            AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
                                                       AND a.outcome = 'accepted')
            AND NOT EXISTS (SELECT 1 FROM receipts r WHERE r.tenant_id = m.tenant_id AND r.message_id = m.id)
@@ -224,8 +220,9 @@ PROMISES: Final = (
         "reason",
         "message",
         f"""
-        SELECT m.tenant_id AS tenant, m.id, m.status AS detail FROM messages m
-         WHERE m.created_at >= CAST(:since AS timestamptz) AND m.status IN ({_ENDED_WITHOUT})
+        SELECT m.tenant_id AS tenant, m.id, m.status AS detail
+          FROM tenants t JOIN messages m ON m.tenant_id = t.id AND m.id >= CAST(:since_message AS text)
+         WHERE m.status IN ({_ENDED_WITHOUT})
            AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.tenant_id = m.tenant_id AND d.message_id = m.id)
         """,  # noqa: S608 - ours
     ),
@@ -233,18 +230,20 @@ PROMISES: Final = (
         "finished",
         "message",
         f"""
-        SELECT tenant_id AS tenant, id, status || ', finished_at is ' || coalesce(CAST(finished_at AS text), 'missing')
-               AS detail FROM messages
-         WHERE created_at >= CAST(:since AS timestamptz) AND (status IN ({_OPEN})) <> (finished_at IS NULL)
+        SELECT m.tenant_id AS tenant, m.id,
+               m.status || ', finished_at is ' || coalesce(CAST(m.finished_at AS text), 'missing') AS detail
+          FROM tenants t JOIN messages m ON m.tenant_id = t.id AND m.id >= CAST(:since_message AS text)
+         WHERE (m.status IN ({_OPEN})) <> (m.finished_at IS NULL)
         """,  # noqa: S608
     ),
     _promise(
         "finished",
         "webhook",
         f"""
-        SELECT tenant_id AS tenant, id, status || ', finished_at is ' || coalesce(CAST(finished_at AS text), 'missing')
-               AS detail FROM webhook_deliveries
-         WHERE created_at >= CAST(:since AS timestamptz) AND (status IN ({_OPEN_DELIVERIES})) <> (finished_at IS NULL)
+        SELECT d.tenant_id AS tenant, d.id,
+               d.status || ', finished_at is ' || coalesce(CAST(d.finished_at AS text), 'missing') AS detail
+          FROM tenants t JOIN webhook_deliveries d ON d.tenant_id = t.id AND d.id >= CAST(:since_delivery AS text)
+         WHERE (d.status IN ({_OPEN_DELIVERIES})) <> (d.finished_at IS NULL)
         """,  # noqa: S608
     ),
 )
@@ -254,32 +253,34 @@ UNRECORDED_FOR: Final = timedelta(minutes=10)
 
 
 class Promises:
-    """`idempotent`: the providers that recognise a repeat by our key."""
+    """Implements `hermod.ports.promises.PromiseAudit`."""
 
-    def __init__(self, database: Database, idempotent: frozenset[str]) -> None:
+    def __init__(self, database: Database, idempotent: Collection[str]) -> None:
+        """`idempotent`: the providers that recognise a repeat by our key."""
         self._database = database
         self._idempotent = sorted(idempotent)
 
     async def audit(
-        self, now: datetime, *, since: datetime, still: timedelta = STILL_FOR, unrecorded: timedelta = UNRECORDED_FOR
-    ) -> Mapping[tuple[str, str], list[Violation]]:
-        """What breaks a promise, by (promise, kind), `SAMPLE` of each at the most; every promise has an entry.
-
-        `since`: records accepted, and requests made, from then on; what is open is looked at whatever its age.
-        Raises Unavailable.
-        """
+        self,
+        now: datetime,
+        *,
+        since: datetime,
+        still: timedelta = STILL_FOR,
+        unrecorded: timedelta = UNRECORDED_FOR,
+        beat: Callable[[], None] = lambda: None,
+    ) -> Mapping[PromiseName, Sequence[Violation]]:
         names: dict[str, Any] = {
-            "since": since,
+            "since_message": ids.since("msg", since),
+            "since_delivery": ids.since("whd", since),
             "still": now - still,
             "unrecorded": now - unrecorded,
             "idempotent": self._idempotent,
             "most": SAMPLE,
         }
-        found: dict[tuple[str, str], list[Violation]] = {}
+        found: dict[PromiseName, Sequence[Violation]] = {}
         for promise in PROMISES:
             wanted = {name: value for name, value in names.items() if name in promise.statement.compile().params}
             rows = await self._database.rows(promise.statement, wanted)
-            found[promise.name, promise.kind] = [
-                Violation(promise.name, promise.kind, row.tenant, row.id, row.detail) for row in rows
-            ]
+            found[promise.name] = [Violation(row.tenant, row.id, row.detail) for row in rows]
+            beat()
         return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -21,6 +22,8 @@ from hermod.settings import Settings, SettingsError
 from hermod.storage.migrate import SchemaOutdated, check_schema
 from starter import schedules
 from starter.backlog import view
+from starter.cli.deep_checks import audit, missing_records
+from starter.cli.findings import Finding, Trouble
 from starter.cli.output import OUT, Json, print_json
 from starter.cli.session import FAILED, PATIENCE, brief, command, settings, temporal
 from starter.lanes import START_A_WORKER, look_at_workers, worker_for
@@ -28,32 +31,22 @@ from starter.search_attributes import SEARCH_ATTRIBUTES
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was found, and where it is wrong, what to do."""
-
-    name: str
-    ok: bool
-    detail: str
-    advice: str | None = None
-
-
-class Trouble(Exception):
-    """A check has failed. `advice` says what to do."""
-
-    def __init__(self, detail: str, advice: str) -> None:
-        super().__init__(detail)
-        self.advice = advice
-
-
 def add_to(root: typer.Typer) -> None:
     root.command("doctor")(doctor)
 
 
+Deep = Annotated[bool, typer.Option("--deep", help="Also look for records that break a promise.")]
+Days = Annotated[int, typer.Option(min=1, help="With --deep: records accepted in so many days.")]
+
+
 @command
-async def doctor(as_json: Json = False) -> None:
-    """Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong."""
-    findings = await examine()
+async def doctor(deep: Deep = False, days: Days = 7, as_json: Json = False) -> None:
+    """Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong.
+
+    With `--deep` also the audit of promises: that no record is without an owner, that each request is on record, that
+    nothing was repeated in silence. It reads the records of the last days, and may take a minute.
+    """
+    findings = await examine(timedelta(days=days) if deep else None)
     healthy = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
@@ -64,8 +57,11 @@ async def doctor(as_json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-async def examine() -> list[Finding]:
-    """All checks, in the order in which one needs the other; where one fails, those that need it are left out."""
+async def examine(deep: timedelta | None = None) -> list[Finding]:
+    """All checks, in the order in which one needs the other; where one fails, those that need it are left out.
+
+    `deep`: how far back the audit of promises looks, None for none.
+    """
     try:
         found = settings()
     except SettingsError as error:
@@ -75,11 +71,13 @@ async def examine() -> list[Finding]:
     try:
         async with open_storage(found) as storage, open_analytics(found, storage.database) as analytics:
             findings += await _examine_database(storage, found)
+            if deep is not None and all(finding.ok for finding in findings):
+                findings += await audit(storage.promises, deep)
             findings.append(await _look("ClickHouse", lambda: _clickhouse(analytics)))
     except ValueError:
         advice = "make one with `hermod secrets new-key`; if accounts are stored, find the key that encrypted them"
         findings.append(Finding("secret key", False, "HERMOD_SECRET_KEY is not a list of keys", advice))
-    return findings + await _examine_temporal(found)
+    return findings + await _examine_temporal(found, missing=deep is not None)
 
 
 async def _examine_database(storage: Storage, found: Settings) -> list[Finding]:
@@ -97,7 +95,7 @@ async def _examine_database(storage: Storage, found: Settings) -> list[Finding]:
     ]
 
 
-async def _examine_temporal(found: Settings) -> list[Finding]:
+async def _examine_temporal(found: Settings, *, missing: bool) -> list[Finding]:
     try:
         client = await temporal(found)
     except TEMPORAL_ERRORS as error:
@@ -116,6 +114,7 @@ async def _examine_temporal(found: Settings) -> list[Finding]:
         await _look("search attributes", lambda: _search_attributes(client)),
         await _look("schedules", lambda: _schedules(client)),
         await _look("workers", lambda: _workers(client)),
+        *([await _look("records", lambda: missing_records(client))] if missing else []),
     ]
 
 

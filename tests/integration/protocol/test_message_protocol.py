@@ -63,6 +63,7 @@ class Protocol(RuleBasedStateMachine):
     @initialize(keyed=st.booleans(), first=st.sampled_from(Guarantee), count=st.integers(1, 3))
     def begin(self, keyed: bool, first: Guarantee, count: int) -> None:
         self.world = World(self.database, f"t{next(_tenants)}", keyed=keyed)
+        self._do(self.world.settle_in())
         self._do(self.world.accept(count, first))
 
     @rule(guarantee=st.sampled_from(Guarantee), count=st.integers(1, 3))
@@ -214,7 +215,7 @@ class Protocol(RuleBasedStateMachine):
         found = await Promises(world.database, frozenset({"keyed"})).audit(
             world.time, since=world.time - timedelta(days=300)
         )
-        broken = [one for some in found.values() for one in some if one.tenant == world.tenant]
+        broken = [(name, one) for name, some in found.items() for one in some if one.tenant == world.tenant]
         assert not broken, broken
 
     async def _work_on(self) -> None:

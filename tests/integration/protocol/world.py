@@ -47,6 +47,7 @@ from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.receipts import Receipts
+from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
 from tests.integration.protocol.gates import Gates
 
@@ -263,6 +264,9 @@ class World:
         return self.time
 
     # What the outside does
+
+    async def settle_in(self) -> None:
+        await Tenants(self.database).create(self.tenant, self.tenant, self.time)
 
     async def accept(self, count: int, guarantee: Guarantee) -> Workflow:
         """Store messages that share a workflow; starting it is another step."""
