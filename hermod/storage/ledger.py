@@ -22,19 +22,20 @@ from hermod.domain.states import OPEN
 from hermod.ports.ledger import Change, Intent, Item, Result
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.message_reopening import with_content
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN))
 _FREE_OUTCOMES: Final = (Outcome.THROTTLED.value, Outcome.ACCOUNT_HALTED.value)
 """Outcomes that do not make a round count."""
 
-_REOPEN: Final = sql("""
-    WITH reopened AS (
+_GIVEN_UP_BEFORE: Final = "id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run"
+
+_REOPEN: Final = sql(f"""
+    WITH {with_content(_GIVEN_UP_BEFORE)}, reopened AS (
       UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL,
              dead_at = NULL,
              error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
-       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
-         AND status = 'failed' AND failed_run <> :run
-         AND EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = id)
+       WHERE tenant_id = :tenant AND id = ANY(ARRAY(SELECT id FROM kept)) AND {_GIVEN_UP_BEFORE}
       RETURNING id
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
@@ -42,7 +43,7 @@ _REOPEN: Final = sql("""
     )
     INSERT INTO audit (tenant_id, at, actor, action, subject)
     SELECT :tenant, :now, 'temporal', 'message.retry', id FROM reopened
-""")
+""")  # noqa: S608 - ours
 
 _FETCH: Final = sql(f"""
     SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,

@@ -18,21 +18,23 @@ from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
 from hermod.ports.webhooks import DeliveryItem, Exchange, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents, Seal
 from hermod.storage.engine import Database, sql
+from hermod.storage.webhook_reopening import with_event
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN_DELIVERIES))
 
-_REOPEN: Final = sql("""
-    WITH reopened AS (
+_GIVEN_UP_BEFORE: Final = "id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run"
+
+_REOPEN: Final = sql(f"""
+    WITH {with_event(_GIVEN_UP_BEFORE)}, reopened AS (
       UPDATE webhook_deliveries
          SET status = 'queued', spent = 0, finished_at = NULL, failed_run = NULL, dead_at = NULL, error = NULL,
              next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
-       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
-         AND status = 'failed' AND failed_run <> :run
+       WHERE tenant_id = :tenant AND id = ANY(ARRAY(SELECT id FROM kept)) AND {_GIVEN_UP_BEFORE}
       RETURNING id
     )
     INSERT INTO audit (tenant_id, at, actor, action, subject)
     SELECT :tenant, :now, 'temporal', 'webhook_delivery.retry', id FROM reopened
-""")
+""")  # noqa: S608 - ours
 
 _FETCH: Final = sql(f"""
     SELECT d.id, d.endpoint_id, d.event_id, d.event_type, d.status, d.attempt_count, d.spent, d.next_attempt_at,
