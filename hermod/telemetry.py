@@ -28,6 +28,7 @@ SUBMISSIONS = Counter("hermod_submissions_total", "Submissions of forms, by what
 SAVES = Counter("hermod_submission_saves_total", "Requests to the user's own backend", ["outcome"])
 ANNOUNCED = Counter("hermod_form_announcements_total", "Moments of submissions and partials that were told", ["moment"])
 PAYMENT_EVENTS = Counter("hermod_payment_events_total", "Calls of payment providers, by what they came to", ["result"])
+RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
 INSERTS = Counter("hermod_clickhouse_inserts_total", "Inserts into ClickHouse", ["table", "result"])
 INSERTED_ROWS = Counter("hermod_clickhouse_rows_total", "Rows that ClickHouse has answered for", ["table"])
