@@ -14,11 +14,11 @@ saw it; what follows from it is decided by the holder of the newest token alone,
     saved         always, once (a fact)                                the backend is not asked again for what it has; a
                                                                        dead letter keeps its reason
     troubled      own token; neither saved nor ended                   no reason is shown where nothing is wrong
-    give_up       own token; `processing`, not saved                   what is saved, done or retried does not fail
+    give_up       own token; neither saved nor ended                   what is saved, done or retried does not fail
     told          always, each mark once (a fact)                      what was announced is not announced again
     awaiting      own token, payment as read; `processing`             a payment is not waited for that has come
-    expire        own token, payment as read and none that counts;     what is paid does not expire
-                  `processing` or `awaiting_payment`
+    expire        own token, payment as read and none that counts;     what is paid or done does not expire
+                  not failed, no spam, not completed
     finish        own token, payment as read; not failed, no spam      money that came late does not end as `expired`
 
 "Payment as read" compares `payment_version` (`hermod.storage.payments`).
@@ -69,7 +69,7 @@ _TROUBLED: Final = _step(
 _GIVE_UP: Final = _step(
     "status = 'failed', error_code = CAST(:code AS text), error = CAST(:error AS text), failed_run = :run, "
     "dead_at = :now, finished_at = :now, untold_since = NULL",
-    f"{_OWN} AND status = 'processing' AND saved_at IS NULL AND finished_at IS NULL",
+    f"{_OWN} AND finished_at IS NULL AND saved_at IS NULL",
 )
 _TOLD: Final = _step(
     "announced = CASE WHEN CAST(:mark AS text) = ANY(announced) THEN announced "
@@ -79,7 +79,7 @@ _AWAITING: Final = _step("status = 'awaiting_payment'", f"{_AS_READ} AND status 
 # A payment that comes at this very moment: whoever has the row first, wins.
 _EXPIRE: Final = _step(
     "status = 'expired', payment_status = 'expired'",
-    f"{_AS_READ} AND status IN ('processing', 'awaiting_payment')"
+    f"{_AS_READ} AND status NOT IN ('failed', 'spam', 'completed')"
     " AND coalesce(payment_status, 'awaited') IN ('awaited', 'failed') AND payment_expires_at <= :now",
 )
 _FINISH: Final = _step(
