@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -257,3 +259,38 @@ async def test_record_of_a_message_is_dropped_or_reopened_and_nobody_waits_in_a_
         await retrying
     (left,) = await database.rows(text("SELECT count(*) AS n FROM message_contents"), {})
     assert left.n == 0
+
+
+async def test_retries_replays_resets_and_retention_at_once_leave_no_open_record_without_its_payload(
+    database: Database, rows: WebhookRows
+) -> None:
+    chance = random.Random(11)
+    deliveries = []
+    for _ in range(20):
+        deliveries.append(await rows.add(DeliveryStatus.FAILED))
+        event_id = await rows.event_of(deliveries[-1])
+        deliveries += [await rows.add(DeliveryStatus.FAILED, event=event_id) for _ in range(2)]
+    await own_by_line(database, "line")
+    office = Office(database, tenant=SHOP, now=NOW)
+    messages = [await office.message(Status.FAILED) for _ in range(20)]
+    await database.execute(text("UPDATE messages SET failed_run = 'run-1'"), {})
+    shuffled = chance.sample(deliveries, len(deliveries))
+    ledger = SqlWebhookLedger(database, contents(database))
+    moves = [
+        *(retry(database, rows, delivery) for delivery in deliveries[::4]),
+        *(retry_message(database, message) for message in messages[::2]),
+        *(ledger.open_items(SHOP, "line", "run-2", shuffled[:30], NOW) for _ in range(3)),
+        *(replay(database, rows, "") for _ in range(3)),
+        *(contents(database).drop_old(LATER) for _ in range(4)),
+        *(records(database).drop_old(LATER) for _ in range(4)),
+    ]
+    answers = await asyncio.gather(*chance.sample(moves, len(moves)), return_exceptions=True)
+    assert [one for one in answers if isinstance(one, Exception) and not isinstance(one, Conflict | NotFound)] == []
+    lost = """
+        SELECT id FROM webhook_deliveries d WHERE finished_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
+        UNION ALL
+        SELECT id FROM messages m WHERE finished_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = m.tenant_id AND c.message_id = m.id)
+    """
+    assert await database.rows(text(lost), {}) == []
