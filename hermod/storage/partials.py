@@ -3,6 +3,9 @@
 The highest revision wins, whatever the order in which revisions arrive; once a submission has converted the partial,
 nothing changes it any more. A row says itself whether its workflow has something to look at (`waits_since`) and when
 the workflow will look by itself (`due_at`), so that no signal carries anything and a lost one is found again.
+
+Two executors may look at one partial, and the slower one may report long after: what it has told is a fact and is
+written down in any case; `waits_since` and `due_at` it changes only where the row is still what it saw.
 """
 
 from __future__ import annotations
@@ -78,17 +81,20 @@ _ABANDON: Final = sql(f"""
      WHERE {_KEY} AND status = 'open' AND revision = CAST(:revision AS bigint) AND updated_at <= :until
 """)  # noqa: S608 - ours
 
+_AS_SEEN: Final = """
+    (revision = CAST(:revision AS bigint) AND status = :status AND abandonments = CAST(:abandonments AS int))
+"""
 _TOLD: Final = sql(f"""
     UPDATE form_partials
        SET told_revision = greatest(told_revision, CAST(:revision AS bigint)),
            told_abandonments = greatest(told_abandonments, CAST(:abandonments AS int)),
-           waits_since = CASE WHEN revision <> CAST(:revision AS bigint) THEN waits_since END,
-           due_at = CASE WHEN revision = CAST(:revision AS bigint) AND status = 'open'
-                         THEN CAST(:due AS timestamptz) END
+           waits_since = CASE WHEN NOT {_AS_SEEN} THEN waits_since END,
+           due_at = CASE WHEN {_AS_SEEN} THEN CAST(:due AS timestamptz) ELSE due_at END
      WHERE {_KEY}
-    RETURNING revision = CAST(:revision AS bigint) AND status = :status AS is_still_so
+    RETURNING {_AS_SEEN} AS is_still_so
 """)  # noqa: S608 - ours
 
+# What was abandoned and has not been told yet is still to be told; nothing else is, of what has been sent.
 _CONVERT: Final = sql("""
     INSERT INTO form_partials AS p (tenant_id, form_id, session, revision, status, submission_id, converted_at,
                                     created_at, updated_at)
@@ -96,7 +102,8 @@ _CONVERT: Final = sql("""
             :now, :now)
     ON CONFLICT (tenant_id, form_id, session) DO UPDATE
        SET status = 'converted', submission_id = excluded.submission_id, converted_at = excluded.converted_at,
-           waits_since = NULL, due_at = NULL
+           waits_since = CASE WHEN p.told_abandonments < p.abandonments THEN coalesce(p.waits_since, :now) END,
+           due_at = NULL
      WHERE p.status <> 'converted'
     RETURNING revision, contact, abandonments, xmax = 0 AS unknown
 """)

@@ -91,8 +91,9 @@ _UNSETTLED: Final = sql("""
      ORDER BY look_at LIMIT CAST(:limit AS int) FOR UPDATE SKIP LOCKED
 """)
 
+# One whose message has been dropped since is nobody's any more, and goes with the others of that kind.
 _LOOKED: Final = sql("""
-    UPDATE receipts r SET message_id = coalesce(r.message_id, l.message), look_at = l.look_at,
+    UPDATE receipts r SET message_id = l.message, look_at = l.look_at,
            settled_at = CASE WHEN l.look_at IS NULL THEN CAST(:now AS timestamptz) END
       FROM unnest(CAST(:tenants AS text[]), CAST(:accounts AS text[]), CAST(:ids AS text[]), CAST(:messages AS text[]),
                   CAST(:looks AS timestamptz[])) AS l(tenant, account, id, message, look_at)
