@@ -38,8 +38,11 @@ class Gates:
 
     def __init__(self) -> None:
         self.waiting: list[Step] = []
+        self._dead: list[object] = []
 
     async def pass_through(self, process: object, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        if process in self._dead:
+            raise asyncio.CancelledError
         step = Step(process, name, make)
         self.waiting.append(step)
         try:
@@ -63,7 +66,8 @@ class Gates:
             step.future.set_exception(Unavailable("the database does not answer"))
 
     async def abandon(self, process: object, *, made: bool) -> None:
-        """The process is dead. Statements that it had sent may still be made."""
+        """The process is dead, and does nothing any more. Statements that it had sent may still be made."""
+        self._dead.append(process)
         for step in [one for one in self.waiting if one.process is process]:
             self.waiting.remove(step)
             if made and step.made is None:

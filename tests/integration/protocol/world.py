@@ -427,17 +427,15 @@ class World:
 
     async def kill(self, process: Process, *, made: bool) -> None:
         process.alive = False
-        for executor in [one for one in self.executors if one.process is process]:
-            self.executors.remove(executor)
+        killed = [one for one in self.executors if one.process is process]
+        self.executors = [one for one in self.executors if one.process is not process]
+        for executor in killed:
             if executor.is_current:
                 executor.workflow.executor = None
             await self.gates.abandon(executor, made=made)
             if executor.task is not None:
                 executor.task.cancel()
-        await asyncio.gather(
-            *(one.task for one in self.executors if one.task is not None and one.task.cancelled()),
-            return_exceptions=True,
-        )
+                await asyncio.gather(executor.task, return_exceptions=True)
         self.processes.append(Process(max(one.number for one in self.processes) + 1))
 
     # What is on record
