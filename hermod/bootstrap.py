@@ -121,8 +121,13 @@ class Storage:
     webhook_stranded: StrandedDeliveries
 
 
+def _database(settings: Settings) -> Database:
+    url = settings.database_url.get_secret_value()
+    return Database(url, pool_size=settings.database_pool, timeout=settings.database_timeout)
+
+
 def build_storage(settings: Settings) -> Storage:
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+    database = _database(settings)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
     accounts = ProviderAccounts(
