@@ -16,7 +16,7 @@ _READY: Final = b"Z\x00\x00\x00\x05I"
 @dataclass
 class _Loss:
     after: bytes
-    tag: bytes
+    answer: bytes
     and_then_shut: bool
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -84,13 +84,14 @@ class LossyRelay:
         for passage in self._passages:
             passage.heard.set()
 
-    def lose(self, *, after: str, tag: str, and_then_shut: bool = False) -> asyncio.Event:
-        """Cut the connection instead of giving the answer `tag` (INSERT, SELECT, COMMIT) to what follows `after`.
+    def lose(self, *, after: str, answer: str, and_then_shut: bool = False) -> asyncio.Event:
+        """Cut the connection instead of giving the answer, with `answer` in it, to a statement with the text `after`.
 
-        The server has carried it out then. Set when it has happened; it happens once. `and_then_shut`: nobody comes
-        through afterwards.
+        The server has carried it out then. `answer` is a value that it returns, or its command (INSERT, COMMIT); SELECT
+        is what the driver asks before its first use of a type, too. Set when it has happened; it happens once.
+        `and_then_shut`: nobody comes through afterwards.
         """
-        self._loss = _Loss(after.encode(), tag.encode(), and_then_shut)
+        self._loss = _Loss(after.encode(), answer.encode(), and_then_shut)
         return self._loss.done
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +123,7 @@ class LossyRelay:
         try:
             while data := await reader.read(65536):
                 await passage.heard.wait()
-                if passage.loss is not None and (passage.held or passage.loss.tag in data):
+                if passage.loss is not None and (passage.held or passage.loss.answer in data):
                     passage.held += data
                     if _READY in passage.held:
                         await self._lost(passage, passage.loss)

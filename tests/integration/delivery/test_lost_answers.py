@@ -59,7 +59,7 @@ async def shop(house: House) -> AsyncIterator[Shop]:
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_message_is_committed_and_its_answer_lost_it_is_accepted_once(shop: Shop, key: str | None) -> None:
     await shop.house.add_account("main")
-    lost = shop.relay.lose(after="INSERT INTO messages", tag="INSERT")
+    lost = shop.relay.lose(after="INSERT INTO messages", answer="INSERT")
     receipt = await shop.client.send(LETTER, idempotency_key=key)
     assert lost.is_set()
     assert await shop.count("messages") == 1
@@ -78,7 +78,7 @@ async def test_batch_is_committed_and_its_answer_lost_every_message_is_accepted_
     await shop.client.core.coalescer.drain()
     await shop.relay.shut()
     await shop.relay.open()
-    lost = shop.relay.lose(after="INSERT INTO messages", tag="INSERT")
+    lost = shop.relay.lose(after="INSERT INTO messages", answer="INSERT")
     taken = await shop.client.send_many(asked)
     assert lost.is_set()
     ids = [receipt.id for receipt in taken.receipts]
@@ -94,7 +94,7 @@ async def test_webhook_event_is_committed_and_its_answer_lost_its_delivery_is_st
     shop: Shop, event_id: str | None
 ) -> None:
     await add_endpoint(shop.house, UNREACHABLE)
-    lost = shop.relay.lose(after="INSERT INTO webhook_events", tag="SELECT")
+    lost = shop.relay.lose(after="INSERT INTO webhook_events", answer="whd_")
     receipt = await shop.client.emit("order.paid", {"id": 1}, event_id=event_id)
     assert lost.is_set()
     assert await shop.count("webhook_events") == await shop.count("webhook_deliveries") == 1
@@ -105,7 +105,7 @@ async def test_webhook_event_is_committed_and_its_answer_lost_its_delivery_is_st
 
 async def test_submission_is_committed_and_its_answer_lost_it_is_processed_once(shop: Shop) -> None:
     await add_form(shop.house.hermod.core.storage.database, shop.house.hermod.tenant)
-    lost = shop.relay.lose(after="COMMIT", tag="COMMIT")
+    lost = shop.relay.lose(after="COMMIT", answer="COMMIT")
     receipt = await shop.client.submit("order", {"size": 1}, session="session-1")
     assert lost.is_set()
     await shop.client.core.submissions.drain()
@@ -117,7 +117,7 @@ async def test_submission_is_committed_and_its_answer_lost_it_is_processed_once(
 
 async def test_revision_is_committed_and_its_answer_lost_it_is_stored_and_looked_at(shop: Shop) -> None:
     await add_form(shop.house.hermod.core.storage.database, shop.house.hermod.tenant)
-    lost = shop.relay.lose(after="INSERT INTO form_partials", tag="SELECT")
+    lost = shop.relay.lose(after="INSERT INTO form_partials", answer="session-1")
     receipt = await shop.client.save_partial("order", "session-1", {"size": 1}, revision=1)
     assert lost.is_set()
     assert (receipt.stored, receipt.revision) == (True, 1)
@@ -131,9 +131,9 @@ async def test_events_are_committed_and_their_answer_lost_they_are_stored_once(
 ) -> None:
     keyed = any(ids)
     lost = (
-        shop.relay.lose(after="COMMIT", tag="COMMIT")
+        shop.relay.lose(after="COMMIT", answer="COMMIT")
         if keyed
-        else shop.relay.lose(after="INSERT INTO event_batches", tag="INSERT")
+        else shop.relay.lose(after="INSERT INTO event_batches", answer="INSERT")
     )
     receipt = await shop.client.track_many([{"type": "page.viewed", "event_id": one} for one in ids])
     assert lost.is_set()
@@ -168,7 +168,7 @@ async def test_payment_is_committed_and_its_answer_lost_it_is_kept_once(shop: Sh
     await add_form(shop.house.hermod.core.storage.database, shop.house.hermod.tenant, payment={"expires_in": 3600})
     own = await shop.client.submit("order", {"size": 1})
     event = read_event(StripePayment(own.id, amount=4_200, currency="jpy").succeeded())
-    lost = shop.relay.lose(after="COMMIT", tag="COMMIT")
+    lost = shop.relay.lose(after="COMMIT", answer="COMMIT")
     await shop.client.core.payments.take(shop.client.tenant, event)
     assert lost.is_set()
     (row,) = await shop.rows("SELECT amount FROM form_submissions WHERE tenant_id = :tenant")
