@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Folder, Server
@@ -68,6 +69,9 @@ from hermod.storage.webhook_requests import WebhookRequests
 from hermod.storage.webhook_stranded import StrandedDeliveries
 from hermod.storage.workers import Workers
 
+AUDIT_SECONDS: Final = 300.0
+"""That a statement of the audit may take, which reads all that was accepted lately."""
+
 
 class SystemClock:
     """This machine's clock."""
@@ -97,6 +101,8 @@ class Storage:
     messages: Messages
     partials: SqlPartials
     payments: Payments
+    audit_database: Database
+    """Its connections may take longer over a statement."""
     promises: Promises
     rates: Rates
     receipts: Receipts
@@ -127,8 +133,14 @@ class Storage:
     workers: Workers
 
 
+def _database(settings: Settings) -> Database:
+    url = settings.database_url.get_secret_value()
+    return Database(url, pool_size=settings.database_pool, timeout=settings.database_timeout)
+
+
 def build_storage(settings: Settings) -> Storage:
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+    database = _database(settings)
+    audit_database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
     accounts = ProviderAccounts(
@@ -160,7 +172,10 @@ def build_storage(settings: Settings) -> Storage:
         limits=limits,
         messages=Messages(database),
         payments=Payments(database),
-        promises=Promises(database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key}),
+        audit_database=audit_database,
+        promises=Promises(
+            audit_database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key}
+        ),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),
@@ -199,6 +214,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         yield storage
     finally:
         await storage.endpoint_health.aclose()
+        await storage.audit_database.close()
         await storage.database.close()
 
 

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
     drain_seconds: float = _env("HERMOD_DRAIN_SECONDS", 45.0, ge=0, le=3600)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
+    database_timeout: float = _env("HERMOD_DATABASE_TIMEOUT", 10.0, ge=0.1, le=600)
     content_days: int = _env("HERMOD_CONTENT_DAYS", 30, ge=0, le=36_500)
     record_days: int = _env("HERMOD_RECORD_DAYS", 400, ge=0, le=36_500)
     webhook_disable_after_hours: float = _env("HERMOD_WEBHOOK_DISABLE_AFTER_HOURS", 120.0, gt=0, le=10_000)

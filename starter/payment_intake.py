@@ -33,9 +33,10 @@ class PaymentDesk:
         self._background = Background()
 
     async def take(self, tenant: str, event: StripeEvent) -> TakenPayment:
-        """Keep what the event says, durably by the time this returns. Waits for no workflow. Raises Unavailable.
+        """Keep what the event says, durably by the time this returns. Waits for no workflow.
 
-        An event that is known, or that says nothing of a payment, changes nothing.
+        An event that is known, or that says nothing of a payment, changes nothing. Raises Unavailable, with nothing
+        kept, and MaybeStored.
         """
         if event.fact is None:
             PAYMENT_EVENTS.labels("ignored").inc()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import Client, WorkflowUpdateStage
 
+from hermod.contracts.errors import Unavailable
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
 TELL_TIMEOUT: Final = timedelta(seconds=2)
@@ -21,6 +23,17 @@ async def tell_cancelled(client: Client, workflow_id: str) -> None:
             await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
     except TEMPORAL_ERRORS:
         return
+
+
+async def followed_up(start: Awaitable[bool]) -> bool:
+    """What has to follow a move that is committed; False where a server is away, and the sweeper will do it.
+
+    The caller has the answer to the move itself in any case.
+    """
+    try:
+        return await start
+    except Unavailable:
+        return False
 
 
 async def nudge(client: Client, workflow_id: str, signal: str, *args: Any) -> None:

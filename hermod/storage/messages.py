@@ -125,7 +125,7 @@ class Messages:
     async def view(self, tenant: str, message: str) -> MessageView:
         """The whole story. Raises NotFound."""
         names = {"tenant": tenant, "id": message}
-        async with self._database.autocommit() as connection:
+        async with self._database.autocommit(changes=False) as connection:
             row = (await connection.execute(_MESSAGE, names)).one_or_none()
             if row is None:
                 raise NotFound(f"there is no message {message}")

@@ -10,7 +10,7 @@ written down in any case; `waits_since` and `due_at` it changes only where the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -58,7 +58,7 @@ _SAVE: Final = sql("""
 """)
 
 _STANDS: Final = sql("""
-    SELECT p.form_id, p.session, p.revision, p.status, NULL AS waits_since
+    SELECT p.form_id, p.session, p.revision, p.status, p.waits_since
       FROM form_partials p JOIN forms f ON f.tenant_id = :tenant AND f.id = p.form_id AND f.deleted_at IS NULL
      WHERE p.tenant_id = :tenant
        AND (p.form_id, p.session) IN (SELECT * FROM unnest(CAST(:forms AS text[]), CAST(:sessions AS text[])))
@@ -122,6 +122,8 @@ _TOUCH: Final = sql("""
        SELECT * FROM unnest(CAST(:tenants AS text[]), CAST(:forms AS text[]), CAST(:sessions AS text[])))
 """)
 
+_IN_DOUBT: Final = "the database did not answer: the revision may be stored all the same; it is safe to send it again"
+
 
 class PartialKey(NamedTuple):
     tenant: str
@@ -174,7 +176,8 @@ class SqlPartials:
     async def save(self, tenant: str, drafts: Sequence[PartialDraft], now: datetime) -> list[SavedPartial | None]:
         """Keep revisions that are higher than what is there; how each partial stands, or None: no such form.
 
-        Durable when it returns. Raises Unavailable, with nothing stored.
+        Durable when it returns. Raises Unavailable, with nothing stored, and MaybeStored where the database went away
+        and stayed away.
         """
         seal = await self._contents.sealing(tenant)
         newest = _newest(drafts)
@@ -189,12 +192,9 @@ class SqlPartials:
             "bodies": [seal(_sealed_as(draft.form, draft.session), orjson.dumps(draft.data)) for draft in newest],
             "contacts": [draft.contact for draft in newest],
         }
-        async with self._database.autocommit() as connection:
-            rows = list(await connection.execute(_SAVE, columns | values))
-            if len(rows) < len(newest):
-                kept = {(row.form_id, row.session) for row in rows}
-                others = await connection.execute(_STANDS, columns)
-                rows += [row for row in others if (row.form_id, row.session) not in kept]
+        rows = await self._database.idempotent(
+            lambda connection: _saved(connection, columns, values), in_doubt=_IN_DOUBT
+        )
         stands = {
             (row.form_id, row.session): SavedPartial(PartialStatus(row.status), row.revision, row.waits_since == now)
             for row in rows
@@ -283,6 +283,17 @@ class SqlPartials:
         unseal = await self._contents.opening(tenant)
         data: dict[str, Any] = orjson.loads(unseal(_sealed_as(row.form_id, row.session), row.data))
         return data
+
+
+async def _saved(
+    connection: AsyncConnection, columns: Mapping[str, Sequence[str] | str], values: Mapping[str, Any]
+) -> list[Row[Any]]:
+    rows = list(await connection.execute(_SAVE, {**columns, **values}))
+    if len(rows) < len(columns["forms"]):
+        kept = {(row.form_id, row.session) for row in rows}
+        others = await connection.execute(_STANDS, columns)
+        rows += [row for row in others if (row.form_id, row.session) not in kept]
+    return rows
 
 
 async def convert(

@@ -35,6 +35,7 @@ LATE: Final = "payment.late"
 """A step of the journey: the money came after the submission had expired, and brought it back."""
 _MOST_RELATED: Final = 1_000
 _ACTOR: Final = "stripe"
+_IN_DOUBT: Final = "the database did not answer: the event may be kept all the same; it is safe to send it again"
 
 _ONE_AFTER_ANOTHER: Final = sql("SELECT pg_advisory_xact_lock(hashtextextended('payments/' || :tenant, 0))")
 _KEEP: Final = sql("""
@@ -134,7 +135,10 @@ class Payments:
         self._database = database
 
     async def take(self, tenant: str, event: StripeEvent, now: datetime) -> TakenPayment:
-        """Keep an event that has a fact, and what it changes. One that is known changes nothing."""
+        """Keep an event that has a fact, and what it changes. One that is known changes nothing.
+
+        Raises Unavailable, with nothing kept, and MaybeStored where the database went away and stayed away.
+        """
         assert event.fact is not None  # noqa: S101 - the others say nothing of payments
         kept = {
             "tenant": tenant,
@@ -146,7 +150,8 @@ class Payments:
             "occurred_at": event.at,
             "now": now,
         }
-        async with self._database.begin() as connection:
+
+        async def work(connection: AsyncConnection) -> TakenPayment:
             await connection.execute(_ONE_AFTER_ANOTHER, {"tenant": tenant})
             if not (await connection.execute(_KEEP, kept)).all():
                 return TakenPayment(new=False)
@@ -154,6 +159,8 @@ class Payments:
             if submission is None:
                 return TakenPayment(new=True)
             return await _settled(connection, tenant, submission, event.id, now)
+
+        return await self._database.idempotent(work, atomic=True, in_doubt=_IN_DOUBT)
 
     async def link_named(self, now: datetime, *, within: timedelta, limit: int) -> int:
         """Apply events that came before the submission which they name; how many submissions changed."""

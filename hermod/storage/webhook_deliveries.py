@@ -117,7 +117,7 @@ class WebhookDeliveries:
     async def view(self, tenant: str, delivery: str) -> DeliveryView:
         """The whole story. Raises NotFound."""
         names = {"tenant": tenant, "id": delivery}
-        async with self._database.autocommit() as connection:
+        async with self._database.autocommit(changes=False) as connection:
             row = (await connection.execute(_DELIVERY, names)).one_or_none()
             if row is None:
                 raise NotFound(f"there is no delivery {delivery}")

@@ -130,7 +130,7 @@ class WebhookReplays:
 
     async def count(self, tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> int:
         """How many deliveries a replay would send again. Raises NotFound."""
-        async with self._database.autocommit() as connection:
+        async with self._database.autocommit(changes=False) as connection:
             await _enabled(connection, tenant, endpoint)
             rows = await connection.execute(_COUNT, _names(tenant, endpoint, asked, now))
             return int(rows.scalar_one())

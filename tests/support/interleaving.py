@@ -28,7 +28,7 @@ class _OneTransaction(Database):
         self._connection = connection
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+    async def autocommit(self, *, changes: bool = True) -> AsyncIterator[AsyncConnection]:
         yield self._connection
 
     @asynccontextmanager

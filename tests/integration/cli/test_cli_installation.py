@@ -129,7 +129,7 @@ async def test_database_is_away_says_so_in_a_line(cli: Cli, monkeypatch: pytest.
     await cli.ready()
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody:secret@{LOOPBACK}:{free_port()}/nowhere")
     for arguments in (["tenants", "list"], ["status", "msg_1"]):
-        assert (await cli.run(*arguments, code=1)).stderr == "the database does not answer\n"
+        assert (await cli.run(*arguments, code=1)).stderr == "the database does not answer; nothing was stored\n"
     checks = {check["name"]: check for check in (await cli.json("doctor", code=1))["checks"]}
     assert not checks["database"]["ok"]
     assert "DATABASE_URL" in checks["database"]["advice"]
