@@ -19,7 +19,7 @@ from benchmarks import soak
 from benchmarks._running import console
 from benchmarks.soak import report
 from benchmarks.soak.accepted import Accepted
-from benchmarks.soak.census import drained, orphaned, progress, waiting
+from benchmarks.soak.census import Progress, drained, orphaned, progress, waiting
 from benchmarks.soak.load import Load
 from benchmarks.soak.operations import Operator
 from benchmarks.soak.product import Product, running_product
@@ -47,12 +47,13 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sam
         load = Load(product, accepted, Random(options.seed), options.rate)
         operator = Operator(product, accepted, Random(options.seed + 1))
         early_broken: list[str] = []
-        watching = [asyncio.create_task(sampler.run()), asyncio.create_task(_watch(product, early_broken))]
+        waits: list[Progress] = []
+        watching = [asyncio.create_task(sampler.run()), asyncio.create_task(_watch(product, waits, early_broken))]
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run(seconds))
             group.create_task(operator.run(seconds))
         await sampler.take(seconds)
-        samples = list(sampler.samples)
+        samples, longest = list(sampler.samples), max(waits, key=lambda each: each.oldest, default=None)
         console.print("the load has stopped; waiting for what is under way …")
         drain, undone = await drained(product, options.drain * 60)
         console.print(f"that took {drain:.0f} s; comparing all records …")
@@ -76,6 +77,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sam
         "accepted": accepted.counts(),
         "found": counts,
         "waiting": dict(left.most_common()),
+        "longest_wait": {"seconds": round(longest.oldest, 1), "of": longest.oldest_kind} if longest else None,
         "drained_after": round(drain, 1),
         "calls": dict(api.calls.most_common()),
         "asked_to_wait": api.asked_to_wait,
@@ -89,16 +91,18 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sam
     return figures, samples
 
 
-async def _watch(product: Product, broken: list[str]) -> None:
+async def _watch(product: Product, seen: list[Progress], broken: list[str]) -> None:
     """A line of progress now and then, and what can be found broken on the way. Until cancelled."""
     begun = time.monotonic()
     for line in itertools.count(1):
         await asyncio.sleep(LINE_EVERY)
         now = await progress(product.hermod)
+        seen.append(now)
+        oldest = f"{now.oldest_kind} {now.oldest:.1f} s" if now.oldest_kind else "none"
         usage = report.memory_of(product.servers)
         console.print(
             f"{(time.monotonic() - begun) / 60:5.1f} min  accepted {now.accepted}  final {now.final}  open {now.open}"
-            f"  oldest not begun {now.oldest:.1f} s  repeated {now.repeated}  unknown {now.unknown}  {usage}",
+            f"  oldest not begun {oldest} {now.oldest_kind or ''}  repeated {now.repeated}  unknown {now.unknown}  {usage}",
             highlight=False,
             soft_wrap=True,
         )

@@ -33,9 +33,10 @@ _PROGRESS: Final = text("""
     SELECT count(*) AS accepted, count(finished_at) AS final, count(*) - count(finished_at) AS open,
            coalesce(sum(attempt_count - 1) FILTER (WHERE attempt_count > 1), 0) AS repeated,
            count(*) FILTER (WHERE status = 'unknown') AS unknown,
-           coalesce(extract(epoch FROM now() - min(due) FILTER (
-             WHERE finished_at IS NULL AND attempt_count = 0 AND wait_reason IS NULL AND due <= now())), 0) AS oldest
-      FROM things
+           coalesce(extract(epoch FROM now() - min(due) FILTER (WHERE idle)), 0) AS oldest,
+           (array_agg(kind ORDER BY due) FILTER (WHERE idle))[1] AS oldest_kind
+      FROM (SELECT *, finished_at IS NULL AND attempt_count = 0 AND wait_reason IS NULL AND due <= now() AS idle
+              FROM things) AS t
 """)
 
 _BUSY: Final = text("""
@@ -74,11 +75,14 @@ class Progress:
     unknown: int
     oldest: float
     """Seconds that the oldest waits which is due, has no reason to wait, and has not begun."""
+    oldest_kind: str | None
 
 
 async def progress(hermod: Hermod) -> Progress:
     row = (await _rows(hermod, _PROGRESS))[0]
-    return Progress(row.accepted, row.final, row.open, int(row.repeated), row.unknown, float(row.oldest))
+    return Progress(
+        row.accepted, row.final, row.open, int(row.repeated), row.unknown, float(row.oldest), row.oldest_kind
+    )
 
 
 async def drained(product: Product, within: float) -> tuple[float, dict[str, int]]:

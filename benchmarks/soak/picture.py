@@ -27,9 +27,9 @@ class Panel:
 
 
 def svg(title: str, moments: Sequence[float], unit: str, panels: Sequence[Panel]) -> str:
-    """The whole picture. `moments` are the places on the horizontal axis, in `unit`; all panels have the same names."""
+    """The whole picture. `moments` are places on the horizontal axis, in `unit`; a name looks the same everywhere."""
     height = TOP + len(panels) * PANEL + (len(panels) - 1) * GAP + FOOT + 30
-    names = list(panels[0].lines)
+    names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
         ' font-family="system-ui, sans-serif" font-size="12">',
@@ -69,9 +69,9 @@ def _panel(panel: Panel, moments: Sequence[float], names: Sequence[str], top: fl
     for moment in along:
         yield _text(x(moment), bottom + 18, f"{moment:g}", anchor="middle")
     yield f'<path d="M{LEFT} {top}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="{_INK}"/>'
-    for number, name in enumerate(names):
-        places = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in zip(moments, panel.lines[name], strict=True))
-        yield f'<polyline points="{places}" fill="none" {_stroke(number)}/>'
+    for name, line in panel.lines.items():
+        places = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in zip(moments, line, strict=True))
+        yield f'<polyline points="{places}" fill="none" {_stroke(names.index(name))}/>'
 
 
 def _legend(names: Sequence[str], y: float) -> Iterator[str]:

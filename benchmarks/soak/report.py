@@ -53,14 +53,16 @@ the faults and the checks are in [benchmarks/soak](../benchmarks/soak/).
 
 **{verdict}** {minutes:g} minutes of load on {cores} cores that everything shares, the load and the receivers included,
 on {day}, seed {seed}. All of it took {ours} % of the machine, which was busy to {busy} %, other work included. Then the
-load stopped, and what was under way ended within {drain:.0f} seconds.
+load stopped, and what was under way ended within {drain:.0f} seconds. {longest}
 
 ## What was accepted, and what became of it
 
 {counts}
 
-For three seconds out of twelve a provider misbehaved: {faults}. Of the eight endpoints one never answers, one answers
-500 and one 410: what is for them waits, fails or is parked, and has its endpoint's name above. {waiting}
+For three seconds out of twelve a provider misbehaved: {faults}.
+
+Of the eight endpoints one never answers, one answers 500 and one 410: what is for them waits, fails or is parked, and
+has its endpoint's name above. {waiting}
 
 ## Promises
 
@@ -70,8 +72,8 @@ For three seconds out of twelve a provider misbehaved: {faults}. Of the eight en
 
 {usage}
 
-PostgreSQL at the end: {connections} connections, {database} MiB, {rows} rows inserted a minute. Temporal: {workflows}.
-Memory is each server's own share, its child processes included.
+PostgreSQL at the end: {connections} connections, {database} MiB, {rows} rows inserted a minute. Open workflows in
+Temporal: {workflows}. Memory is each server's own share, its child processes included.
 
 ![Memory and open files of each server over the run](images/soak.svg)
 """
@@ -89,7 +91,8 @@ def picture(samples: Sequence[Sample]) -> str:
     names = list(samples[0].servers)
     memory = {name: [sample.servers[name].mib for sample in samples] for name in names}
     files = {name: [float(sample.servers[name].files) for sample in samples] for name in names}
-    panels = (Panel("Memory, MiB", memory), Panel("Open files", files))
+    many = {name: files.pop(name) for name in list(files) if name == "PostgreSQL"}
+    panels = (Panel("Memory, MiB", memory), Panel("Open files", files), Panel("Open files, all backends", many))
     return svg("Memory and open files under load", [sample.second / 60 for sample in samples], "minutes", panels)
 
 
@@ -125,9 +128,9 @@ def usage_of(samples: Sequence[Sample]) -> dict[str, Any]:
 
 def page(figures: Mapping[str, Any]) -> str:
     took, waiting, number = figures["usage"], figures["waiting"], sum(map(len, figures["broken"].values()))
-    open_ones = ", ".join(f"{count} {reason}" for reason, count in waiting.items())
+    open_ones = "\n".join(f"- {count:,} × {reason}" for reason, count in waiting.items())
     return _PAGE.format(
-        verdict="Every promise was kept." if not number else f"Broken promises: {number}.",
+        verdict="Every promise was kept." if not number else f"Broken promises: {number}, see below.",
         minutes=figures["minutes"],
         cores=figures["cores"],
         day=f"{datetime.now(UTC):%Y-%m-%d}",
@@ -136,16 +139,23 @@ def page(figures: Mapping[str, Any]) -> str:
         busy=round(took["busy"] * 100),
         drain=figures["drained_after"],
         counts=_counts(figures),
-        faults=", ".join(f"{fault} {count} ×" for fault, count in figures["faults"].items()) or "none in this run",
-        waiting=f"Open at the end, each with a running workflow: {open_ones}." if waiting else "Nothing is open.",
+        faults=", ".join(f"{count} × {fault}" for fault, count in figures["faults"].items()) or "none in this run",
+        longest=_longest(figures["longest_wait"]),
+        waiting="Open at the end, each with its workflow:\n\n" + open_ones if waiting else "Nothing is left open.",
         promises=_promises(figures["broken"]),
         broken="## Broken promises\n\n" + "\n".join(f"- {line}" for line in told(figures)) + "\n\n" if number else "",
         usage=_usage(took),
         connections=took["connections"],
         database=took["database_mib"],
         rows=f"{took['rows_a_minute']:,}",
-        workflows=", ".join(f"{count} open workflows ({when})" for when, count in took["open_workflows"].items()),
+        workflows=", ".join(f"{count:,} ({when})" for when, count in took["open_workflows"].items()),
     )
+
+
+def _longest(wait: Mapping[str, Any] | None) -> str:
+    if not wait or not wait["of"]:
+        return ""
+    return f"The longest that anything which was due had not begun was {wait['seconds']:g} seconds (a {wait['of']})."
 
 
 def told(figures: Mapping[str, Any]) -> list[str]:
@@ -159,7 +169,7 @@ def told(figures: Mapping[str, Any]) -> list[str]:
 
 def _promises(broken: Mapping[str, Sequence[str]]) -> str:
     rows = [
-        f"| {about} | {promise} | {f'broken {len(broken[about])} times' if about in broken else 'kept'} |"
+        f"| {about} | {promise} | {f'**broken: {len(broken[about])}**' if about in broken else 'kept'} |"
         for about, promise in PROMISES
     ]
     return "\n".join(["| about | promise | |", "|---|---|---|", *rows])
@@ -183,7 +193,7 @@ def _counts(figures: Mapping[str, Any]) -> str:
         )
         rows.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(
-        [*rows, "", "Messages and deliveries on record that nobody handed over one by one come from forms."]
+        [*rows, "", "What is on record beyond what was accepted was made by the form: its mails and its webhooks."]
     )
 
 
