@@ -102,7 +102,7 @@ async def _watch(product: Product, seen: list[Progress], broken: list[str]) -> N
         usage = report.memory_of(product.servers)
         console.print(
             f"{(time.monotonic() - begun) / 60:5.1f} min  accepted {now.accepted}  final {now.final}  open {now.open}"
-            f"  oldest not begun {oldest} {now.oldest_kind or ''}  repeated {now.repeated}  unknown {now.unknown}  {usage}",
+            f"  oldest not begun: {oldest}  repeated {now.repeated}  unknown {now.unknown}  {usage}",
             highlight=False,
             soft_wrap=True,
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from temporalio.service import RPCError
 
 from benchmarks.soak.product import TENANT, Product
 from benchmarks.soak.receiver import GOOD
+from hermod.contracts.ids import message_workflow, webhook_workflow
 from starter import Hermod
 
 # What has a reason to wait (a rate, a pause, a time that was asked for) may wait; what has none should have begun.
@@ -114,17 +115,27 @@ async def orphaned(product: Product, within: float) -> list[str]:
     deadline = time.monotonic() + within
     while True:
         listed = await _running(product.temporal)
-        rows = [row for row in await _rows(product.hermod, _OPEN) if row.workflow_id not in listed]
+        rows = [row for row in await _rows(product.hermod, _OPEN) if listed.isdisjoint(_owners(row))]
         # The list is a little behind what it lists, so what is missing there is asked for by its id.
-        states = [await _state(product.temporal, row.workflow_id) for row in rows]
+        states = [[await _state(product.temporal, owner) for owner in _owners(row)] for row in rows]
         found = [
-            f"{row.kind} {row.id} is open ({row.status}), and its workflow {row.workflow_id} is {state}"
+            f"{row.kind} {row.id} is open ({row.status}), and nobody works on it: {row.workflow_id} is {state[0]}"
             for row, state in zip(rows, states, strict=True)
-            if state != "running"
+            if "running" not in state
         ]
         if not found or time.monotonic() > deadline:
             return found
         await asyncio.sleep(1.0)
+
+
+def _owners(row: Row[Any]) -> Iterator[str]:
+    """The workflow on record; and those that it may have left the row to, which sign it when they begin."""
+    yield row.workflow_id
+    if row.kind == "message":
+        yield message_workflow(TENANT, row.id)
+    if row.kind == "delivery":
+        yield webhook_workflow(TENANT, row.id)
+        yield f"{row.workflow_id}.{row.endpoint_id}"
 
 
 async def _running(temporal: Client) -> set[str]:
