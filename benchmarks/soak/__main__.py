@@ -53,13 +53,14 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sam
             group.create_task(load.run(seconds))
             group.create_task(operator.run(seconds))
         await sampler.take(seconds)
-        samples, longest = list(sampler.samples), max(waits, key=lambda each: each.oldest, default=None)
+        samples = list(sampler.samples)
         console.print("the load has stopped; waiting for what is under way …")
         drain, undone = await drained(product, options.drain * 60)
         console.print(f"that took {drain:.0f} s; comparing all records …")
         running = [f"{number} {what} were still under way after {drain:.0f} s" for what, number in undone.items()]
         running += await orphaned(product, OWNED_WITHIN)
         await _end(watching)
+        longest = max(waits, key=lambda each: each.oldest, default=None)
         left = await waiting(product)
         running += await _stopped(product)
         api = product.api

@@ -52,8 +52,8 @@ API and the client, lets the providers misbehave, and at the end holds every rec
 the faults and the checks are in [benchmarks/soak](../benchmarks/soak/).
 
 **{verdict}** {minutes:g} minutes of load on {cores} cores that everything shares, the load and the receivers included,
-on {day}, seed {seed}. All of it took {ours} % of the machine, which was busy to {busy} %, other work included. Then the
-load stopped, and what was under way ended within {drain:.0f} seconds. {longest}
+on {day}, rate {rate:g}, seed {seed}. All of it took {ours} % of the machine, which was busy to {busy} %, other work
+included. Then the load stopped, and what was under way ended within {drain:.0f} seconds. {longest}
 
 ## What was accepted, and what became of it
 
@@ -92,7 +92,11 @@ def picture(samples: Sequence[Sample]) -> str:
     memory = {name: [sample.servers[name].mib for sample in samples] for name in names}
     files = {name: [float(sample.servers[name].files) for sample in samples] for name in names}
     many = {name: files.pop(name) for name in list(files) if name == "PostgreSQL"}
-    panels = (Panel("Memory, MiB", memory), Panel("Open files", files), Panel("Open files, all backends", many))
+    panels = (
+        Panel("Memory, MiB", memory),
+        Panel("Open files", files),
+        Panel("Open files of all processes of PostgreSQL", many),
+    )
     return svg("Memory and open files under load", [sample.second / 60 for sample in samples], "minutes", panels)
 
 
@@ -134,6 +138,7 @@ def page(figures: Mapping[str, Any]) -> str:
         minutes=figures["minutes"],
         cores=figures["cores"],
         day=f"{datetime.now(UTC):%Y-%m-%d}",
+        rate=figures["rate"],
         seed=figures["seed"],
         ours=round(took["ours"] * 100),
         busy=round(took["busy"] * 100),
