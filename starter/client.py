@@ -323,7 +323,7 @@ class Hermod:
 
     async def _begin_again(self, receipt: Receipt) -> Receipt:
         view = await self.status(receipt.id)
-        started = await self._core.dispatcher.start(
+        started = await self._core.dispatcher.begin_again(
             Unit(
                 workflow_id=receipt.workflow_id,
                 tenant=self._tenant,
@@ -332,8 +332,7 @@ class Hermod:
                 priority=view.priority,
                 due_at=None,
                 request_id=view.request_id,
-            ),
-            anew=True,
+            )
         )
         return receipt.model_copy(update={"status": Status.QUEUED}) if started else receipt
 

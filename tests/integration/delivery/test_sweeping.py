@@ -6,16 +6,17 @@ from sqlalchemy import text
 
 from hermod.contracts.content import Email
 from hermod.contracts.messages import MessageView, Status
-from hermod.storage.stranded import StrandedMessage
-from starter.sweeping import LedgerSweeper, begin_messages
+from hermod.storage.orphaned_messages import OrphanedMessage
+from starter.orphans import MessageWorkflows
+from starter.sweeping import LedgerSweeper
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-def sweeper(house: House) -> LedgerSweeper[StrandedMessage]:
+def sweeper(house: House) -> LedgerSweeper[OrphanedMessage]:
     core = house.hermod.core
-    return LedgerSweeper(core.storage.stranded, begin_messages(core.dispatcher), core.temporal, core.clock)
+    return LedgerSweeper(core.storage.orphaned_messages, MessageWorkflows(core.dispatcher), core.temporal, core.clock)
 
 
 async def waiting_message(house: House) -> MessageView:

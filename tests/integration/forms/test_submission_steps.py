@@ -12,9 +12,9 @@ from hermod.contracts.forms import FormMoment, PaymentStatus, SubmissionInput, S
 from hermod.contracts.ids import new_id
 from hermod.domain.forms.submissions import Tell
 from hermod.ports.submissions import SubmissionRecord
+from hermod.storage.orphaned_records import Limit, Orphan
 from hermod.storage.submission_acceptance import SubmissionDraft
-from hermod.storage.submission_stranded import StrandedSubmission
-from starter.submission_intake import begin_submissions
+from starter.orphans import SubmissionWorkflows
 from starter.submissions import retry_submission, submission
 from starter.sweeping import LedgerSweeper
 from tests.support.form_house import ENTERED, add_form, ended, pay, submitted
@@ -51,10 +51,10 @@ async def as_if_untouched_for_an_hour(house: House, own: str) -> None:
     await house.hermod.core.storage.database.execute(statement, {"id": own})
 
 
-def sweeper(house: House) -> LedgerSweeper[StrandedSubmission]:
+def sweeper(house: House) -> LedgerSweeper[Orphan]:
     core = house.hermod.core
     return LedgerSweeper(
-        core.storage.submission_stranded, begin_submissions(core.submissions), core.temporal, core.clock
+        core.storage.orphaned_submissions, SubmissionWorkflows(core.submissions), core.temporal, core.clock
     )
 
 
@@ -147,6 +147,6 @@ async def test_submission_that_waits_for_its_payment_is_not_swept(house: House) 
     await ended(house, own, SubmissionStatus.AWAITING_PAYMENT)
     statement = text("UPDATE form_submissions SET updated_at = now() - interval '1 hour' WHERE id = :id")
     await house.hermod.core.storage.database.execute(statement, {"id": own})
-    stranded = house.hermod.core.storage.submission_stranded
-    found = await stranded.still(house.hermod.core.clock.now(), older_than=timedelta(minutes=10), limit=100)
+    orphaned, limit = house.hermod.core.storage.orphaned_submissions, Limit(workflows=100, records=100)
+    found = await orphaned.stalled(house.hermod.core.clock.now(), older_than=timedelta(minutes=10), limit=limit)
     assert own not in {one.id for one in found}
