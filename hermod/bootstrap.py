@@ -127,9 +127,8 @@ def build_storage(settings: Settings) -> Storage:
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
-    accounts = ProviderAccounts(
-        database, vault, {name: capability.default_rate for name, capability in CAPABILITIES.items()}
-    )
+    default_rates = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
+    accounts = ProviderAccounts(database, vault, default_rates)
     suppressions = Suppressions(database)
     dead_tokens = DeadTokens(database, accounts)
     limits = TenantLimits(database)
