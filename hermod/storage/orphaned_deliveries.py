@@ -17,6 +17,7 @@ from hermod.storage.orphaned_records import (
     OrphanedRecords,
     SharedStatements,
     Statements,
+    as_read,
     finding,
     touching,
     transferring,
@@ -61,14 +62,4 @@ class OrphanedDeliveries(OrphanedRecords[OrphanedDelivery]):
 
 
 def _orphaned(row: Row[Any]) -> OrphanedDelivery:
-    return OrphanedDelivery(
-        tenant=row.tenant_id,
-        id=row.id,
-        workflow_id=row.workflow_id,
-        request_id=row.request_id,
-        status=row.status,
-        attempts=row.attempt_count,
-        updated_at=row.updated_at,
-        overdue=row.overdue,
-        endpoint=row.endpoint_id,
-    )
+    return OrphanedDelivery(**as_read(row), endpoint=row.endpoint_id)

@@ -17,6 +17,7 @@ from hermod.storage.orphaned_records import (
     OrphanedRecords,
     SharedStatements,
     Statements,
+    as_read,
     finding,
     touching,
     transferring,
@@ -65,16 +66,4 @@ class OrphanedMessages(OrphanedRecords[OrphanedMessage]):
 
 
 def _orphaned(row: Row[Any]) -> OrphanedMessage:
-    return OrphanedMessage(
-        tenant=row.tenant_id,
-        id=row.id,
-        workflow_id=row.workflow_id,
-        request_id=row.request_id,
-        status=row.status,
-        attempts=row.attempt_count,
-        updated_at=row.updated_at,
-        overdue=row.overdue,
-        channel=Channel(row.channel),
-        priority=row.priority,
-        send_at=row.send_at,
-    )
+    return OrphanedMessage(**as_read(row), channel=Channel(row.channel), priority=row.priority, send_at=row.send_at)

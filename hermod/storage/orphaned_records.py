@@ -74,8 +74,8 @@ def finding(table: str, columns: str, *, among: str, overdue: str) -> TextClause
 
     The IN stands in a CASE, so that it is looked up in a hash whatever the planner expects (as in
     `hermod.storage.ledger_statements`), and where no workflow is chosen, the second look is not taken. Both are led by
-    the index of what has not finished. 100,000 pending messages take 0.1 to 0.2 s, 200,000 queued ones that are
-    well 0.1 s.
+    the index of what has not finished: 200,000 open messages take 50 ms where none is overdue, and 100 to 200 ms where
+    half of them are.
     """
     return sql(f"""
     WITH waiting AS (
@@ -113,6 +113,20 @@ AS_READ: Final = """
 
 def transferring(table: str) -> TextClause:
     return sql(f"UPDATE {table} r SET workflow_id = CAST(:to AS text) {AS_READ} RETURNING r.id")  # noqa: S608
+
+
+def as_read(row: Row[Any]) -> dict[str, Any]:
+    """The fields of an `Orphan`."""
+    return {
+        "tenant": row.tenant_id,
+        "id": row.id,
+        "workflow_id": row.workflow_id,
+        "request_id": row.request_id,
+        "status": row.status,
+        "attempts": row.attempt_count,
+        "updated_at": row.updated_at,
+        "overdue": row.overdue,
+    }
 
 
 class OrphanedRecords(Generic[Record]):

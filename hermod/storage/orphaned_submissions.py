@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from hermod.storage.engine import Database, sql
-from hermod.storage.orphaned_records import Orphan, OrphanedRecords, Statements, finding, touching
+from hermod.storage.orphaned_records import Orphan, OrphanedRecords, Statements, as_read, finding, touching
 
 _TABLE: Final = "form_submissions"
 _COLUMNS: Final = "0 AS attempt_count"
@@ -43,13 +43,4 @@ class OrphanedSubmissions(OrphanedRecords[Orphan]):
 
 
 def _orphaned(row: Row[Any]) -> Orphan:
-    return Orphan(
-        tenant=row.tenant_id,
-        id=row.id,
-        workflow_id=row.workflow_id,
-        request_id=row.request_id,
-        status=row.status,
-        attempts=row.attempt_count,
-        updated_at=row.updated_at,
-        overdue=row.overdue,
-    )
+    return Orphan(**as_read(row))
