@@ -20,7 +20,7 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fmt lock docs faults bench clean
+.PHONY: help setup run demo test check fmt lock docs faults bench soak clean
 
 help: ## what you are reading
 	@echo "make run    starts the whole product on this machine; Ctrl-C stops it, the next run goes on where it was"
@@ -63,6 +63,9 @@ faults: setup ## write docs/faults.md anew from a run of the webhook fault tests
 
 bench: setup ## the benchmarks (ARGS="webhooks" for one, ARGS=--list for their names)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup ## half an hour of mixed load with faults; writes docs/soak.md (ARGS="--minutes 5" for less)
+	@exec $(BIN)/python -m benchmarks.soak --write-docs $(ARGS)
 
 clean: ## remove .venv and the tools' caches; the data in .hermod stays
 	@rm -rf .venv .cache .hypothesis dist

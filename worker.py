@@ -21,7 +21,6 @@ from typing import Annotated, Any, Final
 import typer
 import uvloop
 from temporalio.client import Client
-from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -31,6 +30,7 @@ from activities.events import EventActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from activities.partials import PartialActivities
+from activities.promises import PromiseActivities
 from activities.records import RecordActivities
 from activities.submissions import SubmissionActivities
 from activities.webhook_delivery.dispatch import Ways
@@ -65,11 +65,13 @@ from starter.connection import connect
 from starter.health import PortTaken, serve_health
 from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
+from starter.temporal_calls import TEMPORAL_ERRORS
 from starter.webhook_events import Webhooks
 from starter.webhook_notices import NoticeSender
 from workflows.analytics.ingest_events import IngestEvents
 from workflows.forms.process_submission import ProcessSubmission
 from workflows.forms.save_partial import SavePartial
+from workflows.housekeeping.audit_promises import AuditPromises
 from workflows.housekeeping.drop_contents import DropContents
 from workflows.housekeeping.drop_records import DropRecords
 from workflows.housekeeping.poll_receipts import PollReceipts
@@ -84,8 +86,9 @@ from workflows.webhooks.deliver_webhooks import DeliverWebhooks
 from workflows.webhooks.ordered_endpoint import OrderedEndpoint
 from workflows.webhooks.replay_deliveries import ReplayDeliveries
 
-DRAIN: Final = timedelta(seconds=8)
-"""How long requests that are under way may take to end after SIGTERM."""
+POLLS: Final = 2
+"""Open requests for work on each lane. A worker that freezes swallows a task with each of them, and every such task is
+missed only by its heartbeat: with more of them a delivery may have to be given out many times."""
 TAKEOVER: Final = timedelta(seconds=1)
 """After this long another worker takes over the workflows of one that is gone."""
 
@@ -103,6 +106,7 @@ WORKFLOW_CLASSES: Final = (
     ProcessSubmission,
     SavePartial,
     SweepStranded,
+    AuditPromises,
     DropContents,
     DropRecords,
     ReconcileReceipts,
@@ -110,10 +114,7 @@ WORKFLOW_CLASSES: Final = (
     RemoveDeadDevices,
     SendWebhookNotices,
 )
-LANES: Final = (
-    Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH, Lane.WEBHOOKS, Lane.EVENTS, Lane.SUBMISSIONS,
-    Lane.PARTIALS,
-)  # fmt: skip
+LANES: Final = tuple(Lane)
 MOST_INSERTS: Final = 8
 """Rounds of events at once in one worker, each of up to 16 MiB and more in memory."""
 
@@ -140,13 +141,16 @@ def build_workers(
     backend: Backend | None = None,
     lanes: Sequence[Lane] = LANES,
     concurrency: Mapping[Lane, int] | None = None,
-    drain: timedelta = DRAIN,
+    drain: timedelta | None = None,
 ) -> list[Worker]:
     """One worker per task queue: the workflows with their bookkeeping, and each lane.
+
+    `drain`: how long requests that are under way may take to end after SIGTERM, where the settings do not say it.
 
     Eager activities are off, since they would pass by a paused lane.
     """
     clock = SystemClock()
+    drain = timedelta(seconds=settings.drain_seconds) if drain is None else drain
     notifications = NotificationActivities(
         storage.ledger, storage.accounts, senders, storage.hygiene, storage.rates, clock, storage.unsubscribe_links
     )
@@ -184,6 +188,7 @@ def build_workers(
             task_queue=lane,
             activities=of_lane[lane],
             max_concurrent_activities=places[lane],
+            max_concurrent_activity_task_polls=POLLS,
             graceful_shutdown_timeout=drain,
             disable_eager_activity_execution=True,
         )
@@ -207,6 +212,7 @@ def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock
         housekeeping.reconcile_receipts,
         ContentActivities(storage.contents).drop_contents,
         RecordActivities(storage.records).drop_records,
+        PromiseActivities(storage.promises).audit_promises,
         devices.remove_dead_devices,
         devices.poll_receipts,
         notices.send_webhook_notices,
@@ -243,6 +249,7 @@ async def serve(
     *,
     lanes: Sequence[Lane] = LANES,
     concurrency: Mapping[Lane, int] | None = None,
+    drain: timedelta | None = None,
 ) -> None:
     """Work until `stop` is set. Waits for servers that are not there yet; raises SchemaOutdated."""
     async with AsyncExitStack() as stack:
@@ -265,9 +272,10 @@ async def serve(
             backend=backend,
             lanes=lanes,
             concurrency=concurrency,
+            drain=drain,
         )
         await stack.enter_async_context(analytics.preparing())
-        await stack.enter_async_context(serve_health(settings, storage, analytics, client))
+        await stack.enter_async_context(serve_health(settings, storage, analytics, client, SystemClock()))
         spare_the_collector()
         tasks = await stack.enter_async_context(running(built))
         _log.info("worker_ready", lanes=[lane.value for lane in lanes], settings=settings.masked())
@@ -288,7 +296,7 @@ async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -
             await register(client)
             await schedules.apply(client)
             return client
-        except (Unavailable, RPCError, RuntimeError) as error:
+        except (Unavailable, *TEMPORAL_ERRORS) as error:
             _log.warning("waiting_for_servers", temporal=settings.temporal_address, error=str(error)[:200])
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=RETRY_START.total_seconds())
@@ -297,12 +305,9 @@ async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -
 
 def _lane(name: str) -> Lane:
     try:
-        lane = Lane(name.strip())
+        return Lane(name.strip())
     except ValueError:
         raise typer.BadParameter(f"no lane {name!r}; there are {', '.join(LANES)}") from None
-    if lane not in LANES:
-        raise typer.BadParameter(f"{lane.value} needs no worker of its own")
-    return lane
 
 
 def _concurrency(text: str) -> dict[Lane, int]:

@@ -25,11 +25,15 @@ CLICKHOUSE_UNAVAILABLE: Final = "ClickHouseUnavailable"
 BACKEND_AWAY: Final = "BackendAway"
 """The user's own backend did not take a submission now."""
 NO_SUCH_RECORD: Final = "NoSuchRecord"
-"""What the workflow is about is gone, and so is its tenant."""
+"""What the workflow is about is gone: with its tenant, or in a failover to a copy that did not have it yet."""
+SUPERSEDED: Final = "Superseded"
+"""Another attempt has taken its place, and goes on."""
 
 RECORDS_MISSING: Final = "RecordsMissing"
 """The database does not have the records that the workflow is about: a standby that was behind has taken over, or they
 were dropped. Restore them and reset the workflow, or look into the application's own log for what it handed over."""
+PROMISES_BROKEN: Final = "PromisesBroken"
+"""The audit found records that break a promise; the worker's log names them (`promise_broken`)."""
 
 LEDGER_WAIT: Final = timedelta(seconds=5)
 AT_ONCE: Final = timedelta(milliseconds=1)
@@ -70,6 +74,10 @@ def backend_away(code: str, delay: timedelta) -> ApplicationError:
     return ApplicationError(
         f"{code}, next attempt in {delay.total_seconds():.1f} s", type=BACKEND_AWAY, next_retry_delay=delay
     )
+
+
+def superseded() -> ApplicationError:
+    return ApplicationError("another attempt has taken its place", type=SUPERSEDED)
 
 
 def no_such_record() -> ApplicationError:

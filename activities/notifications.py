@@ -17,6 +17,7 @@ from activities.delivery.turns import Turns
 from activities.pulse import Pulse
 from hermod.contracts.delivery import CloseOrder, DeliveryOrder, DeliveryReport
 from hermod.contracts.messages import Status
+from hermod.contracts.priorities import priority_of
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
 from hermod.ports.ledger import Accounts, Ledger
@@ -71,7 +72,7 @@ class NotificationActivities:
         """Batches take turns, the most urgent first; single messages never wait for one. Raises TurnedAway."""
         if len(work.messages) == 1:
             return await self._delivery(work, beating, AlonePatience(self._naps)).run(outcomes)
-        async with self._turns.take(work.tenant, _priority()) as turn:
+        async with self._turns.take(work.tenant, priority_of(activity.info().priority.priority_key)) as turn:
             return await self._delivery(work, beating, PatienceInTurn(turn)).run(outcomes)
 
     def _delivery(self, work: Dispatch, beating: Pulse, patience: Patience) -> Delivery:
@@ -100,8 +101,3 @@ class NotificationActivities:
             return await self._ledger.counts(order.tenant, order.messages)
 
         return await withdrawn(order, withdraw, count)
-
-
-def _priority() -> int:
-    """1 to 10 as our API has it; Temporal counts the other way round."""
-    return 11 - (activity.info().priority.priority_key or 6)

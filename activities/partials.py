@@ -15,6 +15,9 @@ from hermod.contracts.forms import FormMoment, PartialStatus, SavePartialInput
 from hermod.contracts.partial_steps import PartialLook
 from hermod.ports.forms import Announcement, Announcer
 from hermod.ports.partials import Partials, Seen
+from hermod.telemetry import RECORDS_MISSING, get_logger
+
+_log = get_logger(__name__)
 
 
 class PartialActivities:
@@ -33,7 +36,10 @@ class PartialActivities:
     async def _look(self, partial: SavePartialInput, now: datetime) -> PartialLook:
         seen = await self._partials.look(partial.tenant, partial.form, partial.session, now)
         if seen is None:
-            return PartialLook(status=None)
+            # Retention leaves a partial that has something to wait for: it was lost, as in a failover to an older copy.
+            RECORDS_MISSING.labels("partial").inc()
+            _log.warning("partial_missing", tenant=partial.tenant, form=partial.form, session=partial.session)
+            raise failures.no_such_record()
         for news in announcements(seen):
             await self._announcer.announce(news)
         is_still_so = await self._partials.told(seen)

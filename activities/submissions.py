@@ -1,7 +1,8 @@
 """What ProcessSubmission has done: the submission is brought as far as it can come now.
 
 The record decides each step, and every step may be made again: the backend knows the submission by its id, and what is
-announced has ids of its own. So an activity that was cut off anywhere is simply begun again.
+announced has ids of its own. So an activity that was cut off anywhere is simply begun again. Whoever finds that another
+one has taken its place ends without a further step.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from hermod.contracts.forms import ProcessSubmissionInput, SubmissionStatus, Sub
 from hermod.domain.forms.submissions import Done, Expire, Save, Tell, Wait, backend_wait, next_move
 from hermod.ports.forms import Announcement, Announcer
 from hermod.ports.submissions import Backend, BackendAway, BackendRefused, SubmissionLedger, SubmissionRecord
-from hermod.telemetry import SAVES
+from hermod.telemetry import RECORDS_MISSING, SAVES, get_logger
+
+_log = get_logger(__name__)
 
 
 class SubmissionActivities:
@@ -35,12 +38,17 @@ class SubmissionActivities:
             except Unavailable:
                 raise failures.ledger_unavailable() from None
             except NotFound:
+                RECORDS_MISSING.labels("submission").inc()
+                _log.warning("submission_missing", tenant=order.tenant, submission=order.submission)
                 raise failures.no_such_record() from None
 
     async def _process(self, order: ProcessSubmissionInput, beating: Pulse) -> SubmissionStep:
         run = activity.info().workflow_run_id or ""
-        record = await self._ledger.open(order.tenant, order.submission, run, beating.now())
+        record = await self._ledger.open(order.tenant, order.submission, run, beating.now(), is_reset=order.is_reset)
+        token = record.fencing_token
         while record.status not in (SubmissionStatus.FAILED, SubmissionStatus.SPAM):
+            if record.fencing_token != token:
+                raise failures.superseded()
             match next_move(record.standing, beating.now()):
                 case Save():
                     record = await self._save(record, run, beating)
@@ -55,8 +63,10 @@ class SubmissionActivities:
                 case Wait() as wait:
                     return SubmissionStep(status=record.status, wait_until=wait.until)
                 case Done() as done:
-                    record = await self._ledger.finish(record, done.status, beating.now())
-                    break
+                    before = record
+                    record = await self._ledger.finish(before, done.status, beating.now())
+                    if record.is_as_read_in(before):
+                        break
         return SubmissionStep(status=record.status, run=record.failed_run, reason=record.reason)
 
     async def _save(self, record: SubmissionRecord, run: str, beating: Pulse) -> SubmissionRecord:

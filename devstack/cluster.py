@@ -9,14 +9,16 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+import httpx
 
 from devstack.clickhouse_server import ClickHouseServer
-from devstack.ports import free_port
+from devstack.ports import LOOPBACK, free_port
 from devstack.postgres import Postgres
 from devstack.process import Child, Program, whole_environment
 from devstack.sandbox_server import SandboxServer
@@ -30,9 +32,23 @@ DATABASE: Final = "hermod"
 READY_SECONDS: Final = 30.0
 
 
+class Web(NamedTuple):
+    """A running API."""
+
+    child: Child
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+
 @dataclass(kw_only=True)
 class Cluster:
-    """Running servers, and the workers that were started on them."""
+    """Running servers, and the workers and webs that were started on them.
+
+    A fault for one of them is its own `child` halted (`cluster.postgres.child.freeze()`), or a proxy in `environment`.
+    """
 
     folder: Path
     postgres: Postgres
@@ -41,6 +57,7 @@ class Cluster:
     clickhouse: ClickHouseServer
     settings: Settings
     workers: list[Child] = field(default_factory=list)
+    webs: list[Web] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,19 +72,14 @@ class Cluster:
             "HERMOD_ALLOW_PRIVATE_ADDRESSES": "1",
         }
 
-    async def start_worker(self, *arguments: str) -> Child:
-        """A worker process, ready for work."""
-        number = len(self.workers)
-        port = free_port()
-        log = self.folder / f"worker-{number}.log"
-        child = Child.spawn(
-            Program(
-                name=f"worker {number}",
-                command=[sys.executable, str(ROOT / "worker.py"), *arguments],
-                log=log,
-                cwd=self.folder,
-                environment={**self.environment, "HERMOD_WORKER_PORT": str(port)},
-            )
+    async def start_worker(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Child:
+        """A worker process, ready for work. `environment` comes on top of the cluster's."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        child = self._spawn(
+            f"worker {len(self.workers)}",
+            [str(ROOT / "worker.py"), *arguments],
+            log,
+            {"HERMOD_WORKER_PORT": str(free_port()), **(environment or {})},
         )
 
         async def ready() -> bool:
@@ -76,6 +88,41 @@ class Cluster:
         await child.until_ready(ready, within=READY_SECONDS)
         self.workers.append(child)
         return child
+
+    async def start_web(self, *, environment: Mapping[str, str] | None = None) -> Web:
+        """The API as a process; its `/health` answers. `environment` comes on top of the cluster's."""
+        port = free_port()
+        log = self.folder / f"web-{len(self.webs)}.log"
+        own = {"HERMOD_HOST": LOOPBACK, "HERMOD_PORT": str(port), **(environment or {})}
+        web = Web(self._spawn(f"web {len(self.webs)}", ["-m", "web"], log, own), port)
+
+        async def ready() -> bool:
+            try:
+                async with httpx.AsyncClient() as client:
+                    await client.get(f"{web.url}/health")
+            except httpx.TransportError:
+                return False
+            return True
+
+        await web.child.until_ready(ready, within=READY_SECONDS)
+        self.webs.append(web)
+        return web
+
+    async def stop(self) -> None:
+        """End the workers and webs; the servers stay."""
+        children = [*self.workers, *(web.child for web in self.webs)]
+        await asyncio.gather(*(child.stop(within=15.0) for child in children))
+
+    def _spawn(self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Child:
+        return Child.spawn(
+            Program(
+                name=name,
+                command=[sys.executable, *arguments],
+                log=log,
+                cwd=self.folder,
+                environment={**self.environment, **environment},
+            )
+        )
 
 
 @asynccontextmanager
@@ -119,7 +166,7 @@ async def cluster(folder: Path, *, durable: bool = True) -> AsyncIterator[Cluste
         try:
             yield running
         finally:
-            await asyncio.gather(*(worker.stop(within=15.0) for worker in running.workers))
+            await running.stop()
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from devstack import launch
 from devstack.errors import StackError
 
 _POLL = 0.02
+_FREEZE_SECONDS = 5.0
 _TAIL_BYTES = 16_384
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -82,6 +84,7 @@ class Child:
     def __init__(self, program: Program, process: subprocess.Popen[bytes]) -> None:
         self.program = program
         self._process = process
+        self._frozen: list[psutil.Process] = []
 
     @classmethod
     def spawn(cls, program: Program) -> Child:
@@ -143,7 +146,8 @@ class Child:
         raise ChildFailed(self.program, _ending(await self.until_exit()))
 
     async def stop(self, *, within: float) -> None:
-        """Ask the child to stop; after `within` seconds end it and its process group. Fine to call twice."""
+        """Ask the child to stop; after `within` seconds end it and its process group. Fine to call twice, or frozen."""
+        self.thaw()
         if self.exit_code is None:
             self._process.send_signal(self.program.stop_signal)
             try:
@@ -158,6 +162,44 @@ class Child:
         """End the child and its process group at once."""
         if self.exit_code is None:
             os.killpg(self.pid, signal.SIGKILL)
+        self.thaw()  # descendants in other groups notice the end only when they run
+
+    def freeze(self) -> None:
+        """Halt the child and all its descendants by SIGSTOP, in whichever process groups they are.
+
+        All stand still when it returns. Raises StackError if one does not within some seconds.
+        """
+        deadline = time.monotonic() + _FREEZE_SECONDS
+        while running := [process for process in self._family() if not _stands_still(process)]:
+            if time.monotonic() > deadline:
+                self.thaw()
+                raise StackError(f"{self.program.name} cannot be frozen")
+            self._frozen += [process for process in running if process not in self._frozen]
+            for process in running:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+
+    def thaw(self) -> None:
+        """Let everybody go on whom `freeze` has halted; fine if nobody is."""
+        for process in reversed(self._frozen):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        self._frozen.clear()
+
+    def _family(self) -> list[psutil.Process]:
+        """The child first, so that it starts nobody new while the others are halted."""
+        try:
+            child = psutil.Process(self.pid)
+            return [child, *child.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    try:
+        return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def _answer(probe: Callable[[], Awaitable[bool]], deadline: float) -> bool:

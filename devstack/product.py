@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,10 @@ from starter import Hermod
 from web.app import create_app
 from web.server import GRACE, serve
 
-_DRAIN_SECONDS: Final = max(worker.DRAIN.total_seconds(), GRACE) + 1.5
+_DRAIN: Final = timedelta(seconds=8)
+"""For requests under way at the end. A worker of its own takes as long as providers may (HERMOD_DRAIN_SECONDS); who has
+pressed Ctrl-C does not wait for that."""
+_DRAIN_SECONDS: Final = max(_DRAIN.total_seconds(), GRACE) + 1.5
 """What still runs then is left to be done again by the next start."""
 _POLL: Final = 0.1
 
@@ -36,7 +40,7 @@ class Product:
 
     def start_worker(self) -> None:
         """A worker for all lanes. It connects, registers search attributes and schedules, and begins."""
-        self._start("the worker", worker.serve(self.settings, self._stop))
+        self._start("the worker", worker.serve(self.settings, self._stop, drain=_DRAIN))
 
     async def start_web(self) -> None:
         """The API and the console. When this returns, the port is open; nothing is answered before the next await."""

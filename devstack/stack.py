@@ -222,9 +222,9 @@ async def _timed(steps: Steps, name: str, work: Coroutine[Any, Any, None]) -> No
 
 
 async def _until_working(hermod: Hermod) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
+    core, deadline = hermod.core, time.monotonic() + _READY_SECONDS
     while True:
-        found = await health.check(hermod.core.storage, hermod.core.analytics, hermod.core.temporal)
+        found = await health.check(core.storage, core.analytics, core.temporal, core.backlog)
         if found.delivers:
             return
         if time.monotonic() > deadline:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Folder, Server
@@ -22,6 +23,7 @@ from hermod.ports.submissions import Backend, NoBackend
 from hermod.settings import Settings
 from hermod.storage.acceptance import Acceptance
 from hermod.storage.accounts import ProviderAccounts
+from hermod.storage.backlog import Backlog
 from hermod.storage.contents import Contents
 from hermod.storage.dead_tokens import DeadTokens
 from hermod.storage.devices import Devices
@@ -41,6 +43,7 @@ from hermod.storage.orphaned_messages import OrphanedMessages
 from hermod.storage.orphaned_submissions import OrphanedSubmissions
 from hermod.storage.partials import SqlPartials
 from hermod.storage.payments import Payments
+from hermod.storage.promises import Promises
 from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
@@ -66,6 +69,9 @@ from hermod.storage.webhook_replays import WebhookReplays
 from hermod.storage.webhook_requests import WebhookRequests
 from hermod.storage.workers import Workers
 
+AUDIT_SECONDS: Final = 300.0
+"""That a statement of the audit may take, which reads all that was accepted lately."""
+
 
 class SystemClock:
     """This machine's clock."""
@@ -81,6 +87,7 @@ class Storage:
     database: Database
     acceptance: Acceptance
     accounts: ProviderAccounts
+    backlog: Backlog
     contents: Contents
     dead_tokens: DeadTokens
     devices: Devices
@@ -97,6 +104,9 @@ class Storage:
     orphaned_messages: OrphanedMessages
     orphaned_submissions: OrphanedSubmissions
     payments: Payments
+    audit_database: Database
+    """Its connections may take longer over a statement."""
+    promises: Promises
     rates: Rates
     receipts: Receipts
     records: Records
@@ -123,8 +133,14 @@ class Storage:
     workers: Workers
 
 
+def _database(settings: Settings) -> Database:
+    url = settings.database_url.get_secret_value()
+    return Database(url, pool_size=settings.database_pool, timeout=settings.database_timeout)
+
+
 def build_storage(settings: Settings) -> Storage:
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+    database = _database(settings)
+    audit_database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
     default_rates = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
@@ -140,6 +156,7 @@ def build_storage(settings: Settings) -> Storage:
         database=database,
         acceptance=Acceptance(database, contents),
         accounts=accounts,
+        backlog=Backlog(database),
         contents=contents,
         dead_tokens=dead_tokens,
         devices=Devices(database),
@@ -157,6 +174,10 @@ def build_storage(settings: Settings) -> Storage:
         orphaned_messages=OrphanedMessages(database, workers),
         orphaned_submissions=OrphanedSubmissions(database),
         payments=Payments(database),
+        audit_database=audit_database,
+        promises=Promises(
+            audit_database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key}
+        ),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),
@@ -192,6 +213,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         yield storage
     finally:
         await storage.endpoint_health.aclose()
+        await storage.audit_database.close()
         await storage.database.close()
 
 

@@ -28,7 +28,9 @@ SUBMISSIONS = Counter("hermod_submissions_total", "Submissions of forms, by what
 SAVES = Counter("hermod_submission_saves_total", "Requests to the user's own backend", ["outcome"])
 ANNOUNCED = Counter("hermod_form_announcements_total", "Moments of submissions and partials that were told", ["moment"])
 PAYMENT_EVENTS = Counter("hermod_payment_events_total", "Calls of payment providers, by what they came to", ["result"])
+RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
+SWEEP_FAILURES = Counter("hermod_sweep_failures_total", "Kinds of records that one sweep could not look at", ["kind"])
 INSERTS = Counter("hermod_clickhouse_inserts_total", "Inserts into ClickHouse", ["table", "result"])
 INSERTED_ROWS = Counter("hermod_clickhouse_rows_total", "Rows that ClickHouse has answered for", ["table"])
 INSERT_SECONDS = Histogram(
@@ -39,7 +41,11 @@ INSERT_SECONDS = Histogram(
 )
 EVENTS = Counter("hermod_events_total", "Analytics events that were handed over", ["result"])
 EVENTS_REFUSED = Counter("hermod_events_refused_total", "Rows that ClickHouse cannot take, set aside", ["table"])
-RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
+BACKLOG_RECORDS = Gauge("hermod_backlog_records", "Records that were accepted and nobody has begun", ["lane"])
+BACKLOG_OLDEST = Gauge("hermod_backlog_oldest_seconds", "How long the oldest of them waits", ["lane"])
+PROMISE_VIOLATIONS = Counter(
+    "hermod_promise_violations_total", "Records that an audit found to break a promise", ["promise", "kind"]
+)
 IN_FLIGHT = Gauge("hermod_requests_in_flight", "Requests to providers that wait for an answer")
 
 

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from hermod.contracts.content import Attachment, Email, Push, Sms, WhatsApp, WhatsAppTemplate
-from hermod.contracts.errors import Conflict, HermodError, IdempotencyMismatch, InvalidInput, NotFound, Unavailable
+from hermod.contracts.errors import (
+    Conflict,
+    HermodError,
+    IdempotencyMismatch,
+    InvalidInput,
+    MaybeStored,
+    NotFound,
+    Unavailable,
+)
 from hermod.contracts.messages import Receipt, Submission
 from hermod.outbound.webhook_signatures import InvalidSignature, verify_webhook
 from starter.client import BatchReceipt, Hermod, Rejected
@@ -18,6 +26,7 @@ __all__ = [
     "IdempotencyMismatch",
     "InvalidInput",
     "InvalidSignature",
+    "MaybeStored",
     "NotFound",
     "Push",
     "Receipt",

@@ -21,7 +21,10 @@ class MessageDesk:
     clock: Clock
 
     async def take(self, tenant: str, asked: Submission, request_id: str | None) -> Receipt:
-        """Store the message and have it started. Raises InvalidInput, with nothing stored, and Unavailable."""
+        """Store the message and have it started.
+
+        Raises InvalidInput and Unavailable, with nothing stored, and MaybeStored.
+        """
         try:
             await self.check(tenant, asked)
             readies = await self.preparer.prepare(tenant, asked)

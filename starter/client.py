@@ -28,7 +28,7 @@ from starter.dispatching import Unit
 from starter.events import taken_alone
 from starter.partial_revisions import draft_of
 from starter.submission_intake import checked_key, submitted
-from starter.telling import tell_cancelled
+from starter.telling import followed_up, tell_cancelled
 from starter.wording import field_errors
 
 
@@ -55,8 +55,10 @@ class Hermod:
         async with await Hermod.connect() as hermod:
             sent = await hermod.send(Email(to="ada@example.com", subject="Welcome", text="Hello"))
 
-    Every call raises `Unavailable` when the database is away, and nothing is stored then. Temporal may be away: what
-    was accepted is started when it is back.
+    Every call raises `Unavailable` when the database is away, and nothing is stored then; or `MaybeStored`, which is an
+    `Unavailable`, when it went away before it answered. Only with an idempotency key (of an event: `event_id`) is it
+    safe to repeat what was to be stored then; where a record was to be moved, look at it first. Temporal may be away:
+    what was accepted is started when it is back.
     """
 
     def __init__(self, core: Core, tenant: str, actor: str, stack: AsyncExitStack | None = None) -> None:
@@ -322,8 +324,12 @@ class Hermod:
         return await messages.discard(self._tenant, message, actor=self._actor, now=self._core.clock.now())
 
     async def _begin_again(self, receipt: Receipt) -> Receipt:
+        started = await followed_up(self._start_again(receipt))
+        return receipt.model_copy(update={"status": Status.QUEUED}) if started else receipt
+
+    async def _start_again(self, receipt: Receipt) -> bool:
         view = await self.status(receipt.id)
-        started = await self._core.dispatcher.begin_again(
+        return await self._core.dispatcher.begin_again(
             Unit(
                 workflow_id=receipt.workflow_id,
                 tenant=self._tenant,
@@ -334,7 +340,6 @@ class Hermod:
                 request_id=view.request_id,
             )
         )
-        return receipt.model_copy(update={"status": Status.QUEUED}) if started else receipt
 
 
 def _raise_for(wrong: Iterable[FieldError]) -> None:

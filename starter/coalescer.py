@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from hermod.contracts.errors import IdempotencyMismatch
+from hermod.contracts.errors import IdempotencyMismatch, MaybeStored, Unavailable
 from hermod.contracts.ids import batch_id
 from hermod.contracts.messages import MAX_BATCH, Receipt
 from hermod.ports.clock import Clock
@@ -21,6 +22,7 @@ from starter.gathering import Gathering
 from starter.grouping import Grouping
 
 Answer = Receipt | IdempotencyMismatch
+_IN_DOUBT: Final = "the others may be; only with idempotency keys is it safe to repeat the call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class Coalescer:
         self._calls = Gathering(self._serve, self._background, MAX_BATCH)
 
     async def take(self, tenant: str, readies: tuple[Ready, ...], request_id: str | None) -> Receipt:
-        """Store the messages of one call and have them started. Raises IdempotencyMismatch and Unavailable."""
+        """Store the messages of one call and have them started.
+
+        Raises IdempotencyMismatch and Unavailable, with nothing stored, and MaybeStored.
+        """
         answer = await self._calls.ask(tenant, _Call(readies, request_id))
         if isinstance(answer, IdempotencyMismatch):
             raise answer
@@ -49,15 +54,19 @@ class Coalescer:
     ) -> list[Answer]:
         """Store many, a few thousand a statement; the answers in the order of the calls.
 
-        Raises Unavailable when the database goes away; statements that came before are stored, and repeating the call
-        with idempotency keys is safe.
+        Raises Unavailable, with nothing stored, and MaybeStored when the database goes away on the way.
         """
         answers: list[Answer] = []
         grouping = Grouping(tenant, batch)
         for at in range(0, len(calls), MAX_BATCH):
             part = calls[at : at + MAX_BATCH]
             drafts = _grouped(grouping, [(readies, request_id) for readies in part])
-            answers += _by_call(await self._store(tenant, drafts), part)
+            try:
+                answers += _by_call(await self._store(tenant, drafts), part)
+            except Unavailable as error:
+                if not at:
+                    raise
+                raise MaybeStored(f"the first {at} messages are stored, and {_IN_DOUBT}") from error
         return answers
 
     def start(self, unit: Unit) -> None:

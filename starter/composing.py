@@ -44,16 +44,16 @@ def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedR
     submissions = Submissions(client, storage, clock)
     payments = PaymentDesk(storage.payments, submissions.wake, clock)
     return Sweepers(
-        [
-            LedgerSweeper(storage.orphaned_messages, messages, client, clock),
-            LedgerSweeper(storage.orphaned_deliveries, deliveries, client, clock),
-            LedgerSweeper(storage.orphaned_submissions, SubmissionWorkflows(submissions), client, clock),
-        ],
-        [
-            events.orders.sweep,
-            replays.sweep,
-            Partials(client, storage, clock).sweep,
-            ingest.sweep,
-            payments.sweep,
-        ],
+        {
+            "messages": LedgerSweeper(storage.orphaned_messages, messages, client, clock),
+            "webhooks": LedgerSweeper(storage.orphaned_deliveries, deliveries, client, clock),
+            "submissions": LedgerSweeper(storage.orphaned_submissions, SubmissionWorkflows(submissions), client, clock),
+        },
+        {
+            "ordered_webhooks": events.orders.sweep,
+            "replays": replays.sweep,
+            "partials": Partials(client, storage, clock).sweep,
+            "events": ingest.sweep,
+            "payments": payments.sweep,
+        },
     )

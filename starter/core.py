@@ -13,6 +13,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.webhooks import Poster
 from hermod.settings import Settings
 from starter.accepting import MessageDesk
+from starter.backlog import BacklogWatch
 from starter.coalescer import Coalescer
 from starter.connection import connect
 from starter.dispatching import Dispatcher
@@ -42,6 +43,7 @@ class Core:
     webhooks: Webhooks
     partials: Partials
     analytics: Analytics
+    backlog: BacklogWatch
     events: Events
     submissions: Submissions
     payments: PaymentDesk
@@ -91,4 +93,5 @@ async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterato
             submissions=submissions,
             payments=payments,
             analytics=analytics,
+            backlog=BacklogWatch(storage.backlog, clock, settings.backlog_seconds),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,25 +9,26 @@ from typing import Final
 
 from temporalio.client import Client
 from temporalio.common import (
-    Priority,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendBatchInput, SendNotificationInput
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import parse_workflow_id
 from hermod.contracts.model import Model
+from hermod.contracts.priorities import DEFAULT_PRIORITY
 from hermod.contracts.queues import WORKFLOWS
 from hermod.ports.clock import Clock
 from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
 from hermod.telemetry import STARTS, get_logger
+from starter.priorities import temporal_priority
+from starter.temporal_calls import TEMPORAL_ERRORS, answered_within, error_name
 from workflows.search_attributes import CHANNEL, REQUEST_ID, TENANT
 
 IF_NONE_RUNS: Final = WorkflowIDConflictPolicy.FAIL
@@ -61,8 +61,8 @@ class Start:
     channel: str
     request_id: str | None
     summary: str
-    priority: int | None = None
-    """1 to 10, 10 is the most urgent; None: as usual."""
+    priority: int = DEFAULT_PRIORITY
+    """1 to 10, 10 is the most urgent."""
     signal: str | None = None
     """Is told to the workflow, whether it ran before or not."""
 
@@ -81,13 +81,14 @@ class Starts:
         WorkflowAlreadyStartedError, for whoever must know what that run was begun with.
         """
         try:
-            async with asyncio.timeout(START_TIMEOUT.total_seconds()):
+            async with answered_within(START_TIMEOUT):
                 await self._begin(start, conflict)
-        except (RPCError, RuntimeError, TimeoutError) as error:
-            # The client raises RuntimeError, too, where it cannot connect.
+        except WorkflowAlreadyStartedError:
+            raise
+        except TEMPORAL_ERRORS as error:
             STARTS.labels(start.name, "failed").inc()
             names = {"workflow_id": start.workflow_id, "tenant": start.tenant}
-            _log.warning("workflow_not_started", error=_kind(error), **names)
+            _log.warning("workflow_not_started", error=error_name(error), **names)
             return False
         STARTS.labels(start.name, "started").inc()
         return True
@@ -117,11 +118,7 @@ class Starts:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=conflict,
             start_signal=start.signal,
-            priority=Priority(
-                priority_key=None if start.priority is None else 11 - start.priority,
-                fairness_key=start.tenant,
-                fairness_weight=await self._weight(start.tenant),
-            ),
+            priority=temporal_priority(start.priority, start.tenant, await self._weight(start.tenant)),
             search_attributes=TypedSearchAttributes(attributes),
             memo={"request_id": start.request_id} if start.request_id is not None else None,
             static_summary=start.summary,
@@ -204,7 +201,3 @@ def _is_single(unit: Unit) -> bool:
 def _summary(unit: Unit) -> str:
     what = unit.channel.value if len(unit.messages) == 1 else f"{len(unit.messages)} × {unit.channel.value}"
     return f"{what} for {unit.tenant}"
-
-
-def _kind(error: Exception) -> str:
-    return error.status.name if isinstance(error, RPCError) else type(error).__name__

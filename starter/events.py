@@ -50,7 +50,10 @@ class Events:
         self._throttle = Throttle(ingest, self._background)
 
     async def take(self, tenant: str, given: Sequence[object]) -> EventsReceipt:
-        """Check and store events: `TrackedEvent`s, or what should become some. Raises Unavailable, with none stored."""
+        """Check and store events: `TrackedEvent`s, or what should become some.
+
+        Raises Unavailable, with none stored, and MaybeStored.
+        """
         now = self._clock.now()
         good: list[EventLine] = []
         rejected: list[RejectedEvent] = []

@@ -6,24 +6,26 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Final
+from datetime import timedelta
+from typing import Final, TypeVar
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSystemInfoRequest
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from hermod.bootstrap import Analytics, Storage
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.model import Model
-from hermod.contracts.queues import WORKFLOWS
+from hermod.ports.clock import Clock
 from hermod.settings import Settings
+from starter.backlog import BacklogView, BacklogWatch
+from starter.lanes import Crews, look_at_workers
+from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
-CHECK_TIMEOUT: Final = 3.0
+CHECK_TIMEOUT: Final = timedelta(seconds=3)
+_Found = TypeVar("_Found")
 
 
 class PortTaken(Exception):
@@ -39,13 +41,17 @@ class Check(Model):
 
 
 class Health(Model):
-    """`status`: `ok`, `degraded` where what is accepted has to wait somewhere, `down` where nothing can be accepted."""
+    """`status`: `ok`, `degraded` where what is accepted has to wait somewhere, `down` where nothing can be accepted.
+
+    Backlog: what was accepted and nobody has begun; null where the database does not say.
+    """
 
     status: str
     database: Check
     temporal: Check
     workers: Check
     clickhouse: Check
+    backlog: BacklogView | None
 
     @property
     def delivers(self) -> bool:
@@ -53,64 +59,84 @@ class Health(Model):
         return self.database.ok and self.temporal.ok and self.workers.ok
 
 
-async def check(storage: Storage, analytics: Analytics, client: Client) -> Health:
-    database, temporal, workers, clickhouse = await asyncio.gather(
-        _timed(_database(storage)), _timed(_temporal(client)), _timed(_workers(client)), _timed(analytics.ping())
+async def check(storage: Storage, analytics: Analytics, client: Client, backlog: BacklogWatch) -> Health:
+    """A look at everything, all at once."""
+    (database, _), (temporal, _), (workers, crews), (clickhouse, _), (waiting, found) = await asyncio.gather(
+        _timed(_database(storage)),
+        _timed(_temporal(client)),
+        _timed(_workers(client)),
+        _timed(_clickhouse(analytics)),
+        _timed(_backlog(backlog)),
     )
-    well = database.ok and temporal.ok and workers.ok and clickhouse.ok
+    well = database.ok and temporal.ok and workers.ok and clickhouse.ok and waiting.ok
+    if (found is not None and found.late(backlog.late_after)) or (crews is not None and _missed(crews, found)):
+        well = False
     status = "ok" if well else "degraded" if database.ok else "down"
-    return Health(status=status, database=database, temporal=temporal, workers=workers, clickhouse=clickhouse)
-
-
-async def _timed(probe: Awaitable[str]) -> Check:
-    begun = time.perf_counter()
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT):
-            ok, detail = True, await probe
-    except (Unavailable, RPCError, RuntimeError, TimeoutError) as error:
-        ok, detail = False, str(error)[:200] or "no answer in time"
-    return Check(ok=ok, ms=round((time.perf_counter() - begun) * 1000), detail=detail)
-
-
-async def _database(storage: Storage) -> str:
-    rows = await storage.database.rows(text("SHOW server_version"), {})
-    return f"PostgreSQL {rows[0].server_version}"
-
-
-async def _temporal(client: Client) -> str:
-    answer = await client.workflow_service.get_system_info(GetSystemInfoRequest())
-    return f"Temporal {answer.server_version}"
-
-
-async def _workers(client: Client) -> str:
-    """Temporal remembers a poller for five minutes, so a crashed worker is missed only then."""
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=WORKFLOWS),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
+    return Health(
+        status=status, database=database, temporal=temporal, workers=workers, clickhouse=clickhouse, backlog=found
     )
-    names = sorted({poller.identity for poller in answer.pollers})
-    if not names:
+
+
+async def _timed(probe: Awaitable[tuple[str, _Found]]) -> tuple[Check, _Found | None]:
+    begun = time.perf_counter()
+    found = None
+    try:
+        async with answered_within(CHECK_TIMEOUT):
+            detail, found = await probe
+        ok = True
+    except (Unavailable, *TEMPORAL_ERRORS) as error:
+        ok, detail = False, str(error)[:200] or "no answer in time"
+    return Check(ok=ok, ms=round((time.perf_counter() - begun) * 1000), detail=detail), found
+
+
+async def _database(storage: Storage) -> tuple[str, None]:
+    rows = await storage.database.rows(text("SHOW server_version"), {})
+    return f"PostgreSQL {rows[0].server_version}", None
+
+
+async def _temporal(client: Client) -> tuple[str, None]:
+    answer = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+    return f"Temporal {answer.server_version}", None
+
+
+async def _clickhouse(analytics: Analytics) -> tuple[str, None]:
+    return await analytics.ping(), None
+
+
+async def _backlog(backlog: BacklogWatch) -> tuple[str, BacklogView]:
+    return "", await backlog.look()
+
+
+async def _workers(client: Client) -> tuple[str, Crews]:
+    crews = await look_at_workers(client)
+    if not crews.workflows.workers:
         raise Unavailable("no worker has asked for work lately; start one with `python worker.py`")
-    return f"{len(names)} at work"
+    nobody = f", nobody on {', '.join(crews.unserved)}" if crews.unserved else ""
+    return f"{len(crews.workflows.workers)} at work{nobody}", crews
+
+
+def _missed(crews: Crews, backlog: BacklogView | None) -> bool:
+    """Whether there is a lane with work and nobody at it."""
+    waits = backlog.by_lane if backlog is not None else {}
+    return any(crews.lanes[lane].tasks or (lane in waits and waits[lane].records) for lane in crews.unserved)
 
 
 @asynccontextmanager
 async def serve_health(
-    settings: Settings, storage: Storage, analytics: Analytics, client: Client
+    settings: Settings, storage: Storage, analytics: Analytics, client: Client, clock: Clock
 ) -> AsyncIterator[None]:
     """`/health` and `/metrics` of a worker, at HERMOD_WORKER_PORT; port 0 serves nothing. Raises PortTaken."""
     if settings.worker_port == 0:
         yield
         return
+    backlog = BacklogWatch(storage.backlog, clock, settings.backlog_seconds)
 
     async def health(_request: web.Request) -> web.Response:
-        found = await check(storage, analytics, client)
+        found = await check(storage, analytics, client, backlog)
         return web.json_response(text=found.model_dump_json(), status=200 if found.delivers else 503)
 
     async def metrics(_request: web.Request) -> web.Response:
+        await backlog.refresh()
         return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     application = web.Application()

@@ -59,7 +59,10 @@ class Partials:
         self._calls = Gathering(self._store, self._background, MOST_REVISIONS)
 
     async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
-        """Keep a revision where it is the highest one. Raises NotFound where there is no such form, and Unavailable."""
+        """Keep a revision where it is the highest one.
+
+        Raises NotFound where there is no such form, Unavailable, with nothing stored, and MaybeStored.
+        """
         saved = await self._calls.ask(tenant, draft)
         if saved is None:
             raise NotFound(f"there is no form {draft.form}")

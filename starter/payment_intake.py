@@ -12,7 +12,7 @@ from typing import Final
 
 from hermod.domain.stripe_events import StripeEvent
 from hermod.ports.clock import Clock
-from hermod.storage.payments import Payments, TakenPayment
+from hermod.storage.payments import Payments, TakenPayment, Untold
 from hermod.telemetry import PAYMENT_EVENTS
 from starter.background import Background
 
@@ -33,9 +33,10 @@ class PaymentDesk:
         self._background = Background()
 
     async def take(self, tenant: str, event: StripeEvent) -> TakenPayment:
-        """Keep what the event says, durably by the time this returns. Waits for no workflow. Raises Unavailable.
+        """Keep what the event says, durably by the time this returns. Waits for no workflow.
 
-        An event that is known, or that says nothing of a payment, changes nothing.
+        An event that is known, or that says nothing of a payment, changes nothing. Raises Unavailable, with nothing
+        kept, and MaybeStored.
         """
         if event.fact is None:
             PAYMENT_EVENTS.labels("ignored").inc()
@@ -43,8 +44,8 @@ class PaymentDesk:
         now = self._clock.now()
         taken = await self._payments.take(tenant, event, now)
         PAYMENT_EVENTS.labels(event.fact.kind.value if taken.new else "repeated").inc()
-        if taken.changed is not None and taken.untold:
-            self._background.start(partial(self._tell, tenant, taken.changed))
+        if taken.untold is not None:
+            self._background.start(partial(self._tell, taken.untold))
         return taken
 
     async def drain(self) -> None:
@@ -56,12 +57,11 @@ class PaymentDesk:
         now = self._clock.now()
         await self._payments.link_named(now, within=NAMED_WITHIN, limit=AT_MOST)
         untold = await self._payments.untold(now, older_than=UNTOLD_AFTER, limit=AT_MOST)
-        return sum([await self._tell(one.tenant, one.submission) for one in untold])
+        return sum([await self._tell(one) for one in untold])
 
-    async def _tell(self, tenant: str, submission: str) -> bool:
+    async def _tell(self, untold: Untold) -> bool:
         """What changes while it is woken stays marked, and is told again."""
-        now = self._clock.now()
-        if not await self._wake(tenant, submission):
+        if not await self._wake(untold.tenant, untold.submission):
             return False
-        await self._payments.mark_told(tenant, submission, now)
+        await self._payments.mark_told(untold)
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -15,7 +15,9 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.forms import ProcessSubmissionInput
 from hermod.contracts.model import Model
 from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput
+from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
+ANSWER_WITHIN: Final = timedelta(seconds=5)
 _INPUTS: Final[Mapping[str, type[Model]]] = {
     "SendNotification": SendNotificationInput,
     "SendBatch": SendBatchInput,
@@ -37,9 +39,10 @@ class Run:
 async def workflow_status(client: Client, workflow_id: str) -> tuple[WorkflowExecutionStatus | None, str]:
     """How the newest run stands, and its id; None where Temporal knows no such workflow. Raises Unavailable."""
     try:
-        description = await client.get_workflow_handle(workflow_id).describe()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        async with answered_within(ANSWER_WITHIN):
+            description = await client.get_workflow_handle(workflow_id).describe()
+    except TEMPORAL_ERRORS as error:
+        if _is_not_found(error):
             return None, ""
         raise Unavailable("Temporal does not answer") from error
     except ValueError:
@@ -52,9 +55,10 @@ async def begun_with(client: Client, workflow_id: str, run_id: str | None) -> Ru
     """What the run was begun with; None where Temporal has no history of it. Raises Unavailable."""
     events = client.get_workflow_handle(workflow_id, run_id=run_id or None).fetch_history_events(page_size=1)
     try:
-        first = await anext(aiter(events), None)
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        async with answered_within(ANSWER_WITHIN):
+            first = await anext(aiter(events), None)
+    except TEMPORAL_ERRORS as error:
+        if _is_not_found(error):
             return None
         raise Unavailable("Temporal does not answer") from error
     if first is None:
@@ -63,6 +67,10 @@ async def begun_with(client: Client, workflow_id: str, run_id: str | None) -> Ru
     kind = _INPUTS.get(begun.workflow_type.name)
     given = await client.data_converter.decode(begun.input.payloads, [kind]) if kind is not None else ()
     return Run(first.event_time.ToDatetime(UTC), frozenset().union(*map(_records, given)))
+
+
+def _is_not_found(error: Exception) -> bool:
+    return isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND
 
 
 def _records(given: Model) -> frozenset[str]:

@@ -24,7 +24,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from hermod.contracts import ids
 from hermod.contracts.errors import NotFound
+from hermod.contracts.priorities import HIGHEST_PRIORITY
 from hermod.contracts.queues import WORKFLOWS
+from starter.priorities import temporal_priority
+
+FAIRNESS_KEY: Final = "housekeeping"
+"""In the place of a tenant. Housekeeping goes first: it is little, and nothing else finds what was left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,12 @@ SCHEDULES: Final = (
     ),
     Housekeeping(
         "retention", "DropContents", timedelta(hours=1), "drops the contents of messages that ended long enough ago"
+    ),
+    Housekeeping(
+        "promises",
+        "AuditPromises",
+        timedelta(minutes=15),
+        "looks for records that break a promise (hermod doctor --deep)",
     ),
     Housekeeping("records", "DropRecords", timedelta(hours=1), "drops the records of what ended long ago"),
 )
@@ -130,6 +141,7 @@ def _schedule(housekeeping: Housekeeping) -> Schedule:
             id=f"{ids.schedule(housekeeping.name)}/run",
             task_queue=WORKFLOWS,
             static_summary=housekeeping.purpose,
+            priority=temporal_priority(HIGHEST_PRIORITY, FAIRNESS_KEY),
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=housekeeping.every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),

@@ -64,7 +64,7 @@ class Submissions:
         """Store a submission and have it processed; a repeat under the same key gives the same answer.
 
         Raises NotFound for the form, InvalidInput, TooMany where the visitor's address has had its share, and
-        Unavailable; with nothing stored.
+        Unavailable, with nothing stored; and MaybeStored.
         """
         found = await self._storage.forms.compiled(tenant, form)
         try:

@@ -17,6 +17,7 @@ from hermod.contracts.forms import (
 )
 from starter.client import Hermod
 from starter.submission_intake import checked_key
+from starter.telling import followed_up
 from starter.wording import field_errors
 
 
@@ -55,7 +56,7 @@ async def retry_submission(hermod: Hermod, submission: str) -> SubmissionSummary
     """Begin a dead letter again, at the step that failed. Raises NotFound and Conflict."""
     core = hermod.core
     moved = await core.storage.submissions.retry(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
-    started = await core.submissions.begin_again(hermod.tenant, submission, moved.request_id)
+    started = await followed_up(core.submissions.begin_again(hermod.tenant, submission, moved.request_id))
     return moved.summary.model_copy(update={"status": SubmissionStatus.PROCESSING}) if started else moved.summary
 
 

@@ -10,19 +10,21 @@ workflow of their own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from hermod.contracts.delivery import SweepReport
+from hermod.contracts.errors import Unavailable
 from hermod.ports.clock import Clock
 from hermod.ports.sweeper import Sweeper
 from hermod.storage.orphaned_records import Limit, Orphan
-from hermod.telemetry import get_logger
+from hermod.telemetry import SWEEP_FAILURES, get_logger
 from starter.runs import begun_with, workflow_status
 from starter.some_at_once import some_at_once
 
@@ -214,24 +216,40 @@ class LedgerSweeper(Generic[Record]):
 
 
 class Sweepers:
-    """All of them, one after another. `wakers` answer how many of their own they have woken."""
+    """All of them, by the kind of their records, one after another; one that fails does not stop those after it.
 
-    def __init__(
-        self,
-        sweepers: Sequence[Sweeper],
-        wakers: Sequence[Callable[[], Awaitable[int]]],
-    ) -> None:
-        self._sweepers = sweepers
-        self._wakers = wakers
+    `wakers` answer how many of their own they have woken.
+    """
+
+    def __init__(self, sweepers: Mapping[str, Sweeper], wakers: Mapping[str, Callable[[], Awaitable[int]]]) -> None:
+        self._sweeps = {kind: one.sweep for kind, one in sweepers.items()} | {
+            kind: partial(_woken, wake) for kind, wake in wakers.items()
+        }
 
     async def sweep(self) -> SweepReport:
-        reports = [await sweeper.sweep() for sweeper in self._sweepers]
-        woken = sum([await wake() for wake in self._wakers])
+        """`failed` names the kinds that went wrong. Raises Unavailable where a server was away for every one."""
+        reports: list[SweepReport] = []
+        errors: dict[str, Exception] = {}
+        for kind, sweep in self._sweeps.items():
+            try:
+                reports.append(await sweep())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are swept
+                errors[kind] = error
+                SWEEP_FAILURES.labels(kind).inc()
+                trace = None if isinstance(error, Unavailable) else error
+                _log.error("sweep_failed", kind=kind, error=type(error).__name__, exc_info=trace)
+        if errors and not reports and all(isinstance(error, Unavailable) for error in errors.values()):
+            raise Unavailable("no kind of record could be swept")
         return SweepReport(
             started=sum(report.started for report in reports),
-            restarted=sum(report.restarted for report in reports) + woken,
+            restarted=sum(report.restarted for report in reports),
             buried=sum(report.buried for report in reports),
+            failed=tuple(errors),
         )
+
+
+async def _woken(wake: Callable[[], Awaitable[int]]) -> SweepReport:
+    return SweepReport(restarted=await wake())
 
 
 def _by_workflow(records: Iterable[Record]) -> list[list[Record]]:

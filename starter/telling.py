@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import Client, WorkflowUpdateStage
-from temporalio.service import RPCError
 
-from starter.dispatching import START_TIMEOUT
+from hermod.contracts.errors import Unavailable
+from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
-CANCEL_TIMEOUT: Final = timedelta(seconds=2)
-_LOST: Final = (RPCError, RuntimeError, TimeoutError)
-"""RuntimeError, too, where the client cannot connect."""
+TELL_TIMEOUT: Final = timedelta(seconds=2)
+"""Callers of the API wait for it."""
 
 
 async def tell_cancelled(client: Client, workflow_id: str) -> None:
     """End the wait of a delivery that was withdrawn."""
     handle = client.get_workflow_handle(workflow_id)
     try:
-        async with asyncio.timeout(CANCEL_TIMEOUT.total_seconds()):
+        async with answered_within(TELL_TIMEOUT):
             await handle.start_update("cancel", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
-    except _LOST:
+    except TEMPORAL_ERRORS:
         return
+
+
+async def followed_up(start: Awaitable[bool]) -> bool:
+    """What has to follow a move that is committed; False where a server is away, and the sweeper will do it.
+
+    The caller has the answer to the move itself in any case.
+    """
+    try:
+        return await start
+    except Unavailable:
+        return False
 
 
 async def nudge(client: Client, workflow_id: str, signal: str, *args: Any) -> None:
     """Signal a workflow where it runs; none is started."""
     handle = client.get_workflow_handle(workflow_id)
     try:
-        async with asyncio.timeout(START_TIMEOUT.total_seconds()):
+        async with answered_within(TELL_TIMEOUT):
             await handle.signal(signal, args=args)
-    except _LOST:
+    except TEMPORAL_ERRORS:
         return

@@ -53,7 +53,10 @@ class Webhooks:
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
 
     async def take(self, tenant: str, event: EventInput, request_id: str | None = None) -> EventReceipt:
-        """Store an event and have its deliveries started. Raises InvalidInput and Unavailable."""
+        """Store an event and have its deliveries started.
+
+        Raises InvalidInput and Unavailable, with nothing stored, and MaybeStored.
+        """
         answer = await self._calls.ask(tenant, await self._call(tenant, event, request_id))
         if isinstance(answer, InvalidInput):
             raise answer

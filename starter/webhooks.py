@@ -19,7 +19,7 @@ from hermod.contracts.webhooks import (
 )
 from hermod.storage.webhook_deliveries import Moved
 from starter.client import Hermod
-from starter.telling import tell_cancelled
+from starter.telling import followed_up, tell_cancelled
 from starter.wording import field_errors
 
 
@@ -68,11 +68,12 @@ async def retry_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
         hermod.tenant, delivery, actor=hermod.actor, now=core.clock.now()
     )
     if moved.order_key is not None:
-        started = await core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key)
+        start = core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key)
     else:
-        started = await core.webhooks.dispatcher.begin_again(
+        start = core.webhooks.dispatcher.begin_again(
             hermod.tenant, moved.summary.endpoint_id, delivery, moved.request_id
         )
+    started = await followed_up(start)
     return moved.summary.model_copy(update={"status": DeliveryStatus.QUEUED}) if started else moved.summary
 
 
@@ -93,7 +94,7 @@ async def discard_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
         hermod.tenant, delivery, actor=hermod.actor, now=core.clock.now()
     )
     if moved.order_key is not None:
-        await core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key)
+        await followed_up(core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key))
     return moved.summary
 
 

@@ -44,7 +44,8 @@ class Watch:
     async def look(self) -> Health:
         async with self._turn:
             if self._seen is None or monotonic() - self._seen[0] > MEMORY:
-                report = await check(self._core.storage, self._core.analytics, self._core.temporal)
+                core = self._core
+                report = await check(core.storage, core.analytics, core.temporal, core.backlog)
                 self._seen = (monotonic(), report)
             return self._seen[1]
 
@@ -54,7 +55,11 @@ class Watch:
     summary="Is everything up?",
     responses=answers(
         {
-            200: (Health, "Messages are accepted and sent. `degraded` where events wait, as ClickHouse is away."),
+            200: (
+                Health,
+                "Messages are accepted and sent. `degraded` where events wait, as ClickHouse is away, or where "
+                "what was accepted is not begun in time: `backlog` says what waits.",
+            ),
             503: (Health, "They are not: `degraded` where they are still accepted, else `down`."),
         }
     ),
@@ -67,7 +72,8 @@ async def health(request: Request) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 @router.get("/queue/metrics", include_in_schema=False)
-async def metrics() -> Response:
+async def metrics(request: Request) -> Response:
+    await core_of(request).backlog.refresh()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -22,6 +22,7 @@ from hermod.contracts.errors import (
     HermodError,
     IdempotencyMismatch,
     InvalidInput,
+    MaybeStored,
     NotFound,
     TooMany,
     Unauthorized,
@@ -105,6 +106,7 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (Conflict, 409, "conflict", "The state forbids it"),
     (Unauthorized, 401, "unauthorized", "The credentials are missing or wrong"),
     (TooMany, 429, "too-many", "Too often for now"),
+    (MaybeStored, 503, "maybe-stored", "It is not known whether it was done"),
     (Unavailable, 503, "unavailable", "Try again in a moment"),
 )
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {

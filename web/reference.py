@@ -81,8 +81,10 @@ _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
         TooMany("this address has submitted the form too often", retry_after=119.0),
     ),
     503: (
-        "One of our servers is away and nothing was stored; repeat the call after `Retry-After` seconds.",
-        Unavailable("the database does not answer"),
+        "One of our servers is away. `urn:hermod:problem:unavailable`: nothing was stored; repeat the call after "
+        "`Retry-After` seconds. `urn:hermod:problem:maybe-stored`: it went away before it answered, and `detail` says "
+        "what makes a repeat safe: an idempotency key, an `event_id`, or a look at the record.",
+        Unavailable("the database does not answer; nothing was stored"),
     ),
 }
 """What a status means, and an error that has it."""

@@ -95,7 +95,7 @@ class LedgerSession:
     async def record_last_words(self, results: Sequence[Result]) -> None:
         """Of a dispatch that is cut off. Raises Unrecorded where there is no time for it."""
         work = self._work
-        await record_last_words(self._ledger.record(work.tenant, work.run, results, self._clock.now()), results)
+        await record_last_words(lambda: self._ledger.record(work.tenant, work.run, results, self._clock.now()), results)
 
     async def change(self, changes: Sequence[Change]) -> None:
         """Raises Unavailable."""

@@ -65,9 +65,9 @@ async def record_uninterrupted(
         raise Unrecorded(results) from None
 
 
-async def record_last_words(record: Awaitable[object], results: Sequence[Any]) -> None:
+async def record_last_words(record: Callable[[], Awaitable[object]], results: Sequence[Any]) -> None:
     """Interrupted: record what is known, and quickly. Raises Unrecorded where that does not work any more."""
-    if results and not await _has_ended_well(asyncio.ensure_future(record)):
+    if results and not await _has_ended_well(asyncio.ensure_future(record())):
         UNRECORDED.inc(len(results))
         raise Unrecorded(results)
 

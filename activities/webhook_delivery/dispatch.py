@@ -304,7 +304,9 @@ class WebhookDispatch:
 
     async def _last_words(self) -> None:
         work, results = self._work, [self._result(job) for job in self._away]
-        await record_last_words(self._ways.ledger.record(work.tenant, work.run, results, self._clock.now()), results)
+        await record_last_words(
+            lambda: self._ways.ledger.record(work.tenant, work.run, results, self._clock.now()), results
+        )
 
     async def _conclude(self, items: Sequence[DeliveryItem]) -> Progress:
         progress = self._progress

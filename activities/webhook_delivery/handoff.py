@@ -39,7 +39,7 @@ async def hand_off(
         numbers = {item.id: item.attempts for item in leaving}
         await ledger.transfer_ownership(work.tenant, work.owner, numbers, _owners(work, leaving, several=several))
     gone = await ledger.handed_off(work.tenant, work.owner, work.messages)
-    _report(work, gone, progress, now)
+    _report(work, gone, progress, now, several=several)
     names = {one.delivery for one in gone}
     progress.open = [item for item in progress.open if item.id not in names]
     return [item for item in leaving if item.id not in names]
@@ -59,18 +59,20 @@ def _part(work: Work, endpoint: str) -> str:
     return webhook_batch_workflow(work.tenant, webhook_part(reference.record if reference else work.owner, endpoint))
 
 
-def _report(work: Work, gone: Sequence[HandedOff], progress: Progress, now: datetime) -> None:
-    parts: dict[str, list[HandedOff]] = {}
+def _report(work: Work, gone: Sequence[HandedOff], progress: Progress, now: datetime, *, several: bool) -> None:
+    """An endpoint's share of a batch to several is told as one, also where it is a single delivery."""
+    shares: dict[tuple[str, str], list[HandedOff]] = {}
     for one in gone:
-        if one.owner == webhook_workflow(work.tenant, one.delivery):
+        alone = one.owner == webhook_workflow(work.tenant, one.delivery)
+        if alone and not several:
             progress.handed_off[one.delivery] = one.next_attempt_at
-        elif one.owner == _part(work, one.endpoint):
-            parts.setdefault(one.endpoint, []).append(one)
+        elif alone or one.owner == _part(work, one.endpoint):
+            shares.setdefault((one.endpoint, one.owner), []).append(one)
     progress.apart = tuple(
         Apart(
             endpoint=endpoint,
-            due_at=min(one.next_attempt_at or now for one in part),
-            deliveries=tuple(one.delivery for one in part),
+            due_at=min(one.next_attempt_at or now for one in share),
+            deliveries=tuple(one.delivery for one in share),
         )
-        for endpoint, part in sorted(parts.items())
+        for (endpoint, _), share in sorted(shares.items())
     )

@@ -46,6 +46,7 @@ class Control:
             route("GET", "/_sandbox/inbox", self._list),
             route("DELETE", "/_sandbox/inbox", self._clear),
             route("GET", "/_sandbox/inbox/ids", self._ids),
+            route("GET", "/_sandbox/inbox/requests", self._requests),
             route("GET", "/_sandbox/inbox/{number:int}", self._one),
             route("GET", "/_sandbox/inbox/{number:int}/html", self._html),
             route("GET", "/_sandbox/inbox/{number:int}/raw", self._raw),
@@ -91,6 +92,9 @@ class Control:
 
     async def _ids(self, request: web.BaseRequest, path: Path) -> web.Response:
         return _json({"ids": self._inbox.ids(request.query.get("provider") or None)})
+
+    async def _requests(self, request: web.BaseRequest, path: Path) -> web.Response:
+        return _json({"ids": self._inbox.requests(request.query.get("provider") or None)})
 
     async def _one(self, request: web.BaseRequest, path: Path) -> web.Response:
         return _json(self._entry(path).as_dict())

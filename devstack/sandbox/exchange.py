@@ -70,6 +70,7 @@ class Exchange:
         except Refused as refusal:
             self._inbox.counts[provider.name].refused += 1
             return refusal.reply
+        self._inbox.note_request(provider.name, submission.entries)
         whole = ANY - REJECTIONS if submission.parts else ANY
         fault = self._faults.take(provider.name, submission.recipients, only=whole)
         if fault is None:

@@ -7,7 +7,7 @@ everything since the inbox was last cleared, and the idempotency key, so that a 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -74,6 +74,7 @@ class Inbox:
         self._by_provider_id: dict[str, int] = {}
         self._keys: defaultdict[str, dict[str, Known]] = defaultdict(dict)
         self._ids: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._requests: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._channels: Counter[str] = Counter()
         self._held_bytes = 0
         self._next = 1
@@ -96,6 +97,13 @@ class Inbox:
             self.counts[entry.provider].accepted += 1
             if self._journal is not None:
                 self._journal.append(entry_record(entry))
+
+    def note_request(self, provider: str, entries: Sequence[Entry]) -> None:
+        """Count a request that was understood, for each of its messages, whatever becomes of it."""
+        requests = self._requests[provider]
+        for entry in entries:
+            if entry.message_id is not None:
+                requests[entry.message_id] += 1
 
     def known(self, provider: str, key: str) -> Known | None:
         """What was accepted under this idempotency key."""
@@ -129,12 +137,14 @@ class Inbox:
 
     def ids(self, provider: str | None = None) -> dict[str, int]:
         """How often each message id was accepted: more than once means the same message was taken twice."""
-        if provider is not None:
-            return dict(self._ids.get(provider, {}))
-        every: Counter[str] = Counter()
-        for ids in self._ids.values():
-            every.update(ids)
-        return dict(every)
+        return _counted(self._ids, provider)
+
+    def requests(self, provider: str | None = None) -> dict[str, int]:
+        """How many requests came for each message id, those that met a fault and repeats included.
+
+        Over HTTP (a mail server is asked in several steps), since the start or the last clearing.
+        """
+        return _counted(self._requests, provider)
 
     def channels(self) -> dict[str, int]:
         """Messages held, by channel."""
@@ -145,8 +155,9 @@ class Inbox:
 
     def clear(self) -> None:
         """Forget everything: messages, message ids, idempotency keys, counts. Numbers go on where they were."""
-        for held in (self._entries, self._by_provider_id, self._keys, self._ids, self._channels, self.counts):
+        for held in (self._entries, self._by_provider_id, self._keys, self._ids, self._requests, self._channels):
             held.clear()
+        self.counts.clear()
         self._held_bytes = 0
         self._oldest = self._stripped = self._next
         if self._journal is not None:
@@ -238,6 +249,16 @@ class Inbox:
                     yield _forgotten(provider, message_id, None, "", 0)
         for entry in self._entries.values():
             yield entry_record(entry)
+
+
+def _counted(by_provider: Mapping[str, Counter[str]], provider: str | None) -> dict[str, int]:
+    """Those of one provider, or of all."""
+    if provider is not None:
+        return dict(by_provider.get(provider, {}))
+    every: Counter[str] = Counter()
+    for ids in by_provider.values():
+        every.update(ids)
+    return dict(every)
 
 
 def _forgotten(provider: str, message_id: str | None, key: str | None, provider_id: str, number: int) -> dict[str, Any]:

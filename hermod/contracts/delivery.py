@@ -99,9 +99,18 @@ class RecordReport(Model):
     """Rows deleted, by table; of messages and deliveries without what hung on them."""
 
 
+class PromiseReport(Model):
+    """What one audit of the promises found: how many there are, and by `promise/kind` how many records break them."""
+
+    promises: int
+    broken: dict[str, int] = Field(default_factory=dict)
+
+
 class SweepReport(Model):
     """What one sweep did: records started, and open records whose workflow had been lost."""
 
     started: int = 0
     restarted: int = 0
     buried: int = 0
+    failed: tuple[str, ...] = ()
+    """Kinds of records whose part of the sweep went wrong; the next sweep tries them again."""

@@ -9,6 +9,7 @@ HermodError
   Unauthorized           no or a wrong key                            (401)
   TooMany                too often for now; later again               (429)
   Unavailable            one of our own servers is away; try again    (503)
+    MaybeStored          it went away before it answered: look first  (503)
 """
 
 from __future__ import annotations
@@ -76,3 +77,10 @@ class TooMany(HermodError):
 
 class Unavailable(HermodError):
     """A server of ours (database, Temporal) did not answer. Nothing was stored; the call may be repeated."""
+
+
+class MaybeStored(Unavailable):
+    """The database went away before it answered: what was asked for may have been done, or may be done yet.
+
+    The text says what makes a repeat safe.
+    """

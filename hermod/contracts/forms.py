@@ -270,6 +270,8 @@ class ResumeView(Model):
 class ProcessSubmissionInput(Model):
     tenant: str
     submission: str
+    is_reset: bool = False
+    """Whether this is a run that an operator has made of an older one in Temporal. The workflow says so itself."""
 
 
 class SavePartialInput(Model):

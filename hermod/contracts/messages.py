@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, field_validator, m
 from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, WhatsApp
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.priorities import DEFAULT_PRIORITY
 from hermod.contracts.receipts import ReceiptView
 from hermod.contracts.templates import Locale
 
@@ -80,7 +81,7 @@ class Preset(StrEnum):
 class Options(Model):
     """How a message is to be sent: everything but its content."""
 
-    priority: Annotated[int, Field(ge=1, le=10)] = 5
+    priority: Annotated[int, Field(ge=1, le=10)] = DEFAULT_PRIORITY
     """10 is the most urgent."""
     send_at: AwareDatetime | None = None
     not_after: AwareDatetime | None = None

@@ -13,7 +13,7 @@ class PartialLook(Model):
     """
 
     status: PartialStatus | None
-    """None: there is no such partial."""
+    """None: there is no such partial. Histories say so; today a look at one fails as NoSuchRecord."""
     revision: int = 0
     abandonments: int = 0
     seconds: float | None = None

@@ -23,4 +23,3 @@ class Lane(StrEnum):
     EVENTS = "events"
     SUBMISSIONS = "submissions"
     PARTIALS = "partials"
-    HOUSEKEEPING = "housekeeping"

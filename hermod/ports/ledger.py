@@ -11,6 +11,7 @@ from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.messages import Category, Guarantee, Preset, Status
 from hermod.contracts.outcomes import AnyOutcome
+from hermod.contracts.priorities import DEFAULT_PRIORITY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Item:
     spent: int
     """Rounds that the preset has counted."""
     wait_reason: str | None
-    priority: int = 5
+    priority: int = DEFAULT_PRIORITY
     """1 to 10, 10 is the most urgent."""
     suppressed: str | None = None
     """Why nothing may be sent to this address at the moment, or None."""

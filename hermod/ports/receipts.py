@@ -142,7 +142,7 @@ class ReceiptBook(Protocol):
     async def take(self, tenant: str, account: str, channel: Channel, events: Sequence[Event], now: datetime) -> Taken:
         """Keep what an account's provider reports, and act on it: messages move on, addresses are suppressed.
 
-        The same event may come as often as it likes. Raises Unavailable, with nothing kept.
+        The same event may come as often as it likes. Raises Unavailable, with nothing kept, and MaybeStored.
         """
         ...
 

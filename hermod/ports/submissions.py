@@ -38,16 +38,35 @@ class SubmissionRecord:
     """The workflow run that gave it up."""
     reason: str | None
     """Why it was given up, in a code."""
+    fencing_token: int
+    """Counts who took it up. Who holds an older one was superseded and decides nothing any more."""
+    payment_version: int
+    """Counts the changes of its payment."""
+
+    def is_as_read_in(self, before: SubmissionRecord) -> bool:
+        """Whether nobody else has taken it up, and its payment has not changed, since `before` was read."""
+        read = (before.fencing_token, before.payment_version)
+        return (self.fencing_token, self.payment_version) == read
 
 
 class SubmissionLedger(Protocol):
-    """Every step is one statement, and answers the record as it stands then. All raise Unavailable, and NotFound."""
+    """Every step is one statement, and answers the record as it stands then. All raise Unavailable, and NotFound.
 
-    async def open(self, tenant: str, submission: str, run: str, now: datetime) -> SubmissionRecord:
-        """Begin or go on. One that another run has given up begins again: its workflow was reset."""
+    What was seen to happen (`saved`, `told`) is written down whoever says so. All other steps are decisions: they
+    change nothing where somebody else has taken the submission up since the record was read.
+    """
+
+    async def open(
+        self, tenant: str, submission: str, run: str, now: datetime, *, is_reset: bool = False
+    ) -> SubmissionRecord:
+        """Begin or go on; whoever was at it before is superseded. A dead letter stays one, unless the workflow was
+        reset and it is another run that gave it up: then it begins again.
+        """
         ...
 
-    async def saved(self, record: SubmissionRecord, backend_id: str | None, now: datetime) -> SubmissionRecord: ...
+    async def saved(self, record: SubmissionRecord, backend_id: str | None, now: datetime) -> SubmissionRecord:
+        """The backend has it."""
+        ...
 
     async def troubled(self, record: SubmissionRecord, code: str, text: str, now: datetime) -> None:
         """The backend is away; the record shows why it waits."""
@@ -56,18 +75,24 @@ class SubmissionLedger(Protocol):
     async def give_up(
         self, record: SubmissionRecord, run: str, code: str, text: str, now: datetime
     ) -> SubmissionRecord:
-        """A dead letter."""
+        """A dead letter, unless it has been saved by now."""
         ...
 
-    async def told(self, record: SubmissionRecord, tell: Tell, now: datetime) -> SubmissionRecord: ...
+    async def told(self, record: SubmissionRecord, tell: Tell, now: datetime) -> SubmissionRecord:
+        """The moment was announced."""
+        ...
 
-    async def awaiting(self, record: SubmissionRecord, now: datetime) -> SubmissionRecord: ...
+    async def awaiting(self, record: SubmissionRecord, now: datetime) -> SubmissionRecord:
+        """It waits for its payment, unless that has changed."""
+        ...
 
     async def expire(self, record: SubmissionRecord, now: datetime) -> SubmissionRecord:
         """Expired, unless a payment has come: then the record says so, and nothing is changed."""
         ...
 
-    async def finish(self, record: SubmissionRecord, status: SubmissionStatus, now: datetime) -> SubmissionRecord: ...
+    async def finish(self, record: SubmissionRecord, status: SubmissionStatus, now: datetime) -> SubmissionRecord:
+        """Its end, unless its payment has changed: then there may be more to do."""
+        ...
 
 
 class BackendAway(Exception):

@@ -49,6 +49,7 @@ _INSERT: Final = sql("""
              d.address, d.template, d.segments, d.group_id, :now, :now
         FROM draft d LEFT JOIN keyed k ON k.message_id = d.id
        WHERE d.key IS NULL OR k.message_id IS NOT NULL
+      ON CONFLICT (tenant_id, id) DO NOTHING
       RETURNING id
     )
     INSERT INTO message_contents (tenant_id, message_id, body)
@@ -102,10 +103,12 @@ class Acceptance:
         self._contents = contents
 
     async def take(self, tenant: str, drafts: Sequence[Draft], now: datetime) -> Accepted:
-        """Store the drafts, durably by the time this returns. Raises Unavailable, with nothing stored."""
+        """Store the drafts, durably by the time this returns.
+
+        Raises Unavailable, with nothing stored, and MaybeStored where the database went away and stayed away.
+        """
         seal = await self._contents.sealing(tenant)
-        async with self._database.autocommit() as connection:
-            return await take(connection, tenant, drafts, seal, now)
+        return await self._database.idempotent(lambda connection: take(connection, tenant, drafts, seal, now))
 
     async def repeated(self, tenant: str, submission: Submission) -> Receipt | IdempotencyMismatch | None:
         """The answer that this key was given before, or None where it is new."""
@@ -124,7 +127,10 @@ class Acceptance:
 async def take(
     connection: AsyncConnection, tenant: str, drafts: Sequence[Draft], seal: Seal, now: datetime
 ) -> Accepted:
-    """Store the drafts on this connection, within whatever transaction it is in. `seal` is `Contents.sealing`'s."""
+    """Store the drafts on this connection, within whatever transaction it is in. `seal` is `Contents.sealing`'s.
+
+    Drafts that are stored already, under their own ids, have the answer that they had then.
+    """
     first_of_key: dict[str, Draft] = {}
     for draft in drafts:
         if (key := draft.submission.idempotency_key) is not None:
@@ -135,9 +141,9 @@ async def take(
     answer: Accepted = {
         draft.id: Receipt(id=draft.id, status=Status.PENDING, workflow_id=draft.workflow_id)
         for draft in fresh
-        if draft.id in taken
+        if draft.id in taken or _key(draft) is None
     }
-    repeated = [draft for draft in drafts if draft.id not in taken]
+    repeated = [draft for draft in drafts if draft.id not in taken and _key(draft) is not None]
     if repeated:
         answer |= await _known(connection, tenant, repeated)
     return answer

@@ -7,6 +7,18 @@ is AES-256-GCM under the data key, bound to its tenant and message, so that a bo
     {…                                                   JSON in the clear
 
 Both kinds may stand side by side: switching encryption on or off changes what is written from then on.
+
+What is dropped here may begin again at the same moment: somebody retries or resolves a message, a delivery is replayed,
+a workflow is reset. So that neither works on what the other takes away, all of them lock in this order:
+
+    1. the record (`messages`, `webhook_deliveries`), several by id
+    2. its payload (`message_contents`, `webhook_events`)
+    3. what hangs on the record (`attempts`, `webhook_attempts`, `decisions`, `receipts`, …)
+
+Whoever drops a payload holds the records that it judged, all of them where an event has several, and leaves those that
+somebody else holds for the next run (SKIP LOCKED); PostgreSQL judges a row again that changed before its lock was
+given. Whoever reopens a record holds it, and then its payload (FOR KEY SHARE), which fails to find one that was dropped
+(`hermod.storage.message_reopening`, `hermod.storage.webhook_reopening`). `hermod.storage.records` drops in that order.
 """
 
 from __future__ import annotations
@@ -57,36 +69,48 @@ _TENANTS: Final = sql("SELECT id, content_days FROM tenants ORDER BY id")
 
 # Ids sort by time, so that old contents are a range of the primary key; what is still open in it is few.
 _DROP: Final = sql("""
-    WITH done AS (
-      SELECT c.message_id
+    WITH done AS MATERIALIZED (
+      SELECT m.id
         FROM message_contents c JOIN messages m ON m.tenant_id = c.tenant_id AND m.id = c.message_id
        WHERE c.tenant_id = :tenant AND c.message_id < CAST(:before_id AS text)
          AND m.finished_at < CAST(:before AS timestamptz)
          AND (m.dead_at IS NULL OR m.discarded_at IS NOT NULL OR m.finished_at < CAST(:dead_before AS timestamptz))
-       LIMIT CAST(:most AS int)
+       LIMIT CAST(:most AS int) FOR NO KEY UPDATE OF m SKIP LOCKED
     )
-    DELETE FROM message_contents c USING done WHERE c.tenant_id = :tenant AND c.message_id = done.message_id
+    DELETE FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = ANY(ARRAY(SELECT id FROM done))
 """)
 
+_OVER: Final = """
+    d.finished_at < CAST(:before AS timestamptz)
+    AND ((d.dead_at IS NULL AND d.parked_at IS NULL) OR d.discarded_at IS NOT NULL
+         OR d.finished_at < CAST(:dead_before AS timestamptz))
+"""
 # Answers of receivers are contents as well: they go with the event that they answer. The rest of the log stays.
-_DROP_EVENTS: Final = sql("""
-    WITH done AS (
+# An event never gets another delivery, so that those which the statement sees at its beginning are all there can be.
+_DROP_EVENTS: Final = sql(f"""
+    WITH old AS MATERIALIZED (
       SELECT e.id FROM webhook_events e
        WHERE e.tenant_id = :tenant AND e.created_at < CAST(:before AS timestamptz)
          AND NOT EXISTS (
            SELECT 1 FROM webhook_deliveries d
-            WHERE d.tenant_id = :tenant AND d.event_id = e.id
-              AND (d.finished_at IS NULL OR d.finished_at >= CAST(:before AS timestamptz)
-                   OR ((d.dead_at IS NOT NULL OR d.parked_at IS NOT NULL) AND d.discarded_at IS NULL
-                       AND d.finished_at >= CAST(:dead_before AS timestamptz))))
+            WHERE d.tenant_id = :tenant AND d.event_id = e.id AND ({_OVER}) IS NOT TRUE)
        LIMIT CAST(:most AS int)
+    ), held AS MATERIALIZED (
+      SELECT d.id, d.event_id FROM webhook_deliveries d
+       WHERE d.tenant_id = :tenant AND d.event_id = ANY(ARRAY(SELECT id FROM old)) AND {_OVER}
+         FOR NO KEY UPDATE SKIP LOCKED
+    ), busy AS MATERIALIZED (
+      SELECT d.event_id FROM webhook_deliveries d LEFT JOIN held ON held.id = d.id
+       WHERE d.tenant_id = :tenant AND d.event_id = ANY(ARRAY(SELECT id FROM old)) AND held.id IS NULL
+    ), done AS MATERIALIZED (
+      SELECT id FROM old WHERE NOT EXISTS (SELECT 1 FROM busy WHERE busy.event_id = old.id)
     ), unsaid AS (
       UPDATE webhook_attempts a SET response_body = NULL
-        FROM webhook_deliveries d JOIN done ON d.event_id = done.id
-       WHERE d.tenant_id = :tenant AND a.tenant_id = :tenant AND a.delivery_id = d.id AND a.response_body IS NOT NULL
+       WHERE a.tenant_id = :tenant AND a.response_body IS NOT NULL
+         AND a.delivery_id = ANY(ARRAY(SELECT held.id FROM held JOIN done ON done.id = held.event_id))
     )
-    DELETE FROM webhook_events e USING done WHERE e.tenant_id = :tenant AND e.id = done.id
-""")
+    DELETE FROM webhook_events e WHERE e.tenant_id = :tenant AND e.id = ANY(ARRAY(SELECT id FROM done))
+""")  # noqa: S608 - ours
 
 # What a visitor left behind is kept longer than what was sent: they may still come back.
 _DROP_PARTIALS: Final = sql("""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import orjson
 from sqlalchemy import URL, BindParameter, DateTime, Row, Text, TextClause, bindparam, event, make_url, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
-from hermod.contracts.errors import Unavailable
+from hermod.contracts.errors import MaybeStored, Unavailable
+from hermod.storage.connections import CONNECT_SECONDS, Connector, server_settings
 
 _AWAY: Final = (
     InterfaceError,
@@ -28,8 +32,19 @@ _AWAY: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+)
+TIMEOUT: Final = 10.0
+"""Seconds that a statement may take."""
+_POOL_SECONDS: Final = 10
+_AWAY_TEXT: Final = "the database does not answer; nothing was stored"
+_MAYBE_DONE: Final = "the database did not answer: it may have been done; look at the record before you repeat the call"
+MAYBE_STORED: Final = (
+    "the database did not answer: it may be stored all the same; only with an idempotency key is it safe to repeat"
 )
 
+T = TypeVar("T")
 
 _SESSION: Final = {"application_name": "hermod", "plan_cache_mode": "force_custom_plan", "jit": "off"}
 """A plan made once for arrays of any length is a plan for ten rows, and takes seconds for five thousand."""
@@ -55,60 +70,104 @@ def async_url(database_url: str) -> URL:
 
 
 class Database:
-    """A pool of connections. `autocommit` is for single statements, each atomic by itself; `begin` for several."""
+    """A pool of connections. `autocommit` is for single statements, each atomic by itself; `begin` for several.
 
-    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+    No call waits for a silent server for longer than `timeout` a statement, and five seconds for a new connection. A
+    statement without an answer ends its connection, and those that were opened before it are replaced before their next
+    use: what silenced one of them has silenced the others.
+
+    All of it raises Unavailable; and MaybeStored, which is one, where a change was sent and the answer got lost.
+    """
+
+    def __init__(self, database_url: str, *, pool_size: int = 10, timeout: float = TIMEOUT) -> None:
+        self._connector = Connector()
         self._engine: AsyncEngine = create_async_engine(
             async_url(database_url),
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_timeout=10,
+            pool_timeout=_POOL_SECONDS,
             pool_recycle=1800,
             hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
-            connect_args={"timeout": 5, "server_settings": _SESSION},
+            connect_args={
+                "async_creator_fn": self._connector.connect,
+                "timeout": CONNECT_SECONDS,
+                "command_timeout": timeout,
+                "server_settings": _SESSION | server_settings(timeout),
+            },
         )
         event.listen(self._engine.sync_engine, "checkout", _replace_if_closed)
+        event.listen(self._engine.sync_engine, "handle_error", _silence_is_an_end)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
-        with away_is_unavailable():
+    async def autocommit(self, *, changes: bool = True) -> AsyncIterator[AsyncConnection]:
+        """`changes` is False for those who only read: then nothing is in doubt when an answer gets lost."""
+        in_doubt = False
+        try:
             async with self._autocommit.connect() as connection:
+                in_doubt = changes
                 yield connection
+        except (*_AWAY, DBAPIError) as error:
+            if not _is_away(error):
+                raise
+            raise (MaybeStored(_MAYBE_DONE) if in_doubt else Unavailable(_AWAY_TEXT)) from error
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        with away_is_unavailable():
+        """Until COMMIT is sent it is certain that nothing was stored."""
+        in_doubt = False
+        try:
             async with self._engine.begin() as connection:
                 yield connection
+                in_doubt = True
+        except (*_AWAY, DBAPIError) as error:
+            if not _is_away(error):
+                raise
+            raise (MaybeStored(_MAYBE_DONE) if in_doubt else Unavailable(_AWAY_TEXT)) from error
+
+    async def idempotent(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], *, atomic: bool = False, in_doubt: str = MAYBE_STORED
+    ) -> T:
+        """What `work` returns, which may run twice: where its answer gets lost, it runs again on another connection.
+
+        So the second run has to find what the first one stored, and to answer for it. It waits for a first one that is
+        still under way, as both write the same ids. `atomic` runs it in a transaction. Where there is no second answer,
+        MaybeStored is raised with the text `in_doubt`.
+        """
+        opened = self.begin if atomic else self.autocommit
+        try:
+            async with opened() as connection:
+                return await work(connection)
+        except MaybeStored:
+            pass
+        try:
+            async with opened() as connection:
+                return await work(connection)
+        except Unavailable as error:
+            raise MaybeStored(in_doubt) from error
 
     async def rows(self, statement: TextClause, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """One statement, atomic by itself, and the rows it returns."""
-        async with self.autocommit() as connection:
+        async with self.autocommit(changes=_changes(statement.text)) as connection:
             return (await connection.execute(statement, parameters)).all()
 
     async def execute(self, statement: TextClause, parameters: Mapping[str, Any]) -> int:
         """One statement, atomic by itself; how many rows it touched."""
-        async with self.autocommit() as connection:
+        async with self.autocommit(changes=_changes(statement.text)) as connection:
             return (await connection.execute(statement, parameters)).rowcount
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._connector.aclose()
 
 
-@contextmanager
-def away_is_unavailable() -> Iterator[None]:
-    """Turns "the server is away", in all its spellings, into `Unavailable`; other errors pass."""
-    try:
-        yield
-    except _AWAY as error:
-        raise Unavailable("the database does not answer") from error
-    except DBAPIError as error:
-        if not _is_away(error):
-            raise
-        raise Unavailable("the database does not answer") from error
+@lru_cache(maxsize=1_000)
+def _changes(statement: str) -> bool:
+    return (
+        re.search(r"\b(INSERT|UPDATE|DELETE|MERGE|CREATE|DROP|ALTER|TRUNCATE)\b", statement, re.IGNORECASE) is not None
+    )
 
 
 def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -117,6 +176,15 @@ def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError
 
 
-def _is_away(error: DBAPIError) -> bool:
+def _silence_is_an_end(context: ExceptionContext) -> None:
+    """The pool closes the connection in any case; it also replaces those that are older before it gives them away."""
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect = context.invalidate_pool_on_disconnect = True
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether it says, in any of its spellings, that the server is away."""
+    if not isinstance(error, DBAPIError) or isinstance(error, _AWAY):
+        return True
     cause = error.orig.__cause__ if error.orig is not None else None
     return error.connection_invalidated or isinstance(cause, _AWAY)

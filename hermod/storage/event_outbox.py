@@ -46,6 +46,28 @@ _ADD: Final = sql("""
       FROM unnest(CAST(:ids AS text[]), CAST(:events AS int[]), CAST(:bodies AS bytea[])) AS b(id, events, body)
 """)
 
+# What is told of a call outlives its rows, which go as soon as ClickHouse has them.
+_ADD_ONCE: Final = sql("""
+    WITH first AS (
+      INSERT INTO event_ids (tenant_id, fingerprint, created_at) VALUES (:tenant, CAST(:call AS bytea), :now)
+      ON CONFLICT DO NOTHING
+      RETURNING fingerprint
+    )
+    INSERT INTO event_batches (tenant_id, id, sink, events, body, created_at)
+    SELECT :tenant, b.id, 'events', b.events, b.body, :now
+      FROM unnest(CAST(:ids AS text[]), CAST(:events AS int[]), CAST(:bodies AS bytea[])) AS b(id, events, body)
+     WHERE EXISTS (SELECT FROM first)
+""")
+
+_KNOWN_SINCE: Final = sql("""
+    SELECT fingerprint FROM event_ids
+     WHERE tenant_id = :tenant AND fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND created_at = :now
+""")
+
+_IN_DOUBT: Final = (
+    "the database did not answer: the events may be stored all the same; only with an event_id is it safe to repeat"
+)
+
 _ONLY_JSON: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
@@ -90,13 +112,9 @@ async def add_lines(
 
     With fingerprints among them, two statements are needed, and so is a transaction around them.
     """
-    added = await _new(connection, tenant, lines, now)
-    packed = list(_packed([line for line, is_new in zip(lines, added, strict=True) if is_new]))
-    if packed:
-        ids = [new_id("evb") for _ in packed]
-        bodies = [seal(id, body) for id, (_, body) in zip(ids, packed, strict=True)]
-        names = {"tenant": tenant, "ids": ids, "events": [count for count, _ in packed], "bodies": bodies, "now": now}
-        await connection.execute(_ADD, names)
+    fresh = await _fresh(connection, tenant, _fingerprints(lines), now)
+    added = _new(lines, fresh)
+    await _add(connection, tenant, lines, added, seal, now)
     return added
 
 
@@ -156,21 +174,71 @@ class EventAcceptance:
         self._contents = contents
 
     async def take(self, tenant: str, lines: Sequence[EventLine], now: datetime) -> list[bool]:
-        """Store them, durably by the time this returns; for each, whether it is new. Raises Unavailable."""
+        """Store them, durably by the time this returns; for each, whether it is new.
+
+        Raises Unavailable, with none stored, and MaybeStored where the database went away and stayed away.
+        """
         seal = await self._contents.sealing(tenant)
-        if all(line.fingerprint is None for line in lines):
-            async with self._database.autocommit() as connection:
-                return await add_lines(connection, tenant, lines, seal, now)
-        async with self._database.begin() as connection:
-            return await add_lines(connection, tenant, lines, seal, now)
+        call = fingerprint("call", new_id("evb"))
+        known = _fingerprints(lines)
+
+        async def work(connection: AsyncConnection) -> list[bool]:
+            if not known:
+                added = [True] * len(lines)
+                await _add(connection, tenant, lines, added, seal, now, call)
+                return added
+            fresh = await _fresh(connection, tenant, [*known, call], now)
+            if call not in fresh:
+                return _new(lines, await _known_since(connection, tenant, known, now))
+            added = _new(lines, fresh)
+            await _add(connection, tenant, lines, added, seal, now)
+            return added
+
+        return await self._database.idempotent(work, atomic=bool(known), in_doubt=_IN_DOUBT)
 
 
-async def _new(connection: AsyncConnection, tenant: str, lines: Sequence[EventLine], now: datetime) -> list[bool]:
-    asked = sorted({line.fingerprint for line in lines if line.fingerprint is not None})
+async def _add(
+    connection: AsyncConnection,
+    tenant: str,
+    lines: Sequence[EventLine],
+    added: Sequence[bool],
+    seal: Seal,
+    now: datetime,
+    call: bytes | None = None,
+) -> None:
+    """Store the lines that are to be added. With `call`, nothing where something was stored under that name before."""
+    packed = list(_packed([line for line, is_new in zip(lines, added, strict=True) if is_new]))
+    if not packed:
+        return
+    ids = [new_id("evb") for _ in packed]
+    bodies = [seal(id, body) for id, (_, body) in zip(ids, packed, strict=True)]
+    names = {"tenant": tenant, "ids": ids, "events": [count for count, _ in packed], "bodies": bodies, "now": now}
+    if call is None:
+        await connection.execute(_ADD, names)
+    else:
+        await connection.execute(_ADD_ONCE, names | {"call": call})
+
+
+def _fingerprints(lines: Sequence[EventLine]) -> list[bytes]:
+    return sorted({line.fingerprint for line in lines if line.fingerprint is not None})
+
+
+async def _fresh(connection: AsyncConnection, tenant: str, asked: Sequence[bytes], now: datetime) -> set[bytes]:
+    """Those that were not known, and are from now on."""
     if not asked:
-        return [True] * len(lines)
+        return set()
     rows = await connection.execute(_KNOWN_IDS, {"tenant": tenant, "fingerprints": asked, "now": now})
-    fresh = {bytes(row.fingerprint) for row in rows}
+    return {bytes(row.fingerprint) for row in rows}
+
+
+async def _known_since(connection: AsyncConnection, tenant: str, asked: Sequence[bytes], now: datetime) -> set[bytes]:
+    """Those that are known since the very instant of a call, which are those that were new to it."""
+    rows = await connection.execute(_KNOWN_SINCE, {"tenant": tenant, "fingerprints": asked, "now": now})
+    return {bytes(row.fingerprint) for row in rows}
+
+
+def _new(lines: Sequence[EventLine], fresh: set[bytes]) -> list[bool]:
+    """For each line, whether it is new, given the fingerprints that are; the first of those that are alike."""
     added = []
     for line in lines:
         added.append(line.fingerprint is None or line.fingerprint in fresh)

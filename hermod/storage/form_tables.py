@@ -64,6 +64,16 @@ form_submissions = Table(
     Column("payment_failures", Integer, nullable=False, server_default=text("0"), comment="tries that failed"),
     Column("payment_refunds", Integer, nullable=False, server_default=text("0"), comment="changes of amount_refunded"),
     moment("untold_since"),  # its payment changed then, and its workflow has yet to hear of it
+    Column(
+        "payment_version", Integer, nullable=False, server_default=text("0"), comment="changes of its payment, counted"
+    ),
+    Column(
+        "fencing_token",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="who took it up, counted; only the newest may decide about it",
+    ),
     Column("error_code", Text),
     Column("error", Text),
     Column("failed_run", Text, comment="the workflow run that gave up; another run is an operator's reset"),

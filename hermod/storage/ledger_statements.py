@@ -16,6 +16,7 @@ from typing import Final
 from hermod.contracts.messages import Status
 from hermod.domain.states import CANCELLABLE, OPEN
 from hermod.storage.engine import sql
+from hermod.storage.message_reopening import with_content
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN))
 _AT_REST: Final = ", ".join(f"'{status.value}'" for status in sorted(CANCELLABLE))
@@ -24,14 +25,14 @@ _IN_DOUBT: Final = ", ".join(f"'{status.value}'" for status in sorted(CANCELLABL
 """States that a request which was taken after all brings to `sent`."""
 _OWN_WORKFLOW: Final = "'message/' || tenant_id || '/' || id"
 
-REOPEN: Final = sql("""
-    WITH reopened AS (
+_GIVEN_UP_BEFORE: Final = "id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run"
+
+REOPEN: Final = sql(f"""
+    WITH {with_content(_GIVEN_UP_BEFORE)}, reopened AS (
       UPDATE messages SET status = 'queued', spent = 0, round = round + 1, finished_at = NULL, failed_run = NULL,
              dead_at = NULL,
              error = NULL, error_code = NULL, next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
-       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
-         AND status = 'failed' AND failed_run <> :run
-         AND EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = id)
+       WHERE tenant_id = :tenant AND id = ANY(ARRAY(SELECT id FROM kept)) AND {_GIVEN_UP_BEFORE}
       RETURNING id
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
@@ -39,7 +40,7 @@ REOPEN: Final = sql("""
     )
     INSERT INTO audit (tenant_id, at, actor, action, subject)
     SELECT :tenant, :now, 'temporal', 'message.retry', id FROM reopened
-""")
+""")  # noqa: S608 - ours
 
 FETCH: Final = sql(f"""
     SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,

@@ -26,6 +26,7 @@ from hermod.contracts.messages import (
 from hermod.contracts.receipts import ReceiptView
 from hermod.domain.states import CANCELLABLE
 from hermod.storage.engine import Database, sql
+from hermod.storage.message_reopening import with_content
 
 _MESSAGE: Final = sql("""
     SELECT m.*,
@@ -63,16 +64,26 @@ _DEAD: Final = sql("""
 """)
 
 
-_HAS_CONTENT: Final = "EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = :id)"
-
-
-def _move(assignments: str, states: Sequence[str], condition: str = "true") -> str:
+def _move(assignments: str, states: Sequence[str]) -> str:
     """A conditional move of one message, with its decision and its line in the audit."""
-    allowed = ", ".join(f"'{state}'" for state in states)
+    return f"WITH {_moved(assignments, states)}"
+
+
+def _reopening(states: Sequence[str]) -> str:
+    """As `_move`, for a message that begins again; one without its content does not."""
+    kept = with_content(f"id = :id AND status IN ({_listed(states)})")
+    return f"WITH {kept}, {_moved(_AFRESH, states, 'id = ANY(ARRAY(SELECT id FROM kept))')}"  # noqa: S608 - ours
+
+
+def _listed(states: Sequence[str]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
+
+
+def _moved(assignments: str, states: Sequence[str], condition: str = "true") -> str:
     return f"""
-    WITH moved AS (
+    moved AS (
       UPDATE messages SET {assignments}, updated_at = :now
-       WHERE tenant_id = :tenant AND id = :id AND status IN ({allowed}) AND {condition}
+       WHERE tenant_id = :tenant AND id = :id AND status IN ({_listed(states)}) AND {condition}
       RETURNING id, status, workflow_id
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
@@ -96,9 +107,9 @@ _CANCEL: Final = sql(
         sorted(status.value for status in CANCELLABLE),
     )
 )
-_RETRY: Final = sql(_move(_AFRESH, ["failed"], _HAS_CONTENT))
+_RETRY: Final = sql(_reopening(["failed"]))
 _RESOLVE_SENT: Final = sql(_move("status = 'sent', finished_at = :now, dead_at = NULL", ["unknown"]))
-_RESOLVE_NOT_SENT: Final = sql(_move(_AFRESH, ["unknown"], _HAS_CONTENT))
+_RESOLVE_NOT_SENT: Final = sql(_reopening(["unknown"]))
 _DISCARD: Final = sql(_move("discarded_at = :now", ["failed", "unknown"]))
 
 _STARTED: Final = sql("""
@@ -117,7 +128,7 @@ class Messages:
     async def view(self, tenant: str, message: str) -> MessageView:
         """The whole story. Raises NotFound."""
         names = {"tenant": tenant, "id": message}
-        async with self._database.autocommit() as connection:
+        async with self._database.autocommit(changes=False) as connection:
             row = (await connection.execute(_MESSAGE, names)).one_or_none()
             if row is None:
                 raise NotFound(f"there is no message {message}")

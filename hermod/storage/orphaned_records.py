@@ -98,7 +98,7 @@ def finding(table: str, columns: str, *, among: str, overdue: str) -> TextClause
 
 def touching(table: str) -> TextClause:
     return sql(f"""
-    UPDATE {table} SET updated_at = :now
+    UPDATE {table} SET updated_at = greatest(updated_at, :now)
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND finished_at IS NULL
     """)  # noqa: S608
 

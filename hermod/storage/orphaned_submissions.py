@@ -1,4 +1,8 @@
-"""Finding submissions that nobody is working on, over all tenants. Each has a workflow of its own, and no requests."""
+"""Finding submissions that nobody is working on, over all tenants. Each has a workflow of its own, and no requests.
+
+Giving one up raises its `fencing_token` (`hermod.storage.submission_steps`): an executor of the workflow that was
+closed decides nothing more.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ _COLUMNS: Final = "0 AS attempt_count"
 _DEAD_LETTER: Final = sql(f"""
     UPDATE {_TABLE} s
        SET status = 'failed', error_code = 'workflow_closed', error = :reason, dead_at = :now, finished_at = :now,
-           failed_run = :run, updated_at = :now
+           failed_run = :run, updated_at = :now, untold_since = NULL, fencing_token = fencing_token + 1
       FROM unnest(CAST(:ids AS text[]), CAST(:states AS text[])) AS i(own, state)
      WHERE s.tenant_id = :tenant AND s.id = ANY(:ids) AND s.id = i.own
        AND CASE WHEN s.workflow_id = :owner AND s.updated_at < :until AND s.finished_at IS NULL

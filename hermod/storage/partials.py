@@ -3,11 +3,14 @@
 The highest revision wins, whatever the order in which revisions arrive; once a submission has converted the partial,
 nothing changes it any more. A row says itself whether its workflow has something to look at (`waits_since`) and when
 the workflow will look by itself (`due_at`), so that no signal carries anything and a lost one is found again.
+
+Two executors may look at one partial, and the slower one may report long after: what it has told is a fact and is
+written down in any case; `waits_since` and `due_at` it changes only where the row is still what it saw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -55,7 +58,7 @@ _SAVE: Final = sql("""
 """)
 
 _STANDS: Final = sql("""
-    SELECT p.form_id, p.session, p.revision, p.status, NULL AS waits_since
+    SELECT p.form_id, p.session, p.revision, p.status, p.waits_since
       FROM form_partials p JOIN forms f ON f.tenant_id = :tenant AND f.id = p.form_id AND f.deleted_at IS NULL
      WHERE p.tenant_id = :tenant
        AND (p.form_id, p.session) IN (SELECT * FROM unnest(CAST(:forms AS text[]), CAST(:sessions AS text[])))
@@ -78,17 +81,20 @@ _ABANDON: Final = sql(f"""
      WHERE {_KEY} AND status = 'open' AND revision = CAST(:revision AS bigint) AND updated_at <= :until
 """)  # noqa: S608 - ours
 
+_AS_SEEN: Final = """
+    (revision = CAST(:revision AS bigint) AND status = :status AND abandonments = CAST(:abandonments AS int))
+"""
 _TOLD: Final = sql(f"""
     UPDATE form_partials
        SET told_revision = greatest(told_revision, CAST(:revision AS bigint)),
            told_abandonments = greatest(told_abandonments, CAST(:abandonments AS int)),
-           waits_since = CASE WHEN revision <> CAST(:revision AS bigint) THEN waits_since END,
-           due_at = CASE WHEN revision = CAST(:revision AS bigint) AND status = 'open'
-                         THEN CAST(:due AS timestamptz) END
+           waits_since = CASE WHEN NOT {_AS_SEEN} THEN waits_since END,
+           due_at = CASE WHEN {_AS_SEEN} THEN CAST(:due AS timestamptz) ELSE due_at END
      WHERE {_KEY}
-    RETURNING revision = CAST(:revision AS bigint) AND status = :status AS is_still_so
+    RETURNING {_AS_SEEN} AS is_still_so
 """)  # noqa: S608 - ours
 
+# What was abandoned and has not been told yet is still to be told; nothing else is, of what has been sent.
 _CONVERT: Final = sql("""
     INSERT INTO form_partials AS p (tenant_id, form_id, session, revision, status, submission_id, converted_at,
                                     created_at, updated_at)
@@ -96,7 +102,8 @@ _CONVERT: Final = sql("""
             :now, :now)
     ON CONFLICT (tenant_id, form_id, session) DO UPDATE
        SET status = 'converted', submission_id = excluded.submission_id, converted_at = excluded.converted_at,
-           waits_since = NULL, due_at = NULL
+           waits_since = CASE WHEN p.told_abandonments < p.abandonments THEN coalesce(p.waits_since, :now) END,
+           due_at = NULL
      WHERE p.status <> 'converted'
     RETURNING revision, contact, abandonments, xmax = 0 AS unknown
 """)
@@ -114,6 +121,8 @@ _TOUCH: Final = sql("""
      WHERE (tenant_id, form_id, session) IN (
        SELECT * FROM unnest(CAST(:tenants AS text[]), CAST(:forms AS text[]), CAST(:sessions AS text[])))
 """)
+
+_IN_DOUBT: Final = "the database did not answer: the revision may be stored all the same; it is safe to send it again"
 
 
 class PartialKey(NamedTuple):
@@ -167,7 +176,8 @@ class SqlPartials:
     async def save(self, tenant: str, drafts: Sequence[PartialDraft], now: datetime) -> list[SavedPartial | None]:
         """Keep revisions that are higher than what is there; how each partial stands, or None: no such form.
 
-        Durable when it returns. Raises Unavailable, with nothing stored.
+        Durable when it returns. Raises Unavailable, with nothing stored, and MaybeStored where the database went away
+        and stayed away.
         """
         seal = await self._contents.sealing(tenant)
         newest = _newest(drafts)
@@ -182,12 +192,9 @@ class SqlPartials:
             "bodies": [seal(_sealed_as(draft.form, draft.session), orjson.dumps(draft.data)) for draft in newest],
             "contacts": [draft.contact for draft in newest],
         }
-        async with self._database.autocommit() as connection:
-            rows = list(await connection.execute(_SAVE, columns | values))
-            if len(rows) < len(newest):
-                kept = {(row.form_id, row.session) for row in rows}
-                others = await connection.execute(_STANDS, columns)
-                rows += [row for row in others if (row.form_id, row.session) not in kept]
+        rows = await self._database.idempotent(
+            lambda connection: _saved(connection, columns, values), in_doubt=_IN_DOUBT
+        )
         stands = {
             (row.form_id, row.session): SavedPartial(PartialStatus(row.status), row.revision, row.waits_since == now)
             for row in rows
@@ -276,6 +283,17 @@ class SqlPartials:
         unseal = await self._contents.opening(tenant)
         data: dict[str, Any] = orjson.loads(unseal(_sealed_as(row.form_id, row.session), row.data))
         return data
+
+
+async def _saved(
+    connection: AsyncConnection, columns: Mapping[str, Sequence[str] | str], values: Mapping[str, Any]
+) -> list[Row[Any]]:
+    rows = list(await connection.execute(_SAVE, {**columns, **values}))
+    if len(rows) < len(columns["forms"]):
+        kept = {(row.form_id, row.session) for row in rows}
+        others = await connection.execute(_STANDS, columns)
+        rows += [row for row in others if (row.form_id, row.session) not in kept]
+    return rows
 
 
 async def convert(

@@ -7,6 +7,10 @@ transaction as the row, the journey and the mark that the submission's workflow 
 
 The events of one tenant are taken one after another: two that come at the same instant, one of which names the
 submission of the other, must not miss each other.
+
+The changes of a payment are counted (`payment_version`). Whoever wakes the workflow has read the number before, and
+marks it as told: a change that came meanwhile has another number, and stays to be told. `untold_since` is no more than
+what the sweeper goes by; the clocks of two processes are never compared.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ LATE: Final = "payment.late"
 """A step of the journey: the money came after the submission had expired, and brought it back."""
 _MOST_RELATED: Final = 1_000
 _ACTOR: Final = "stripe"
+_IN_DOUBT: Final = "the database did not answer: the event may be kept all the same; it is safe to send it again"
 
 _ONE_AFTER_ANOTHER: Final = sql("SELECT pg_advisory_xact_lock(hashtextextended('payments/' || :tenant, 0))")
 _KEEP: Final = sql("""
@@ -70,22 +75,23 @@ _SETTLE: Final = sql("""
            payment_refunds = payment_refunds + CASE WHEN amount_refunded = CAST(:refunded AS bigint) THEN 0 ELSE 1 END,
            status = CASE WHEN CAST(:revived AS bool) THEN 'awaiting_payment' ELSE status END,
            finished_at = CASE WHEN CAST(:revived AS bool) THEN NULL ELSE finished_at END,
+           payment_version = payment_version + 1,
            untold_since = CASE WHEN status NOT IN ('failed', 'spam') THEN CAST(:now AS timestamptz) END,
-           updated_at = :now
+           updated_at = greatest(updated_at, :now)
      WHERE tenant_id = :tenant AND id = :id
-    RETURNING untold_since
+    RETURNING untold_since, payment_version
 """)
 _AUDIT: Final = sql("""
     INSERT INTO audit (tenant_id, at, actor, action, subject, detail)
     VALUES (:tenant, :now, :actor, 'submission.revive', :id, CAST(:detail AS jsonb))
 """)
 _UNTOLD: Final = sql("""
-    SELECT tenant_id, id, untold_since FROM form_submissions
+    SELECT tenant_id, id, payment_version FROM form_submissions
      WHERE untold_since < :until ORDER BY untold_since LIMIT CAST(:limit AS int)
 """)
 _TOLD: Final = sql("""
     UPDATE form_submissions SET untold_since = NULL
-     WHERE tenant_id = :tenant AND id = :id AND untold_since <= CAST(:since AS timestamptz)
+     WHERE tenant_id = :tenant AND id = :id AND payment_version = CAST(:version AS int)
 """)
 _NAMED: Final = sql("""
     SELECT e.tenant_id, e.id FROM payment_events e
@@ -105,6 +111,14 @@ _PAGE: Final = sql("""
 """)
 
 
+class Untold(NamedTuple):
+    """A submission whose workflow has to hear of its payment, and how often that has changed by then."""
+
+    tenant: str
+    submission: str
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class TakenPayment:
     """What came of an event."""
@@ -112,16 +126,8 @@ class TakenPayment:
     new: bool
     changed: str | None = None
     """The submission whose payment has changed."""
-    untold: bool = False
-    """Whether its workflow has to hear of it. A dead letter's has not: who retries it finds the payment there."""
-
-
-class Untold(NamedTuple):
-    """A submission whose workflow has to hear of its payment."""
-
-    tenant: str
-    submission: str
-    since: datetime
+    untold: Untold | None = None
+    """Who has to hear of it. A dead letter's workflow has not: who retries it finds the payment there."""
 
 
 class Payments:
@@ -129,7 +135,10 @@ class Payments:
         self._database = database
 
     async def take(self, tenant: str, event: StripeEvent, now: datetime) -> TakenPayment:
-        """Keep an event that has a fact, and what it changes. One that is known changes nothing."""
+        """Keep an event that has a fact, and what it changes. One that is known changes nothing.
+
+        Raises Unavailable, with nothing kept, and MaybeStored where the database went away and stayed away.
+        """
         assert event.fact is not None  # noqa: S101 - the others say nothing of payments
         kept = {
             "tenant": tenant,
@@ -141,7 +150,8 @@ class Payments:
             "occurred_at": event.at,
             "now": now,
         }
-        async with self._database.begin() as connection:
+
+        async def work(connection: AsyncConnection) -> TakenPayment:
             await connection.execute(_ONE_AFTER_ANOTHER, {"tenant": tenant})
             if not (await connection.execute(_KEEP, kept)).all():
                 return TakenPayment(new=False)
@@ -149,6 +159,8 @@ class Payments:
             if submission is None:
                 return TakenPayment(new=True)
             return await _settled(connection, tenant, submission, event.id, now)
+
+        return await self._database.idempotent(work, atomic=True, in_doubt=_IN_DOUBT)
 
     async def link_named(self, now: datetime, *, within: timedelta, limit: int) -> int:
         """Apply events that came before the submission which they name; how many submissions changed."""
@@ -163,11 +175,12 @@ class Payments:
     async def untold(self, now: datetime, *, older_than: timedelta, limit: int) -> list[Untold]:
         """Whose payment changed so long ago, and whose workflow has not been told."""
         rows = await self._database.rows(_UNTOLD, {"until": now - older_than, "limit": limit})
-        return [Untold(row.tenant_id, row.id, row.untold_since) for row in rows]
+        return [Untold(row.tenant_id, row.id, row.payment_version) for row in rows]
 
-    async def mark_told(self, tenant: str, submission: str, since: datetime) -> None:
-        """Its workflow has been told, after the changes up to then."""
-        await self._database.execute(_TOLD, {"tenant": tenant, "id": submission, "since": since})
+    async def mark_told(self, told: Untold) -> None:
+        """Its workflow has been told of that version, which was read before. A newer one is still to be told."""
+        names = {"tenant": told.tenant, "id": told.submission, "version": told.version}
+        await self._database.execute(_TOLD, names)
 
     async def events(
         self, tenant: str, *, submission: str | None = None, unlinked: bool = False, cursor: str | None, limit: int
@@ -233,7 +246,8 @@ async def _settled(
         return TakenPayment(new=True)
     revived = expired and payment.status in (PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED)
     settled = await connection.execute(_SETTLE, key | {"now": now, "revived": revived, **_columns(payment)})
-    untold = settled.scalar_one() is not None
+    after = settled.one()
+    untold = None if after.untold_since is None else Untold(tenant, submission, after.payment_version)
     steps = [_step(row, f"payment.{payment.status.value}", payment, event, now)]
     if revived:
         steps.append(_step(row, LATE, payment, event, now))

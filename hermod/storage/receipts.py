@@ -34,7 +34,7 @@ _LONGEST_NAME: Final = 200
 _LONGEST_TEXT: Final = 300
 
 _MATCH: Final = sql("""
-    SELECT e.n, coalesce(own.id, theirs.id) AS message
+    SELECT e.n, coalesce(own.id, theirs.id, late.id) AS message
       FROM unnest(CAST(:tenants AS text[]), CAST(:accounts AS text[]), CAST(:own AS text[]), CAST(:theirs AS text[]),
                   CAST(:hashes AS bytea[])) WITH ORDINALITY AS e(tenant, account, own, theirs, hash, n)
       LEFT JOIN LATERAL (
@@ -49,9 +49,16 @@ _MATCH: Final = sql("""
          ORDER BY (m.address_hash = e.hash) DESC NULLS LAST, m.id DESC
          LIMIT 1
       ) AS theirs ON true
-     WHERE own.id IS NOT NULL OR theirs.id IS NOT NULL
+      LEFT JOIN LATERAL (
+        SELECT a.message_id AS id FROM attempts a
+         WHERE own.id IS NULL AND theirs.id IS NULL AND a.tenant_id = e.tenant AND a.provider_message_id = e.theirs
+           AND a.late_at IS NOT NULL AND a.account = e.account
+         ORDER BY a.message_id DESC LIMIT 1
+      ) AS late ON true
+     WHERE own.id IS NOT NULL OR theirs.id IS NOT NULL OR late.id IS NOT NULL
 """)
-"""A provider's id counts only at an account that was asked to send the message: another one may use the same number.
+"""A provider's id counts only at an account that was asked to send the message: another one may use the same number. A
+message has the id of the request that it stands on; one that was answered late has its own.
 The limits keep the planner from joining with the whole table, whatever its statistics say."""
 
 _LOCK: Final = sql("""
@@ -84,8 +91,9 @@ _UNSETTLED: Final = sql("""
      ORDER BY look_at LIMIT CAST(:limit AS int) FOR UPDATE SKIP LOCKED
 """)
 
+# One whose message has been dropped since is nobody's any more, and goes with the others of that kind.
 _LOOKED: Final = sql("""
-    UPDATE receipts r SET message_id = coalesce(r.message_id, l.message), look_at = l.look_at,
+    UPDATE receipts r SET message_id = l.message, look_at = l.look_at,
            settled_at = CASE WHEN l.look_at IS NULL THEN CAST(:now AS timestamptz) END
       FROM unnest(CAST(:tenants AS text[]), CAST(:accounts AS text[]), CAST(:ids AS text[]), CAST(:messages AS text[]),
                   CAST(:looks AS timestamptz[])) AS l(tenant, account, id, message, look_at)

@@ -6,7 +6,8 @@ for at least as long as its content may. The audit log stays.
 
 Ids sort by time, so old records are a range of the primary key, and a cursor passes by what has just been deleted. The
 ids stand in an array beside each DELETE, which leads the planner to the index whatever its statistics say. Rows that
-somebody holds (`SKIP LOCKED`) wait for the next run.
+somebody holds (`SKIP LOCKED`) wait for the next run. A record is locked first, then what hangs on it: the order of
+`hermod.storage.contents`, which makes a retry that comes meanwhile wait, and find nothing.
 """
 
 from __future__ import annotations

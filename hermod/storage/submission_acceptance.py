@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.contracts.errors import IdempotencyMismatch
 from hermod.contracts.forms import PaymentStatus, SubmissionInput, SubmissionReceipt, SubmissionStatus
@@ -30,13 +31,14 @@ _INSERT: Final = sql("""
             CAST(:data AS bytea), CAST(:hash AS bytea), CAST(:key AS text), CAST(:session AS text),
             CAST(:contact AS text), CAST(:metadata AS jsonb), CAST(:workflow AS text), CAST(:request AS text),
             CAST(:payment AS text), CAST(:expires_at AS timestamptz), :now, :now, CAST(:finished_at AS timestamptz))
-    ON CONFLICT (tenant_id, form_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING id
 """)
 _KNOWN: Final = sql("""
     SELECT id, status, body_hash FROM form_submissions
      WHERE tenant_id = :tenant AND form_id = CAST(:form AS text) AND idempotency_key = CAST(:key AS text)
 """)
+_OWN: Final = sql("SELECT id, status FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class SubmissionDraft:
 class TakenSubmission:
     receipt: SubmissionReceipt
     new: bool
-    """False where the key was used before."""
+    """False where another submission has used the key before."""
 
 
 class SubmissionAcceptance:
@@ -66,26 +68,16 @@ class SubmissionAcceptance:
         self._contents = contents
 
     async def take(self, tenant: str, draft: SubmissionDraft, now: datetime) -> TakenSubmission:
-        """Store it, durably by the time this returns. Raises IdempotencyMismatch, and Unavailable, with nothing stored.
+        """Store it, durably by the time this returns.
 
-        Spam is a record, and nothing comes of it: it converts no partial, and has no workflow.
+        Spam is a record, and nothing comes of it: it converts no partial, and has no workflow. Raises
+        IdempotencyMismatch and Unavailable, with nothing stored, and MaybeStored where the database stayed away.
         """
         seal = await self._contents.sealing(tenant)
         columns = _columns(tenant, draft, now) | {"data": seal(draft.id, orjson.dumps(draft.data))}
-        async with self._database.begin() as connection:
-            if not (await connection.execute(_INSERT, columns)).all():
-                names = {"tenant": tenant, "form": draft.form.id, "key": draft.key}
-                return _answer((await connection.execute(_KNOWN, names)).one(), draft.asked)
-            if not draft.is_spam:
-                contact = draft.asked.contact
-                if draft.asked.session is not None:
-                    session = draft.asked.session
-                    partial = await partials.convert(connection, tenant, draft.form.id, session, draft.id, now)
-                    contact = contact or (partial.contact if partial is not None else None)
-                if draft.asked.session is not None or contact is not None:
-                    await note(connection, tenant, [_received(draft, contact, now)])
-        status = SubmissionStatus(columns["status"])
-        return TakenSubmission(SubmissionReceipt(id=draft.id, status=status), new=True)
+        return await self._database.idempotent(
+            lambda connection: _take(connection, tenant, draft, columns, now), atomic=True
+        )
 
     async def repeated(
         self, tenant: str, form: str, key: str | None, asked: SubmissionInput
@@ -95,6 +87,32 @@ class SubmissionAcceptance:
             return None
         rows = await self._database.rows(_KNOWN, {"tenant": tenant, "form": form, "key": key})
         return _answer(rows[0], asked).receipt if rows else None
+
+
+async def _take(
+    connection: AsyncConnection, tenant: str, draft: SubmissionDraft, columns: dict[str, Any], now: datetime
+) -> TakenSubmission:
+    if not (await connection.execute(_INSERT, columns)).all():
+        return await _stored(connection, tenant, draft)
+    if not draft.is_spam:
+        contact = draft.asked.contact
+        if draft.asked.session is not None:
+            session = draft.asked.session
+            partial = await partials.convert(connection, tenant, draft.form.id, session, draft.id, now)
+            contact = contact or (partial.contact if partial is not None else None)
+        if draft.asked.session is not None or contact is not None:
+            await note(connection, tenant, [_received(draft, contact, now)])
+    status = SubmissionStatus(columns["status"])
+    return TakenSubmission(SubmissionReceipt(id=draft.id, status=status), new=True)
+
+
+async def _stored(connection: AsyncConnection, tenant: str, draft: SubmissionDraft) -> TakenSubmission:
+    """The submission itself, where it is stored already, or else the one that has used its key."""
+    own = (await connection.execute(_OWN, {"tenant": tenant, "id": draft.id})).one_or_none()
+    if own is not None:
+        return TakenSubmission(SubmissionReceipt(id=own.id, status=SubmissionStatus(own.status)), new=True)
+    names = {"tenant": tenant, "form": draft.form.id, "key": draft.key}
+    return _answer((await connection.execute(_KNOWN, names)).one(), draft.asked)
 
 
 def _answer(row: Row[Any], asked: SubmissionInput) -> TakenSubmission:

@@ -1,6 +1,27 @@
 """`hermod.ports.submissions.SubmissionLedger`: each step of a submission's processing as one statement.
 
 Each answers the row as it is afterwards, so that a payment that came meanwhile is seen by whoever decides what is next.
+
+Two executors may be at work on one submission: one whose heartbeats did not come through, and the one that took its
+place. Meanwhile payments come, people retry, and the sweeper gives up. Whoever takes a submission up raises its
+`fencing_token`; so do a retry and the sweeper. What somebody has seen happen is a fact and is written down by whoever
+saw it; what follows from it is decided by the holder of the newest token alone, from what it has read:
+
+    statement     written where                                        so that
+    open          it has not failed; raises the token                  whoever came before decides nothing any more
+    reopen        it failed in another run of its workflow, which      a dead letter begins again only where an
+                  was reset; raises the token                          operator asks for it
+    saved         always, once (a fact)                                the backend is not asked again for what it has; a
+                                                                       dead letter keeps its reason
+    troubled      own token; neither saved nor ended                   no reason is shown where nothing is wrong
+    give_up       own token; neither saved nor ended                   what is saved, done or retried does not fail
+    told          always, each mark once (a fact)                      what was announced is not announced again
+    awaiting      own token, payment as read; `processing`             a payment is not waited for that has come
+    expire        own token, payment as read and none that counts;     what is paid or done does not expire
+                  not failed, no spam, not completed
+    finish        own token, payment as read; not failed, no spam      money that came late does not end as `expired`
+
+"Payment as read" compares `payment_version` (`hermod.storage.payments`).
 """
 
 from __future__ import annotations
@@ -29,28 +50,41 @@ def _step(assignments: str, condition: str = "true") -> TextClause:
 
 
 _ONE: Final = sql(f"SELECT * FROM form_submissions WHERE {_KEY}")  # noqa: S608 - ours
-_OPEN: Final = _step("status = CASE WHEN status = 'pending' THEN 'processing' ELSE status END", "status <> 'failed'")
+_OWN: Final = "fencing_token = CAST(:token AS int)"
+_AS_READ: Final = f"{_OWN} AND payment_version = CAST(:version AS int)"
+_OPEN: Final = _step(
+    "status = CASE WHEN status = 'pending' THEN 'processing' ELSE status END, fencing_token = fencing_token + 1",
+    "status NOT IN ('failed', 'spam')",
+)
 _REOPEN: Final = _step(f"status = 'processing', {AFRESH}", "status = 'failed' AND failed_run IS DISTINCT FROM :run")
 _SAVED: Final = _step(
     "saved_at = coalesce(saved_at, :now), backend_id = coalesce(backend_id, CAST(:backend_id AS text)), "
-    "error_code = NULL, error = NULL"
+    "error_code = CASE WHEN status = 'failed' THEN error_code END, error = CASE WHEN status = 'failed' THEN error END"
 )
-_TROUBLED: Final = _step("error_code = CAST(:code AS text), error = CAST(:error AS text)", "finished_at IS NULL")
+_TROUBLED: Final = _step(
+    "error_code = CAST(:code AS text), error = CAST(:error AS text)",
+    f"{_OWN} AND finished_at IS NULL AND saved_at IS NULL",
+)
+# A dead letter's workflow is told nothing: whoever retries it finds the payment there.
 _GIVE_UP: Final = _step(
     "status = 'failed', error_code = CAST(:code AS text), error = CAST(:error AS text), failed_run = :run, "
-    "dead_at = :now, finished_at = :now"
+    "dead_at = :now, finished_at = :now, untold_since = NULL",
+    f"{_OWN} AND finished_at IS NULL AND saved_at IS NULL",
 )
 _TOLD: Final = _step(
     "announced = CASE WHEN CAST(:mark AS text) = ANY(announced) THEN announced "
     "ELSE array_append(announced, CAST(:mark AS text)) END"
 )
-_AWAITING: Final = _step("status = 'awaiting_payment'", "status = 'processing'")
+_AWAITING: Final = _step("status = 'awaiting_payment'", f"{_AS_READ} AND status = 'processing'")
 # A payment that comes at this very moment: whoever has the row first, wins.
 _EXPIRE: Final = _step(
     "status = 'expired', payment_status = 'expired'",
-    "coalesce(payment_status, 'awaited') IN ('awaited', 'failed') AND payment_expires_at <= :now",
+    f"{_AS_READ} AND status NOT IN ('failed', 'spam', 'completed')"
+    " AND coalesce(payment_status, 'awaited') IN ('awaited', 'failed') AND payment_expires_at <= :now",
 )
-_FINISH: Final = _step("status = :status, finished_at = coalesce(finished_at, :now)")
+_FINISH: Final = _step(
+    "status = :status, finished_at = coalesce(finished_at, :now)", f"{_AS_READ} AND status NOT IN ('failed', 'spam')"
+)
 
 
 class SqlSubmissionLedger:
@@ -58,9 +92,13 @@ class SqlSubmissionLedger:
         self._database = database
         self._contents = contents
 
-    async def open(self, tenant: str, submission: str, run: str, now: datetime) -> SubmissionRecord:
-        names = {"tenant": tenant, "id": submission, "run": run, "now": now}
-        rows = await self._database.rows(_OPEN, names) or await self._database.rows(_REOPEN, names)
+    async def open(
+        self, tenant: str, submission: str, run: str, now: datetime, *, is_reset: bool = False
+    ) -> SubmissionRecord:
+        names = {"tenant": tenant, "id": submission, "now": now}
+        rows = await self._database.rows(_OPEN, names)
+        if not rows and is_reset:
+            rows = await self._database.rows(_REOPEN, names | {"run": run})
         return await self._record(rows[0]) if rows else await self._stands(tenant, submission)
 
     async def saved(self, record: SubmissionRecord, backend_id: str | None, now: datetime) -> SubmissionRecord:
@@ -87,7 +125,8 @@ class SqlSubmissionLedger:
         return await self._moved(_FINISH, record, {"now": now, "status": status.value})
 
     async def _moved(self, statement: TextClause, record: SubmissionRecord, names: dict[str, Any]) -> SubmissionRecord:
-        rows = await self._database.rows(statement, {"tenant": record.tenant, "id": record.id} | names)
+        read = {"token": record.fencing_token, "version": record.payment_version}
+        rows = await self._database.rows(statement, {"tenant": record.tenant, "id": record.id} | read | names)
         return await self._record(rows[0]) if rows else await self._stands(record.tenant, record.id)
 
     async def _stands(self, tenant: str, submission: str) -> SubmissionRecord:
@@ -119,6 +158,8 @@ class SqlSubmissionLedger:
             paid_at=row.paid_at,
             failed_run=row.failed_run,
             reason=row.error_code,
+            fencing_token=row.fencing_token,
+            payment_version=row.payment_version,
         )
 
 

@@ -37,9 +37,12 @@ _STARTED: Final = sql("""
 _PENDING: Final = sql("SELECT 1 FROM form_submissions WHERE tenant_id = :tenant AND id = :id AND status = 'pending'")
 
 AFRESH: Final = (
-    "error_code = NULL, error = NULL, failed_run = NULL, dead_at = NULL, discarded_at = NULL, finished_at = NULL"
+    "error_code = NULL, error = NULL, failed_run = NULL, dead_at = NULL, discarded_at = NULL, finished_at = NULL, "
+    "fencing_token = fencing_token + 1"
 )
-"""Assignments by which a dead letter begins again, from the step that failed."""
+"""Assignments by which a dead letter begins again, from the step that failed. Who failed may still be at work, and
+decides nothing any more.
+"""
 
 
 def _move(assignments: str, condition: str) -> TextClause:

@@ -15,6 +15,7 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from hermod.contracts.errors import MaybeStored, Unavailable
 from hermod.domain.forms.visitors import rate_of, subject_of
 from hermod.ports.limiter import Ask, Limiter
 
@@ -29,7 +30,10 @@ class VisitorRates:
         self._limiter = limiter
 
     async def wait(self, tenant: str, form: str, address: str, per_hour: int, now: datetime) -> float | None:
-        """Take one submission from the address's share: None where it may pass, else seconds to wait for the next."""
+        """Take one submission from the address's share: None where it may pass, else seconds to wait for the next.
+
+        A share whose answer got lost is gone, and nothing that a caller has to look for. Raises Unavailable.
+        """
         rate = rate_of(per_hour)
         ask = Ask(
             bucket=f"visitor/{tenant}/{form}/{self._hash(tenant, address)}",
@@ -40,7 +44,10 @@ class VisitorRates:
             wanted=1,
             burst=rate.burst,
         )
-        reservation = await self._limiter.reserve(ask, now)
+        try:
+            reservation = await self._limiter.reserve(ask, now)
+        except MaybeStored as lost:
+            raise Unavailable("the database does not answer; nothing was stored") from lost
         return None if reservation.tokens else reservation.wait
 
     def _hash(self, tenant: str, address: str) -> str:

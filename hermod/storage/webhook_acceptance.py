@@ -55,11 +55,15 @@ _INSERT: Final = sql("""
 """)
 
 _KNOWN: Final = sql("""
-    SELECT e.id AS event, e.body_hash, d.id, d.endpoint_id
+    SELECT e.id AS event, e.body_hash, d.id, d.endpoint_id, d.status
       FROM webhook_events e
       LEFT JOIN webhook_deliveries d ON d.tenant_id = e.tenant_id AND d.event_id = e.id
      WHERE e.tenant_id = :tenant AND e.id = ANY(:events) ORDER BY d.place
 """)
+
+_IN_DOUBT: Final = (
+    "the database did not answer: the event may be stored all the same; only with an event_id is it safe to repeat"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class EventDraft:
 
 @dataclass(frozen=True, slots=True)
 class TakenEvent:
-    """What became of a draft. `started` are its deliveries that want a workflow now; none where it was known."""
+    """What became of a draft. `started` are its deliveries that want a workflow now; none where it was known before."""
 
     receipt: EventReceipt
     started: tuple[PlannedDelivery, ...] = ()
@@ -101,16 +105,23 @@ class WebhookAcceptance:
         self._contents = contents
 
     async def take(self, tenant: str, drafts: Sequence[EventDraft], now: datetime) -> Taken:
-        """Store the events, durably by the time this returns. Raises Unavailable, with nothing stored."""
+        """Store the events, durably by the time this returns.
+
+        Raises Unavailable, with nothing stored, and MaybeStored where the database went away and stayed away.
+        """
         seal = await self._contents.sealing(tenant)
-        async with self._database.autocommit() as connection:
-            return await take_events(connection, tenant, drafts, seal, now)
+        return await self._database.idempotent(
+            lambda connection: take_events(connection, tenant, drafts, seal, now), in_doubt=_IN_DOUBT
+        )
 
 
 async def take_events(
     connection: AsyncConnection, tenant: str, drafts: Sequence[EventDraft], seal: Seal, now: datetime
 ) -> Taken:
-    """Store the events on this connection, within whatever transaction it is in. `seal` is `Contents.sealing`'s."""
+    """Store the events on this connection, within whatever transaction it is in. `seal` is `Contents.sealing`'s.
+
+    Drafts that are stored already, with deliveries of their own ids, have the answer that they had then.
+    """
     first: dict[str, EventDraft] = {}
     for draft in drafts:
         first.setdefault(draft.id, draft)
@@ -155,6 +166,9 @@ def _placed(draft: EventDraft, rows: Sequence[Row[Any]]) -> TakenEvent:
 def _repeated(draft: EventDraft, rows: Sequence[Row[Any]]) -> TakenEvent | InvalidInput:
     if bytes(rows[0].body_hash) != _fingerprint(draft.event):
         return InvalidInput.of("event_id", "this id was used before for another event")
+    own = {planned.id for planned in draft.deliveries}
+    if own & {row.id for row in rows}:
+        return _placed(draft, rows)
     references = tuple(DeliveryRef(id=row.id, endpoint_id=row.endpoint_id) for row in rows if row.id is not None)
     return TakenEvent(EventReceipt(event_id=draft.id, deliveries=references))
 

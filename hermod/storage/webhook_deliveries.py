@@ -26,7 +26,7 @@ from hermod.contracts.webhooks import (
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
 from hermod.storage.webhook_ledger import answer_name
-from hermod.storage.webhook_reopening import AFRESH
+from hermod.storage.webhook_reopening import AFRESH, with_event
 
 _DELIVERY: Final = sql("""
     SELECT d.*, e.body, e.ordering_key, p.url
@@ -54,12 +54,12 @@ _LIST: Final = sql(f"""
 """)  # noqa: S608 - ours
 
 
-def _move(assignments: str, states: Sequence[str], condition: str = "true") -> TextClause:
-    allowed = ", ".join(f"'{state}'" for state in states)
+def _move(assignments: str, states: Sequence[str], condition: str = "true", *, first: str = "") -> TextClause:
+    """`first`: CTEs that the condition is about."""
     return sql(f"""
-    WITH moved AS (
+    WITH {first} moved AS (
       UPDATE webhook_deliveries SET {assignments}, updated_at = :now
-       WHERE tenant_id = :tenant AND id = :id AND status IN ({allowed}) AND {condition}
+       WHERE tenant_id = :tenant AND id = :id AND {_in(states)} AND {condition}
       RETURNING *
     ), audited AS (
       INSERT INTO audit (tenant_id, at, actor, action, subject)
@@ -69,14 +69,22 @@ def _move(assignments: str, states: Sequence[str], condition: str = "true") -> T
     """)  # noqa: S608 - assignments and states are constants of this module
 
 
-_HAS_EVENT: Final = "EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = :tenant AND e.id = event_id)"
+def _in(states: Sequence[str]) -> str:
+    return f"status IN ({', '.join(repr(state) for state in states)})"
+
+
 _ENDED_BADLY: Final = ("failed", "parked", "skipped", "cancelled")
 _MOVES: Final = {
     "cancel": _move(
         "status = 'cancelled', finished_at = :now, next_attempt_at = NULL, wait_reason = NULL",
         ("pending", "queued", "retrying"),
     ),
-    "retry": _move(AFRESH, _ENDED_BADLY, _HAS_EVENT),
+    "retry": _move(
+        AFRESH,
+        _ENDED_BADLY,
+        "id = ANY(ARRAY(SELECT id FROM kept))",
+        first=f"{with_event(f'id = :id AND {_in(_ENDED_BADLY)}')},",
+    ),
     "discard": _move("discarded_at = :now", ("failed", "parked", "skipped"), "discarded_at IS NULL"),
 }
 _WHY: Final = {
@@ -112,7 +120,7 @@ class WebhookDeliveries:
     async def view(self, tenant: str, delivery: str) -> DeliveryView:
         """The whole story. Raises NotFound."""
         names = {"tenant": tenant, "id": delivery}
-        async with self._database.autocommit() as connection:
+        async with self._database.autocommit(changes=False) as connection:
             row = (await connection.execute(_DELIVERY, names)).one_or_none()
             if row is None:
                 raise NotFound(f"there is no delivery {delivery}")

@@ -189,7 +189,7 @@ class WebhookEndpoints:
 
     async def get(self, tenant: str, endpoint: str, now: datetime) -> EndpointView:
         """Raises NotFound."""
-        async with self._database.autocommit() as connection:
+        async with self._database.autocommit(changes=False) as connection:
             return await _view(connection, tenant, endpoint, now)
 
     async def page(self, tenant: str, *, cursor: str | None, limit: int, now: datetime) -> EndpointPage:

@@ -8,23 +8,25 @@ from typing import Final
 
 from hermod.contracts.webhooks import OPEN_DELIVERIES
 from hermod.storage.engine import sql
+from hermod.storage.webhook_reopening import PAYLOAD_GONE, with_event
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN_DELIVERIES))
 _AT_REST: Final = "'pending', 'queued', 'retrying'"
 """Open, and no request is under way."""
 
-REOPEN: Final = sql("""
-    WITH reopened AS (
+_GIVEN_UP_BEFORE: Final = "id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run"
+
+REOPEN: Final = sql(f"""
+    WITH {with_event(_GIVEN_UP_BEFORE)}, reopened AS (
       UPDATE webhook_deliveries
          SET status = 'queued', spent = 0, finished_at = NULL, failed_run = NULL, dead_at = NULL, error = NULL,
              next_attempt_at = NULL, discarded_at = NULL, updated_at = :now
-       WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner
-         AND status = 'failed' AND failed_run <> :run
+       WHERE tenant_id = :tenant AND id = ANY(ARRAY(SELECT id FROM kept)) AND {_GIVEN_UP_BEFORE}
       RETURNING id
     )
     INSERT INTO audit (tenant_id, at, actor, action, subject)
     SELECT :tenant, :now, 'temporal', 'webhook_delivery.retry', id FROM reopened
-""")
+""")  # noqa: S608 - ours
 
 FETCH: Final = sql(f"""
     SELECT d.id, d.endpoint_id, d.event_id, d.event_type, d.status, d.attempt_count, d.spent, d.next_attempt_at,
@@ -200,7 +202,7 @@ END_LOST: Final = sql("""
 
 END_EMPTY: Final = sql(f"""
     UPDATE webhook_deliveries d
-       SET status = 'failed', error = 'its event is gone: it was dropped, or the database lost it', finished_at = :now,
+       SET status = 'failed', error = '{PAYLOAD_GONE}', finished_at = :now,
            updated_at = :now, next_attempt_at = NULL, wait_reason = NULL, failed_run = CAST(:run AS text),
            dead_at = :now
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status IN ({_AT_REST})

@@ -2,6 +2,10 @@
 
 The order is `webhook_deliveries.place`, which the database counts up: an event that was accepted before another one
 was handed over comes before it, whatever the clocks of the machines say. Nothing is remembered elsewhere.
+
+A delivery whose event is gone can never be made, and the one that is first in line would stand there for ever. So
+whoever looks for the head ends such a delivery as a dead letter, with its reason. One that is `sending` is left to the
+ledger, which knows what became of its request.
 """
 
 from __future__ import annotations
@@ -12,15 +16,20 @@ from typing import Final, NamedTuple
 
 from hermod.contracts.webhook_steps import HeadOfLine
 from hermod.storage.engine import Database, sql
+from hermod.storage.webhook_reopening import PAYLOAD_GONE
+from hermod.telemetry import RECORDS_MISSING, get_logger
+
+_log = get_logger(__name__)
 
 _HEAD: Final = sql("""
     WITH head AS (
-      SELECT id, place FROM webhook_deliveries
+      SELECT id, place, status, event_id FROM webhook_deliveries
        WHERE tenant_id = :tenant AND endpoint_id = CAST(:endpoint AS text) AND order_key = CAST(:key AS text)
          AND finished_at IS NULL
        ORDER BY place LIMIT 1
     )
-    SELECT head.id,
+    SELECT head.id, head.status <> 'sending' AND NOT EXISTS (
+             SELECT 1 FROM webhook_events e WHERE e.tenant_id = :tenant AND e.id = head.event_id) AS is_undeliverable,
            CASE WHEN EXISTS (SELECT 1 FROM webhook_endpoints e
                               WHERE e.tenant_id = :tenant AND e.id = CAST(:endpoint AS text)
                                 AND e.when_exhausted = 'block' AND e.deleted_at IS NULL) THEN
@@ -31,6 +40,15 @@ _HEAD: Final = sql("""
                  AND d.status IN ('failed', 'parked')
                ORDER BY d.place LIMIT 1) END AS blocked_by
       FROM head
+""")
+
+_END_UNDELIVERABLE: Final = sql("""
+    UPDATE webhook_deliveries d
+       SET status = 'failed', error = :reason, dead_at = now(), finished_at = now(), updated_at = now(),
+           next_attempt_at = NULL, wait_reason = NULL
+     WHERE d.tenant_id = :tenant AND d.id = CAST(:delivery AS text)
+       AND d.finished_at IS NULL AND d.status <> 'sending'
+       AND NOT EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
 """)
 
 _OLDEST: Final = sql("""
@@ -82,11 +100,20 @@ class WebhookOrder:
         self._database = database
 
     async def head(self, tenant: str, endpoint: str, key: str) -> HeadOfLine:
-        rows = await self._database.rows(_HEAD, {"tenant": tenant, "endpoint": endpoint, "key": key})
-        if not rows:
-            return HeadOfLine()
-        blocked_by = rows[0].blocked_by
-        return HeadOfLine(delivery=None if blocked_by else rows[0].id, blocked_by=blocked_by)
+        while rows := await self._database.rows(_HEAD, {"tenant": tenant, "endpoint": endpoint, "key": key}):
+            (head,) = rows
+            if not head.is_undeliverable:
+                return HeadOfLine(delivery=None if head.blocked_by else head.id, blocked_by=head.blocked_by)
+            await self._end(tenant, head.id)
+        return HeadOfLine()
+
+    async def _end(self, tenant: str, delivery: str) -> None:
+        """Its event is gone, so that nothing can be delivered."""
+        names = {"tenant": tenant, "delivery": delivery, "reason": PAYLOAD_GONE}
+        ended = await self._database.execute(_END_UNDELIVERABLE, names)
+        if ended:
+            RECORDS_MISSING.labels("webhook_event").inc()
+            _log.warning("webhook_event_missing", tenant=tenant, delivery=delivery)
 
     async def oldest(self, line: Line) -> str | None:
         """The open delivery that is first in line, blocked or not."""

@@ -21,7 +21,7 @@ from hermod.contracts.ids import new_id, replay_workflow, since
 from hermod.contracts.webhook_steps import ReplayStep
 from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayStatus, ReplayView
 from hermod.storage.engine import Database, sql
-from hermod.storage.webhook_reopening import AFRESH
+from hermod.storage.webhook_reopening import AFRESH, with_event
 
 SLACK: Final = timedelta(hours=1)
 """How far the clock that made an id may be from the one that dated the delivery."""
@@ -38,15 +38,19 @@ _MATCHING: Final = """
 """
 """The tenant's deliveries that a replay is about; those whose event was dropped cannot be sent again."""
 
+_STILL_MATCHING: Final = """
+    CASE WHEN id IS NOT NULL THEN status = ANY(CAST(:statuses AS text[])) AND discarded_at IS NULL END
+"""
+"""What may have changed by the time that a delivery is locked. In CASE, about which the planner has no opinion."""
+
 _COUNT: Final = sql(f"SELECT count(*) AS n FROM webhook_deliveries d WHERE {_MATCHING}")  # noqa: S608 - ours
 
 _PAGE: Final = sql(f"""
-    WITH page AS (
+    WITH page AS MATERIALIZED (
       SELECT d.id FROM webhook_deliveries d WHERE {_MATCHING} ORDER BY d.id LIMIT CAST(:most AS int)
-    ), begun AS (
+    ), {with_event(f"id = ANY(ARRAY(SELECT id FROM page)) AND {_STILL_MATCHING}")}, begun AS (
       UPDATE webhook_deliveries d SET {AFRESH}, updated_at = :now
-       WHERE d.tenant_id = :tenant AND d.id = ANY(ARRAY(SELECT id FROM page))
-         AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY(CAST(:statuses AS text[])) END
+       WHERE d.tenant_id = :tenant AND d.id = ANY(ARRAY(SELECT id FROM kept)) AND {_STILL_MATCHING}
       RETURNING d.id, d.order_key
     )
     SELECT page.id, begun.id IS NOT NULL AS begun, begun.order_key
@@ -126,7 +130,7 @@ class WebhookReplays:
 
     async def count(self, tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> int:
         """How many deliveries a replay would send again. Raises NotFound."""
-        async with self._database.autocommit() as connection:
+        async with self._database.autocommit(changes=False) as connection:
             await _enabled(connection, tenant, endpoint)
             rows = await connection.execute(_COUNT, _names(tenant, endpoint, asked, now))
             return int(rows.scalar_one())

@@ -3,60 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
 
 import typer
 from rich.text import Text
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest, GetSystemInfoRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from hermod.bootstrap import Analytics, Storage, open_analytics, open_storage
+from hermod.bootstrap import Analytics, Storage, SystemClock, open_analytics, open_storage
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.settings import Settings, SettingsError
 from hermod.storage.migrate import SchemaOutdated, check_schema
 from starter import schedules
+from starter.backlog import view
+from starter.cli.deep_checks import audit, missing_records
+from starter.cli.findings import Finding, Trouble
 from starter.cli.output import OUT, Json, print_json
-from starter.cli.session import FAILED, brief, command, settings, temporal
+from starter.cli.session import FAILED, PATIENCE, brief, command, settings, temporal
+from starter.lanes import START_A_WORKER, look_at_workers, worker_for
 from starter.search_attributes import SEARCH_ATTRIBUTES
-
-_LANES: Final = (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)
-_START_A_WORKER: Final = "start one: `python worker.py`, or `make run` for everything"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was found, and where it is wrong, what to do."""
-
-    name: str
-    ok: bool
-    detail: str
-    advice: str | None = None
-
-
-class Trouble(Exception):
-    """A check has failed. `advice` says what to do."""
-
-    def __init__(self, detail: str, advice: str) -> None:
-        super().__init__(detail)
-        self.advice = advice
+from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
 
 def add_to(root: typer.Typer) -> None:
     root.command("doctor")(doctor)
 
 
+Deep = Annotated[bool, typer.Option("--deep", help="Also look for records that break a promise.")]
+Days = Annotated[int, typer.Option(min=1, help="With --deep: records accepted in so many days.")]
+
+
 @command
-async def doctor(as_json: Json = False) -> None:
-    """Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong."""
-    findings = await examine()
+async def doctor(deep: Deep = False, days: Days = 7, as_json: Json = False) -> None:
+    """Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong.
+
+    With `--deep` also the audit of promises: that no record is without an owner, that each request is on record, that
+    nothing was repeated in silence. It reads the records of the last days, and may take a minute.
+    """
+    findings = await examine(timedelta(days=days) if deep else None)
     healthy = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
@@ -67,8 +57,11 @@ async def doctor(as_json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-async def examine() -> list[Finding]:
-    """All checks, in the order in which one needs the other; where one fails, those that need it are left out."""
+async def examine(deep: timedelta | None = None) -> list[Finding]:
+    """All checks, in the order in which one needs the other; where one fails, those that need it are left out.
+
+    `deep`: how far back the audit of promises looks, None for none.
+    """
     try:
         found = settings()
     except SettingsError as error:
@@ -77,28 +70,35 @@ async def examine() -> list[Finding]:
     findings = [Finding("settings", True, f"tenant {found.tenant or 'not set'}, Temporal at {found.temporal_address}")]
     try:
         async with open_storage(found) as storage, open_analytics(found, storage.database) as analytics:
-            findings += await _examine_database(storage)
+            findings += await _examine_database(storage, found)
+            if deep is not None and all(finding.ok for finding in findings):
+                findings += await audit(storage.promises, deep)
             findings.append(await _look("ClickHouse", lambda: _clickhouse(analytics)))
     except ValueError:
         advice = "make one with `hermod secrets new-key`; if accounts are stored, find the key that encrypted them"
         findings.append(Finding("secret key", False, "HERMOD_SECRET_KEY is not a list of keys", advice))
-    return findings + await _examine_temporal(found)
+    return findings + await _examine_temporal(found, missing=deep is not None)
 
 
-async def _examine_database(storage: Storage) -> list[Finding]:
+async def _examine_database(storage: Storage, found: Settings) -> list[Finding]:
     reachable = await _look("database", lambda: _database(storage))
     if not reachable.ok:
         return [reachable]
     schema = await _look("schema", lambda: _schema(storage))
     if not schema.ok:
         return [reachable, schema]
-    return [reachable, schema, await _look("secret key", lambda: _credentials(storage))]
+    return [
+        reachable,
+        schema,
+        await _look("secret key", lambda: _credentials(storage)),
+        await _look("backlog", lambda: _backlog(storage, found.backlog_seconds)),
+    ]
 
 
-async def _examine_temporal(found: Settings) -> list[Finding]:
+async def _examine_temporal(found: Settings, *, missing: bool) -> list[Finding]:
     try:
         client = await temporal(found)
-    except (RPCError, RuntimeError) as error:
+    except TEMPORAL_ERRORS as error:
         advice = (
             "is TEMPORAL_ADDRESS right, and the server running? What was accepted waits and is sent when it is back"
         )
@@ -114,16 +114,18 @@ async def _examine_temporal(found: Settings) -> list[Finding]:
         await _look("search attributes", lambda: _search_attributes(client)),
         await _look("schedules", lambda: _schedules(client)),
         await _look("workers", lambda: _workers(client)),
+        *([await _look("records", lambda: missing_records(client))] if missing else []),
     ]
 
 
 async def _look(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
     try:
-        return Finding(name, True, await check())
+        async with answered_within(timedelta(seconds=PATIENCE)):
+            return Finding(name, True, await check())
     except Trouble as trouble:
         return Finding(name, False, str(trouble), trouble.advice)
-    except (RPCError, RuntimeError, Unavailable, SQLAlchemyError) as error:
-        return Finding(name, False, brief(error), "look into the server's own log")
+    except (*TEMPORAL_ERRORS, Unavailable, SQLAlchemyError) as error:
+        return Finding(name, False, brief(error) or "no answer in time", "look into the server's own log")
 
 
 async def _database(storage: Storage) -> str:
@@ -197,7 +199,7 @@ async def _search_attributes(client: Client) -> str:
     if wrong:
         raise Trouble(f"{', '.join(wrong)} are of another type", "use another namespace for Hermod")
     if missing:
-        raise Trouble(f"{', '.join(missing)} are missing", "every worker adds them when it starts; " + _START_A_WORKER)
+        raise Trouble(f"{', '.join(missing)} are missing", "every worker adds them when it starts; " + START_A_WORKER)
     return f"all {len(wanted)} are there"
 
 
@@ -213,22 +215,30 @@ async def _schedules(client: Client) -> str:
 
 
 async def _workers(client: Client) -> str:
-    workers = await _pollers(client, WORKFLOWS, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
-    if not workers:
-        raise Trouble("no worker asks for work", _START_A_WORKER)
-    idle = [lane.value for lane in _LANES if not await _pollers(client, lane, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)]
-    if idle:
-        raise Trouble(f"nobody works on {', '.join(idle)}", f"start one: `python worker.py --lanes {','.join(idle)}`")
-    return f"{len(workers)} at work, on every lane"
+    crews = await look_at_workers(client)
+    if not crews.workflows.workers:
+        raise Trouble("no worker asks for work", START_A_WORKER)
+    if crews.unserved:
+        lanes = [f"{lane} ({tasks} wait)" if (tasks := crews.lanes[lane].tasks) else lane for lane in crews.unserved]
+        raise Trouble(f"nobody works on {', '.join(lanes)}", worker_for(crews.unserved))
+    return f"{len(crews.workflows.workers)} at work, on every lane"
 
 
-async def _pollers(client: Client, queue: str, kind: TaskQueueType.ValueType) -> set[str]:
-    """Who asked for work there in the last five minutes, which is how long Temporal remembers."""
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
-    )
-    answer = await client.workflow_service.describe_task_queue(request)
-    return {poller.identity for poller in answer.pollers}
+async def _backlog(storage: Storage, late_after: float) -> str:
+    found = view(await storage.backlog.look(SystemClock().now()))
+    late = found.late(late_after)
+    if late:
+        lanes = [
+            f"{found.by_lane[lane].records} of {lane}, the oldest for {found.by_lane[lane].oldest_seconds:.0f} s"
+            for lane in late
+        ]
+        advice = (
+            "where nobody works on a lane, the check of workers says so; else there are too few workers: "
+            f"start more, `python worker.py --lanes {','.join(late)}`, or look for a paused queue in Temporal's Web UI"
+        )
+        raise Trouble(f"accepted and not begun: {'; '.join(lanes)}", advice)
+    records = sum(one.records for one in found.by_lane.values())
+    return f"{records} accepted and not begun, none for longer than {found.oldest_seconds:.0f} s"
 
 
 def _print(finding: Finding) -> None:

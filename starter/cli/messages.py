@@ -12,6 +12,7 @@ import typer
 
 from hermod.contracts.content import Channel
 from hermod.contracts.messages import Category, MessageView, Receipt, Submission
+from hermod.contracts.priorities import DEFAULT_PRIORITY
 from starter.cli.batch_files import assignments
 from starter.cli.moments import moment
 from starter.cli.options import (
@@ -76,7 +77,7 @@ async def send(
     media_url: MediaUrls = None,
     data: Data = None,
     metadata: Metadata = None,
-    priority: Priority = 5,
+    priority: Priority = DEFAULT_PRIORITY,
     category: Annotated[Category, typer.Option(help="What kind of message it is.")] = Category.TRANSACTIONAL,
     guarantee: GuaranteeName = None,
     send_at: SendAt = None,

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, ParamSpec
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.exceptions import TemporalError
 
 from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.errors import HermodError, InvalidInput
@@ -70,7 +70,7 @@ def explain(error: Exception) -> int:
             complain(f"{one.field}: {one.message}")
     elif isinstance(error, _EXPLAINED):
         complain(str(error))
-    elif isinstance(error, RPCError) or _is_temporal_away(error):
+    elif isinstance(error, TemporalError) or _is_temporal_away(error):
         complain(f"Temporal does not answer: {brief(error)}; `hermod doctor` looks closer")
     elif isinstance(error, SQLAlchemyError):
         complain(f"the database refused: {brief(error)}; `hermod doctor` looks closer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -266,3 +267,19 @@ async def test_leftover_that_does_not_stop_is_ended(used: Path) -> None:
     assert await left_behind.child.until_exit() == -signal.SIGKILL
     async with started(used):
         pass
+
+
+async def test_server_is_frozen_nobody_is_answered_until_the_thaw_and_a_stop_needs_none(used: Path) -> None:
+    async with started(used) as postgres:
+        connection = await asyncpg.connect(postgres.plain_url("postgres"))
+        postgres.child.freeze()
+        asked = asyncio.create_task(connection.fetchval("SELECT 1"))
+        done, _ = await asyncio.wait([asked], timeout=0.3)
+        assert not done
+        postgres.child.thaw()
+        assert await asked == 1
+        pids = [process.pid for process in psutil.Process(postgres.child.pid).children()]
+        postgres.child.freeze()
+        connection.terminate()
+    assert pids
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []

@@ -19,6 +19,13 @@ _SLEEP = "import time; print('here', flush=True); time.sleep(60)"
 _STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
 )
+_PARENT = """
+import subprocess, sys, time
+child = "import time; [(print('child', n, flush=True), time.sleep(0.02)) for n in range(3000)]"
+subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+time.sleep(60)
+"""
+"""Starts a child in a session of its own, as PostgreSQL does."""
 
 
 def program(home: Path, script: str, *arguments: str, pid_file: Path | None = None) -> Program:
@@ -93,6 +100,38 @@ async def test_log_of_the_run_before_is_kept(home: Path) -> None:
         await Child.spawn(program(home, f"print('{word}')")).until_exit()
     assert (home / "example.log").read_text() == "second\n"
     assert (home / "example.log.1").read_text() == "first\n"
+
+
+async def test_frozen_child_and_those_it_started_stand_still_until_the_thaw(home: Path) -> None:
+    child = Child.spawn(program(home, _PARENT))
+    await says(home, "child 3")
+    child.freeze()
+    family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+    assert [process.status() for process in family] == [psutil.STATUS_STOPPED] * 2
+    assert os.getpgid(family[1].pid) != os.getpgid(child.pid)
+    written = (home / "example.log").read_text()
+    child.freeze()
+    assert (home / "example.log").read_text() == written
+    child.thaw()
+    await eventually(lambda: len((home / "example.log").read_text()) > len(written))
+    await child.stop(within=5)
+    family[1].kill()
+
+
+@pytest.mark.parametrize("gently", [True, False])
+async def test_frozen_child_that_is_ended_leaves_nobody_frozen(home: Path, gently: bool) -> None:
+    child = Child.spawn(program(home, _PARENT))
+    await says(home, "child 3")
+    (started,) = psutil.Process(child.pid).children()
+    child.freeze()
+    if gently:
+        await child.stop(within=5)
+    else:
+        child.kill()
+        await child.until_exit()
+    assert child.exit_code == (-signal.SIGTERM if gently else -signal.SIGKILL)
+    await eventually(lambda: not started.is_running() or started.status() != psutil.STATUS_STOPPED)
+    started.kill()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")

@@ -181,6 +181,15 @@ async def test_fault_is_for_one_recipient_spares_the_others(client: SandboxClien
     assert (await client.twilio("+14155550111"))[0] == 201
 
 
+async def test_requests_are_asked_for_count_faults_and_repeats(client: SandboxClient) -> None:
+    await client.fault("sandbox", "error_503", times=1)
+    answers = [await client.sandbox(1, key="k") for _ in range(3)]
+    assert [status for status, _, _ in answers] == [503, 202, 202]
+    assert (await client.get("/_sandbox/inbox/ids"))["ids"] == {"msg_1": 1}
+    assert (await client.get("/_sandbox/inbox/requests"))["ids"] == {"msg_1": 3}
+    assert (await client.get("/_sandbox/inbox/requests?provider=twilio"))["ids"] == {}
+
+
 async def test_fault_is_ordered_wrongly_is_refused(client: SandboxClient) -> None:
     status, body, _ = await client.call("PUT", "/_sandbox/faults/sendgrid", json={"fault": "fire"})
     assert (status, body["error"]["code"]) == (422, "invalid_fault")

@@ -102,6 +102,12 @@ async def drop_contents(house: House) -> str:
     return workflow_id
 
 
+async def audit_promises(house: House) -> str:
+    workflow_id = "replay/audit-promises"
+    await house.client.start_workflow("AuditPromises", id=workflow_id, task_queue="hermod")
+    return workflow_id
+
+
 async def drop_records(house: House) -> str:
     workflow_id = f"records-{house.hermod.tenant}"
     await house.client.start_workflow("DropRecords", id=workflow_id, task_queue="hermod")
@@ -124,6 +130,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         remove_dead_devices,
         send_webhook_notices,
         drop_contents,
+        audit_promises,
         drop_records,
         webhook_scenarios.deliver_webhook_delivered,
         webhook_scenarios.deliver_webhook_dead_letter,

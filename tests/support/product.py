@@ -10,10 +10,12 @@ import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -25,6 +27,7 @@ from hermod.contracts.accounts import Account, AccountInput
 from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.messages import MessageView, Status
 from hermod.contracts.outcomes import Accepted, AnyOutcome
+from hermod.contracts.queues import Lane
 from hermod.domain.states import OPEN
 from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
 from hermod.settings import Settings, load_settings
@@ -186,6 +189,7 @@ def settings_for(database_url: str, temporal_address: str, clickhouse: tuple[str
         CLICKHOUSE_DATABASE=clickhouse[1],
         HERMOD_ALLOW_PRIVATE_ADDRESSES=True,
         HERMOD_WORKER_PORT=0,
+        HERMOD_BACKLOG_SECONDS=86_400,
     )
 
 
@@ -205,6 +209,25 @@ async def working(settings: Settings, client: Client, senders: SenderFactory) ->
         running(_workers(hermod, client, senders)),
     ):
         yield hermod
+
+
+@asynccontextmanager
+async def working_on(hermod: Hermod, temporal: str, lanes: Sequence[Lane]) -> AsyncIterator[None]:
+    """A worker for these lanes alone, at a Temporal server of the test's own. It ends at once."""
+    core, client = hermod.core, await Client.connect(temporal, data_converter=pydantic_data_converter)
+    async with open_senders(core.settings) as senders:
+        built = build_workers(
+            client,
+            core.settings,
+            core.storage,
+            senders,
+            core.poster,
+            analytics=core.analytics,
+            lanes=lanes,
+            drain=timedelta(0),
+        )
+        async with running(built):
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
 """The real servers that tests use, as fixtures: each starts once for the whole run, when the first test asks for it.
 
     database_url   a migrated database of this test alone          (`postgres` is the server)
+    database_proxy a proxy in front of that, to make faults        (`.through(database_url)` is its address)
     temporal       a client of a Temporal server that all share    (`temporal_server`); use ids and queues of your own
+    temporal_proxy a proxy in front of that
+    idle_temporal  the address of a Temporal server of this test alone, which no worker asks for work
     time_skipping  an environment whose workflows skip their timers
     clickhouse     ClickHouse's HTTP interface over chDB; use a database of your own in it
 
@@ -29,6 +32,8 @@ from devstack.postgres import Postgres
 from devstack.temporal import DYNAMIC_CONFIG, TemporalServer, dynamic_config_arguments, temporal_program
 from hermod.storage import migrate
 from starter.search_attributes import SEARCH_ATTRIBUTES
+from tests.support.fault_proxy import FaultProxy
+from tests.support.postgres_proxy import PostgresProxy
 
 _TEMPLATE = "template_hermod"
 _numbers = itertools.count(1)
@@ -68,6 +73,13 @@ async def database_url(postgres: Postgres, migrated_template: str) -> AsyncItera
     await postgres.drop_database(name)
 
 
+@pytest.fixture
+async def database_proxy(database_url: str) -> AsyncIterator[PostgresProxy]:
+    """Stands in front of the server of `database_url`; `database_proxy.through(database_url)` goes by way of it."""
+    async with PostgresProxy.before(database_url) as proxy:
+        yield proxy
+
+
 @pytest.fixture(scope="session")
 async def clickhouse(servers_dir: Path) -> AsyncIterator[ClickHouseServer]:
     """Its engine takes a second to open, which is when somebody first asks it something."""
@@ -87,16 +99,29 @@ def quiet_exit() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def temporal_server(servers_dir: Path) -> AsyncIterator[TemporalServer]:
     """The server of the dev stack with all its settings, in memory and without the Web UI."""
-    server = TemporalServer(
-        port=free_port(),
-        ui_port=None,
-        folder=None,
-        log=servers_dir / "temporal.log",
-        search_attributes=SEARCH_ATTRIBUTES,
-    )
+    server = _temporal_server(servers_dir / "temporal.log")
     await server.start()
     yield server
     await server.stop(within=0)
+
+
+@pytest.fixture
+async def temporal_proxy(temporal_server: TemporalServer) -> AsyncIterator[FaultProxy]:
+    """Stands in front of the server that all share; `temporal_proxy.address` goes by way of it."""
+    async with FaultProxy.before(temporal_server.address) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def idle_temporal(servers_dir: Path, quiet_exit: None) -> AsyncIterator[str]:
+    server = _temporal_server(servers_dir / "temporal-idle.log")
+    await server.start()
+    yield server.address
+    await server.stop(within=0)
+
+
+def _temporal_server(log: Path) -> TemporalServer:
+    return TemporalServer(port=free_port(), ui_port=None, folder=None, log=log, search_attributes=SEARCH_ATTRIBUTES)
 
 
 @pytest.fixture(scope="session")

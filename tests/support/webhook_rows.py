@@ -31,6 +31,8 @@ _DELIVERY: Final = text("""
             CASE WHEN :closed THEN CAST(:at AS timestamptz) END)
 """)
 _STATUS: Final = text("SELECT status FROM webhook_deliveries WHERE tenant_id = :tenant AND id = :id")
+_EVENT_OF: Final = text("SELECT event_id FROM webhook_deliveries WHERE tenant_id = :tenant AND id = :id")
+_DROP_EVENT: Final = text("DELETE FROM webhook_events WHERE tenant_id = :tenant AND id = :id")
 _DISCARD: Final = text("UPDATE webhook_deliveries SET discarded_at = now() WHERE tenant_id = :tenant AND id = :id")
 
 
@@ -60,10 +62,13 @@ class WebhookRows:
         type_: str = "order.paid",
         key: str | None = None,
         ago: timedelta = timedelta(minutes=1),
+        event: str | None = None,
     ) -> str:
-        """A delivery of an event of its own."""
-        event, delivery = new_id("evt"), new_id("whd")
-        await self.database.execute(_EVENT, {"tenant": self.tenant, "id": event, "type": type_, "at": self.at - ago})
+        """A delivery of an event of its own, or of one that is there."""
+        delivery = new_id("whd")
+        if event is None:
+            event, at = new_id("evt"), self.at - ago
+            await self.database.execute(_EVENT, {"tenant": self.tenant, "id": event, "type": type_, "at": at})
         await self.database.execute(
             _DELIVERY,
             {
@@ -83,6 +88,14 @@ class WebhookRows:
     async def status(self, delivery: str) -> DeliveryStatus:
         rows = await self.database.rows(_STATUS, {"tenant": self.tenant, "id": delivery})
         return DeliveryStatus(rows[0].status)
+
+    async def event_of(self, delivery: str) -> str:
+        rows = await self.database.rows(_EVENT_OF, {"tenant": self.tenant, "id": delivery})
+        return str(rows[0].event_id)
+
+    async def drop_event(self, delivery: str) -> None:
+        """As if it had been lost."""
+        await self.database.execute(_DROP_EVENT, {"tenant": self.tenant, "id": await self.event_of(delivery)})
 
     async def discard(self, delivery: str) -> None:
         await self.database.execute(_DISCARD, {"tenant": self.tenant, "id": delivery})

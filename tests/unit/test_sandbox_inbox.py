@@ -78,6 +78,14 @@ def test_message_is_taken_twice_its_id_counts_two() -> None:
     assert inbox.ids("twilio") == {}
 
 
+def test_request_is_noted_counts_by_message_whatever_becomes_of_it() -> None:
+    inbox = filled(Inbox(), 1)
+    inbox.note_request("sandbox", (entry(1), entry(2)))
+    inbox.note_request("sandbox", (entry(1),))
+    assert inbox.requests("sandbox") == inbox.requests() == {"msg_1": 2, "msg_2": 1}
+    assert (inbox.requests("twilio"), inbox.ids()) == ({}, {"msg_1": 1})
+
+
 def test_request_is_repeated_counts_on_the_first_message() -> None:
     inbox = filled(Inbox(), 1)
     known = inbox.known("sandbox", "key-1")

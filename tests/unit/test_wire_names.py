@@ -14,6 +14,7 @@ from activities.events import EventActivities
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from activities.partials import PartialActivities
+from activities.promises import PromiseActivities
 from activities.records import RecordActivities
 from activities.submissions import SubmissionActivities
 from activities.webhook_notices import NoticeActivities
@@ -42,6 +43,7 @@ def test_workflow_names_and_updates_are_as_released() -> None:
         "SweepStranded": [],
         "DropContents": [],
         "DropRecords": [],
+        "AuditPromises": [],
         "ReconcileReceipts": [],
         "PollReceipts": [],
         "RemoveDeadDevices": [],
@@ -70,6 +72,7 @@ def activity_names() -> set[str | None]:
         HousekeepingActivities,
         ContentActivities,
         RecordActivities,
+        PromiseActivities,
         SubmissionActivities,
         PartialActivities,
         DeviceActivities,
@@ -93,6 +96,7 @@ def test_activity_names_are_as_released() -> None:
         "sweep_stranded",
         "drop_contents",
         "drop_records",
+        "audit_promises",
         "reconcile_receipts",
         "poll_receipts",
         "remove_dead_devices",

@@ -56,8 +56,8 @@ class ProcessSubmission:
         for _ in range(ROUNDS_A_RUN):
             self._woken = False
             step = await self._process()
-            if step.status is SubmissionStatus.FAILED and step.run != workflow.info().run_id:
-                # A dead letter of another run is one that an operator has reset: this run tries again.
+            if self._is_reset() and step.status is SubmissionStatus.FAILED and step.run != workflow.info().run_id:
+                # The dead letter is the older run's: this one tries again.
                 continue
             if step.wait_until is not None:
                 await self._wait(step.wait_until)
@@ -66,9 +66,15 @@ class ProcessSubmission:
         return None
 
     async def _process(self) -> SubmissionStep:
+        order = self._order.model_copy(update={"is_reset": self._is_reset()})
         return await workflow.execute_activity_method(
-            SubmissionActivities.process_submission, self._order, task_queue=Lane.SUBMISSIONS, **DELIVER
+            SubmissionActivities.process_submission, order, task_queue=Lane.SUBMISSIONS, **DELIVER
         )
+
+    def _is_reset(self) -> bool:
+        """Whether an operator made this run of an older one, whose id the first event keeps."""
+        info = workflow.info()
+        return info.run_id != info.original_execution_run_id
 
     async def _wait(self, until: datetime) -> None:
         """For its payment."""

@@ -10,17 +10,20 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from devstack.ports import free_port
 from hermod.bootstrap import open_analytics
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.messages import Status
+from hermod.storage.engine import Database
 from starter import Hermod
 from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, calling, new_api
 from tests.integration.api.reporting import call, give_secret, make
-from tests.support.gate import Gate
+from tests.support.form_rows import add_form
+from tests.support.lossy_relay import LossyRelay
 from tests.support.polling import eventually
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.product import NOWHERE, House, settings_for
 from web.app import create_app
 
@@ -28,13 +31,40 @@ ACCOUNT = {"channel": "email", "provider": "sandbox", "credentials": {"api_key":
 
 
 @dataclass(frozen=True)
-class Gated:
+class Relayed:
     api: Api
-    gate: Gate
+    relay: LossyRelay
+    direct: Database
+
+    async def count(self, table: str) -> int:
+        statement = text(f"SELECT 1 FROM {table} WHERE tenant_id = :tenant")
+        return len(await self.direct.rows(statement, {"tenant": self.api.tenant}))
+
+
+@pytest.fixture
+async def relayed(database_url: str) -> AsyncIterator[Relayed]:
+    """The API behind a relay that loses answers, and a way to its database that does not."""
+    url = make_url(database_url)
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(LossyRelay(url.port or 5432))
+        through = url.set(port=relay.port).render_as_string(hide_password=False)
+        settings = settings_for(through, f"127.0.0.1:{free_port()}")
+        process = await stack.enter_async_context(await Hermod.connect(settings=settings))
+        app = create_app(settings, hermod=process)
+        client = await stack.enter_async_context(calling(app))
+        direct = Database(database_url)
+        stack.push_async_callback(direct.close)
+        yield Relayed(await new_api(process, app, client), relay, direct)
+
+
+@dataclass(frozen=True)
+class Proxied:
+    api: Api
+    database: PostgresProxy
 
     async def back(self) -> None:
         """Let the database be there again, and wait until connections that were cut are noticed."""
-        await self.gate.open()
+        await self.database.accept()
 
         async def answers() -> bool:
             try:
@@ -47,17 +77,14 @@ class Gated:
 
 
 @pytest.fixture
-async def gated(database_url: str) -> AsyncIterator[Gated]:
-    """The API with a door in front of its database."""
-    url = make_url(database_url)
+async def proxied(database_url: str, database_proxy: PostgresProxy) -> AsyncIterator[Proxied]:
+    """The API with a proxy in front of its database."""
+    settings = settings_for(database_proxy.through(database_url), f"127.0.0.1:{free_port()}")
     async with AsyncExitStack() as stack:
-        gate = await stack.enter_async_context(Gate(url.port or 5432))
-        through = url.set(port=gate.port).render_as_string(hide_password=False)
-        settings = settings_for(through, f"127.0.0.1:{free_port()}")
         process = await stack.enter_async_context(await Hermod.connect(settings=settings))
         app = create_app(settings, hermod=process)
         client = await stack.enter_async_context(calling(app))
-        yield Gated(await new_api(process, app, client), gate)
+        yield Proxied(await new_api(process, app, client), database_proxy)
 
 
 @pytest.mark.parametrize(
@@ -75,51 +102,51 @@ async def gated(database_url: str) -> AsyncIterator[Gated]:
     ],
 )  # fmt: skip
 async def test_database_goes_away_calls_are_unavailable_and_nothing_is_stored(
-    gated: Gated, method: str, path: str, body: object
+    proxied: Proxied, method: str, path: str, body: object
 ) -> None:
-    await gated.gate.shut()
-    response = await gated.api.client.request(method, path, json=body)
+    proxied.database.shut()
+    response = await proxied.api.client.request(method, path, json=body)
     assert_problem(response, 503, "unavailable")
     assert int(response.headers["retry-after"]) >= 1
-    await gated.back()
-    assert await gated.api.stored() == 0
+    await proxied.back()
+    assert await proxied.api.stored() == 0
 
 
-async def test_database_comes_back_the_repeated_call_is_taken_once(gated: Gated) -> None:
-    await gated.gate.shut()
-    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 503
-    await gated.back()
-    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
-    assert (await gated.api.send(EMAIL, idempotency_key="k")).status_code == 202
-    assert await gated.api.stored() == 1
+async def test_database_comes_back_the_repeated_call_is_taken_once(proxied: Proxied) -> None:
+    proxied.database.shut()
+    assert (await proxied.api.send(EMAIL, idempotency_key="k")).status_code == 503
+    await proxied.back()
+    assert (await proxied.api.send(EMAIL, idempotency_key="k")).status_code == 202
+    assert (await proxied.api.send(EMAIL, idempotency_key="k")).status_code == 202
+    assert await proxied.api.stored() == 1
 
 
-async def test_database_goes_away_a_report_is_repeated_by_its_provider_and_taken_then(gated: Gated) -> None:
-    await give_secret(gated.api)
-    report = call(gated.api)
-    await gated.gate.shut()
-    assert_problem(await make(gated.api, report), 503, "unavailable")
-    await gated.back()
-    assert (await make(gated.api, report)).status_code == 200
-    assert len(await gated.api.rows("SELECT 1 FROM receipts WHERE tenant_id = :tenant")) == 1
+async def test_database_goes_away_a_report_is_repeated_by_its_provider_and_taken_then(proxied: Proxied) -> None:
+    await give_secret(proxied.api)
+    report = call(proxied.api)
+    proxied.database.shut()
+    assert_problem(await make(proxied.api, report), 503, "unavailable")
+    await proxied.back()
+    assert (await make(proxied.api, report)).status_code == 200
+    assert len(await proxied.api.rows("SELECT 1 FROM receipts WHERE tenant_id = :tenant")) == 1
 
 
-async def test_database_goes_away_under_load_answers_are_true(gated: Gated) -> None:
+async def test_database_goes_away_under_load_answers_are_true(proxied: Proxied) -> None:
     async def call(number: int) -> tuple[str, int]:
-        response = await gated.api.send(SMS, idempotency_key=f"k{number}")
+        response = await proxied.api.send(SMS, idempotency_key=f"k{number}")
         return f"k{number}", response.status_code
 
     calls = [asyncio.create_task(call(number)) for number in range(200)]
     await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-    await gated.gate.shut()
+    proxied.database.shut()
     answers = dict(await asyncio.gather(*calls))
     assert set(answers.values()) <= {202, 503}
-    await gated.back()
-    stored = {row.key for row in await gated.api.rows("SELECT key FROM idempotency_keys")}
+    await proxied.back()
+    stored = {row.key for row in await proxied.api.rows("SELECT key FROM idempotency_keys")}
     assert {key for key, status in answers.items() if status == 202} - stored == set()
     again = dict(await asyncio.gather(*(call(number) for number in range(200))))
     assert set(again.values()) == {202}
-    assert await gated.api.stored() == 200
+    assert await proxied.api.stored() == 200
 
 
 async def test_database_is_away_at_the_start_it_starts_all_the_same() -> None:
@@ -131,6 +158,58 @@ async def test_database_is_away_at_the_start_it_starts_all_the_same() -> None:
         health = await client.get("/health")
         assert (health.status_code, health.json()["status"]) == (503, "down")
         assert (await client.get("/docs")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "after", "answer", "table"),
+    [
+        ("/v1/messages", EMAIL, "INSERT INTO messages", "INSERT", "messages"),
+        ("/v1/messages/batch", {"messages": [EMAIL]}, "INSERT INTO messages", "INSERT", "messages"),
+        ("/v1/webhook-events", {"type": "a", "payload": {}}, "INSERT INTO webhook_events", "evt_", "webhook_events"),
+        ("/v1/forms/order/submissions", {"data": {}}, "COMMIT", "COMMIT", "form_submissions"),
+        ("/v1/events", {"type": "a"}, "INSERT INTO event_batches", "INSERT", "event_batches"),
+    ],
+    ids=["message", "batch", "webhook-event", "submission", "event"],
+)
+@pytest.mark.parametrize("stays_away", [False, True])
+async def test_answer_of_the_database_is_lost_the_call_is_taken_once_or_told_the_truth(
+    relayed: Relayed, path: str, body: object, after: str, answer: str, table: str, stays_away: bool
+) -> None:
+    await add_form(relayed.direct, relayed.api.tenant)
+    lost = relayed.relay.lose(after=after, answer=answer, and_then_shut=stays_away)
+    response = await relayed.api.client.post(path, json=body)
+    assert lost.is_set()
+    if stays_away:
+        assert_problem(response, 503, "maybe-stored")
+        assert "may be stored" in response.json()["detail"]
+        await relayed.relay.open()
+    else:
+        assert response.status_code == 202, response.text
+    assert await relayed.count(table) == 1
+
+
+async def test_database_cannot_be_reached_it_is_said_that_nothing_was_stored(proxied: Proxied) -> None:
+    proxied.database.shut()
+    response = await proxied.api.send(EMAIL)
+    assert "nothing was stored" in response.json()["detail"]
+    await proxied.back()
+
+
+async def test_answer_to_a_move_is_lost_it_is_said_that_it_may_be_done(relayed: Relayed) -> None:
+    message = await relayed.api.sent()
+    relayed.relay.lose(after="UPDATE messages SET status = 'cancelled'", answer="message/")
+    response = await relayed.api.client.post(f"/v1/messages/{message}/cancel")
+    assert_problem(response, 503, "maybe-stored")
+    assert "look at the record" in response.json()["detail"]
+    assert (await relayed.api.client.get(f"/v1/messages/{message}")).json()["status"] == "cancelled"
+
+
+async def test_database_goes_away_after_a_move_the_move_has_its_answer(relayed: Relayed) -> None:
+    message = await relayed.api.sent()
+    await relayed.api.put_into(message, Status.FAILED)
+    relayed.relay.lose(after="FROM attempts", answer="SELECT")
+    response = await relayed.api.client.post(f"/v1/messages/{message}/retry")
+    assert (response.status_code, response.json()["status"]) == (202, "pending"), response.text
 
 
 async def test_temporal_is_away_messages_are_taken_and_wait(api: Api) -> None:

@@ -74,6 +74,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, folder: Path, **variables: str)
         "HERMOD_ALLOW_PRIVATE_ADDRESSES": "1",
         "TEMPORAL_ADDRESS": f"{LOOPBACK}:{free_port()}",
         "COLUMNS": "200",
+        "HERMOD_BACKLOG_SECONDS": "86400",
         **variables,
     }.items():
         monkeypatch.setenv(name, value)

@@ -7,18 +7,21 @@ import os
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import text
 
 from devstack.ports import LOOPBACK, free_port
+from hermod.contracts.queues import Lane
 from hermod.storage.vault import Vault
 from starter import schedules
 from starter.search_attributes import register
 from starter.tokens import verify
 from tests.integration.cli.conftest import SECRET, Cli, send
-from tests.support.product import House
+from tests.support.polling import eventually
+from tests.support.product import House, working_on
 
 ROOT = Path(__file__).parents[3]
 
@@ -126,7 +129,7 @@ async def test_database_is_away_says_so_in_a_line(cli: Cli, monkeypatch: pytest.
     await cli.ready()
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody:secret@{LOOPBACK}:{free_port()}/nowhere")
     for arguments in (["tenants", "list"], ["status", "msg_1"]):
-        assert (await cli.run(*arguments, code=1)).stderr == "the database does not answer\n"
+        assert (await cli.run(*arguments, code=1)).stderr == "the database does not answer; nothing was stored\n"
     checks = {check["name"]: check for check in (await cli.json("doctor", code=1))["checks"]}
     assert not checks["database"]["ok"]
     assert "DATABASE_URL" in checks["database"]["advice"]
@@ -171,9 +174,34 @@ async def test_doctor_looks_at_a_running_product_finds_nothing(running: tuple[Cl
     report = await cli.json("doctor")
     assert report["ok"]
     assert [check["name"] for check in report["checks"]] == [
-        *("settings", "database", "schema", "secret key", "ClickHouse"),
+        *("settings", "database", "schema", "secret key", "backlog", "ClickHouse"),
         *("Temporal", "namespace", "search attributes", "schedules", "workers"),
     ]
+
+
+async def test_doctor_finds_lanes_without_a_worker_and_what_waits_there(
+    cli: Cli, idle_temporal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cli.ready()
+    monkeypatch.setenv("TEMPORAL_ADDRESS", idle_temporal)
+    monkeypatch.setenv("HERMOD_BACKLOG_SECONDS", "1")
+    await send(cli)
+    database = cli.hermod.core.storage.database
+    await database.execute(text("UPDATE messages SET created_at = now() - interval '1 hour', status = 'queued'"), {})
+    checks = {check["name"]: check for check in (await cli.json("doctor", code=1))["checks"]}
+    assert checks["workers"]["advice"] == "start one: `python worker.py`, or `make run` for everything"
+    assert "1 of email, the oldest for 36" in checks["backlog"]["detail"]
+    assert "python worker.py --lanes email" in checks["backlog"]["advice"]
+    lanes = [lane for lane in Lane if lane not in (Lane.PUSH, Lane.EVENTS)]
+    async with working_on(cli.hermod, idle_temporal, lanes):
+
+        async def told() -> dict[str, Any]:
+            found = {check["name"]: check for check in (await cli.json("doctor", code=1))["checks"]}["workers"]
+            assert found["detail"] == "nobody works on push, events"
+            return found
+
+        found = await eventually(told)
+    assert found["advice"] == "start one: `python worker.py --lanes push,events`"
 
 
 async def test_schedule_is_paused_resumed_and_run(running: tuple[Cli, House]) -> None:

@@ -17,8 +17,8 @@ from hermod.ports.webhooks import Endpoint, Exchange
 from hermod.storage.endpoint_health import PROBE_GRACE, WINDOW, SqlEndpointHealth
 from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants
-from tests.support.gate import Gate
 from tests.support.polling import eventually
+from tests.support.postgres_proxy import PostgresProxy
 
 START: Final = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
@@ -243,20 +243,19 @@ async def test_days_of_failure_disable_and_a_success_in_the_last_wave_does_not(w
     assert (working.enabled, working.failing_since) == (True, None)
 
 
-async def test_database_away_what_was_noted_is_kept_and_written_when_it_is_back(ward: Ward, database_url: str) -> None:
-    address = database_url.rpartition("@")[2].partition("/")[0]
-    async with Gate(int(address.rpartition(":")[2])) as gate:
-        host, port = address.rsplit(":", 1)
-        database = Database(database_url.replace(f"{host}:{port}", f"127.0.0.1:{gate.port}"))
-        health = SqlEndpointHealth(database, FIVE_DAYS, write_every=NEVER)
-        endpoint = await ward.endpoint()
-        await gate.shut()
-        await health.note(endpoint, [Exchange(outcome="http_error", status_code=410)], ward.now)
-        await health.note(endpoint, [DOWN, DOWN], ward.now)
-        assert (await ward.row()).enabled
-        await gate.open()
-        await health.aclose()
-        await database.close()
+async def test_database_away_what_was_noted_is_kept_and_written_when_it_is_back(
+    ward: Ward, database_url: str, database_proxy: PostgresProxy
+) -> None:
+    database = Database(database_proxy.through(database_url))
+    health = SqlEndpointHealth(database, FIVE_DAYS, write_every=NEVER)
+    endpoint = await ward.endpoint()
+    database_proxy.shut()
+    await health.note(endpoint, [Exchange(outcome="http_error", status_code=410)], ward.now)
+    await health.note(endpoint, [DOWN, DOWN], ward.now)
+    assert (await ward.row()).enabled
+    await database_proxy.accept()
+    await health.aclose()
+    await database.close()
     assert (await ward.row()).disabled_reason == "gone"
     assert await ward.hour() == Health(failed=3, failing_since=ward.now)
 

@@ -126,6 +126,58 @@ async def test_workflow_is_woken_once_until_it_has_told_what_it_saw(partials: Sq
     assert await wakes(4)
 
 
+async def due_at(database: Database) -> datetime | None:
+    (row,) = await database.rows(text("SELECT due_at FROM form_partials"), {})
+    due: datetime | None = row.due_at
+    return due
+
+
+async def test_late_report_of_an_older_revision_leaves_the_newer_ones_time_alone(
+    partials: SqlPartials, database: Database
+) -> None:
+    await partials.save("shop", [draft(1)], NOW)
+    slow = await partials.look("shop", "order", SESSION, NOW)
+    assert slow is not None
+    await partials.save("shop", [draft(2)], NOW + HOUR / 2)
+    await told(partials, NOW + HOUR / 2)
+    assert await due_at(database) == NOW + HOUR * 1.5
+    assert not await partials.told(slow)
+    assert await due_at(database) == NOW + HOUR * 1.5
+
+
+async def test_late_report_of_an_open_form_hides_no_change_that_came_after_it_was_left(
+    partials: SqlPartials, database: Database
+) -> None:
+    await partials.save("shop", [draft(1)], NOW)
+    slow = await partials.look("shop", "order", SESSION, NOW)
+    assert slow is not None
+    left = await partials.look("shop", "order", SESSION, NOW + HOUR)
+    assert left is not None
+    assert left.is_left
+    assert not await partials.told(slow)
+    (row,) = await database.rows(text("SELECT waits_since, told_revision, told_abandonments FROM form_partials"), {})
+    assert (row.waits_since, row.told_revision, row.told_abandonments) == (NOW, 1, 0)
+    assert await partials.told(left)
+
+
+async def test_abandonment_that_nobody_has_told_is_found_though_the_form_was_sent_since(
+    partials: SqlPartials, database: Database
+) -> None:
+    await partials.save("shop", [draft(1)], NOW)
+    await told(partials)
+    left = await partials.look("shop", "order", SESSION, NOW + HOUR)
+    assert left is not None
+    assert left.is_left
+    await converted(database, now=NOW + HOUR)
+    found = await partials.forgotten(NOW + 2 * HOUR, unseen=HOUR / 4, still=HOUR / 2, limit=10)
+    assert found == [PartialKey("shop", "order", SESSION)]
+    seen = await partials.look("shop", "order", SESSION, NOW + 2 * HOUR)
+    assert seen is not None
+    assert (seen.status, seen.is_left) == (PartialStatus.CONVERTED, True)
+    assert await partials.told(seen)
+    assert await partials.forgotten(NOW + 3 * HOUR, unseen=HOUR / 4, still=HOUR / 2, limit=10) == []
+
+
 async def test_contact_is_kept_whatever_comes_with_it_and_is_a_step_when_it_is_new(
     partials: SqlPartials, database: Database
 ) -> None:

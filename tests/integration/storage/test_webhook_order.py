@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from hermod.contracts.webhook_steps import HeadOfLine
 from hermod.contracts.webhooks import DeliveryStatus
 from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants
 from hermod.storage.webhook_order import Line, WebhookOrder
+from hermod.storage.webhook_reopening import PAYLOAD_GONE
 from tests.support.webhook_rows import WebhookRows
 
 NOW = datetime.now(UTC)
@@ -80,6 +82,63 @@ async def test_dead_letter_blocks_only_what_was_accepted_after_it(database: Data
     retried = await mine.add(S.PENDING, key="a")
     await mine.add(S.FAILED, key="a")
     assert (await order.head("shop", mine.endpoint, "a")).delivery == retried
+
+
+async def gone(rows: WebhookRows, *deliveries: str) -> None:
+    for delivery in deliveries:
+        await rows.drop_event(delivery)
+
+
+@pytest.mark.parametrize("left", [S.PENDING, S.QUEUED, S.RETRYING])
+async def test_deliveries_without_their_events_end_as_dead_letters_and_the_line_goes_on(
+    database: Database, order: WebhookOrder, left: DeliveryStatus
+) -> None:
+    mine = await WebhookRows.make(database, "shop", NOW)
+    first, second, third = [await mine.add(left, key="a") for _ in range(3)]
+    await gone(mine, first, second)
+    assert await order.head("shop", mine.endpoint, "a") == HeadOfLine(delivery=third)
+    assert [await mine.status(one) for one in (first, second, third)] == [S.FAILED, S.FAILED, left]
+    columns = "status, error, dead_at, finished_at"
+    (row,) = await database.rows(text(f"SELECT {columns} FROM webhook_deliveries WHERE id = :id"), {"id": first})
+    assert (row.error, row.dead_at) == (PAYLOAD_GONE, row.finished_at)
+    await gone(mine, third)
+    assert await order.head("shop", mine.endpoint, "a") == HeadOfLine()
+
+
+async def test_delivery_without_its_event_blocks_a_blocking_line_until_it_is_discarded(
+    database: Database, order: WebhookOrder
+) -> None:
+    mine = await WebhookRows.make(database, "shop", NOW, choice="block")
+    lost, waiting = [await mine.add(S.QUEUED, key="a") for _ in range(2)]
+    await gone(mine, lost)
+    assert await order.head("shop", mine.endpoint, "a") == HeadOfLine(blocked_by=lost)
+    await mine.discard(lost)
+    assert await order.head("shop", mine.endpoint, "a") == HeadOfLine(delivery=waiting)
+
+
+async def test_request_under_way_is_left_to_the_ledger_though_its_event_is_gone(
+    database: Database, order: WebhookOrder
+) -> None:
+    mine = await WebhookRows.make(database, "shop", NOW)
+    sending = await mine.add(S.SENDING, key="a")
+    await gone(mine, sending)
+    assert await order.head("shop", mine.endpoint, "a") == HeadOfLine(delivery=sending)
+    assert await mine.status(sending) is S.SENDING
+
+
+async def test_line_whose_only_delivery_has_lost_its_event_is_forgotten_once_and_then_empty(
+    database: Database, order: WebhookOrder
+) -> None:
+    mine = await WebhookRows.make(database, "shop", NOW)
+    lost = await mine.add(S.QUEUED, key="a", ago=timedelta(hours=1))
+    await gone(mine, lost)
+
+    async def forgotten() -> list[tuple[Line, str]]:
+        return await order.forgotten(NOW, unstarted=timedelta(seconds=5), still=timedelta(minutes=10), limit=10)
+
+    assert await forgotten() == [(Line("shop", mine.endpoint, "a"), lost)]
+    await order.head("shop", mine.endpoint, "a")
+    assert await forgotten() == []
 
 
 async def test_forgotten_lines_are_those_whose_first_delivery_is_due_and_still(

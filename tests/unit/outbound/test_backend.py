@@ -36,6 +36,8 @@ RECORD = SubmissionRecord(
     paid_at=None,
     failed_run=None,
     reason=None,
+    fencing_token=1,
+    payment_version=0,
 )
 
 

@@ -11,6 +11,7 @@ from hermod.contracts.errors import (
     HermodError,
     IdempotencyMismatch,
     InvalidInput,
+    MaybeStored,
     NotFound,
     Unauthorized,
     Unavailable,
@@ -34,6 +35,7 @@ def all_errors(of: type[HermodError]) -> set[type[HermodError]]:
         (Conflict("it is sent"), 409, "conflict"),
         (Unauthorized("no such key"), 401, "unauthorized"),
         (Unavailable("no database"), 503, "unavailable"),
+        (MaybeStored("no answer"), 503, "maybe-stored"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, HermodError) else "",
 )

@@ -109,6 +109,20 @@ async def test_dead_letter_reset_in_temporal_tries_again(skipping: House, to_las
     assert len(backend.calls) == 2
 
 
+async def test_dead_letter_that_is_woken_by_a_payment_stays_one_and_the_backend_is_left_alone(skipping: House) -> None:
+    await add_form(skipping)
+    async with own_backend() as backend, BACKENDS.at(skipping.hermod.tenant, backend.url):
+        backend.decide = lambda attempt: 422
+        view = await ended(skipping, await submitted(skipping), SubmissionStatus.FAILED)
+        await closed(skipping, view.workflow_id, WorkflowExecutionStatus.FAILED)
+        first = (await skipping.client.get_workflow_handle(view.workflow_id).describe()).run_id
+        await skipping.hermod.core.submissions.wake(skipping.hermod.tenant, view.id)
+        await closed(skipping, view.workflow_id, WorkflowExecutionStatus.FAILED)
+    assert (await skipping.client.get_workflow_handle(view.workflow_id).describe()).run_id != first
+    assert len(backend.calls) == 1
+    assert (await ended(skipping, view.id)).status is SubmissionStatus.FAILED
+
+
 async def test_payment_that_never_comes_expires(skipping: House) -> None:
     await add_form(skipping, **PAYMENT)
     view = await ended(skipping, await submitted(skipping), SubmissionStatus.EXPIRED)

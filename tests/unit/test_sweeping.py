@@ -1,0 +1,59 @@
+"""A sweep over all kinds of records: what one of them comes to is no matter of the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from hermod.contracts.delivery import SweepReport
+from hermod.contracts.errors import Unavailable
+from hermod.telemetry import SWEEP_FAILURES
+from starter.sweeping import Sweepers
+
+
+class Sweep:
+    """One kind's sweeper: it finds something, or fails."""
+
+    def __init__(self, outcome: SweepReport | Exception) -> None:
+        self._outcome = outcome
+
+    async def sweep(self) -> SweepReport:
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    async def wake(self) -> int:
+        return (await self.sweep()).restarted
+
+
+def failures(kind: str) -> float:
+    return SWEEP_FAILURES.labels(kind)._value.get()
+
+
+async def test_sweep_of_all_kinds_finds_something_reports_the_sum() -> None:
+    found = Sweepers(
+        {"a": Sweep(SweepReport(started=1, buried=2)), "b": Sweep(SweepReport(started=3, restarted=4))},
+        {"c": Sweep(SweepReport(restarted=5)).wake},
+    )
+    assert await found.sweep() == SweepReport(started=4, restarted=9, buried=2)
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), ValueError("a status that nobody knows")], ids=["away", "bug"])
+async def test_sweep_of_one_kind_fails_the_others_are_swept_and_the_kind_is_named(error: Exception) -> None:
+    before = failures("one_kind"), failures("woken_kind")
+    found = Sweepers(
+        {"one_kind": Sweep(error), "b": Sweep(SweepReport(started=3))},
+        {"woken_kind": Sweep(error).wake, "d": Sweep(SweepReport(restarted=5)).wake},
+    )
+    assert await found.sweep() == SweepReport(started=3, restarted=5, failed=("one_kind", "woken_kind"))
+    assert (failures("one_kind"), failures("woken_kind")) == (before[0] + 1, before[1] + 1)
+
+
+async def test_sweep_finds_every_server_away_is_unavailable() -> None:
+    away = Sweep(Unavailable("the database does not answer"))
+    with pytest.raises(Unavailable):
+        await Sweepers({"a": away, "b": away}, {"c": away.wake}).sweep()
+
+
+async def test_sweep_of_every_kind_fails_in_different_ways_reports_them_all() -> None:
+    away, broken = Sweep(Unavailable("away")), Sweep(KeyError("x"))
+    assert await Sweepers({"a": away}, {"b": broken.wake}).sweep() == SweepReport(failed=("a", "b"))
