@@ -38,6 +38,9 @@ from hermod.storage.journeys import Journeys
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
+from hermod.storage.orphaned_deliveries import OrphanedDeliveries
+from hermod.storage.orphaned_messages import OrphanedMessages
+from hermod.storage.orphaned_submissions import OrphanedSubmissions
 from hermod.storage.partials import SqlPartials
 from hermod.storage.payments import Payments
 from hermod.storage.promises import Promises
@@ -45,11 +48,9 @@ from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
 from hermod.storage.resume_tokens import ResumeTokens
-from hermod.storage.stranded import Stranded
 from hermod.storage.stripe_accounts import StripeAccounts
 from hermod.storage.submission_acceptance import SubmissionAcceptance
 from hermod.storage.submission_steps import SqlSubmissionLedger
-from hermod.storage.submission_stranded import StrandedSubmissions
 from hermod.storage.submissions import Submissions
 from hermod.storage.suppressions import Suppressions
 from hermod.storage.templates import Templates
@@ -66,7 +67,6 @@ from hermod.storage.webhook_notices import WebhookNotices
 from hermod.storage.webhook_order import WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
 from hermod.storage.webhook_requests import WebhookRequests
-from hermod.storage.webhook_stranded import StrandedDeliveries
 from hermod.storage.workers import Workers
 
 AUDIT_SECONDS: Final = 300.0
@@ -100,6 +100,9 @@ class Storage:
     limits: TenantLimits
     messages: Messages
     partials: SqlPartials
+    orphaned_deliveries: OrphanedDeliveries
+    orphaned_messages: OrphanedMessages
+    orphaned_submissions: OrphanedSubmissions
     payments: Payments
     audit_database: Database
     """Its connections may take longer over a statement."""
@@ -108,12 +111,10 @@ class Storage:
     receipts: Receipts
     records: Records
     resume_tokens: ResumeTokens
-    stranded: Stranded
     stripe_accounts: StripeAccounts
     hygiene: Hygiene
     submission_acceptance: SubmissionAcceptance
     submission_ledger: SqlSubmissionLedger
-    submission_stranded: StrandedSubmissions
     submissions: Submissions
     suppressions: Suppressions
     templates: Templates
@@ -129,7 +130,6 @@ class Storage:
     webhook_order: WebhookOrder
     webhook_replays: WebhookReplays
     webhook_requests: WebhookRequests
-    webhook_stranded: StrandedDeliveries
     workers: Workers
 
 
@@ -143,9 +143,8 @@ def build_storage(settings: Settings) -> Storage:
     audit_database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
-    accounts = ProviderAccounts(
-        database, vault, {name: capability.default_rate for name, capability in CAPABILITIES.items()}
-    )
+    default_rates = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
+    accounts = ProviderAccounts(database, vault, default_rates)
     suppressions = Suppressions(database)
     dead_tokens = DeadTokens(database, accounts)
     limits = TenantLimits(database)
@@ -171,6 +170,9 @@ def build_storage(settings: Settings) -> Storage:
         ledger=SqlLedger(database, contents, workers),
         limits=limits,
         messages=Messages(database),
+        orphaned_deliveries=OrphanedDeliveries(database, workers),
+        orphaned_messages=OrphanedMessages(database, workers),
+        orphaned_submissions=OrphanedSubmissions(database),
         payments=Payments(database),
         audit_database=audit_database,
         promises=Promises(
@@ -181,12 +183,10 @@ def build_storage(settings: Settings) -> Storage:
         receipts=Receipts(database),
         records=Records(database, days=settings.record_days, content_days=settings.content_days),
         resume_tokens=resume_tokens,
-        stranded=Stranded(database),
         stripe_accounts=StripeAccounts(database, vault),
         hygiene=Learning(suppressions, dead_tokens),
         submission_acceptance=SubmissionAcceptance(database, contents),
         submission_ledger=SqlSubmissionLedger(database, contents),
-        submission_stranded=StrandedSubmissions(database),
         submissions=Submissions(database, contents),
         suppressions=suppressions,
         templates=Templates(database),
@@ -202,7 +202,6 @@ def build_storage(settings: Settings) -> Storage:
         webhook_order=WebhookOrder(database),
         webhook_replays=WebhookReplays(database),
         webhook_requests=WebhookRequests(database, contents),
-        webhook_stranded=StrandedDeliveries(database),
         workers=workers,
     )
 

@@ -196,6 +196,7 @@ END_LOST: Final = sql("""
       FROM lost i LEFT JOIN logged l ON l.delivery_id = i.id
      WHERE d.tenant_id = :tenant AND d.id = ANY(:ids) AND d.id = i.id AND d.attempt_count = i.number
        AND d.status = 'sending'
+    RETURNING d.id
 """)
 """Deliveries whose worker is gone, and that nobody is to send again. The number keeps it off a request begun since."""
 

@@ -288,7 +288,7 @@ class World:
             workflow = self.workflows.get(owner)
             if workflow is None or workflow.state in ("completed", "failed"):
                 self.start(owner, tuple(ids))
-                await self.messages.mark_started(self.tenant, ids, self.time)
+                await self.messages.mark_started(self.tenant, owner, ids, self.time)
 
     def start(self, owner: str, messages: tuple[str, ...], due: datetime | None = None, *, anew: bool = False) -> None:
         known = self.workflows.get(owner)
