@@ -53,6 +53,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.outbound.webhook_requests import post_for
 from hermod.ports.clock import Clock
+from hermod.ports.forms import Announcer
 from hermod.ports.sender import SenderFactory
 from hermod.ports.submissions import Backend, NoBackend
 from hermod.ports.webhooks import Poster
@@ -158,15 +159,10 @@ def build_workers(
     if Lane.EVENTS in places:
         places[Lane.EVENTS] = min(places[Lane.EVENTS], MOST_INSERTS)
     webhooks = WebhookActivities(_webhook_ways(storage, poster, places.get(Lane.WEBHOOKS, 1)), clock)
-    telling = announcer(client, storage, clock)
-    partials = PartialActivities(storage.partials, telling)
-    submissions = SubmissionActivities(storage.submission_ledger, backend or NoBackend(), telling)
     of_lane: dict[Lane, list[Callable[..., Any]]] = {
         **{lane: [notifications.deliver] for lane in (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)},
         Lane.WEBHOOKS: [webhooks.deliver_webhooks],
-        Lane.EVENTS: [EventActivities(storage.event_outbox, analytics.sink).ingest_events],
-        Lane.SUBMISSIONS: [submissions.process_submission],
-        Lane.PARTIALS: [partials.look_at_partial],
+        **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock)),
     }
     workflows = Worker(
         client,
@@ -194,6 +190,16 @@ def build_workers(
         )
         for lane in lanes
     ]
+
+
+def _forms_and_events(
+    storage: Storage, analytics: Analytics, backend: Backend, announcer: Announcer
+) -> dict[Lane, list[Callable[..., Any]]]:
+    return {
+        Lane.EVENTS: [EventActivities(storage.event_outbox, analytics.sink).ingest_events],
+        Lane.SUBMISSIONS: [SubmissionActivities(storage.submission_ledger, backend, announcer).process_submission],
+        Lane.PARTIALS: [PartialActivities(storage.partials, announcer).look_at_partial],
+    }
 
 
 def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock: Clock) -> list[Callable[..., Any]]:

@@ -72,6 +72,8 @@ from hermod.storage.workers import Workers
 AUDIT_SECONDS: Final = 300.0
 """That a statement of the audit may take, which reads all that was accepted lately."""
 
+_DEFAULT_RATES: Final = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
+
 
 class SystemClock:
     """This machine's clock."""
@@ -104,8 +106,6 @@ class Storage:
     orphaned_messages: OrphanedMessages
     orphaned_submissions: OrphanedSubmissions
     payments: Payments
-    audit_database: Database
-    """Its connections may take longer over a statement."""
     promises: Promises
     rates: Rates
     receipts: Receipts
@@ -140,11 +140,9 @@ def _database(settings: Settings) -> Database:
 
 def build_storage(settings: Settings) -> Storage:
     database = _database(settings)
-    audit_database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
-    default_rates = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
-    accounts = ProviderAccounts(database, vault, default_rates)
+    accounts = ProviderAccounts(database, vault, _DEFAULT_RATES)
     suppressions = Suppressions(database)
     dead_tokens = DeadTokens(database, accounts)
     limits = TenantLimits(database)
@@ -160,9 +158,7 @@ def build_storage(settings: Settings) -> Storage:
         contents=contents,
         dead_tokens=dead_tokens,
         devices=Devices(database),
-        endpoint_health=SqlEndpointHealth(
-            database, timedelta(hours=settings.webhook_disable_after_hours), changed=webhook_endpoints.forget
-        ),
+        endpoint_health=_endpoint_health(settings, database, webhook_endpoints),
         event_acceptance=EventAcceptance(database, contents),
         event_outbox=SqlEventOutbox(database, contents),
         forms=Forms(database),
@@ -174,10 +170,7 @@ def build_storage(settings: Settings) -> Storage:
         orphaned_messages=OrphanedMessages(database, workers),
         orphaned_submissions=OrphanedSubmissions(database),
         payments=Payments(database),
-        audit_database=audit_database,
-        promises=Promises(
-            audit_database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key}
-        ),
+        promises=_promises(settings),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),
@@ -206,6 +199,17 @@ def build_storage(settings: Settings) -> Storage:
     )
 
 
+def _endpoint_health(settings: Settings, database: Database, endpoints: WebhookEndpoints) -> SqlEndpointHealth:
+    disable_after = timedelta(hours=settings.webhook_disable_after_hours)
+    return SqlEndpointHealth(database, disable_after, changed=endpoints.forget)
+
+
+def _promises(settings: Settings) -> Promises:
+    """On a connection of its own, where a statement may take longer."""
+    database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
+    return Promises(database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key})
+
+
 @asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     storage = build_storage(settings)
@@ -213,7 +217,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         yield storage
     finally:
         await storage.endpoint_health.aclose()
-        await storage.audit_database.close()
+        await storage.promises.aclose()
         await storage.database.close()
 
 
