@@ -6,6 +6,7 @@ name that it had: it is another account then, that knows nothing of earlier requ
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import batch_id, batch_workflow, message_id, message_workflow
-from hermod.contracts.messages import Guarantee, Options, Outcome, Preset, Resolution, Submission
+from hermod.contracts.messages import Guarantee, Options, Outcome, Preset, Resolution, Status, Submission
 from hermod.contracts.outcomes import (
     Accepted,
     AnyOutcome,
@@ -32,6 +33,7 @@ from hermod.contracts.outcomes import (
     Transient,
 )
 from hermod.contracts.receipts import Happening
+from hermod.domain.states import OPEN
 from hermod.ports.ledger import Ledger
 from hermod.ports.limiter import Ask, Reservation, Rules
 from hermod.ports.receipts import Event
@@ -41,7 +43,8 @@ from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.receipts import Receipts
-from tests.integration.protocol.world import Alive, Child, Executor, Gated, Heard, Workflow, World
+from tests.integration.protocol.simulation import Executor, Gated
+from tests.integration.protocol.world import Alive, Child, Heard, Workflow, World
 
 _ROWS: Final = text("""
     SELECT m.id, m.status, m.workflow_id, m.guarantee, m.attempt_count, m.finished_at, m.next_attempt_at,
@@ -157,6 +160,8 @@ class Nothing:
 
 
 class MessageWorld(World):
+    KIND = "message"
+    IDEMPOTENT = frozenset({"keyed"})
     TABLES: ClassVar = ("messages", "message_contents", "attempts", "decisions", "receipts", "audit", "event_batches")
 
     def __init__(self, database: Database, tenant: str, *, keyed: bool) -> None:
@@ -194,7 +199,7 @@ class MessageWorld(World):
     async def discard(self, message: str) -> None:
         await self.allowed(self._messages.discard(self.tenant, message, actor="test", now=self.time))
 
-    async def report(self, request: Request, *, by_our_id: bool) -> None:
+    async def provider_reports(self, request: Request, *, by_our_id: bool) -> None:
         """The provider reports a delivery of what it took, maybe before the answer to the request has come."""
         event = Event(
             id=f"{request.message}/{request.number}",
@@ -217,8 +222,9 @@ class MessageWorld(World):
 
     # What a worker does
 
-    def dispatch(self, executor: Executor) -> Coroutine[Any, Any, Progress]:
-        workflow = executor.workflow
+    def work(self, executor: Executor) -> Coroutine[Any, Any, Progress]:
+        workflow = executor.run
+        assert isinstance(workflow, Workflow)
         ledger = SqlLedger(self.database, self.contents, Alive(self, executor.process))  # type: ignore[arg-type]
         gated: Ledger = Gated(ledger, executor, self.gates)
         delivery = Delivery(
@@ -272,6 +278,48 @@ class MessageWorld(World):
             "nobody there": RecipientRejected(status_code=550),
         }
         return answers[answer]
+
+    # What holds
+
+    async def help_out(self) -> None:
+        await self.settle_reports()
+
+    async def outcomes(self) -> dict[tuple[str, int], str]:
+        return {
+            attempt: "worker_lost" if row.error_code == "worker_lost" else row.outcome
+            for attempt, row in (await self.attempts()).items()
+        }
+
+    async def check(self) -> None:
+        attempts, words = await self.attempts(), await self.words()
+        for row in await self.rows():
+            numbers = sorted(number for message, number in attempts if message == row.id)
+            assert numbers == list(range(1, row.attempt_count + 1)), (row.id, numbers)
+            assert (row.finished_at is None) == (Status(row.status) in OPEN), row
+            assert row.finished_at is not None or row.has_content, f"open, and its content is gone: {row}"
+            asked = sorted((one for one in self.requests if one.message == row.id), key=lambda one: one.number)
+            for request in asked:
+                assert (row.id, request.number) in attempts, "a request that is not on record"
+            if row.id in words:
+                continue
+            for earlier, later in itertools.pairwise(asked):
+                was = attempts[row.id, earlier.number]
+                same = (earlier.account, earlier.identity) == (later.account, later.identity)
+                repeat_is_safe = same and earlier.account == "keyed"
+                if row.guarantee == Guarantee.AT_MOST_ONCE and not repeat_is_safe:
+                    assert not earlier.taken, f"at_most_once was requested twice: {asked}"
+                if earlier.taken:
+                    called_unknown = was.outcome == Outcome.UNKNOWN or was.late_at is not None
+                    assert called_unknown, f"a repeat in silence: {asked}, {was}"
+            for request in asked:
+                on_record = attempts[row.id, request.number]
+                never = on_record.error_code == "not_started"
+                assert not (request.taken and never), "called never made, and was taken"
+            if row.status in (Status.FAILED, Status.EXPIRED, Status.CANCELLED, Status.SUPPRESSED):
+                # What ended as not sent may have arrived only where the record says that nobody knows.
+                for request in asked:
+                    if request.taken:
+                        assert may_have_arrived(attempts[row.id, request.number].outcome)
 
     # What is on record
 

@@ -14,13 +14,11 @@ all the time is on record. Whenever a batch ends, what is open of it belongs to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
-from sqlalchemy import Row
 
 from activities.delivery import recording
 from activities.webhook_delivery import stream
@@ -35,7 +33,6 @@ ENDED = [status for status in DeliveryStatus if status not in OPEN_DELIVERIES]
 
 class WebhookProtocol(Deliveries):
     world: WebhookWorld
-    kinds = frozenset({"webhook"})
 
     @initialize(counts=COUNTS, when_exhausted=st.sampled_from(["dead_letter", "skip", "block"]))
     def begin(self, counts: tuple[int, ...], when_exhausted: str) -> None:
@@ -92,41 +89,6 @@ class WebhookProtocol(Deliveries):
     def replay_has_a_page(self, which: int, wanted: ReplayStatus | None, started: bool) -> None:
         if self.world.replays and wanted is not ReplayStatus.DONE:
             self.do(self.world.replay_page(self.pick(self.world.replays, which), wanted, started=started))
-
-    async def help_out(self) -> None:
-        await self.world.discard_blockers()
-
-    async def outcomes(self) -> dict[tuple[str, int], str]:
-        return {attempt: row.outcome for attempt, row in (await self.world.attempts()).items()}
-
-    async def check(self) -> None:
-        world = self.world
-        attempts = await world.attempts()
-        again = {delivery for delivery, _ in world.begun_again}
-        for row in await world.rows():
-            numbers = sorted(number for delivery, number in attempts if delivery == row.id)
-            assert numbers == list(range(1, row.attempt_count + 1)), (row.id, numbers)
-            assert (row.finished_at is None) == (DeliveryStatus(row.status) in OPEN_DELIVERIES), row
-            assert row.finished_at is not None or row.has_event, f"open, and its event is gone: {row}"
-            asked = sorted(one.number for one in world.requests if one.delivery == row.id)
-            assert set(asked) <= set(numbers), "a request that is not on record"
-            for number in (one.number for one in world.requests if one.delivery == row.id and one.taken):
-                assert attempts[row.id, number].outcome != "not_made", "called never made, and was taken"
-            for number in numbers:
-                if attempts[row.id, number].outcome == "success":
-                    self._check_repeats(row.id, number, attempts)
-        for delivery, ahead in world.out_of_order:
-            assert delivery in again or ahead in again, f"{delivery} was requested before {ahead}"
-
-    def _check_repeats(self, delivery: str, number: int, attempts: Mapping[tuple[str, int], Row[Any]]) -> None:
-        """Whether what followed this success was asked for, or was under way when it became known."""
-        success = attempts[delivery, number]
-        for (other, later), row in attempts.items():
-            if other != delivery or later <= number:
-                continue
-            asked_for = any(one == delivery and number <= count < later for one, count in self.world.begun_again)
-            known_late = success.late_at is not None and row.started_at <= success.late_at
-            assert asked_for or known_late, f"attempt {later} followed the success of {number}: {attempts}"
 
 
 @pytest.mark.timeout(TIMEOUT)

@@ -6,7 +6,7 @@ deliveries are begun again by people and by replays, page by page.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -25,7 +25,14 @@ from hermod.contracts.ids import (
     webhook_part,
     webhook_workflow,
 )
-from hermod.contracts.webhooks import DeliveryStatus, EndpointSettings, EventInput, ReplayInput, ReplayStatus
+from hermod.contracts.webhooks import (
+    OPEN_DELIVERIES,
+    DeliveryStatus,
+    EndpointSettings,
+    EventInput,
+    ReplayInput,
+    ReplayStatus,
+)
 from hermod.domain.ordering_keys import fingerprint
 from hermod.ports.limiter import Ask, Reservation, Rules
 from hermod.ports.webhooks import DeliveryItem, Endpoint, Exchange, Post
@@ -36,7 +43,8 @@ from hermod.storage.webhook_endpoints import WebhookEndpoints
 from hermod.storage.webhook_ledger import SqlWebhookLedger
 from hermod.storage.webhook_order import Line, WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
-from tests.integration.protocol.world import BEGIN, Alive, Child, Executor, Gated, Heard, Workflow, World
+from tests.integration.protocol.simulation import BEGIN, Executor, Gated
+from tests.integration.protocol.world import Alive, Child, Heard, Workflow, World
 
 BEGIN_WITHIN: Final = timedelta(seconds=15)
 """A request begins so soon after its grant, or not at all."""
@@ -118,6 +126,7 @@ class Nothing:
 
 
 class WebhookWorld(World):
+    KIND = "webhook"
     TABLES: ClassVar = (
         "webhook_endpoints",
         "webhook_events",
@@ -227,11 +236,9 @@ class WebhookWorld(World):
 
     # What a worker does
 
-    def dispatch(self, executor: Executor) -> Coroutine[Any, Any, Progress]:
-        return self._dispatch(executor)
-
-    async def _dispatch(self, executor: Executor) -> Progress:
-        workflow = executor.workflow
+    async def work(self, executor: Executor) -> Progress:
+        workflow = executor.run
+        assert isinstance(workflow, Workflow)
         ledger = SqlWebhookLedger(self.database, self.contents, Alive(self, executor.process))  # type: ignore[arg-type]
         gated: Any = Gated(ledger, executor, self.gates)
         receiver = Receiver(self, executor)
@@ -295,7 +302,7 @@ class WebhookWorld(World):
         delivery of that workflow.
         """
         owner, line = self._line_workflow(), Line(self.tenant, self.in_order, self._key)
-        if self.runs(owner):
+        if self.has_run(owner):
             return
         head = await self._lines.head(*line)
         await self._lines.mark_queued(line, self.time)
@@ -328,6 +335,42 @@ class WebhookWorld(World):
             "nobody there": Exchange(outcome="connect"),
         }
         return answers[answer]
+
+    # What holds
+
+    async def help_out(self) -> None:
+        await self.discard_blockers()
+
+    async def outcomes(self) -> dict[tuple[str, int], str]:
+        return {attempt: row.outcome for attempt, row in (await self.attempts()).items()}
+
+    async def check(self) -> None:
+        attempts = await self.attempts()
+        again = {delivery for delivery, _ in self.begun_again}
+        for row in await self.rows():
+            numbers = sorted(number for delivery, number in attempts if delivery == row.id)
+            assert numbers == list(range(1, row.attempt_count + 1)), (row.id, numbers)
+            assert (row.finished_at is None) == (DeliveryStatus(row.status) in OPEN_DELIVERIES), row
+            assert row.finished_at is not None or row.has_event, f"open, and its event is gone: {row}"
+            asked = sorted(one.number for one in self.requests if one.delivery == row.id)
+            assert set(asked) <= set(numbers), "a request that is not on record"
+            for number in (one.number for one in self.requests if one.delivery == row.id and one.taken):
+                assert attempts[row.id, number].outcome != "not_made", "called never made, and was taken"
+            for number in numbers:
+                if attempts[row.id, number].outcome == "success":
+                    self._check_repeats(row.id, number, attempts)
+        for delivery, ahead in self.out_of_order:
+            assert delivery in again or ahead in again, f"{delivery} was requested before {ahead}"
+
+    def _check_repeats(self, delivery: str, number: int, attempts: Mapping[tuple[str, int], Row[Any]]) -> None:
+        """Whether what followed this success was asked for, or was under way when it became known."""
+        success = attempts[delivery, number]
+        for (other, later), row in attempts.items():
+            if other != delivery or later <= number:
+                continue
+            asked_for = any(one == delivery and number <= count < later for one, count in self.begun_again)
+            known_late = success.late_at is not None and row.started_at <= success.late_at
+            assert asked_for or known_late, f"attempt {later} followed the success of {number}: {attempts}"
 
     # What is on record
 

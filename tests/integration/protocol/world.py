@@ -1,53 +1,32 @@
-"""What the worlds of the protocol models share: worker processes, and a server that hands out work.
+"""What the worlds of messages and of webhooks share: batches of records on their way.
 
-The ledgers and the dispatches are the product's own, on the real PostgreSQL. Simulated are what surrounds them:
-Temporal (which run of which workflow there is, and that an activity may be given out again at any time), the clock, and
-the end of processes: killed, or shut down with a time to drain. `hermod.storage.workers` has tests of its own; here the
-world says who lives.
+The ledgers and the dispatches are the product's own, on the real PostgreSQL. `hermod.storage.workers` has tests of its
+own; here the world says who lives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
 from activities.delivery.carried import Unrecorded
 from activities.delivery.progress import Progress
-from hermod.contracts.errors import Conflict, Unavailable
-from hermod.storage.contents import Contents
+from hermod.contracts.errors import Unavailable
 from hermod.storage.engine import Database
+from hermod.storage.promises import Promises
 from hermod.storage.records import Records
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from tests.integration.protocol.gates import Gates
+from tests.integration.protocol.simulation import BEGIN, CONTENT_DAYS, Executor, Process, Run, Simulation
 
-BEGIN: Final = datetime.now(UTC).replace(microsecond=0)
-"""Ids tell the time at which they were made, so the world's time begins today."""
-CONTENT_DAYS: Final = 30
 RECORD_DAYS: Final = 60
-ROUNDS: Final = 60
-"""Of the event loop, after which everybody stands at a gate."""
 
 Attempt = tuple[str, int]
 """Record and number."""
-
-
-@dataclass(eq=False)
-class Process:
-    """A worker process. `number` is its session's."""
-
-    number: int
-    alive: bool = True
-    stopping: bool = False
-    cut_off: bool = False
-    killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,15 +39,10 @@ class Child:
 
 
 @dataclass(eq=False)
-class Workflow:
-    """A run of a workflow as Temporal knows it, and the activity of that run."""
+class Workflow(Run):
+    """`members` are the messages, or the webhook deliveries, that it is to deliver."""
 
-    id: str
-    members: tuple[str, ...]
-    run: int = 1
-    state: str = "running"
-    due: datetime | None = None
-    executor: Executor | None = None
+    members: tuple[str, ...] = ()
     details: Sequence[Any] = ()
     """What the last try left in its heartbeat; it stays until another one leaves something."""
     cancelling: bool = False
@@ -78,35 +52,8 @@ class Workflow:
     failed: bool = False
 
     @property
-    def run_id(self) -> str:
-        return f"{self.id}#{self.run}"
-
-    @property
     def wants_worker(self) -> bool:
-        return self.state == "running" and self.executor is None and self.children is None and not self.cancelling
-
-
-@dataclass(eq=False)
-class Executor:
-    """One try of an activity. `told`: it has learnt that it is not wanted any more."""
-
-    process: Process
-    workflow: Workflow
-    work: asyncio.Task[Progress] | None = None
-    """The dispatch itself: what a shutdown cuts off."""
-    task: asyncio.Task[None] | None = None
-    told: bool = False
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the server takes an answer of it."""
-        return self.workflow.executor is self and self.workflow.state == "running"
-
-    def stopping(self) -> bool:
-        return self.told or self.process.stopping
-
-    def superseded(self) -> bool:
-        return self.told and not self.is_current
+        return super().wants_worker and self.children is None and not self.cancelling
 
 
 @dataclass(frozen=True)
@@ -120,7 +67,7 @@ class Heard:
 class Alive:
     """In the place of `hermod.storage.workers.Workers`."""
 
-    def __init__(self, world: World, process: Process | None) -> None:
+    def __init__(self, world: Simulation, process: Process | None) -> None:
         self._world = world
         self.number = process.number if process else None
 
@@ -128,55 +75,22 @@ class Alive:
         return {one.number for one in self._world.processes if one.alive and one.number in numbers}
 
 
-class Gated:
-    """Something whose every call is a step of an executor."""
-
-    def __init__(self, one: object, executor: object, gates: Gates) -> None:
-        self._one = one
-        self._executor = executor
-        self._gates = gates
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._one, name)
-
-        async def gated(*args: Any, **names: Any) -> Any:
-            return await self._gates.pass_through(self._executor, name, lambda: call(*args, **names))
-
-        return gated
-
-
-class World(ABC):
-    """`members` of a workflow are the messages, or the webhook deliveries, that it is to deliver."""
-
-    TABLES: ClassVar[Sequence[str]]
-    """With rows of a tenant."""
+class World(Simulation):
+    KIND: ClassVar[str]
+    """Of the records, for the audit."""
+    IDEMPOTENT: ClassVar[frozenset[str]] = frozenset()
+    """Providers that recognise a repeat."""
 
     def __init__(self, database: Database, tenant: str) -> None:
-        self.database = database
-        self.tenant = tenant
-        self.time = BEGIN
-        self.gates = Gates()
-        self.processes = [Process(1), Process(2)]
+        super().__init__(database, tenant)
         self.workflows: dict[str, Workflow] = {}
-        self.executors: list[Executor] = []
-        self.answers: list[str] = []
-        """What the next requests will come to; when there is none left, they are taken."""
         self.heard: dict[Attempt, Heard] = {}
         self.out_of_reach: set[Attempt] = set()
         """Whose outcome a process knew, and could not hand on to anybody."""
         self.dropped: set[str] = set()
-        self.vault = Vault(Vault.new_key())
-        self.contents = Contents(database, self.vault, CONTENT_DAYS)
         self._old_records = Records(database, days=RECORD_DAYS, content_days=CONTENT_DAYS)
 
-    def now(self) -> datetime:
-        return self.time
-
     # What is different for messages and webhooks
-
-    @abstractmethod
-    def dispatch(self, executor: Executor) -> Coroutine[Any, Any, Progress]:
-        """A dispatch of the workflow's members, with what an earlier try has left in `details`."""
 
     @abstractmethod
     def pack(self, results: Sequence[Any]) -> list[list[Any]]: ...
@@ -190,20 +104,21 @@ class World(ABC):
         """The records, with `id`, `status`, `workflow_id`, `finished_at` and `attempt_count`."""
 
     @abstractmethod
+    async def outcomes(self) -> Mapping[Attempt, str | None]:
+        """Of the attempts on record; `worker_lost` where a request was called lost."""
+
+    @abstractmethod
     async def mark_started(self, members: Sequence[str]) -> None: ...
 
     @abstractmethod
     async def close_records(self, workflow: Workflow) -> int:
         """The cancel step; how many requests have to end first."""
 
-    # What the outside does
+    @abstractmethod
+    async def help_out(self) -> None:
+        """At the end of a schedule: what comes from outside."""
 
-    async def settle_in(self) -> None:
-        await Tenants(self.database).create(self.tenant, self.tenant, self.time)
-
-    async def forget(self) -> None:
-        """Delete everything of the tenant: the next schedule finds the tables as this one did."""
-        await forget(self.database, self.tenant, self.TABLES)
+    # What housekeeping does
 
     async def sweep(self) -> None:
         """What the sweeper does, whatever the age of the records: begin again what has no run and is open."""
@@ -212,7 +127,7 @@ class World(ABC):
             if row.finished_at is None:
                 groups.setdefault(row.workflow_id, []).append(row.id)
         for owner, ids in groups.items():
-            if not self.runs(owner):
+            if not self.has_run(owner):
                 await self.begin(owner, ids)
 
     async def begin(self, owner: str, ids: Sequence[str]) -> None:
@@ -231,12 +146,12 @@ class World(ABC):
 
     # What Temporal does
 
-    def runs(self, owner: str) -> bool:
+    def runs(self) -> Sequence[Workflow]:
+        return list(self.workflows.values())
+
+    def has_run(self, owner: str) -> bool:
         workflow = self.workflows.get(owner)
         return workflow is not None and workflow.state == "running"
-
-    def running(self) -> list[Workflow]:
-        return [one for one in self.workflows.values() if one.state == "running"]
 
     def start(
         self,
@@ -253,27 +168,15 @@ class World(ABC):
             if not anew:
                 return
             self._terminate(known)
-        run = known.run + 1 if known else 1
-        self.workflows[owner] = Workflow(owner, members, run=run, due=due, taken_from=taken_from)
+        number = known.number + 1 if known else 1
+        self.workflows[owner] = Workflow(owner, number, due=due, members=members, taken_from=taken_from)
 
     def reset(self, workflow: Workflow) -> None:
         """A new run under the same id; the old one's activity is not wanted any more."""
         self._terminate(workflow)
         self.workflows[workflow.id] = Workflow(
-            workflow.id, workflow.members, run=workflow.run + 1, taken_from=workflow.taken_from
+            workflow.id, workflow.number + 1, members=workflow.members, taken_from=workflow.taken_from
         )
-
-    async def hand_out(self, workflow: Workflow, process: Process) -> None:
-        """Give the workflow's activity to a worker, for the first time or again."""
-        executor = Executor(process, workflow)
-        workflow.executor = executor
-        self.executors.append(executor)
-        executor.work = asyncio.create_task(self.dispatch(executor))
-        executor.task = asyncio.create_task(self._report(executor, executor.work))
-
-    def give_up_on(self, workflow: Workflow) -> None:
-        """Its heartbeat is overdue, as the server sees it: the next try may begin. The old one does not know yet."""
-        workflow.executor = None
 
     async def withdraw(self, workflow: Workflow) -> None:
         """The cancel step of a workflow whose activity has ended, however it did."""
@@ -290,51 +193,28 @@ class World(ABC):
         if not workflow.children:
             await self._close(workflow)
 
-    async def collect(self) -> None:
-        """Let everybody run until they stand at a gate; a process that has drained exits."""
-        for _ in range(ROUNDS):
-            await asyncio.sleep(0)
-        for executor in [one for one in self.executors if one.task is not None and one.task.done()]:
-            self.executors.remove(executor)
-            assert executor.task is not None
-            executor.task.result()
-        for process in self.processes:
-            if process.stopping and process not in [one.process for one in self.executors]:
-                process.alive = False
-
-    async def _report(self, executor: Executor, work: asyncio.Task[Progress]) -> None:
+    async def report(self, executor: Executor, work: asyncio.Task[Progress]) -> None:
         """What `activities.delivery.running.dispatched` has around a dispatch: its report, or what it hands on."""
         await asyncio.wait([work])
         try:
             progress = work.result()
         except Unrecorded as unrecorded:
             details = [self.pack(unrecorded.results)]
-            await self._say(executor, "heartbeat", lambda: self._take_details(executor, details))
-            await self._say(executor, "failure", lambda: self._take_failure(executor))
+            await self.say(executor, "heartbeat", lambda: self._take_details(executor, details))
+            await self.say(executor, "failure", lambda: self.take_failure(executor))
         except (Unavailable, asyncio.CancelledError):
-            await self._say(executor, "failure", lambda: self._take_failure(executor))
+            await self.say(executor, "failure", lambda: self.take_failure(executor))
         else:
-            await self._say(executor, "report", lambda: self._take_report(executor, progress))
-
-    async def _say(self, executor: Executor, name: str, take: Callable[[], Awaitable[None]]) -> None:
-        """To the server, again and again until it has answered."""
-        while True:
-            with contextlib.suppress(Unavailable):
-                await self.gates.pass_through(executor, name, take)
-                return
+            await self.say(executor, "report", lambda: self._take_report(executor, progress))
 
     async def _take_details(self, executor: Executor, details: Sequence[Any]) -> None:
         if executor.is_current:
-            executor.workflow.details = details
+            _workflow(executor).details = details
         else:
             self._lose(details)
 
-    async def _take_failure(self, executor: Executor) -> None:
-        if executor.is_current:
-            executor.workflow.executor = None
-
     async def _take_report(self, executor: Executor, progress: Progress) -> None:
-        workflow = executor.workflow
+        workflow = _workflow(executor)
         if not executor.is_current:
             return
         workflow.executor = None
@@ -355,7 +235,7 @@ class World(ABC):
         workflow.state = "failed" if workflow.failed else "completed"
         for row in await self.rows():
             if row.id in workflow.members and row.finished_at is None and row.status != "pending":
-                assert self.runs(row.workflow_id), f"left behind by {workflow.id}: {row}"
+                assert self.has_run(row.workflow_id), f"left behind by {workflow.id}: {row}"
 
     def _terminate(self, workflow: Workflow) -> None:
         workflow.state = "terminated"
@@ -365,42 +245,36 @@ class World(ABC):
         """Nobody will read these any more."""
         self.out_of_reach |= {(one[0], one[1]) for one in (details[0] if details else ())}
 
-    # What ends
+    # The end
 
-    async def kill(self, process: Process, *, made: bool) -> None:
-        process.alive, process.killed = False, True
-        killed = [one for one in self.executors if one.process is process]
-        self.executors = [one for one in self.executors if one.process is not process]
-        for executor in killed:
-            if executor.is_current:
-                executor.workflow.executor = None
-            await self.gates.abandon(executor, made=made)
-            for task in (executor.task, executor.work):
-                if task is not None:
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
-        if not process.stopping:
-            self._begin_process()
+    async def work_on(self) -> bool:
+        if not [row for row in await self.rows() if row.finished_at is None]:
+            return False
+        for workflow in self.running():
+            if workflow.cancelling and workflow.executor is None:
+                await self.withdraw(workflow)
+            elif workflow.children:
+                await self.start_child(workflow)
+            elif workflow.wants_worker:
+                await self.hand_out(workflow, self.workers()[0])
+        await self.help_out()
+        self.time += timedelta(hours=1)
+        await self.sweep()
+        return True
 
-    def stop(self, process: Process) -> None:
-        """It is asked to shut down: it takes no more work, and what it has may come to its end."""
-        process.stopping = True
-        self._begin_process()
+    async def check_the_end(self) -> None:
+        """Everything has come to its end, and what is on record keeps every promise."""
+        left = [row for row in await self.rows() if row.finished_at is None]
+        assert not left, f"stranded: {left}"
+        unrecorded = self._unrecorded(await self.outcomes())
+        assert not unrecorded, f"known, and not on record: {unrecorded}"
+        found = await Promises(self.database, self.IDEMPOTENT).audit(self.time, since=BEGIN - timedelta(days=1))
+        found = {name: some for name, some in found.items() if name.kind == self.KIND}
+        broken = [(name, one) for name, some in found.items() for one in some if one.tenant == self.tenant]
+        assert not broken, broken
 
-    def cut_off(self, process: Process) -> None:
-        """Its time to drain is over."""
-        process.cut_off = True
-        for executor in self.executors:
-            if executor.process is process and executor.work is not None:
-                executor.work.cancel()
-
-    def _begin_process(self) -> None:
-        self.processes.append(Process(max(one.number for one in self.processes) + 1))
-
-    # What is on record
-
-    def unrecorded(self, known: Mapping[Attempt, str]) -> list[Attempt]:
-        """Attempts whose outcome a process knew all the time, and that are on record as lost (`known`: outcomes)."""
+    def _unrecorded(self, known: Mapping[Attempt, str | None]) -> list[Attempt]:
+        """Attempts whose outcome a process knew all the time, and that are on record as lost."""
         return [
             attempt
             for attempt, heard in self.heard.items()
@@ -410,15 +284,7 @@ class World(ABC):
             and known.get(attempt) in (None, "worker_lost")
         ]
 
-    async def allowed(self, move: Awaitable[Any]) -> bool:
-        """Whether the record's state let somebody make this move."""
-        try:
-            await move
-        except Conflict:
-            return False
-        return True
 
-
-async def forget(database: Database, tenant: str, tables: Sequence[str]) -> None:
-    gone = ", ".join(f"{table}_gone AS (DELETE FROM {table} WHERE tenant_id = :tenant)" for table in tables)
-    await database.execute(text(f"WITH {gone} DELETE FROM tenants WHERE id = :tenant"), {"tenant": tenant})
+def _workflow(executor: Executor) -> Workflow:
+    assert isinstance(executor.run, Workflow)
+    return executor.run
