@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from hermod.storage.engine import Database
 from tests.integration.protocol.gates import Fate
@@ -26,6 +26,7 @@ TIMEOUT: Final = 120 + 2 * SCHEDULES
 WHICH: Final = st.integers(min_value=0, max_value=1_000)
 FATES: Final = st.sampled_from([Fate.GO, Fate.GO, Fate.GO, *Fate])
 MOST_WORKFLOWS: Final = 4
+RESETTABLE: Final = ("running", "failed", "completed")
 ROUNDS: Final = 800
 """After which whatever is still open at the end of a schedule counts as stranded."""
 
@@ -41,8 +42,10 @@ class Machine(RuleBasedStateMachine):
     schedules: ClassVar[int] = 0
     broken_in: ClassVar[int | None] = None
     """The first schedule that broke a promise; those after it make it shorter."""
-    world: Any
+    world: Any = None
     """A `Simulation`."""
+    changed = False
+    """Whether something was done since the last look."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +53,7 @@ class Machine(RuleBasedStateMachine):
 
     def do(self, work: Any) -> Any:
         type(self).steps += 1
+        self.changed = True
         result = self.wait_for(work)
         self.wait_for(self.world.collect())
         return result
@@ -62,6 +66,11 @@ class Machine(RuleBasedStateMachine):
             own.broken_in = own.broken_in or own.schedules
             raise
 
+    def busy(self) -> list[Any]:
+        """Processes that have something to do."""
+        at_work = {one.process.number for one in self.world.executors}
+        return [one for one in self.world.processes if one.number in at_work]
+
     def pick(self, some: list[Any], which: int) -> Any:
         return some[which % len(some)] if some else None
 
@@ -69,34 +78,34 @@ class Machine(RuleBasedStateMachine):
     def sweep(self) -> None:
         self.do(self.world.sweep())
 
+    @precondition(lambda self: any(one.wants_worker for one in self.world.running()))
     @rule(which=WHICH, worker=WHICH)
     def hand_out(self, which: int, worker: int) -> None:
         run = self.pick([one for one in self.world.running() if one.wants_worker], which)
-        if run is not None:
-            self.world.time = max(self.world.time, run.due or self.world.time)
-            self.do(self.world.hand_out(run, self.pick(self.world.workers(), worker)))
+        self.world.time = max(self.world.time, run.due or self.world.time)
+        self.do(self.world.hand_out(run, self.pick(self.world.workers(), worker)))
 
+    @precondition(lambda self: any(one.executor for one in self.world.running()))
     @rule(which=WHICH)
     def heartbeat_is_overdue(self, which: int) -> None:
-        run = self.pick([one for one in self.world.running() if one.executor is not None], which)
-        if run is not None:
-            self.world.give_up_on(run)
+        self.world.give_up_on(self.pick([one for one in self.world.running() if one.executor is not None], which))
 
+    @precondition(lambda self: self.world.gates.waiting)
     @rule(which=WHICH, fate=FATES)
     def step(self, which: int, fate: Fate) -> None:
-        step = self.pick(self.world.gates.waiting, which)
-        if step is not None:
-            self.do(self.world.gates.decide(step, fate))
+        self.do(self.world.gates.decide(self.pick(self.world.gates.waiting, which), fate))
 
+    @precondition(lambda self: self.world.gates.waiting)
     @rule(count=st.integers(1, 6))
     def all_goes_well_for_a_while(self, count: int) -> None:
         for _ in range(count):
             if self.world.gates.waiting:
                 self.do(self.world.gates.decide(self.world.gates.waiting[0], Fate.GO))
 
+    @precondition(lambda self: self.world.executors)
     @rule(which=WHICH, made=st.booleans())
     def worker_dies(self, which: int, made: bool) -> None:
-        self.do(self.world.kill(self.pick([one for one in self.world.processes if one.alive], which), made=made))
+        self.do(self.world.kill(self.pick(self.busy(), which), made=made))
 
     @rule(minutes=st.sampled_from([1, 2, 30, 600]))
     def time_passes(self, minutes: int) -> None:
@@ -104,11 +113,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def promises_hold(self) -> None:
-        if hasattr(self, "world"):
+        if self.changed:
+            self.changed = False
             self.wait_for(self.world.check())
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
+        if self.world is not None:
             try:
                 self.wait_for(self._settle())
             finally:
@@ -141,55 +151,58 @@ class Deliveries(Machine):
     def records(self) -> list[str]:
         return [row.id for row in self.wait_for(self.world.rows())]
 
+    @precondition(lambda self: any(_has_children(one) for one in self.world.running()))
     @rule(which=WHICH)
     def child_is_started(self, which: int) -> None:
-        workflow = self.pick([one for one in self.world.running() if one.children and not one.cancelling], which)
-        if workflow is not None:
-            self.do(self.world.start_child(workflow))
+        self.do(self.world.start_child(self.pick([one for one in self.world.running() if _has_children(one)], which)))
 
+    @precondition(lambda self: any(_is_not_wanted(one) for one in self.world.executors))
     @rule(which=WHICH)
     def learns_that_it_is_not_wanted(self, which: int) -> None:
-        gone = [one for one in self.world.executors if not one.is_current or one.run.cancelling]
-        if gone:
-            self.pick(gone, which).told = True
+        self.pick([one for one in self.world.executors if _is_not_wanted(one)], which).told = True
 
+    @precondition(lambda self: any(one.state in RESETTABLE for one in self.world.runs()))
     @rule(which=WHICH)
     def workflow_is_reset(self, which: int) -> None:
-        states = ("running", "failed", "completed")
-        workflow = self.pick([one for one in self.world.runs() if one.state in states], which)
-        if workflow is not None:
-            self.world.reset(workflow)
+        self.world.reset(self.pick([one for one in self.world.runs() if one.state in RESETTABLE], which))
 
+    @precondition(lambda self: any(not one.cancelling for one in self.world.running()))
     @rule(which=WHICH)
     def workflow_is_cancelled(self, which: int) -> None:
-        workflow = self.pick(self.world.running(), which)
-        if workflow is not None:
-            workflow.cancelling = True
+        self.pick([one for one in self.world.running() if not one.cancelling], which).cancelling = True
 
+    @precondition(lambda self: any(_is_to_be_closed(one) for one in self.world.running()))
     @rule(which=WHICH)
     def cancel_step(self, which: int) -> None:
-        workflow = self.pick([one for one in self.world.running() if one.cancelling and one.executor is None], which)
-        if workflow is not None:
-            self.do(self.world.withdraw(workflow))
+        self.do(self.world.withdraw(self.pick([one for one in self.world.running() if _is_to_be_closed(one)], which)))
 
+    @precondition(lambda self: any(not one.stopping for one in self.busy()))
     @rule(which=WHICH)
     def worker_is_shut_down(self, which: int) -> None:
-        busy = {id(one.process) for one in self.world.executors}
-        workers = [one for one in self.world.workers() if id(one) in busy]
-        if workers:
-            self.world.stop(self.pick(workers, which))
+        self.world.stop(self.pick([one for one in self.busy() if not one.stopping], which))
 
+    @precondition(lambda self: any(one.stopping and not one.cut_off for one in self.busy()))
     @rule(which=WHICH)
     def time_to_drain_is_over(self, which: int) -> None:
-        draining = [one for one in self.world.processes if one.alive and one.stopping and not one.cut_off]
-        if draining:
-            self.world.cut_off(self.pick(draining, which))
-            self.do(self.world.collect())
+        self.world.cut_off(self.pick([one for one in self.busy() if one.stopping and not one.cut_off], which))
+        self.do(self.world.collect())
 
     @rule(days=st.sampled_from([20, 40, 100]))
     def records_are_dropped_after(self, days: int) -> None:
         self.world.time += timedelta(days=days)
         self.do(self.world.drop_old())
+
+
+def _has_children(workflow: Any) -> bool:
+    return bool(workflow.children) and not workflow.cancelling
+
+
+def _is_not_wanted(executor: Any) -> bool:
+    return not executor.told and (not executor.is_current or executor.run.cancelling)
+
+
+def _is_to_be_closed(workflow: Any) -> bool:
+    return bool(workflow.cancelling) and workflow.executor is None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from activities.delivery import recording
 from hermod.contracts.messages import Guarantee
@@ -38,10 +38,10 @@ class MessageProtocol(Deliveries):
         self.do(self.world.settle_in())
         self.do(self.world.accept(count, first))
 
+    @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
     @rule(guarantee=st.sampled_from(Guarantee), count=st.integers(1, 3))
     def accept(self, guarantee: Guarantee, count: int) -> None:
-        if len(self.world.workflows) < MOST_WORKFLOWS:
-            self.do(self.world.accept(count, guarantee))
+        self.do(self.world.accept(count, guarantee))
 
     @rule(answers=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=3))
     def provider_will(self, answers: list[str]) -> None:
@@ -71,12 +71,13 @@ class MessageProtocol(Deliveries):
         if messages := self.records():
             self.do(self.world.discard(self.pick(messages, which)))
 
+    @precondition(lambda self: any(one.taken for one in self.world.requests))
     @rule(which=WHICH, by_our_id=st.booleans())
     def provider_reports(self, which: int, by_our_id: bool) -> None:
         request = self.pick([one for one in self.world.requests if one.taken], which)
-        if request is not None:
-            self.do(self.world.provider_reports(request, by_our_id=by_our_id))
+        self.do(self.world.provider_reports(request, by_our_id=by_our_id))
 
+    @precondition(lambda self: any(one.taken for one in self.world.requests))
     @rule()
     def reports_are_settled(self) -> None:
         self.do(self.world.settle_reports())

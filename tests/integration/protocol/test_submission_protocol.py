@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from hermod.domain.payments import FactKind
-from tests.integration.protocol.machine import TIMEOUT, WHICH, Machine, run_schedules, tenants
+from tests.integration.protocol.machine import RESETTABLE, TIMEOUT, WHICH, Machine, run_schedules, tenants
 from tests.integration.protocol.submission_world import SubmissionWorld
 
 ANSWERS = ("accept", "accept", "away", "refused")
@@ -51,33 +51,30 @@ class SubmissionProtocol(Machine):
     def payment_says(self, which: int, kind: FactKind) -> None:
         self.do(self.world.payment_event(self.pick(self.submissions(), which), kind))
 
+    @precondition(lambda self: self.world.untold)
     @rule(which=WHICH, marked=st.booleans())
     def workflow_hears_of_payment(self, which: int, marked: bool) -> None:
-        if self.world.untold:
-            self.do(self.world.tell(self.pick(self.world.untold, which), marked=marked))
+        self.do(self.world.tell(self.pick(self.world.untold, which), marked=marked))
 
+    @precondition(lambda self: self.world.untold)
     @rule(which=WHICH)
     def payment_is_forgotten(self, which: int) -> None:
         """Whoever was to wake the workflow has died: the sweeper does it."""
-        if self.world.untold:
-            self.world.untold.remove(self.pick(self.world.untold, which))
+        self.world.untold.remove(self.pick(self.world.untold, which))
 
     @rule(which=WHICH, started=st.booleans())
     def dead_letter_is_retried(self, which: int, started: bool) -> None:
         self.do(self.world.retry(self.pick(self.submissions(), which), started=started))
 
+    @precondition(lambda self: any(one.state in RESETTABLE for one in self.world.runs()))
     @rule(which=WHICH)
     def workflow_is_reset(self, which: int) -> None:
-        states = ("running", "failed", "completed")
-        flow = self.pick([one for one in self.world.runs() if one.state in states], which)
-        if flow is not None:
-            self.world.reset(flow)
+        self.world.reset(self.pick([one for one in self.world.runs() if one.state in RESETTABLE], which))
 
+    @precondition(lambda self: self.world.running())
     @rule(which=WHICH)
     def workflow_is_terminated(self, which: int) -> None:
-        flow = self.pick(self.world.running(), which)
-        if flow is not None:
-            self.world.terminate(flow)
+        self.world.terminate(self.pick(self.world.running(), which))
 
 
 @pytest.mark.timeout(TIMEOUT)

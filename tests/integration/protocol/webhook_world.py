@@ -142,6 +142,7 @@ class WebhookWorld(World):
         self.endpoints: list[str] = []
         self.in_order = ""
         """The endpoint that keeps order."""
+        self.has_line = False
         self.requests: list[Request] = []
         self.begun_again: set[tuple[str, int]] = set()
         """Deliveries that somebody had begun again, with the number of their attempts by then."""
@@ -178,7 +179,7 @@ class WebhookWorld(World):
         await self._take([PlannedDelivery(own, endpoint, None, owner) for own, endpoint in ids])
 
     async def accept_in_order(self, count: int) -> None:
-        owner = self._line_workflow()
+        owner, self.has_line = self._line_workflow(), True
         await self._take([PlannedDelivery(new_id("whd"), self.in_order, self._key, owner) for _ in range(count)])
 
     async def switch(self, which: int, *, enabled: bool) -> None:
