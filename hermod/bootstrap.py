@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Folder, Server
@@ -64,7 +65,10 @@ from hermod.storage.webhook_order import WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
 from hermod.storage.webhook_requests import WebhookRequests
 from hermod.storage.webhook_stranded import StrandedDeliveries
+from hermod.storage.webhook_waiting import WebhookWaiting
 from hermod.storage.workers import Workers
+
+_USUAL_RATES: Final = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
 
 
 class SystemClock:
@@ -120,6 +124,7 @@ class Storage:
     webhook_replays: WebhookReplays
     webhook_requests: WebhookRequests
     webhook_stranded: StrandedDeliveries
+    webhook_waiting: WebhookWaiting
     workers: Workers
 
 
@@ -127,9 +132,7 @@ def build_storage(settings: Settings) -> Storage:
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
-    accounts = ProviderAccounts(
-        database, vault, {name: capability.default_rate for name, capability in CAPABILITIES.items()}
-    )
+    accounts = ProviderAccounts(database, vault, _USUAL_RATES)
     suppressions = Suppressions(database)
     dead_tokens = DeadTokens(database, accounts)
     limits = TenantLimits(database)
@@ -182,6 +185,7 @@ def build_storage(settings: Settings) -> Storage:
         webhook_replays=WebhookReplays(database),
         webhook_requests=WebhookRequests(database, contents),
         webhook_stranded=StrandedDeliveries(database),
+        webhook_waiting=WebhookWaiting(database),
         workers=workers,
     )
 

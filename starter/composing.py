@@ -50,6 +50,7 @@ def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedR
         ],
         [
             events.orders.sweep,
+            events.waiters.sweep,
             replays.sweep,
             Partials(client, storage, clock).sweep,
             ingest.sweep,

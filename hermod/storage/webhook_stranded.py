@@ -1,6 +1,7 @@
 """Finding deliveries that nobody is working on, over all tenants, as `hermod.storage.stranded` does for messages.
 
-Those that keep order are found by their line (`hermod.storage.webhook_order`).
+Those that keep order are found by their line (`hermod.storage.webhook_order`), those that wait for an endpoint in
+trouble by the endpoint (`hermod.storage.webhook_waiting`).
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from sqlalchemy import Row
 
 from hermod.storage.engine import Database, sql
 from hermod.storage.stranded_records import Statements, StrandedRecords
+from hermod.storage.webhook_waiting import WITH_WAITER
 
 _COLUMNS: Final = "tenant_id, id, endpoint_id, workflow_id, request_id"
+_BY_ITSELF: Final = f"order_key IS NULL AND NOT {WITH_WAITER}"
 
 _UNSTARTED: Final = sql(f"""
     SELECT {_COLUMNS} FROM webhook_deliveries
-     WHERE finished_at IS NULL AND order_key IS NULL AND status = 'pending' AND updated_at < :until
+     WHERE finished_at IS NULL AND {_BY_ITSELF} AND status = 'pending' AND updated_at < :until
      ORDER BY created_at LIMIT CAST(:limit AS int)
 """)  # noqa: S608
 
 _STILL: Final = sql(f"""
     SELECT {_COLUMNS} FROM webhook_deliveries
-     WHERE finished_at IS NULL AND order_key IS NULL AND status <> 'pending' AND updated_at < :until
+     WHERE finished_at IS NULL AND {_BY_ITSELF} AND status <> 'pending' AND updated_at < :until
        AND coalesce(next_attempt_at, updated_at) < :until
      ORDER BY created_at LIMIT CAST(:limit AS int)
 """)  # noqa: S608
