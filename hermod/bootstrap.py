@@ -67,6 +67,7 @@ from hermod.storage.webhook_notices import WebhookNotices
 from hermod.storage.webhook_order import WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
 from hermod.storage.webhook_requests import WebhookRequests
+from hermod.storage.webhook_waiting import WebhookWaiting
 from hermod.storage.workers import Workers
 
 AUDIT_SECONDS: Final = 300.0
@@ -130,6 +131,7 @@ class Storage:
     webhook_order: WebhookOrder
     webhook_replays: WebhookReplays
     webhook_requests: WebhookRequests
+    webhook_waiting: WebhookWaiting
     workers: Workers
 
 
@@ -195,6 +197,7 @@ def build_storage(settings: Settings) -> Storage:
         webhook_order=WebhookOrder(database),
         webhook_replays=WebhookReplays(database),
         webhook_requests=WebhookRequests(database, contents),
+        webhook_waiting=WebhookWaiting(database),
         workers=workers,
     )
 

@@ -51,6 +51,7 @@ def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedR
         },
         {
             "ordered_webhooks": events.orders.sweep,
+            "waiting_webhooks": events.waiters.sweep,
             "replays": replays.sweep,
             "partials": Partials(client, storage, clock).sweep,
             "events": ingest.sweep,

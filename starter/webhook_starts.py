@@ -17,7 +17,7 @@ from hermod.contracts.ids import (
     webhook_order_workflow,
     webhook_workflow,
 )
-from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput, Ordering
+from hermod.contracts.webhooks import BATCH_BYTES, DeliverWebhookInput, DeliverWebhooksInput, Ordering
 from hermod.domain.ordering_keys import fingerprint
 from hermod.ports.clock import Clock
 from hermod.storage.webhook_acceptance import PlannedDelivery
@@ -27,8 +27,6 @@ from starter.background import FREE_STARTS
 from starter.dispatching import USE_RUNNING, Start, Starts
 
 CHANNEL: Final = "webhook"
-BATCH_BYTES: Final = 2 * 1024 * 1024
-"""Of the bodies in one workflow: a dispatch has them all in memory."""
 OWN_BATCH: Final = 50
 """So many deliveries to one endpoint have a workflow of their own."""
 

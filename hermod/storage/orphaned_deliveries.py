@@ -1,6 +1,7 @@
 """Finding webhook deliveries that nobody is working on, over all tenants.
 
-Those that keep order are found by their line (`hermod.storage.webhook_order`).
+Those that keep order are found by their line (`hermod.storage.webhook_order`), those that wait for an endpoint in
+trouble by the endpoint (`hermod.storage.webhook_waiting`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from hermod.storage.orphaned_records import (
     transferring,
 )
 from hermod.storage.webhook_ledger_statements import END_LOST, UNDER_WAY
+from hermod.storage.webhook_waiting import WITH_WAITER
 from hermod.storage.workers import Workers
 
 _TABLE: Final = "webhook_deliveries"
 _COLUMNS: Final = "attempt_count, endpoint_id"
+_BY_ITSELF: Final = f"order_key IS NULL AND NOT {WITH_WAITER}"
 
 _DEAD_LETTER: Final = sql(f"""
     UPDATE {_TABLE} r SET status = 'failed', error = :reason, finished_at = :now, dead_at = :now, updated_at = :now,
@@ -36,13 +39,11 @@ _DEAD_LETTER: Final = sql(f"""
 """)  # noqa: S608 - constants of ours
 
 _STATEMENTS: Final = Statements(
-    unstarted=finding(
-        _TABLE, _COLUMNS, among="order_key IS NULL AND status = 'pending'", overdue="updated_at < :until"
-    ),
+    unstarted=finding(_TABLE, _COLUMNS, among=f"{_BY_ITSELF} AND status = 'pending'", overdue="updated_at < :until"),
     stalled=finding(
         _TABLE,
         _COLUMNS,
-        among="order_key IS NULL AND status <> 'pending'",
+        among=f"{_BY_ITSELF} AND status <> 'pending'",
         overdue="(updated_at < :until AND coalesce(next_attempt_at, updated_at) < :until)",
     ),
     touch=touching(_TABLE),

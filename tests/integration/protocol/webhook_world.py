@@ -107,9 +107,15 @@ class Receiver:
 
 
 class Nothing:
-    """Health that learns nothing, and limits that do not exist."""
+    """Health that learns nothing, so that no endpoint is in trouble, and limits that do not exist."""
 
     async def note(self, *args: object) -> None:
+        return None
+
+    async def wake(self, *args: object) -> None:
+        return None
+
+    async def look_again(self, *args: object) -> None:
         return None
 
     async def claim_probe(self, *args: object) -> bool:
@@ -254,6 +260,7 @@ class WebhookWorld(World):
             poster=receiver,
             requests=receiver.order,
             limiter=Nothing(),
+            waiters=Nothing(),
         )
         work = Work(tenant=self.tenant, owner=workflow.id, run=workflow.run_id, messages=workflow.members)
         dispatch = WebhookDispatch(
