@@ -71,7 +71,7 @@ class DeliveryReport(Model):
     """Messages whose next attempt is too far away for a batch, with its time. They belong to their own workflow."""
     apart: tuple[Apart, ...] = ()
     """What a batch to several endpoints could not deliver at once."""
-    missing: int = 0
+    missing: int = Field(default=0, exclude_if=_is_zero)
     """Records that the database does not have: it has lost them, or they were dropped."""
     reason: str | None = None
     handed_off: int = Field(default=0, exclude_if=_is_zero)
