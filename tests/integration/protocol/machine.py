@@ -56,6 +56,7 @@ class Machine(RuleBasedStateMachine):
         self.changed = True
         result = self.wait_for(work)
         self.wait_for(self.world.collect())
+        self.wait_for(self.world.check_step())
         return result
 
     def wait_for(self, work: Any) -> Any:
@@ -149,7 +150,7 @@ class Deliveries(Machine):
     """Batches of records on their way, by executors that die, freeze, are cut off and are superseded."""
 
     def records(self) -> list[str]:
-        return [row.id for row in self.wait_for(self.world.rows())]
+        return list(self.world.records)
 
     @precondition(lambda self: any(_has_children(one) for one in self.world.running()))
     @rule(which=WHICH)

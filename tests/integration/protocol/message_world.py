@@ -7,12 +7,12 @@ name that it had: it is another account then, that knows nothing of earlier requ
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from activities.delivery import carried
 from activities.delivery.dispatch import Delivery
@@ -44,21 +44,20 @@ from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.receipts import Receipts
 from tests.integration.protocol.simulation import Executor, Gated
-from tests.integration.protocol.world import Alive, Child, Heard, Workflow, World
+from tests.integration.protocol.world import Alive, Child, Heard, Watched, Workflow, World
 
-_ROWS: Final = text("""
-    SELECT m.id, m.status, m.workflow_id, m.guarantee, m.attempt_count, m.finished_at, m.next_attempt_at,
+_LOOK: Final = text("""
+    SELECT m.id, m.status, m.workflow_id, m.guarantee, m.attempt_count, m.finished_at,
            EXISTS (SELECT 1 FROM message_contents c
-                    WHERE c.tenant_id = m.tenant_id AND c.message_id = m.id) AS has_content
-      FROM messages m WHERE m.tenant_id = :tenant ORDER BY m.id
+                    WHERE c.tenant_id = m.tenant_id AND c.message_id = m.id) AS has_content,
+           EXISTS (SELECT 1 FROM decisions d WHERE d.tenant_id = m.tenant_id AND d.message_id = m.id
+                                               AND d.kind IN ('retry', 'resolve')) AS has_word,
+           a.number, a.account, a.outcome, a.error_code, a.late_at, a.worker, a.ends_by,
+           coalesce(a.error_code = 'worker_lost', false) AS lost
+      FROM messages m LEFT JOIN attempts a ON a.tenant_id = m.tenant_id AND a.message_id = m.id
+     WHERE m.tenant_id = :tenant ORDER BY m.id, a.number
 """)
-_ATTEMPTS: Final = text("""
-    SELECT message_id, number, account, outcome, error_code, late_at, started_at
-      FROM attempts WHERE tenant_id = :tenant ORDER BY message_id, number
-""")
-_WORDS: Final = text(
-    "SELECT message_id, kind, at FROM decisions WHERE tenant_id = :tenant AND kind IN ('retry', 'resolve')"
-)
+"""`has_word`: somebody has said that it is to be sent again, or what became of it."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,10 @@ class Accounts:
         changes = {"revision": revision, "identity_revision": revision}
         self._accounts[at] = self._accounts[at].model_copy(update=changes)
 
+    def block_for(self, which: int, until: datetime) -> None:
+        at = which % len(self._accounts)
+        self._accounts[at] = self._accounts[at].model_copy(update={"blocked_until": until, "blocked_reason": "a test"})
+
     async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
         return list(self._accounts)
 
@@ -162,6 +165,7 @@ class Nothing:
 class MessageWorld(World):
     KIND = "message"
     IDEMPOTENT = frozenset({"keyed"})
+    LOOK = _LOOK
     TABLES: ClassVar = ("messages", "message_contents", "attempts", "decisions", "receipts", "audit", "event_batches")
 
     def __init__(self, database: Database, tenant: str, *, keyed: bool) -> None:
@@ -227,7 +231,7 @@ class MessageWorld(World):
         workflow = executor.run
         assert isinstance(workflow, Workflow)
         ledger = SqlLedger(self.database, self.contents, Alive(self, executor.process))  # type: ignore[arg-type]
-        gated: Ledger = Gated(ledger, executor, self.gates)
+        gated: Ledger = Gated(Watched(ledger, self), executor, self.gates)
         delivery = Delivery(
             Dispatch(
                 tenant=self.tenant,
@@ -285,15 +289,9 @@ class MessageWorld(World):
     async def help_out(self) -> None:
         await self.settle_reports()
 
-    async def outcomes(self) -> dict[tuple[str, int], str]:
-        return {
-            attempt: "worker_lost" if row.error_code == "worker_lost" else row.outcome
-            for attempt, row in (await self.attempts()).items()
-        }
-
     async def check(self) -> None:
-        attempts, words = await self.attempts(), await self.words()
-        for row in await self.rows():
+        attempts = self.attempts
+        for row in self.records.values():
             numbers = sorted(number for message, number in attempts if message == row.id)
             assert numbers == list(range(1, row.attempt_count + 1)), (row.id, numbers)
             assert (row.finished_at is None) == (Status(row.status) in OPEN), row
@@ -301,7 +299,7 @@ class MessageWorld(World):
             asked = sorted((one for one in self.requests if one.message == row.id), key=lambda one: one.number)
             for request in asked:
                 assert (row.id, request.number) in attempts, "a request that is not on record"
-            if row.id in words:
+            if row.has_word:
                 continue
             for earlier, later in itertools.pairwise(asked):
                 was = attempts[row.id, earlier.number]
@@ -322,21 +320,8 @@ class MessageWorld(World):
                     if request.taken:
                         assert may_have_arrived(attempts[row.id, request.number].outcome)
 
-    # What is on record
-
-    async def rows(self) -> Sequence[Row[Any]]:
-        return await self.database.rows(_ROWS, {"tenant": self.tenant})
-
-    async def attempts(self) -> Mapping[tuple[str, int], Row[Any]]:
-        rows = await self.database.rows(_ATTEMPTS, {"tenant": self.tenant})
-        return {(row.message_id, row.number): row for row in rows}
-
     async def mark_started(self, owner: str, members: Sequence[str]) -> None:
         await self._messages.mark_started(self.tenant, owner, members, self.time)
-
-    async def words(self) -> set[str]:
-        """Messages about which somebody has said that they are to be sent again, or what became of them."""
-        return {row.message_id for row in await self.database.rows(_WORDS, {"tenant": self.tenant})}
 
 
 def _account(tenant: str, name: str, order: int) -> Account:

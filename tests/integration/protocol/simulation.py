@@ -136,7 +136,10 @@ class Simulation(ABC):
 
     @abstractmethod
     async def check(self) -> None:
-        """What holds after every step."""
+        """What holds at any time."""
+
+    async def check_step(self) -> None:
+        """What holds of every single step."""
 
     @abstractmethod
     async def work_on(self) -> bool:

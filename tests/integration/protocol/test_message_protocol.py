@@ -16,6 +16,7 @@ process knew all the time is on record.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import strategies as st
@@ -50,6 +51,10 @@ class MessageProtocol(Deliveries):
     @rule(which=WHICH)
     def account_is_pointed_elsewhere(self, which: int) -> None:
         self.world.accounts.point_elsewhere(which)
+
+    @rule(which=WHICH, minutes=st.sampled_from([1, 60]))
+    def account_is_blocked(self, which: int, minutes: int) -> None:
+        self.world.accounts.block_for(which, self.world.time + timedelta(minutes=minutes))
 
     @rule(which=WHICH)
     def message_is_cancelled(self, which: int) -> None:

@@ -44,19 +44,18 @@ from hermod.storage.webhook_ledger import SqlWebhookLedger
 from hermod.storage.webhook_order import Line, WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
 from tests.integration.protocol.simulation import BEGIN, Executor, Gated
-from tests.integration.protocol.world import Alive, Child, Heard, Workflow, World
+from tests.integration.protocol.world import Alive, Child, Heard, Watched, Workflow, World
 
 BEGIN_WITHIN: Final = timedelta(seconds=15)
 """A request begins so soon after its grant, or not at all."""
-_ROWS: Final = text("""
-    SELECT d.id, d.status, d.workflow_id, d.endpoint_id, d.order_key, d.place, d.attempt_count, d.finished_at,
-           d.discarded_at,
-           EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id) AS has_event
-      FROM webhook_deliveries d WHERE d.tenant_id = :tenant ORDER BY d.place
-""")
-_ATTEMPTS: Final = text("""
-    SELECT delivery_id, number, outcome, late_at, started_at
-      FROM webhook_attempts WHERE tenant_id = :tenant ORDER BY delivery_id, number
+_LOOK: Final = text("""
+    SELECT d.id, d.status, d.workflow_id, d.endpoint_id, d.order_key, d.attempt_count, d.finished_at, d.discarded_at,
+           EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id) AS has_event,
+           a.number, a.outcome, a.late_at, a.started_at, a.worker, a.ends_by,
+           coalesce(a.outcome = 'worker_lost', false) AS lost
+      FROM webhook_deliveries d
+      LEFT JOIN webhook_attempts a ON a.tenant_id = d.tenant_id AND a.delivery_id = d.id
+     WHERE d.tenant_id = :tenant ORDER BY d.place, a.number
 """)
 _AHEAD: Final = text("""
     SELECT o.id FROM webhook_deliveries d JOIN webhook_deliveries o
@@ -133,6 +132,7 @@ class Nothing:
 
 class WebhookWorld(World):
     KIND = "webhook"
+    LOOK = _LOOK
     TABLES: ClassVar = (
         "webhook_endpoints",
         "webhook_events",
@@ -248,7 +248,7 @@ class WebhookWorld(World):
         workflow = executor.run
         assert isinstance(workflow, Workflow)
         ledger = SqlWebhookLedger(self.database, self.contents, Alive(self, executor.process))  # type: ignore[arg-type]
-        gated: Any = Gated(ledger, executor, self.gates)
+        gated: Any = Gated(Watched(ledger, self), executor, self.gates)
         receiver = Receiver(self, executor)
         outcomes = carried.unpack(workflow.details)
         if workflow.taken_from is not None:
@@ -350,13 +350,10 @@ class WebhookWorld(World):
     async def help_out(self) -> None:
         await self.discard_blockers()
 
-    async def outcomes(self) -> dict[tuple[str, int], str]:
-        return {attempt: row.outcome for attempt, row in (await self.attempts()).items()}
-
     async def check(self) -> None:
-        attempts = await self.attempts()
+        attempts = self.attempts
         again = {delivery for delivery, _ in self.begun_again}
-        for row in await self.rows():
+        for row in self.records.values():
             numbers = sorted(number for delivery, number in attempts if delivery == row.id)
             assert numbers == list(range(1, row.attempt_count + 1)), (row.id, numbers)
             assert (row.finished_at is None) == (DeliveryStatus(row.status) in OPEN_DELIVERIES), row
@@ -380,15 +377,6 @@ class WebhookWorld(World):
             asked_for = any(one == delivery and number <= count < later for one, count in self.begun_again)
             known_late = success.late_at is not None and row.started_at <= success.late_at
             assert asked_for or known_late, f"attempt {later} followed the success of {number}: {attempts}"
-
-    # What is on record
-
-    async def rows(self) -> Sequence[Row[Any]]:
-        return await self.database.rows(_ROWS, {"tenant": self.tenant})
-
-    async def attempts(self) -> Mapping[tuple[str, int], Row[Any]]:
-        rows = await self.database.rows(_ATTEMPTS, {"tenant": self.tenant})
-        return {(row.delivery_id, row.number): row for row in rows}
 
     async def mark_started(self, owner: str, members: Sequence[str]) -> None:
         await self._deliveries.mark_started(self.tenant, owner, members, self.time)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Row
+from sqlalchemy import Row, TextClause
 
 from activities.delivery.carried import Unrecorded
 from activities.delivery.progress import Progress
@@ -78,6 +78,10 @@ class Alive:
 class World(Simulation):
     KIND: ClassVar[str]
     """Of the records, for the audit."""
+    LOOK: ClassVar[TextClause]
+    """Every record with each of its attempts, or none. Of the record: `id`, `status`, `workflow_id`, `finished_at`,
+    `attempt_count`; of the attempt: `number`, `outcome`, `late_at`, `worker`, `ends_by`, and whether it was called
+    `lost`."""
     IDEMPOTENT: ClassVar[frozenset[str]] = frozenset()
     """Providers that recognise a repeat."""
 
@@ -88,6 +92,11 @@ class World(Simulation):
         self.out_of_reach: set[Attempt] = set()
         """Whose outcome a process knew, and could not hand on to anybody."""
         self.dropped: set[str] = set()
+        self.records: dict[str, Row[Any]] = {}
+        self.attempts: dict[Attempt, Row[Any]] = {}
+        """As they stood at the last look."""
+        self._records_before: Mapping[str, Row[Any]] = {}
+        self._attempts_before: Mapping[Attempt, Row[Any]] = {}
         self._old_records = Records(database, days=RECORD_DAYS, content_days=CONTENT_DAYS)
 
     # What is different for messages and webhooks
@@ -100,14 +109,6 @@ class World(Simulation):
         """The workflows of what the dispatch has handed off."""
 
     @abstractmethod
-    async def rows(self) -> Sequence[Row[Any]]:
-        """The records, with `id`, `status`, `workflow_id`, `finished_at` and `attempt_count`."""
-
-    @abstractmethod
-    async def outcomes(self) -> Mapping[Attempt, str | None]:
-        """Of the attempts on record; `worker_lost` where a request was called lost."""
-
-    @abstractmethod
     async def mark_started(self, owner: str, members: Sequence[str]) -> None: ...
 
     @abstractmethod
@@ -117,6 +118,16 @@ class World(Simulation):
     @abstractmethod
     async def help_out(self) -> None:
         """At the end of a schedule: what comes from outside."""
+
+    async def look(self) -> None:
+        found = await self.database.rows(self.LOOK, {"tenant": self.tenant})
+        self.records = {row.id: row for row in found}
+        self.attempts = {(row.id, row.number): row for row in found if row.number is not None}
+
+    async def rows(self) -> Sequence[Row[Any]]:
+        """The records as they stand."""
+        await self.look()
+        return list(self.records.values())
 
     # What housekeeping does
 
@@ -245,6 +256,32 @@ class World(Simulation):
         """Nobody will read these any more."""
         self.out_of_reach |= {(one[0], one[1]) for one in (details[0] if details else ())}
 
+    # What holds of every step
+
+    async def check_step(self) -> None:
+        await self.look()
+        living = {one.number for one in self.processes if one.alive}
+        for attempt, now in self.attempts.items():
+            before = self._attempts_before.get(attempt)
+            if before is None or before.outcome is None:
+                under_way = now.worker in living and now.ends_by > self.time
+                assert not (now.lost and under_way), f"called lost, and a living worker makes it: {attempt}"
+            elif now.outcome != before.outcome:
+                doubtful = before.lost or before.outcome == "unknown"
+                assert (doubtful, now.late_at is None) == (True, False), f"outcome written twice: {before} became {now}"
+        for one, row in self.records.items():
+            was = self._records_before.get(one)
+            if was is not None and was.status == "sending":
+                self._check_move(was, row, self.attempts[one, was.attempt_count])
+        self._records_before, self._attempts_before = self.records, self.attempts
+
+    def _check_move(self, was: Row[Any], row: Row[Any], request: Row[Any]) -> None:
+        """Of a record that had a request under way."""
+        if row.status != "sending" or row.attempt_count != was.attempt_count:
+            assert request.outcome is not None, f"moved under a request: {was} became {row}"
+        else:
+            assert row.workflow_id == was.workflow_id, f"another owner under a request: {was} became {row}"
+
     # The end
 
     async def work_on(self) -> bool:
@@ -266,14 +303,14 @@ class World(Simulation):
         """Everything has come to its end, and what is on record keeps every promise."""
         left = [row for row in await self.rows() if row.finished_at is None]
         assert not left, f"stranded: {left}"
-        unrecorded = self._unrecorded(await self.outcomes())
+        unrecorded = self._unrecorded()
         assert not unrecorded, f"known, and not on record: {unrecorded}"
         found = await Promises(self.database, self.IDEMPOTENT).audit(self.time, since=BEGIN - timedelta(days=1))
         found = {name: some for name, some in found.items() if name.kind == self.KIND}
         broken = [(name, one) for name, some in found.items() for one in some if one.tenant == self.tenant]
         assert not broken, broken
 
-    def _unrecorded(self, known: Mapping[Attempt, str | None]) -> list[Attempt]:
+    def _unrecorded(self) -> list[Attempt]:
         """Attempts whose outcome a process knew all the time, and that are on record as lost."""
         return [
             attempt
@@ -281,10 +318,42 @@ class World(Simulation):
             if not heard.executor.process.killed
             and attempt not in self.out_of_reach
             and attempt[0] not in self.dropped
-            and known.get(attempt) in (None, "worker_lost")
+            and (self.attempts[attempt].outcome is None or self.attempts[attempt].lost)
         ]
 
 
 def _workflow(executor: Executor) -> Workflow:
     assert isinstance(executor.run, Workflow)
     return executor.run
+
+
+class Watched:
+    """A ledger of which each decision is seen to come from the newest look at its record."""
+
+    def __init__(self, ledger: Any, world: World) -> None:
+        self._ledger = ledger
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def change(self, tenant: str, owner: str, *rest: Any) -> set[str]:
+        changes = rest[-2]
+        before = {row.id: row for row in await self._world.rows()}
+        taken: set[str] = await self._ledger.change(tenant, owner, *rest)
+        for change in changes:
+            named = getattr(change, "message", None) or change.delivery
+            if named in taken:
+                self._check(before[named], owner, change.number)
+        return taken
+
+    async def transfer_ownership(self, tenant: str, owner: str, members: Mapping[str, int], *rest: Any) -> None:
+        before = {row.id: row for row in await self._world.rows()}
+        await self._ledger.transfer_ownership(tenant, owner, members, *rest)
+        for row in await self._world.rows():
+            if row.workflow_id != before[row.id].workflow_id:
+                self._check(before[row.id], owner, members[row.id])
+
+    def _check(self, row: Row[Any], owner: str, number: int) -> None:
+        stands = (row.workflow_id, row.attempt_count, row.status == "sending", row.finished_at)
+        assert stands == (owner, number, False, None), f"changed from an old look ({number} attempts): {row}"

@@ -189,6 +189,36 @@ async def test_late_outcome_replaces_lost_in_the_log_and_leaves_the_delivery_tha
     assert (await book.deliveries.view(TENANT, delivery)).log[0].outcome == "success"
 
 
+async def test_delivery_that_turns_out_delivered_while_another_request_is_under_way_is_delivered_with_it(
+    book: Book,
+) -> None:
+    one = await book.delivery()
+    lost, busy = Exchange(outcome="worker_lost"), Exchange(outcome="http_error", status_code=503, error="busy")
+    await book.grant(one)
+    await book.record(one, lost, DeliveryStatus.RETRYING)
+    await book.grant(one, 2)
+    await book.record(one, GOOD, DeliveryStatus.DELIVERED)
+    await book.record(one, busy, DeliveryStatus.RETRYING, 2)
+    view = await book.deliveries.view(TENANT, one)
+    assert (view.status, view.status_code, view.error) == (DeliveryStatus.DELIVERED, 200, None)
+    assert view.finished_at is not None
+    assert not await book.grant(one, 3)
+
+
+async def test_delivery_that_is_sent_again_does_not_count_what_was_delivered_late_before(book: Book) -> None:
+    one = await book.delivery()
+    await book.grant(one)
+    await book.record(one, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
+    await book.grant(one, 2)
+    await book.record(one, GOOD, DeliveryStatus.DELIVERED)
+    await book.record(one, Exchange(outcome="http_error", status_code=503), DeliveryStatus.RETRYING, 2)
+    reopened = text("UPDATE webhook_deliveries SET status = 'pending', finished_at = NULL WHERE id = :id")
+    await book.database.execute(reopened, {"id": one})
+    await book.grant(one, 3)
+    await book.record(one, Exchange(outcome="http_error", status_code=503), DeliveryStatus.RETRYING, 3)
+    assert (await book.deliveries.view(TENANT, one)).status is DeliveryStatus.RETRYING
+
+
 async def test_dead_letter_is_reopened_for_another_run_and_not_for_its_own(book: Book) -> None:
     delivery = await book.delivery()
     await book.grant(delivery)
