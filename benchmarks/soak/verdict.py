@@ -6,6 +6,7 @@ Nothing may move meanwhile, so worker and web are stopped by then.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import TextClause, text
@@ -81,8 +82,18 @@ async def judge(product: Product, accepted: Accepted) -> tuple[dict[str, list[st
         "webhook deliveries": _deliveries(product, accepted, counts),
         "forms": _forms(product, accepted, counts),
         "analytics events": _analytics(product, accepted, counts),
+        "the audit": _audit(product),
     }
     return {name: [line async for line in lines] for name, lines in checks.items()}, counts
+
+
+async def _audit(product: Product) -> AsyncIterator[str]:
+    """The promises that the product asks itself for (docs/protocols.md)."""
+    now = product.hermod.core.clock.now()
+    found = await product.hermod.core.storage.promises.audit(now, since=now - timedelta(days=1))
+    for name, violations in found.items():
+        for one in violations:
+            yield f"{name.promise} of {name.kind} {one.id}: {one.detail}"
 
 
 async def early(product: Product) -> list[str]:
