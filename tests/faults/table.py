@@ -20,6 +20,7 @@ from tests.support.processes import REPOSITORY
 TESTS: Final = ("tests/faults/test_webhook_faults.py", "tests/faults/test_webhook_crashes.py")
 TABLE: Final = Path("docs/faults.md")
 PROPERTY: Final = "fault"
+RESTART: Final = "restart"
 
 _HEAD: Final = """\
 # Faults of webhook senders, and what Hermod does
