@@ -92,24 +92,28 @@ class Account:
     unknown: int
     """Messages that ended as `unknown`."""
     answers: str
-    recovered: float
-    """Seconds from the end of the fault until everything that it held up was begun again."""
+    recovered: str
+    """Seconds from the end of the fault until everything that it held up was begun again, and what was the last."""
 
 
-async def recovered(product: Product, ended_at: datetime) -> float:
-    """Seconds after the fault has ended, until nothing that it held up is left; at most `SETTLED_WITHIN`."""
+async def recovered(product: Product, ended_at: datetime) -> str:
+    """Seconds after the fault has ended, until nothing that it held up is left (at most `SETTLED_WITHIN`), and what was
+    left last.
+    """
+    last: Mapping[str, int] = {}
     while (seconds := (datetime.now(UTC) - ended_at).total_seconds()) < SETTLED_WITHIN:
-        if not await _left(product, _HELD_UP, moment=ended_at):
+        left = await _left(product, _HELD_UP, moment=ended_at)
+        if not left:
             break
+        last = left
         await asyncio.sleep(LOOK_EVERY)
-    return seconds
+    return f"{seconds:.0f}" + (f" (the last: {_listed(last)})" if last else "")
 
 
-async def settled(product: Product, *, longest_wait: float) -> list[str]:
-    """Wait until all has ended but what comes later than in `longest_wait` seconds; what is left undone too late."""
+async def settled(product: Product, horizon: datetime) -> list[str]:
+    """Wait until all has ended but what is due after the horizon; what is left undone too late."""
     begun = time.monotonic()
     while True:
-        horizon = datetime.now(UTC) + timedelta(seconds=longest_wait)
         left = await _left(product, _UNDONE, horizon=horizon, failing=product.endpoints["failing"])
         if not left:
             return []
@@ -127,7 +131,7 @@ async def _left(product: Product, statement: TextClause, **names: Any) -> Mappin
     return {name: number for name, number in row._mapping.items() if number}
 
 
-async def account(product: Product, load: Load, ended_at: datetime, seconds: float, undone: list[str]) -> Account:
+async def account(product: Product, load: Load, ended_at: datetime, after: str, undone: list[str]) -> Account:
     """Look for the owners of what is open, stop everything, and compare all records."""
     since = (datetime.now(UTC) - ended_at).total_seconds()
     broken = undone + await orphaned(product.observer, product.temporal, max(5.0, OWNED_WITHIN - since))
@@ -158,7 +162,7 @@ async def account(product: Product, load: Load, ended_at: datetime, seconds: flo
         repeated=await _repeated(product, messages, deliveries),
         unknown=len({row.id for row in messages if row.status == "unknown"}),
         answers=f"{answers.refused} calls refused, {answers.maybe_stored} in doubt, {answers.unanswered} unanswered",
-        recovered=seconds,
+        recovered=after,
     )
 
 
@@ -250,7 +254,7 @@ async def _rows(product: Product, statement: TextClause, **names: Any) -> Any:
 def told(order: int, fault: str, load: str, times: int, found: Account) -> tuple[str, dict[str, Any]]:
     """The test's row in docs/faults.md, for `record_property`."""
     row = {
-        "order": order,
+        "number": order,
         "fault": fault,
         "load": load,
         "times": times,
@@ -259,7 +263,7 @@ def told(order: int, fault: str, load: str, times: int, found: Account) -> tuple
         "lost": found.lost,
         "repeated": _listed(found.repeated) or "0",
         "unknown": found.unknown,
-        "recovered": f"{found.recovered:.0f}",
+        "recovered": found.recovered,
     }
     return RESTART, row
 
