@@ -1,7 +1,6 @@
 """Writes docs/faults.md from runs of the fault tests: `python -m tests.faults.table` (`make faults`).
 
-    --only webhooks    runs and writes one of the two tables, and leaves the other one as it is
-    --only restarts
+    --only webhooks    runs and writes one of the two tables (or: restarts), and leaves the other one as it is
 
 Each test tells with `record_property` what it did and counted (tests/faults/webhooks.py, tests/faults/restarts.py). A
 table is written only if all of its tests passed. Further arguments go to pytest; then nothing is written.
@@ -77,7 +76,28 @@ attempt log.
         told_as=RESTART,
         tests=("tests/faults/test_restarts.py",),
         introduction="""\
-RESTARTS
+Each row is a test that starts the whole product as processes (PostgreSQL with fsync, Temporal, ClickHouse, web, one
+worker for all lanes), puts it under load, takes a part away in the middle of it, and brings it back: what is killed
+after five seconds, what is frozen (SIGSTOP to the whole process family) or silent (a proxy passes nothing on, new
+connections work) after twenty.
+
+The load comes over HTTP and through the client: messages to a provider that answers after three seconds, to one without
+idempotency keys (every other message `at_most_once`), to an account with a rate limit, to one that answers 503, and to
+one that asks for a pause of over a minute; a batch of sixty whose requests are under way when the fault comes;
+scheduled and urgent messages; webhook events to endpoints of which one is well, one slow, one fails, and one
+is tried again after 70 seconds; submissions of a form with a mail and webhooks; analytics events. A call that is
+refused (503 or 429, nothing stored), in doubt (`maybe-stored`) or not answered at all is made again under its key.
+
+A test passes if everything that was accepted has ended, or has a running workflow, two minutes after the fault; if
+the requests that providers and receivers have got are the attempts on record; if only requests of a worker that was
+killed are called lost, and an `at_most_once` message is `unknown` only after one of those; if every event is in
+ClickHouse once, every submission completed once, and no repeated call has stored anything twice; if nothing arrives
+twice but after a request that was called lost; and if the audit of promises finds nothing.
+
+Messages on record are more than those accepted: the form sends some. What is for the failing endpoint waits for it.
+*Repeated* counts what arrived again where it had been taken before, with the word that the record has for the earlier
+request. *Seconds to recover* are those from the end of the (last) fault until everything that was due has been begun
+again and every request of that time has its outcome, slow ones included, and what it was that took longest.
 """,
         columns=(
             "killed, cut or frozen",
