@@ -29,8 +29,8 @@ KEYED, PLAIN, LIMITED, FAILING, PAUSED = "keyed", "plain", "limited", "failing",
 answers 503, and one that asks for a pause."""
 PER_SECOND: Final = 3.0
 """The limit of the account that has one."""
-PAUSE: Final = 70
-"""Seconds for which the provider of `PAUSED` asks to be left alone."""
+PAUSE: Final = 61
+"""Seconds for which the provider of `PAUSED` asks to be left alone, and after which a failed webhook comes again."""
 PAUSED_MESSAGES: Final = 5
 BURST: Final = 60
 """Messages of a batch that goes to a slow provider when the fault is near."""
@@ -51,6 +51,9 @@ class Answers:
     unanswered: int = 0
     unexpected: Counter[str] = field(default_factory=Counter)
     given_up: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    """Seconds until the last answer to a call, repetitions included."""
+    slowest_to: str = ""
 
 
 class Load:
@@ -219,11 +222,14 @@ class Load:
         return await self._until_answered(what, ask)
 
     async def _until_answered(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        begun = time.monotonic()
         while (answer := await ask()) is _NEVER:
             if time.monotonic() > self._give_up:
                 self.answers.given_up[what] += 1
                 return None
             await asyncio.sleep(AGAIN_AFTER * (0.5 + self._random.random()))
+        if (took := time.monotonic() - begun) > self.answers.slowest:
+            self.answers.slowest, self.answers.slowest_to = took, what
         return answer
 
     def _note_refusal(self, *, in_doubt: bool) -> None:

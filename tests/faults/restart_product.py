@@ -239,7 +239,7 @@ _ENDPOINTS: Final[dict[str, dict[str, Any]]] = {
     "good": {"event_types": ["order.paid", "submission.*"]},
     "slow": {"event_types": ["order.paid"]},
     "failing": {"event_types": ["order.paid"], "retry": [1, 2]},
-    "later": {"event_types": ["order.later"], "retry": [70]},
+    "later": {"event_types": ["order.later"], "retry": [PAUSE]},
 }
 
 

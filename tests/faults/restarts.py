@@ -161,7 +161,8 @@ async def account(product: Product, load: Load, ended_at: datetime, after: str, 
         lost=sum(kind["lost"] for kind in counts.values()),
         repeated=await _repeated(product, messages, deliveries),
         unknown=len({row.id for row in messages if row.status == "unknown"}),
-        answers=f"{answers.refused} calls refused, {answers.maybe_stored} in doubt, {answers.unanswered} unanswered",
+        answers=f"{answers.refused} calls refused, {answers.maybe_stored} in doubt, {answers.unanswered} unanswered; "
+        f"the slowest was answered after {answers.slowest:.0f} s: `{answers.slowest_to}`",
         recovered=after,
     )
 

@@ -85,7 +85,7 @@ The load comes over HTTP and through the client: messages to a provider that ans
 idempotency keys (every other message `at_most_once`), to an account with a rate limit, to one that answers 503, and to
 one that asks for a pause of over a minute; a batch of sixty whose requests are under way when the fault comes;
 scheduled and urgent messages; webhook events to endpoints of which one is well, one slow, one fails, and one
-is tried again after 70 seconds; submissions of a form with a mail and webhooks; analytics events. A call that is
+is tried again after over a minute; submissions of a form with a mail and webhooks; analytics events. A call that is
 refused (503 or 429, nothing stored), in doubt (`maybe-stored`) or not answered at all is made again under its key.
 
 A test passes if everything that was accepted has ended, or has a running workflow, two minutes after the fault; if
