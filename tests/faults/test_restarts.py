@@ -193,12 +193,13 @@ async def test_restart_under_load_every_promise_is_kept(quiet_exit: None, record
         load = Load(product.application, lambda: product.web.url, product.key)
         begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            group.create_task(load.run())
+            loading = group.create_task(load.run())
             ended_at = await _break(product, load, scenario)
             measuring = group.create_task(recovered(product, ended_at))
             await asyncio.sleep(QUICK if scenario.quick else TAIL)
             load.stop(answers_within=ANSWERED_WITHIN)
-        lasted = time.monotonic() - begun
+            await loading
+            lasted = time.monotonic() - begun
         undone = await settled(product, datetime.now(UTC) if scenario.quick else ended_at + ENDED_WITHIN)
         found = await account(product, load, ended_at, measuring.result(), undone)
     row = told(list(SCENARIOS).index(name), scenario.fault, f"mixed, {lasted:.0f} s", scenario.times, found)
