@@ -58,7 +58,7 @@ lock: setup ## resolve pyproject.toml anew into requirements.lock (ARGS=--upgrad
 docs: setup ## write docs/providers.md anew from the adapters' records
 	@$(BIN)/python -m starter providers --markdown > docs/providers.md
 
-faults: setup ## write docs/faults.md anew from a run of the fault tests, the long ones too (ARGS="--only restarts" for one table)
+faults: setup ## all fault tests, the long ones too; writes docs/faults.md (ARGS="--only restarts" for one of its tables)
 	@exec $(BIN)/python -m tests.faults.table $(ARGS)
 
 bench: setup ## the benchmarks (ARGS="webhooks" for one, ARGS=--list for their names)

@@ -1,9 +1,10 @@
 """Writes docs/faults.md from runs of the fault tests: `python -m tests.faults.table` (`make faults`).
 
-    --only webhooks    runs and writes one of the two tables (or: restarts), and leaves the other one as it is
+    --only webhooks    one of the two tables (or: restarts), and only its tests; else all fault tests run
 
-Each test tells with `record_property` what it did and counted (tests/faults/webhooks.py, tests/faults/restarts.py). A
-table is written only if all of its tests passed. Further arguments go to pytest; then nothing is written.
+Tests tell with `record_property` what they did and counted (tests/faults/webhooks.py, tests/faults/restarts.py). A
+table is written only if all of its tests passed, and the other one stays as it is. Further arguments go to pytest; then
+nothing is written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from starter.processes import leave
 from tests.support.processes import REPOSITORY
 
 TABLE: Final = Path("docs/faults.md")
+ALL: Final = "tests/faults"
 PROPERTY: Final = "fault"
 RESTART: Final = "restart"
 
@@ -119,14 +121,17 @@ again and every request of that time has its outcome, slow ones included, and wh
 
 
 class Collector:
-    """A pytest plugin that keeps what the tests tell, by the property under which they do."""
+    """A pytest plugin that keeps what the tests tell, by the property under which they do, and which files failed."""
 
     def __init__(self) -> None:
         self.rows: dict[str, list[tuple[str, Row]]] = {}
+        self.failed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        file, _, name = report.nodeid.rpartition("::")
+        if report.failed:
+            self.failed.add(file)
         if report.when == "call" and report.passed:
-            name = report.nodeid.rpartition("::")[2]
             for told_as, row in report.user_properties:
                 if isinstance(row, dict):
                     self.rows.setdefault(told_as, []).append((name, row))
@@ -148,15 +153,19 @@ def main() -> int:
     parser.add_argument("--only", choices=TABLES)
     options, more = parser.parse_known_args()
     wanted = [TABLES[options.only]] if options.only else list(TABLES.values())
-    tests = [str(REPOSITORY / test) for table in wanted for test in table.tests]
+    tests = wanted[0].tests if options.only else (ALL,)
     collector = Collector()
     # All of them, those that are marked as `long` too; a line for each when it has ended.
-    code = pytest.main(["-v", "-m", "", *tests, *more], plugins=[collector])
-    if code == pytest.ExitCode.OK and not more:
+    code = pytest.main(["-v", "-m", "", *(str(REPOSITORY / test) for test in tests), *more], plugins=[collector])
+    if not more and code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         day, page = f"{datetime.now(UTC):%Y-%m-%d}", REPOSITORY / TABLE
-        written = {table.title: table.markdown(collector.rows[table.told_as], day) for table in wanted}
+        written = {
+            table.title: table.markdown(collector.rows[table.told_as], day)
+            for table in wanted
+            if table.told_as in collector.rows and collector.failed.isdisjoint(table.tests)
+        }
         page.write_text(document(page.read_text(encoding="utf-8"), written), encoding="utf-8")
-        sys.stdout.write(f"wrote {TABLE}: {sum(map(len, collector.rows.values()))} tests\n")
+        sys.stdout.write(f"wrote into {TABLE}: {', '.join(written) or 'nothing'}\n")
     return int(code)
 
 

@@ -177,7 +177,7 @@ SCENARIOS: Final = {
     "worker-replaced": Scenario(
         fault="The worker, SIGTERM; another one was started before", make=worker_replaced, times=2
     ),
-    "web-killed": Scenario(fault="Web, SIGKILL", make=web_killed, quick=True),
+    "web-killed": Scenario(fault="Web, SIGKILL", make=web_killed, times=2),
     "web-frozen": Scenario(fault="Web, frozen for 20 s", make=web_frozen),
     "web-replaced": Scenario(fault="Web, SIGTERM; another one was started before", make=web_replaced, times=2),
 }

@@ -69,6 +69,10 @@ class Rule:
         """Let answers go that are held, and those still to come."""
         self._released.set()
 
+    def end(self) -> None:
+        """Take no more executions."""
+        self.times = self._claimed
+
     def claim(self, sql: str) -> bool:
         """Whether the rule takes this execution. It is then given `fire` or `give_back`."""
         taken = self._claimed < self.times and bool(re.search(rf"(?<!\w){re.escape(self.containing)}(?!\w)", sql))
