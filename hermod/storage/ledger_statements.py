@@ -107,6 +107,8 @@ _RESULT: Final = """
 """
 
 # A message whose number has moved on, or that is not `sending`, is in other hands or has an end: only the log is told.
+# One whose earlier request was accepted after all, which became known while this one was under way, has been sent,
+# whatever came of this one (`LOG_LATE`, `MOVE_LATE`).
 RECORD: Final = sql(f"""
     WITH result AS ({_RESULT}), logged AS (
       UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
@@ -114,25 +116,40 @@ RECORD: Final = sql(f"""
         FROM result r
        WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
          AND a.outcome IS NULL
-      RETURNING a.message_id
+      RETURNING a.message_id, a.started_at
+    ), known AS (
+      SELECT r.id, min(a.provider_message_id) AS provider_id
+        FROM result r JOIN logged l ON l.message_id = r.id
+        JOIN attempts a ON a.tenant_id = :tenant AND a.message_id = r.id AND a.number < r.number
+       WHERE r.status <> 'sent' AND a.outcome = 'accepted' AND a.late_at >= l.started_at
+       GROUP BY r.id
+    ), stands AS (
+      SELECT r.id, r.number, r.round, r.spent, k.id IS NOT NULL AS late,
+             coalesce(r.provider_id, k.provider_id) AS theirs,
+             CASE WHEN k.id IS NULL THEN r.status ELSE 'sent' END AS status,
+             CASE WHEN k.id IS NULL THEN r.next_at END AS next_at,
+             CASE WHEN k.id IS NULL THEN r.error_code END AS error_code,
+             CASE WHEN k.id IS NULL THEN r.error END AS error, r.closed OR k.id IS NOT NULL AS closed
+        FROM result r JOIN logged l ON l.message_id = r.id LEFT JOIN known k ON k.id = r.id
     ), moved AS (
       UPDATE messages m SET status = r.status, round = r.round, spent = r.spent, next_attempt_at = r.next_at,
-             provider_message_id = coalesce(r.provider_id, m.provider_message_id),
+             provider_message_id = coalesce(r.theirs, m.provider_message_id),
              error_code = r.error_code, error = r.error, updated_at = :now,
              finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
              failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
              dead_at = CASE WHEN r.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
-        FROM result r JOIN logged l ON l.message_id = r.id
+        FROM stands r
        WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = r.id
          AND CASE WHEN m.attempt_count = r.number THEN m.status = 'sending' END
-      RETURNING m.id
+      RETURNING m.id, r.late
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
       SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
         FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
                     CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN moved USING (id)
+       WHERE NOT moved.late
     )
-    SELECT l.message_id AS id, m.id IS NOT NULL AS moved FROM logged l LEFT JOIN moved m ON m.id = l.message_id
+    SELECT l.message_id AS id, m.late IS FALSE AS moved FROM logged l LEFT JOIN moved m ON m.id = l.message_id
 """)  # noqa: S608
 
 # What `RECORD` did not log was called lost before, or is logged already by a call whose answer never came.
@@ -254,7 +271,8 @@ END_LOST: Final = sql("""
     ), moved AS (
       UPDATE messages m
          SET status = CASE WHEN l.message_id IS NULL THEN CAST(:otherwise AS text) ELSE 'unknown' END,
-             error_code = CASE WHEN l.message_id IS NULL THEN m.error_code ELSE 'worker_lost' END,
+             error_code = CASE WHEN l.message_id IS NULL THEN coalesce(CAST(:code AS text), m.error_code)
+                               ELSE 'worker_lost' END,
              error = :reason, finished_at = :now, updated_at = :now, next_attempt_at = NULL, wait_reason = NULL,
              failed_run = CASE WHEN l.message_id IS NULL THEN CAST(:run AS text) END,
              dead_at = CASE WHEN l.message_id IS NOT NULL OR :otherwise = 'failed' THEN CAST(:now AS timestamptz) END
@@ -262,12 +280,15 @@ END_LOST: Final = sql("""
        WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id AND m.attempt_count = i.number
          AND m.status = 'sending'
       RETURNING m.id, m.status
+    ), decided AS (
+      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+      SELECT :tenant, id, :now, 'end', status, :reason FROM moved
     )
-    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-    SELECT :tenant, id, :now, 'end', status, :reason FROM moved
+    SELECT id FROM moved
 """)
 """Messages whose worker is gone, and that nobody is to send again. Where a request was under way, what became of it is
-not known; one that was between two requests ends as `otherwise`. The number keeps it off a request begun since."""
+not known; one that was between two requests ends as `otherwise`, with that `code`. The number keeps it off a request
+begun since."""
 
 END_EMPTY: Final = sql(f"""
     WITH moved AS (

@@ -84,7 +84,20 @@ RECORD: Final = sql(f"""
         FROM result r
        WHERE a.tenant_id = :tenant AND a.delivery_id = ANY(:ids) AND a.delivery_id = r.id AND a.number = r.number
          AND a.outcome IS NULL
-      RETURNING a.delivery_id
+      RETURNING a.delivery_id, a.started_at
+    ), known AS (
+      SELECT r.id, min(a.status_code) AS status_code
+        FROM result r JOIN logged l ON l.delivery_id = r.id
+        JOIN webhook_attempts a ON a.tenant_id = :tenant AND a.delivery_id = r.id AND a.number < r.number
+       WHERE r.status <> 'delivered' AND a.outcome = 'success' AND a.late_at >= l.started_at
+       GROUP BY r.id
+    ), stands AS (
+      SELECT r.id, r.number, r.spent, k.id IS NOT NULL AS late,
+             CASE WHEN k.id IS NULL THEN r.status ELSE 'delivered' END AS status,
+             CASE WHEN k.id IS NULL THEN r.next_at END AS next_at, CASE WHEN k.id IS NULL THEN r.wait END AS wait,
+             CASE WHEN k.id IS NULL THEN r.status_code ELSE k.status_code END AS status_code,
+             CASE WHEN k.id IS NULL THEN r.error END AS error, r.closed OR k.id IS NOT NULL AS closed
+        FROM result r JOIN logged l ON l.delivery_id = r.id LEFT JOIN known k ON k.id = r.id
     ), moved AS (
       UPDATE webhook_deliveries d
          SET status = r.status, spent = r.spent, next_attempt_at = r.next_at, wait_reason = r.wait,
@@ -92,12 +105,12 @@ RECORD: Final = sql(f"""
              finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
              failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
              dead_at = CASE WHEN r.status IN ('failed', 'skipped') THEN CAST(:now AS timestamptz) END
-        FROM result r JOIN logged l ON l.delivery_id = r.id
+        FROM stands r
        WHERE d.tenant_id = :tenant AND d.id = ANY(:ids) AND d.id = r.id
          AND CASE WHEN d.attempt_count = r.number THEN d.status = 'sending' END
-      RETURNING d.id
+      RETURNING d.id, r.late
     )
-    SELECT l.delivery_id AS id, m.id IS NOT NULL AS moved FROM logged l LEFT JOIN moved m ON m.id = l.delivery_id
+    SELECT l.delivery_id AS id, m.late IS FALSE AS moved FROM logged l LEFT JOIN moved m ON m.id = l.delivery_id
 """)  # noqa: S608
 
 # What `RECORD` did not log was called lost before, or is logged already by a call whose answer never came.
@@ -160,9 +173,11 @@ HAND_OVER: Final = sql(f"""
 """)  # noqa: S608
 
 _MINE: Final = """
-    (workflow_id IN (:owner, 'webhook/' || tenant_id || '/' || id) OR starts_with(workflow_id, :owner || '.'))
+    (workflow_id IN (:owner, 'webhook/' || tenant_id || '/' || id,
+                     'webhook-endpoint/' || tenant_id || '/' || endpoint_id)
+     OR starts_with(workflow_id, :owner || '.'))
 """
-"""Also what a batch has handed off: to a workflow of its own, or to an endpoint's share of the batch."""
+"""Also what was handed off: to a workflow of its own, an endpoint's share of the batch, or the endpoint's waiter."""
 WITHDRAW: Final = sql(f"""
     UPDATE webhook_deliveries SET status = 'cancelled', finished_at = :now, updated_at = :now, next_attempt_at = NULL,
            wait_reason = NULL
@@ -196,6 +211,7 @@ END_LOST: Final = sql("""
       FROM lost i LEFT JOIN logged l ON l.delivery_id = i.id
      WHERE d.tenant_id = :tenant AND d.id = ANY(:ids) AND d.id = i.id AND d.attempt_count = i.number
        AND d.status = 'sending'
+    RETURNING d.id
 """)
 """Deliveries whose worker is gone, and that nobody is to send again. The number keeps it off a request begun since."""
 

@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendNotificationInput
@@ -86,7 +87,7 @@ async def test_live_run_is_replaced_in_mid_request_the_request_is_left_to_its_wo
         due_at=None,
         request_id=None,
     )
-    assert await slow.house.hermod.core.dispatcher.start(unit, anew=True)
+    assert await slow.house.hermod.core.dispatcher.start(unit, conflict=WorkflowIDConflictPolicy.TERMINATE_EXISTING)
     await batch.ends_as({"sent": 1})
     assert await batch.outcomes() == {ACCEPTED: 1}
     assert await batch.repeated() == []

@@ -41,6 +41,7 @@ class Gates:
         self._dead: list[object] = []
 
     async def pass_through(self, process: object, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Raises Unavailable where it was not made or its answer was lost, and CancelledError in a dead process."""
         if process in self._dead:
             raise asyncio.CancelledError
         step = Step(process, name, make)
@@ -72,3 +73,4 @@ class Gates:
             self.waiting.remove(step)
             if made and step.made is None:
                 await step.make()
+            step.future.cancel()

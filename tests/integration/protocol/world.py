@@ -1,127 +1,73 @@
-"""A world of messages in which everything may go wrong: worker processes, a server that hands out work, providers.
+"""What the worlds of messages and of webhooks share: batches of records on their way.
 
-The ledger and the dispatch are the product's own, on the real PostgreSQL. Simulated are what surrounds them: Temporal
-(which run of which workflow there is, and that an activity may be given out again at any time), the providers (which
-know what they took), the clock, and the death of processes. `hermod.storage.workers` has tests of its own; here the
-world says who lives.
+The ledgers and the dispatches are the product's own, on the real PostgreSQL. `hermod.storage.workers` has tests of its
+own; here the world says who lives.
 """
 
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause
 
-from activities.delivery import carried
 from activities.delivery.carried import Unrecorded
-from activities.delivery.dispatch import Delivery
-from activities.delivery.pacing import Naps
-from activities.delivery.progress import Dispatch, Progress
-from activities.delivery.stream import AlonePatience
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Email
-from hermod.contracts.errors import Conflict, Unavailable
-from hermod.contracts.ids import batch_id, batch_workflow, message_id, message_workflow
-from hermod.contracts.messages import Guarantee, Options, Outcome, Preset, Resolution, Status, Submission
-from hermod.contracts.outcomes import (
-    Accepted,
-    AnyOutcome,
-    MessageRejected,
-    OutcomeUnknown,
-    RecipientRejected,
-    Transient,
-)
-from hermod.contracts.receipts import Happening
-from hermod.domain.states import OPEN
-from hermod.ports.ledger import Ledger
-from hermod.ports.limiter import Ask, Reservation, Rules
-from hermod.ports.receipts import Event
-from hermod.ports.sender import Capability, Outgoing
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.contents import Contents
+from activities.delivery.progress import Progress
+from hermod.contracts.errors import Unavailable
 from hermod.storage.engine import Database
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.messages import Messages
-from hermod.storage.receipts import Receipts
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from tests.integration.protocol.gates import Gates
+from hermod.storage.promises import Promises
+from hermod.storage.records import Records
+from tests.integration.protocol.simulation import BEGIN, CONTENT_DAYS, Executor, Process, Run, Simulation
 
-BEGIN: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
-_ROWS: Final = text("""
-    SELECT id, status, workflow_id, guarantee, attempt_count, finished_at, next_attempt_at
-      FROM messages WHERE tenant_id = :tenant
-""")
-_ATTEMPTS: Final = text("""
-    SELECT message_id, number, account, outcome, error_code, late_at, started_at
-      FROM attempts WHERE tenant_id = :tenant ORDER BY message_id, number
-""")
-_WORDS: Final = text(
-    "SELECT message_id, kind, at FROM decisions WHERE tenant_id = :tenant AND kind IN ('retry', 'resolve')"
-)
+RECORD_DAYS: Final = 60
 
-
-@dataclass(eq=False)
-class Process:
-    """A worker process. `number` is its session's."""
-
-    number: int
-    alive: bool = True
-    stopping: bool = False
-
-
-@dataclass(eq=False)
-class Workflow:
-    """A workflow as Temporal knows it: its newest run, and the activity of that."""
-
-    id: str
-    messages: tuple[str, ...]
-    run: int = 1
-    state: str = "running"
-    due: datetime | None = None
-    executor: Executor | None = None
-    details: Sequence[Any] = ()
-    """What the last try left in its heartbeat."""
-    cancelling: bool = False
-
-    @property
-    def run_id(self) -> str:
-        return f"{self.id}#{self.run}"
-
-
-@dataclass(eq=False)
-class Executor:
-    """One try of an activity. `told`: it has learnt that it is not wanted any more."""
-
-    process: Process
-    workflow: Workflow
-    run: int
-    task: asyncio.Task[Progress] | None = None
-    told: bool = False
-
-    @property
-    def is_current(self) -> bool:
-        return self.workflow.executor is self and self.workflow.run == self.run
+Attempt = tuple[str, int]
+"""Record and number."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """A request as the provider saw it, and whether it took the message."""
+class Child:
+    """A workflow that a batch starts for what it has handed off."""
 
-    message: str
-    number: int
-    account: str
-    taken: bool
+    id: str
+    members: tuple[str, ...]
+    due: datetime | None
+
+
+@dataclass(eq=False)
+class Workflow(Run):
+    """`members` are the messages, or the webhook deliveries, that it is to deliver."""
+
+    members: tuple[str, ...] = ()
+    details: Sequence[Any] = ()
+    """What the last try left in its heartbeat; it stays until another one leaves something."""
+    cancelling: bool = False
+    children: list[Child] | None = None
+    """Still to be started; None while the activity has not reported."""
+    taken_from: str | None = None
+    failed: bool = False
+
+    @property
+    def wants_worker(self) -> bool:
+        return super().wants_worker and self.children is None and not self.cancelling
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An answer that a process has got, and that says what became of the request."""
+
+    executor: Executor
+    outcome: str
 
 
 class Alive:
     """In the place of `hermod.storage.workers.Workers`."""
 
-    def __init__(self, world: World, process: Process | None) -> None:
+    def __init__(self, world: Simulation, process: Process | None) -> None:
         self._world = world
         self.number = process.number if process else None
 
@@ -129,340 +75,285 @@ class Alive:
         return {one.number for one in self._world.processes if one.alive and one.number in numbers}
 
 
-class Gated:
-    """A ledger whose every call is a step of its executor."""
+class World(Simulation):
+    KIND: ClassVar[str]
+    """Of the records, for the audit."""
+    LOOK: ClassVar[TextClause]
+    """Every record with each of its attempts, or none. Of the record: `id`, `status`, `workflow_id`, `finished_at`,
+    `attempt_count`; of the attempt: `number`, `outcome`, `late_at`, `worker`, `ends_by`, and whether it was called
+    `lost`."""
+    IDEMPOTENT: ClassVar[frozenset[str]] = frozenset()
+    """Providers that recognise a repeat."""
 
-    def __init__(self, ledger: SqlLedger, executor: Executor, gates: Gates) -> None:
-        self._ledger = ledger
-        self._executor = executor
-        self._gates = gates
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._ledger, name)
-
-        async def gated(*args: Any, **names: Any) -> Any:
-            return await self._gates.pass_through(self._executor, name, lambda: call(*args, **names))
-
-        return gated
-
-
-class Sender:
-    """A provider's account: the request arrives, and its answer comes, in two steps."""
-
-    def __init__(self, world: World, executor: Executor, account: Account) -> None:
-        self._world = world
-        self._executor = executor
-        self._account = account
-        self.capability = Capability(
-            provider=account.provider,
-            title="Simulated",
-            channels=frozenset(Channel),
-            idempotency_key=account.provider == "keyed",
-        )
-
-    async def send(self, message: Outgoing) -> AnyOutcome:
-        async def arrive() -> AnyOutcome:
-            return self._world.provider_answers(message, self._account)
-
-        try:
-            outcome: AnyOutcome = await self._world.gates.pass_through(self._executor, "request", arrive)
-        except Unavailable:
-            # The connection broke before or after the request was taken; nobody here can say which.
-            return OutcomeUnknown(error_code="reset")
-        return outcome
-
-    def cannot_express(self, content: AnyContent) -> str | None:
-        return None
-
-    async def aclose(self) -> None:
-        return None
-
-
-@dataclass
-class Senders:
-    world: World
-    executor: Executor
-
-    def sender(self, account: Account) -> Sender:
-        return Sender(self.world, self.executor, account)
-
-
-class Accounts:
-    """Two accounts: one whose provider recognises a repeat, where the world has it first, and one whose does not."""
-
-    def __init__(self, tenant: str, *, keyed: bool) -> None:
-        names = ("keyed", "plain") if keyed else ("plain", "other")
-        self._accounts = [_account(tenant, name, order) for order, name in enumerate(names)]
-
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
-        return list(self._accounts)
-
-    async def block(self, *args: object) -> None:
-        return None
-
-    async def claim_probe(self, *args: object) -> bool:
-        return True
-
-    async def unblock(self, *args: object) -> None:
-        return None
-
-
-class Nothing:
-    """Hygiene that learns nothing, and limits that do not exist."""
-
-    async def learn(self, *args: object) -> None:
-        return None
-
-    async def rules(self, tenant: str) -> Rules:
-        return Rules()
-
-    async def reserve(self, ask: Ask, now: datetime) -> Reservation:
-        raise NotImplementedError
-
-    async def give_back(self, bucket: str, rate: float, tokens: int) -> None:
-        raise NotImplementedError
-
-
-def _account(tenant: str, name: str, order: int) -> Account:
-    return Account(
-        tenant=tenant,
-        name=name,
-        channel=Channel.EMAIL,
-        provider=name,
-        credentials={},
-        base_url=None,
-        from_="shop@example.com",
-        order=order,
-        rate_per_second=None,
-        enabled=True,
-        blocked_until=None,
-        blocked_reason=None,
-        blocked_count=0,
-        revision=1,
-    )
-
-
-class World:
-    def __init__(self, database: Database, tenant: str, *, keyed: bool) -> None:
-        self.database = database
-        self.tenant = tenant
-        self.time = BEGIN
-        self.gates = Gates()
-        self.processes = [Process(1), Process(2)]
+    def __init__(self, database: Database, tenant: str) -> None:
+        super().__init__(database, tenant)
         self.workflows: dict[str, Workflow] = {}
-        self.executors: list[Executor] = []
-        self.requests: list[Request] = []
-        self.answers: list[str] = []
-        """What the provider will do with the next requests; when there is none left it takes them."""
-        self._contents = Contents(database, Vault(Vault.new_key()), 30)
-        self._accounts = Accounts(tenant, keyed=keyed)
-        self.messages = Messages(database)
-        self._receipts = Receipts(database)
-        self._acceptance = Acceptance(database, self._contents)
+        self.heard: dict[Attempt, Heard] = {}
+        self.out_of_reach: set[Attempt] = set()
+        """Whose outcome a process knew, and could not hand on to anybody."""
+        self.dropped: set[str] = set()
+        self.records: dict[str, Row[Any]] = {}
+        self.attempts: dict[Attempt, Row[Any]] = {}
+        """As they stood at the last look."""
+        self._records_before: Mapping[str, Row[Any]] = {}
+        self._attempts_before: Mapping[Attempt, Row[Any]] = {}
+        self._old_records = Records(database, days=RECORD_DAYS, content_days=CONTENT_DAYS)
 
-    def now(self) -> datetime:
-        return self.time
+    # What is different for messages and webhooks
 
-    # What the outside does
+    @abstractmethod
+    def pack(self, results: Sequence[Any]) -> list[list[Any]]: ...
 
-    async def settle_in(self) -> None:
-        await Tenants(self.database).create(self.tenant, self.tenant, self.time)
+    @abstractmethod
+    def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
+        """The workflows of what the dispatch has handed off."""
 
-    async def accept(self, count: int, guarantee: Guarantee) -> Workflow:
-        """Store messages that share a workflow; starting it is another step."""
-        ids = [message_id() for _ in range(count)]
-        batch = batch_workflow(self.tenant, batch_id()) if count > 1 else message_workflow(self.tenant, ids[0])
-        content = Email(to="ada@example.com", subject="s", text="t")
-        options = Options(guarantee=guarantee, retry=Preset.WEBHOOK if guarantee is Guarantee.AT_LEAST_ONCE else None)
-        ready = Ready(Submission(content=content, options=options), content)
-        await self._acceptance.take(self.tenant, [Draft(own, batch, None, ready) for own in ids], self.time)
-        return Workflow(batch, tuple(ids), state="unknown")
+    @abstractmethod
+    async def mark_started(self, owner: str, members: Sequence[str]) -> None: ...
+
+    @abstractmethod
+    async def close_records(self, workflow: Workflow) -> int:
+        """The cancel step; how many requests have to end first."""
+
+    @abstractmethod
+    async def help_out(self) -> None:
+        """At the end of a schedule: what comes from outside."""
+
+    async def look(self) -> None:
+        found = await self.database.rows(self.LOOK, {"tenant": self.tenant})
+        self.records = {row.id: row for row in found}
+        self.attempts = {(row.id, row.number): row for row in found if row.number is not None}
+
+    async def rows(self) -> Sequence[Row[Any]]:
+        """The records as they stand."""
+        await self.look()
+        return list(self.records.values())
+
+    # What housekeeping does
 
     async def sweep(self) -> None:
         """What the sweeper does, whatever the age of the records: begin again what has no run and is open."""
         groups: dict[str, list[str]] = {}
         for row in await self.rows():
-            if Status(row.status) in OPEN:
+            if row.finished_at is None:
                 groups.setdefault(row.workflow_id, []).append(row.id)
         for owner, ids in groups.items():
-            workflow = self.workflows.get(owner)
-            if workflow is None or workflow.state in ("completed", "failed"):
-                self.start(owner, tuple(ids))
-                await self.messages.mark_started(self.tenant, ids, self.time)
+            if not self.has_run(owner):
+                await self.begin(owner, ids)
 
-    def start(self, owner: str, messages: tuple[str, ...], due: datetime | None = None, *, anew: bool = False) -> None:
-        known = self.workflows.get(owner)
-        if known is not None and known.state == "running" and not anew:
-            return
-        workflow = Workflow(owner, messages, run=known.run + 1 if known else 1, due=due)
-        self.workflows[owner] = workflow
+    async def begin(self, owner: str, ids: Sequence[str]) -> None:
+        """Start the workflow of records that share one."""
+        self.start(owner, tuple(ids))
+        await self.mark_started(owner, ids)
 
-    async def cancel(self, message: str) -> None:
-        await self._try(self.messages.cancel(self.tenant, message, actor="test", now=self.time))
-
-    async def retry(self, message: str) -> None:
-        if await self._try(self.messages.retry(self.tenant, message, actor="test", now=self.time)):
-            self.start(message_workflow(self.tenant, message), (message,), anew=True)
-
-    async def resolve(self, message: str, outcome: str) -> None:
-        resolution = Resolution.model_validate({"outcome": outcome})
-        done = await self._try(self.messages.resolve(self.tenant, message, resolution, actor="test", now=self.time))
-        if done and outcome == "not_sent":
-            self.start(message_workflow(self.tenant, message), (message,), anew=True)
-
-    async def report(self, request: Request) -> None:
-        """The provider reports a delivery of what it took."""
-        event = Event(
-            id=f"{request.message}/{request.number}",
-            kind=Happening.DELIVERED,
-            word="delivered",
-            provider_message_id=_their_id(request),
-        )
-        await self._receipts.take(self.tenant, request.account, Channel.EMAIL, [event], self.time)
-        await self._receipts.settle(self.time + timedelta(minutes=10))
+    async def drop_old(self) -> None:
+        """What retention does; what it has dropped had ended."""
+        before = {row.id: row for row in await self.rows()}
+        await self.contents.drop_old(self.time)
+        await self._old_records.drop_old(self.time)
+        gone = before.keys() - {row.id for row in await self.rows()}
+        assert not [one for one in gone if before[one].finished_at is None], "an open record was dropped"
+        self.dropped |= gone
 
     # What Temporal does
 
-    async def hand_out(self, workflow: Workflow, process: Process) -> None:
-        """Give the workflow's activity to a worker, for the first time or again."""
-        executor = Executor(process, workflow, workflow.run)
-        workflow.executor = executor
-        self.executors.append(executor)
-        ledger = SqlLedger(self.database, self._contents, Alive(self, process))  # type: ignore[arg-type]
-        gated: Ledger = Gated(ledger, executor, self.gates)
-        delivery = Delivery(
-            Dispatch(
-                tenant=self.tenant,
-                owner=workflow.id,
-                run=workflow.run_id,
-                messages=workflow.messages,
-                channel=Channel.EMAIL,
-            ),
-            ledger=gated,
-            accounts=self._accounts,
-            senders=Senders(self, executor),
-            hygiene=Nothing(),
-            limiter=Nothing(),
-            patience=AlonePatience(Naps()),
-            clock=self,
-            stopping=lambda: executor.told or process.stopping,
-            superseded=lambda: executor.told and not executor.is_current,
-            chance=lambda: 0.0,
-        )
-        executor.task = asyncio.create_task(
-            delivery.run(carried.unpack([workflow.details] if workflow.details else []))
-        )
+    def runs(self) -> Sequence[Workflow]:
+        return list(self.workflows.values())
 
-    def give_up_on(self, workflow: Workflow) -> None:
-        """Its heartbeat is overdue, as the server sees it: the next try may begin. The old one does not know yet."""
-        workflow.executor = None
+    def has_run(self, owner: str) -> bool:
+        workflow = self.workflows.get(owner)
+        return workflow is not None and workflow.state == "running"
+
+    def start(
+        self,
+        owner: str,
+        members: tuple[str, ...],
+        due: datetime | None = None,
+        *,
+        anew: bool = False,
+        taken_from: str | None = None,
+    ) -> None:
+        """`anew`: a run that is still there makes way."""
+        known = self.workflows.get(owner)
+        if known is not None and known.state == "running":
+            if not anew:
+                return
+            self._terminate(known)
+        number = known.number + 1 if known else 1
+        self.workflows[owner] = Workflow(owner, number, due=due, members=members, taken_from=taken_from)
 
     def reset(self, workflow: Workflow) -> None:
         """A new run under the same id; the old one's activity is not wanted any more."""
-        messages, run = workflow.messages, workflow.run
-        self.workflows[workflow.id] = Workflow(workflow.id, messages, run=run + 1)
-        workflow.state = "terminated"
+        self._terminate(workflow)
+        self.workflows[workflow.id] = Workflow(
+            workflow.id, workflow.number + 1, members=workflow.members, taken_from=workflow.taken_from
+        )
 
     async def withdraw(self, workflow: Workflow) -> None:
         """The cancel step of a workflow whose activity has ended, however it did."""
-        ledger = SqlLedger(self.database, self._contents, Alive(self, None))  # type: ignore[arg-type]
-        left = await ledger.withdraw(self.tenant, workflow.id, workflow.messages, "asked for in Temporal", self.time)
-        if not left:
+        self._lose(workflow.details)
+        if not await self.close_records(workflow):
             workflow.state = "cancelled"
 
-    async def collect(self) -> None:
-        """Let everybody run until they stand at a gate, and take in what ended."""
-        for _ in range(40):
-            await asyncio.sleep(0)
-        for executor in [one for one in self.executors if one.task is not None and one.task.done()]:
-            self.executors.remove(executor)
-            self._ended(executor)
+    async def start_child(self, workflow: Workflow) -> None:
+        """The batch starts a workflow of what left it, and ends when it has started all of them."""
+        assert workflow.children is not None
+        if workflow.children:
+            child = workflow.children.pop(0)
+            self.start(child.id, child.members, child.due, taken_from=workflow.id)
+        if not workflow.children:
+            await self._close(workflow)
 
-    def _ended(self, executor: Executor) -> None:
-        assert executor.task is not None
-        workflow, current = executor.workflow, executor.is_current
-        if current:
-            workflow.executor = None
+    async def report(self, executor: Executor, work: asyncio.Task[Progress]) -> None:
+        """What `activities.delivery.running.dispatched` has around a dispatch: its report, or what it hands on."""
+        await asyncio.wait([work])
         try:
-            progress = executor.task.result()
+            progress = work.result()
         except Unrecorded as unrecorded:
-            if current:
-                workflow.details = carried.pack(unrecorded.results)
-            return
+            details = [self.pack(unrecorded.results)]
+            await self.say(executor, "heartbeat", lambda: self._take_details(executor, details))
+            await self.say(executor, "failure", lambda: self.take_failure(executor))
         except (Unavailable, asyncio.CancelledError):
-            return
-        if current and not workflow.cancelling:
-            self._report(workflow, progress)
+            await self.say(executor, "failure", lambda: self.take_failure(executor))
+        else:
+            await self.say(executor, "report", lambda: self._take_report(executor, progress))
 
-    def _report(self, workflow: Workflow, progress: Progress) -> None:
-        alone = len(workflow.messages) == 1
-        wait = progress.wait(self.time, alone=alone)
-        workflow.details = ()
+    async def _take_details(self, executor: Executor, details: Sequence[Any]) -> None:
+        if executor.is_current:
+            _workflow(executor).details = details
+        else:
+            self._lose(details)
+
+    async def _take_report(self, executor: Executor, progress: Progress) -> None:
+        workflow = _workflow(executor)
+        if not executor.is_current:
+            return
+        workflow.executor = None
+        if workflow.cancelling:
+            return
+        wait = progress.wait(self.time, alone=len(workflow.members) == 1)
         if wait is not None:
             workflow.due = self.time + wait
             return
-        assert progress.missing == 0, f"{progress.missing} records are missing"
-        for message, due_at in progress.handed_off.items():
-            self.start(message_workflow(self.tenant, message), (message,), due_at)
-        workflow.state = "failed" if progress.ended.get(Status.FAILED) else "completed"
+        assert progress.missing <= len(self.dropped & set(workflow.members)), f"{progress.missing} records are missing"
+        workflow.failed = bool(progress.missing or progress.ended.get("failed"))
+        workflow.children = self.leaving(workflow, progress)
+        if not workflow.children:
+            await self._close(workflow)
 
-    # What the providers do
+    async def _close(self, workflow: Workflow) -> None:
+        """It has done its part: what is open of its members is in hands that will act."""
+        workflow.state = "failed" if workflow.failed else "completed"
+        for row in await self.rows():
+            if row.id in workflow.members and row.finished_at is None and row.status != "pending":
+                assert self.has_run(row.workflow_id), f"left behind by {workflow.id}: {row}"
 
-    def provider_answers(self, message: Outgoing, account: Account) -> AnyOutcome:
-        answer = self.answers.pop(0) if self.answers else "accept"
-        request = Request(message.id, message.attempt, account.name, taken=answer in ("accept", "accept, no answer"))
-        assert not any((one.message, one.number) == (request.message, request.number) for one in self.requests)
-        self.requests.append(request)
-        answers: dict[str, AnyOutcome] = {
-            "accept": Accepted(provider_id=_their_id(request)),
-            "accept, no answer": OutcomeUnknown(error_code="timeout"),
-            "refuse, no answer": OutcomeUnknown(error_code="timeout"),
-            "busy": Transient(status_code=503),
-            "refuse": MessageRejected(status_code=400),
-            "nobody there": RecipientRejected(status_code=550),
-        }
-        return answers[answer]
+    def _terminate(self, workflow: Workflow) -> None:
+        workflow.state = "terminated"
+        self._lose(workflow.details)
 
-    # What dies
+    def _lose(self, details: Sequence[Any]) -> None:
+        """Nobody will read these any more."""
+        self.out_of_reach |= {(one[0], one[1]) for one in (details[0] if details else ())}
 
-    async def kill(self, process: Process, *, made: bool) -> None:
-        process.alive = False
-        killed = [one for one in self.executors if one.process is process]
-        self.executors = [one for one in self.executors if one.process is not process]
-        for executor in killed:
-            if executor.is_current:
-                executor.workflow.executor = None
-            await self.gates.abandon(executor, made=made)
-            if executor.task is not None:
-                executor.task.cancel()
-                await asyncio.gather(executor.task, return_exceptions=True)
-        self.processes.append(Process(max(one.number for one in self.processes) + 1))
+    # What holds of every step
 
-    # What is on record
+    async def check_step(self) -> None:
+        await self.look()
+        living = {one.number for one in self.processes if one.alive}
+        for attempt, now in self.attempts.items():
+            before = self._attempts_before.get(attempt)
+            if before is None or before.outcome is None:
+                under_way = now.worker in living and now.ends_by > self.time
+                assert not (now.lost and under_way), f"called lost, and a living worker makes it: {attempt}"
+            elif now.outcome != before.outcome:
+                doubtful = before.lost or before.outcome == "unknown"
+                assert (doubtful, now.late_at is None) == (True, False), f"outcome written twice: {before} became {now}"
+        for one, row in self.records.items():
+            was = self._records_before.get(one)
+            if was is not None and was.status == "sending":
+                self._check_move(was, row, self.attempts[one, was.attempt_count])
+        self._records_before, self._attempts_before = self.records, self.attempts
 
-    async def rows(self) -> Sequence[Row[Any]]:
-        return await self.database.rows(_ROWS, {"tenant": self.tenant})
+    def _check_move(self, was: Row[Any], row: Row[Any], request: Row[Any]) -> None:
+        """Of a record that had a request under way."""
+        if row.status != "sending" or row.attempt_count != was.attempt_count:
+            assert request.outcome is not None, f"moved under a request: {was} became {row}"
+        else:
+            assert row.workflow_id == was.workflow_id, f"another owner under a request: {was} became {row}"
 
-    async def attempts(self) -> Mapping[tuple[str, int], Row[Any]]:
-        rows = await self.database.rows(_ATTEMPTS, {"tenant": self.tenant})
-        return {(row.message_id, row.number): row for row in rows}
+    # The end
 
-    async def words(self) -> set[str]:
-        """Messages about which somebody has said that they are to be sent again, or what became of them."""
-        return {row.message_id for row in await self.database.rows(_WORDS, {"tenant": self.tenant})}
-
-    async def _try(self, move: Any) -> bool:
-        try:
-            await move
-        except Conflict:
+    async def work_on(self) -> bool:
+        if not [row for row in await self.rows() if row.finished_at is None]:
             return False
+        for workflow in self.running():
+            if workflow.cancelling and workflow.executor is None:
+                await self.withdraw(workflow)
+            elif workflow.children:
+                await self.start_child(workflow)
+            elif workflow.wants_worker:
+                await self.hand_out(workflow, self.workers()[0])
+        await self.help_out()
+        self.time += timedelta(hours=1)
+        await self.sweep()
         return True
 
+    async def check_the_end(self) -> None:
+        """Everything has come to its end, and what is on record keeps every promise."""
+        left = [row for row in await self.rows() if row.finished_at is None]
+        assert not left, f"stranded: {left}"
+        unrecorded = self._unrecorded()
+        assert not unrecorded, f"known, and not on record: {unrecorded}"
+        found = await Promises(self.database, self.IDEMPOTENT).audit(self.time, since=BEGIN - timedelta(days=1))
+        found = {name: some for name, some in found.items() if name.kind == self.KIND}
+        broken = [(name, one) for name, some in found.items() for one in some if one.tenant == self.tenant]
+        assert not broken, broken
 
-def _their_id(request: Request) -> str:
-    return f"their-{request.message}-{request.number}"
+    def _unrecorded(self) -> list[Attempt]:
+        """Attempts whose outcome a process knew all the time, and that are on record as lost."""
+        return [
+            attempt
+            for attempt, heard in self.heard.items()
+            if not heard.executor.process.killed
+            and attempt not in self.out_of_reach
+            and attempt[0] not in self.dropped
+            and (self.attempts[attempt].outcome is None or self.attempts[attempt].lost)
+        ]
 
 
-def may_have_arrived(outcome: str | None) -> bool:
-    """Whether the record leaves it open that the request was taken."""
-    return outcome is None or outcome in (Outcome.ACCEPTED.value, Outcome.UNKNOWN.value)
+def _workflow(executor: Executor) -> Workflow:
+    assert isinstance(executor.run, Workflow)
+    return executor.run
+
+
+class Watched:
+    """A ledger of which each decision is seen to come from the newest look at its record."""
+
+    def __init__(self, ledger: Any, world: World) -> None:
+        self._ledger = ledger
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def change(self, tenant: str, owner: str, *rest: Any) -> set[str]:
+        changes = rest[-2]
+        before = {row.id: row for row in await self._world.rows()}
+        taken: set[str] = await self._ledger.change(tenant, owner, *rest)
+        for change in changes:
+            named = getattr(change, "message", None) or change.delivery
+            if named in taken:
+                self._check(before[named], owner, change.number)
+        return taken
+
+    async def transfer_ownership(self, tenant: str, owner: str, members: Mapping[str, int], *rest: Any) -> None:
+        before = {row.id: row for row in await self._world.rows()}
+        await self._ledger.transfer_ownership(tenant, owner, members, *rest)
+        for row in await self._world.rows():
+            if row.workflow_id != before[row.id].workflow_id:
+                self._check(before[row.id], owner, members[row.id])
+
+    def _check(self, row: Row[Any], owner: str, number: int) -> None:
+        stands = (row.workflow_id, row.attempt_count, row.status == "sending", row.finished_at)
+        assert stands == (owner, number, False, None), f"changed from an old look ({number} attempts): {row}"

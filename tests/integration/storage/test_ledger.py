@@ -153,6 +153,25 @@ async def test_late_outcome_replaces_unknown_and_leaves_a_message_that_moved_on(
     assert [attempt.outcome for attempt in view.attempts] == [Outcome.ACCEPTED, None]
 
 
+@pytest.mark.parametrize("status", [Status.RETRYING, Status.FAILED, Status.UNKNOWN])
+async def test_message_whose_earlier_request_turns_out_accepted_while_another_is_under_way_is_sent_with_it(
+    database: Database, status: Status
+) -> None:
+    one = draft()
+    await taken(database, one)
+    ledger = SqlLedger(database, clear(database), Workers(database))
+    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
+    await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.RETRYING)], now())
+    await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now())
+    await ledger.record(TENANT, RUN, [result(one.id, Accepted(provider_id="late"), Status.SENT)], now())
+    refused = result(one.id, OutcomeUnknown(), status, 2)
+    assert await ledger.record(TENANT, RUN, [refused], now()) == set()
+    view = await Messages(database).view(TENANT, one.id)
+    assert (view.status, view.provider_message_id, view.error) == (Status.SENT, "late", None)
+    assert view.finished_at is not None
+    assert await ledger.grant(TENANT, OWNER, [intent(one.id, 3)], now()) == set()
+
+
 async def test_outcome_recorded_twice_changes_nothing(database: Database) -> None:
     one = draft()
     await taken(database, one)
@@ -169,7 +188,7 @@ async def test_steps_before_the_end_are_hot_updates(database: Database) -> None:
     drafts = [draft() for _ in range(200)]
     await taken(database, *drafts)
     names = [one.id for one in drafts]
-    await Messages(database).mark_started(TENANT, names, now())
+    await Messages(database).mark_started(TENANT, OWNER, names, now())
     await SqlLedger(database, clear(database), Workers(database)).grant(
         TENANT, OWNER, [intent(name) for name in names], now()
     )
@@ -203,5 +222,5 @@ async def test_scheduled_message_is_marked_as_such_when_its_workflow_is_started(
     asked = Submission.model_validate({"content": content, "options": {"send_at": now() + timedelta(hours=1)}})
     later = Draft(ids.message_id(), OWNER, None, Ready(asked, content))
     await taken(database, later)
-    await Messages(database).mark_started(TENANT, [later.id], now())
+    await Messages(database).mark_started(TENANT, OWNER, [later.id], now())
     assert (await Messages(database).view(TENANT, later.id)).status is Status.SCHEDULED

@@ -17,6 +17,8 @@ from hermod.ports.ledger import InFlight
 from hermod.ports.webhooks import DeliveryItem, Exchange, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
+from hermod.storage.orphaned_deliveries import OrphanedDeliveries
+from hermod.storage.orphaned_records import Limit
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
 from hermod.storage.webhook_acceptance import (
@@ -28,7 +30,6 @@ from hermod.storage.webhook_acceptance import (
 )
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_ledger import SqlWebhookLedger
-from hermod.storage.webhook_stranded import StrandedDeliveries
 from hermod.storage.workers import Workers
 from tests.support.webhook_rows import WebhookRows
 
@@ -188,6 +189,36 @@ async def test_late_outcome_replaces_lost_in_the_log_and_leaves_the_delivery_tha
     assert (await book.deliveries.view(TENANT, delivery)).log[0].outcome == "success"
 
 
+async def test_delivery_that_turns_out_delivered_while_another_request_is_under_way_is_delivered_with_it(
+    book: Book,
+) -> None:
+    one = await book.delivery()
+    lost, busy = Exchange(outcome="worker_lost"), Exchange(outcome="http_error", status_code=503, error="busy")
+    await book.grant(one)
+    await book.record(one, lost, DeliveryStatus.RETRYING)
+    await book.grant(one, 2)
+    await book.record(one, GOOD, DeliveryStatus.DELIVERED)
+    await book.record(one, busy, DeliveryStatus.RETRYING, 2)
+    view = await book.deliveries.view(TENANT, one)
+    assert (view.status, view.status_code, view.error) == (DeliveryStatus.DELIVERED, 200, None)
+    assert view.finished_at is not None
+    assert not await book.grant(one, 3)
+
+
+async def test_delivery_that_is_sent_again_does_not_count_what_was_delivered_late_before(book: Book) -> None:
+    one = await book.delivery()
+    await book.grant(one)
+    await book.record(one, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
+    await book.grant(one, 2)
+    await book.record(one, GOOD, DeliveryStatus.DELIVERED)
+    await book.record(one, Exchange(outcome="http_error", status_code=503), DeliveryStatus.RETRYING, 2)
+    reopened = text("UPDATE webhook_deliveries SET status = 'pending', finished_at = NULL WHERE id = :id")
+    await book.database.execute(reopened, {"id": one})
+    await book.grant(one, 3)
+    await book.record(one, Exchange(outcome="http_error", status_code=503), DeliveryStatus.RETRYING, 3)
+    assert (await book.deliveries.view(TENANT, one)).status is DeliveryStatus.RETRYING
+
+
 async def test_dead_letter_is_reopened_for_another_run_and_not_for_its_own(book: Book) -> None:
     delivery = await book.delivery()
     await book.grant(delivery)
@@ -230,17 +261,20 @@ async def test_moves_are_refused_with_the_state_and_unknown_ones_are_not_found(b
 
 async def test_forgotten_and_lost_deliveries_are_found(book: Book) -> None:
     first, second = await book.delivery(), await book.delivery()
-    await book.deliveries.mark_started(TENANT, [second], now())
-    stranded = StrandedDeliveries(book.database)
-    later, wait = now() + timedelta(minutes=11), timedelta(minutes=10)
-    assert [one.id for one in await stranded.unstarted(later, older_than=wait, limit=9)] == [first]
-    assert [one.id for one in await stranded.still(later, older_than=wait, limit=9)] == [second]
+    await book.deliveries.mark_started(TENANT, webhook_workflow(TENANT, second), [second], now())
+    orphaned = OrphanedDeliveries(book.database, Workers(book.database))
+    later, wait, limit = now() + timedelta(minutes=11), timedelta(minutes=10), Limit(workflows=9, records=9)
+    assert [one.id for one in await orphaned.unstarted(later, older_than=wait, limit=limit)] == [first]
+    found = await orphaned.stalled(later, older_than=wait, limit=limit)
+    assert [one.id for one in found] == [second]
     change = WebhookChange(
         delivery=second, number=0, status=DeliveryStatus.QUEUED, next_attempt_at=later + wait, wait_reason="paused"
     )
     await book.ledger.change(TENANT, webhook_workflow(TENANT, second), [change], now())
-    assert await stranded.still(later, older_than=wait, limit=9) == []
-    await stranded.bury(TENANT, [second], "run", "its workflow was closed", now())
+    assert await orphaned.stalled(later, older_than=wait, limit=limit) == []
+    closed = "its workflow was closed"
+    assert await orphaned.dead_letter(found, "run", closed, now(), untouched_since=later) == 1
+    assert await orphaned.dead_letter(found, "run", closed, now(), untouched_since=later) == 0, "it was read before"
     assert (await book.deliveries.view(TENANT, second)).status is DeliveryStatus.FAILED
 
 
@@ -265,8 +299,8 @@ async def test_steps_before_the_end_touch_no_index(book: Book) -> None:
     drafts = [book.draft({"n": number}) for number in range(200)]
     await book.take(*drafts)
     names = [draft.deliveries[0].id for draft in drafts]
-    await book.deliveries.mark_started(TENANT, names, now())
     for name in names:
+        await book.deliveries.mark_started(TENANT, webhook_workflow(TENANT, name), [name], now())
         await book.grant(name)
     statement = text("""
         SELECT n_tup_upd AS updated, n_tup_hot_upd AS hot FROM pg_stat_user_tables

@@ -1,0 +1,241 @@
+"""The rules that all models of deliveries share, and how their schedules are run.
+
+HERMOD_SCHEDULES says how many schedules a model runs; the default is what a test run can afford.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from hermod.storage.engine import Database
+from tests.integration.protocol.gates import Fate
+
+SCHEDULES: Final = int(os.environ.get("HERMOD_SCHEDULES", "40"))
+STEPS: Final = 40
+TIMEOUT: Final = 120 + 2 * SCHEDULES
+WHICH: Final = st.integers(min_value=0, max_value=1_000)
+FATES: Final = st.sampled_from([Fate.GO, Fate.GO, Fate.GO, *Fate])
+MOST_WORKFLOWS: Final = 4
+RESETTABLE: Final = ("running", "failed", "completed")
+ROUNDS: Final = 800
+"""After which whatever is still open at the end of a schedule counts as stranded."""
+
+tenants = itertools.count(1)
+
+
+class Machine(RuleBasedStateMachine):
+    """A model with a database and an event loop of its own. `steps` and `schedules` count what was done in all."""
+
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    database: ClassVar[Database]
+    steps: ClassVar[int] = 0
+    schedules: ClassVar[int] = 0
+    broken_in: ClassVar[int | None] = None
+    """The first schedule that broke a promise; those after it make it shorter."""
+    world: Any = None
+    """A `Simulation`."""
+    changed = False
+    """Whether something was done since the last look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).schedules += 1
+
+    def do(self, work: Any) -> Any:
+        type(self).steps += 1
+        self.changed = True
+        result = self.wait_for(work)
+        self.wait_for(self.world.collect())
+        self.wait_for(self.world.check_step())
+        return result
+
+    def wait_for(self, work: Any) -> Any:
+        own = type(self)
+        try:
+            return self.loop.run_until_complete(work)
+        except Exception:
+            own.broken_in = own.broken_in or own.schedules
+            raise
+
+    def busy(self) -> list[Any]:
+        """Processes that have something to do."""
+        at_work = {one.process.number for one in self.world.executors}
+        return [one for one in self.world.processes if one.number in at_work]
+
+    def pick(self, some: list[Any], which: int) -> Any:
+        return some[which % len(some)] if some else None
+
+    @rule()
+    def sweep(self) -> None:
+        self.do(self.world.sweep())
+
+    @precondition(lambda self: any(one.wants_worker for one in self.world.running()))
+    @rule(which=WHICH, worker=WHICH)
+    def hand_out(self, which: int, worker: int) -> None:
+        run = self.pick([one for one in self.world.running() if one.wants_worker], which)
+        self.world.time = max(self.world.time, run.due or self.world.time)
+        self.do(self.world.hand_out(run, self.pick(self.world.workers(), worker)))
+
+    @precondition(lambda self: any(one.executor for one in self.world.running()))
+    @rule(which=WHICH)
+    def heartbeat_is_overdue(self, which: int) -> None:
+        self.world.give_up_on(self.pick([one for one in self.world.running() if one.executor is not None], which))
+
+    @precondition(lambda self: self.world.gates.waiting)
+    @rule(which=WHICH, fate=FATES)
+    def step(self, which: int, fate: Fate) -> None:
+        self.do(self.world.gates.decide(self.pick(self.world.gates.waiting, which), fate))
+
+    @precondition(lambda self: self.world.gates.waiting)
+    @rule(count=st.integers(1, 6))
+    def all_goes_well_for_a_while(self, count: int) -> None:
+        for _ in range(count):
+            if self.world.gates.waiting:
+                self.do(self.world.gates.decide(self.world.gates.waiting[0], Fate.GO))
+
+    @precondition(lambda self: self.world.executors)
+    @rule(which=WHICH, made=st.booleans())
+    def worker_dies(self, which: int, made: bool) -> None:
+        self.do(self.world.kill(self.pick(self.busy(), which), made=made))
+
+    @rule(minutes=st.sampled_from([1, 2, 30, 600]))
+    def time_passes(self, minutes: int) -> None:
+        self.world.time += timedelta(minutes=minutes)
+
+    @invariant()
+    def promises_hold(self) -> None:
+        if self.changed:
+            self.changed = False
+            self.wait_for(self.world.check())
+
+    def teardown(self) -> None:
+        if self.world is not None:
+            try:
+                self.wait_for(self._settle())
+            finally:
+                self.wait_for(self._leave())
+
+    async def _settle(self) -> None:
+        """Nothing goes wrong any more: everything comes to its end."""
+        world = self.world
+        world.answers = []
+        for executor in world.executors:
+            executor.told = executor.told or not executor.is_current
+        for _ in range(ROUNDS):
+            await world.collect()
+            if world.gates.waiting:
+                await world.gates.decide(world.gates.waiting[0], Fate.GO)
+            elif not await world.work_on():
+                break
+        await world.check()
+        await world.check_the_end()
+
+    async def _leave(self) -> None:
+        for process in [one for one in self.world.processes if one.alive]:
+            await self.world.kill(process, made=False)
+        await self.world.forget()
+
+
+class Deliveries(Machine):
+    """Batches of records on their way, by executors that die, freeze, are cut off and are superseded."""
+
+    def records(self) -> list[str]:
+        return list(self.world.records)
+
+    @precondition(lambda self: any(_has_children(one) for one in self.world.running()))
+    @rule(which=WHICH)
+    def child_is_started(self, which: int) -> None:
+        self.do(self.world.start_child(self.pick([one for one in self.world.running() if _has_children(one)], which)))
+
+    @precondition(lambda self: any(_is_not_wanted(one) for one in self.world.executors))
+    @rule(which=WHICH)
+    def learns_that_it_is_not_wanted(self, which: int) -> None:
+        self.pick([one for one in self.world.executors if _is_not_wanted(one)], which).told = True
+
+    @precondition(lambda self: any(one.state in RESETTABLE for one in self.world.runs()))
+    @rule(which=WHICH)
+    def workflow_is_reset(self, which: int) -> None:
+        self.world.reset(self.pick([one for one in self.world.runs() if one.state in RESETTABLE], which))
+
+    @precondition(lambda self: any(not one.cancelling for one in self.world.running()))
+    @rule(which=WHICH)
+    def workflow_is_cancelled(self, which: int) -> None:
+        self.pick([one for one in self.world.running() if not one.cancelling], which).cancelling = True
+
+    @precondition(lambda self: any(_is_to_be_closed(one) for one in self.world.running()))
+    @rule(which=WHICH)
+    def cancel_step(self, which: int) -> None:
+        self.do(self.world.withdraw(self.pick([one for one in self.world.running() if _is_to_be_closed(one)], which)))
+
+    @precondition(lambda self: any(not one.stopping for one in self.busy()))
+    @rule(which=WHICH)
+    def worker_is_shut_down(self, which: int) -> None:
+        self.world.stop(self.pick([one for one in self.busy() if not one.stopping], which))
+
+    @precondition(lambda self: any(one.stopping and not one.cut_off for one in self.busy()))
+    @rule(which=WHICH)
+    def time_to_drain_is_over(self, which: int) -> None:
+        self.world.cut_off(self.pick([one for one in self.busy() if one.stopping and not one.cut_off], which))
+        self.do(self.world.collect())
+
+    @rule(days=st.sampled_from([20, 40, 100]))
+    def records_are_dropped_after(self, days: int) -> None:
+        self.world.time += timedelta(days=days)
+        self.do(self.world.drop_old())
+
+
+def _has_children(workflow: Any) -> bool:
+    return bool(workflow.children) and not workflow.cancelling
+
+
+def _is_not_wanted(executor: Any) -> bool:
+    return not executor.told and (not executor.is_current or executor.run.cancelling)
+
+
+def _is_to_be_closed(workflow: Any) -> bool:
+    return bool(workflow.cancelling) and workflow.executor is None
+
+
+@contextmanager
+def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that the schedules of a model run in."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+def run_schedules(machine: type[Machine], database_url: str) -> dict[str, int]:
+    """Run as many schedules as are asked for; how many they were, and how many steps they had."""
+    with event_loop() as loop:
+        machine.loop = loop
+        machine.database = Database(database_url, pool_size=4)
+        try:
+            run_state_machine_as_test(
+                machine,
+                settings=settings(
+                    max_examples=SCHEDULES,
+                    stateful_step_count=STEPS,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                    phases=[Phase.generate, Phase.shrink],
+                    print_blob=True,
+                ),
+            )
+        except BaseException as error:
+            error.add_note(f"broken first in schedule {machine.broken_in} of {SCHEDULES}")
+            raise
+        finally:
+            loop.run_until_complete(machine.database.close())
+    return {"schedules": machine.schedules, "steps": machine.steps}
