@@ -18,6 +18,7 @@ from devstack.cluster import Cluster, temporary_cluster
 from devstack.process import Child
 from starter import Hermod
 from starter.connection import connect
+from tests.faults.messages import SLOW, CutOff, behind_proxies
 from tests.faults.webhooks import Ground
 from tests.support.hostile import Hostile
 from tests.support.lost_workers import miss_worker
@@ -152,6 +153,21 @@ async def lasting(_lasting_product: Scene) -> AsyncIterator[Scene]:
     async with promises_kept(house):
         yield Scene(product.cluster, house, product.temporal)
     await product.no_faults()
+
+
+@pytest.fixture
+async def slow(lasting: Scene) -> Scene:
+    """A tenant whose provider can be told to take its time, and that no rate holds back."""
+    await lasting.add_sandbox_account(provider=SLOW, rate=1_000)
+    return lasting
+
+
+@pytest.fixture
+async def apart(slow: Scene) -> AsyncIterator[CutOff]:
+    """The only worker, behind proxies."""
+    await slow.no_worker()
+    async with behind_proxies(slow) as worker:
+        yield worker
 
 
 @pytest.fixture

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
+from temporalio.client import WorkflowExecutionStatus
 
 from devstack.process import Child
 from hermod.contracts.content import Email
 from hermod.contracts.messages import Options, Submission
-from tests.faults.conftest import Scene
 from tests.support.fault_proxy import FaultProxy
 from tests.support.polling import eventually
 from tests.support.postgres_proxy import PostgresProxy
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Scene
 
 SLOW: Final = "sendgrid"
 """A provider that does not recognise a repeat."""
@@ -79,6 +82,15 @@ class Batch:
         hermod = self.scene.house.hermod
         names = {"tenant": hermod.tenant, "ids": list(self.ids)}
         return int((await hermod.core.storage.database.rows(_SPENT, names))[0].spent)
+
+    async def closed(self) -> WorkflowExecutionStatus | None:
+        """How the workflow has ended, once it has."""
+
+        async def there() -> WorkflowExecutionStatus | None:
+            description = await self.scene.temporal.get_workflow_handle(self.workflow_id).describe()
+            return description.status if description.close_time else None
+
+        return await eventually(there, within=60, every=0.1)
 
     async def is_given_out_again(self) -> None:
         """Wait until the server misses who works on it, and has it ready for another try."""
