@@ -38,6 +38,7 @@ from activities.webhook_delivery.places import Places
 from activities.webhook_notices import NoticeActivities
 from activities.webhook_order import WebhookOrderActivities
 from activities.webhook_replays import WebhookReplayActivities
+from activities.webhook_waiting import WebhookWaitingActivities
 from activities.webhooks import WebhookActivities
 from hermod.bootstrap import (
     Analytics,
@@ -53,6 +54,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.outbound.webhook_requests import post_for
 from hermod.ports.clock import Clock
+from hermod.ports.forms import Announcer
 from hermod.ports.sender import SenderFactory
 from hermod.ports.submissions import Backend, NoBackend
 from hermod.ports.webhooks import Poster
@@ -83,6 +85,7 @@ from workflows.notifications.send_batch import SendBatch
 from workflows.notifications.send_notification import SendNotification
 from workflows.webhooks.deliver_webhook import DeliverWebhook
 from workflows.webhooks.deliver_webhooks import DeliverWebhooks
+from workflows.webhooks.drain_endpoint import DrainEndpoint
 from workflows.webhooks.ordered_endpoint import OrderedEndpoint
 from workflows.webhooks.replay_deliveries import ReplayDeliveries
 
@@ -100,6 +103,7 @@ WORKFLOW_CLASSES: Final = (
     SendBatch,
     DeliverWebhook,
     DeliverWebhooks,
+    DrainEndpoint,
     OrderedEndpoint,
     ReplayDeliveries,
     IngestEvents,
@@ -157,26 +161,19 @@ def build_workers(
     places = {lane: (concurrency or {}).get(lane, settings.worker_concurrency) for lane in lanes}
     if Lane.EVENTS in places:
         places[Lane.EVENTS] = min(places[Lane.EVENTS], MOST_INSERTS)
-    webhooks = WebhookActivities(_webhook_ways(storage, poster, places.get(Lane.WEBHOOKS, 1)), clock)
-    telling = announcer(client, storage, clock)
-    partials = PartialActivities(storage.partials, telling)
-    submissions = SubmissionActivities(storage.submission_ledger, backend or NoBackend(), telling)
+    events = Webhooks(client, storage, clock)
+    webhooks = WebhookActivities(_webhook_ways(storage, poster, events, places.get(Lane.WEBHOOKS, 1)), clock)
     of_lane: dict[Lane, list[Callable[..., Any]]] = {
         **{lane: [notifications.deliver] for lane in (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)},
         Lane.WEBHOOKS: [webhooks.deliver_webhooks],
-        Lane.EVENTS: [EventActivities(storage.event_outbox, analytics.sink).ingest_events],
-        Lane.SUBMISSIONS: [submissions.process_submission],
-        Lane.PARTIALS: [partials.look_at_partial],
+        **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock)),
     }
+    bookkeeping = _bookkeeping(client, storage, events, senders, clock)
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
         workflows=WORKFLOW_CLASSES,
-        activities=[
-            notifications.withdraw,
-            webhooks.withdraw_webhooks,
-            *_bookkeeping(client, storage, senders, clock),
-        ],
+        activities=[notifications.withdraw, webhooks.withdraw_webhooks, *bookkeeping],
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
         graceful_shutdown_timeout=drain,
@@ -196,9 +193,20 @@ def build_workers(
     ]
 
 
-def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock: Clock) -> list[Callable[..., Any]]:
+def _forms_and_events(
+    storage: Storage, analytics: Analytics, backend: Backend, announcer: Announcer
+) -> dict[Lane, list[Callable[..., Any]]]:
+    return {
+        Lane.EVENTS: [EventActivities(storage.event_outbox, analytics.sink).ingest_events],
+        Lane.SUBMISSIONS: [SubmissionActivities(storage.submission_ledger, backend, announcer).process_submission],
+        Lane.PARTIALS: [PartialActivities(storage.partials, announcer).look_at_partial],
+    }
+
+
+def _bookkeeping(
+    client: Client, storage: Storage, events: Webhooks, senders: SenderFactory, clock: Clock
+) -> list[Callable[..., Any]]:
     """The short activities that run beside the workflows, whatever becomes of the lanes."""
-    events = Webhooks(client, storage, clock)
     replays = replayer(client, storage, events, clock)
     housekeeping = HousekeepingActivities(sweepers(client, storage, events, replays, clock), storage.receipts, clock)
     devices = DeviceActivities(storage.dead_tokens, storage.unanswered, storage.receipts, storage.accounts, senders)
@@ -207,6 +215,7 @@ def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock
     )
     return [
         WebhookOrderActivities(storage.webhook_order).next_in_order,
+        WebhookWaitingActivities(storage.webhook_waiting).next_for_endpoint,
         WebhookReplayActivities(replays).replay_page,
         housekeeping.sweep_stranded,
         housekeeping.reconcile_receipts,
@@ -219,7 +228,7 @@ def _bookkeeping(client: Client, storage: Storage, senders: SenderFactory, clock
     ]
 
 
-def _webhook_ways(storage: Storage, poster: Poster, places: int) -> Ways:
+def _webhook_ways(storage: Storage, poster: Poster, events: Webhooks, places: int) -> Ways:
     """One endpoint never has more than half of the lane's places, whatever it does."""
     return Ways(
         ledger=storage.webhook_ledger,
@@ -228,6 +237,7 @@ def _webhook_ways(storage: Storage, poster: Poster, places: int) -> Ways:
         poster=poster,
         requests=post_for,
         limiter=storage.rates,
+        waiters=events.waiters,
         places=Places(max(1, places // 2)),
     )
 

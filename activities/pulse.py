@@ -39,7 +39,8 @@ class Pulse:
         return self._ended or activity.is_worker_shutdown()
 
     def superseded(self) -> bool:
-        """Whether nobody waits for this try any more: what it knows reaches the next one by way of the ledger only."""
+        """Whether no try follows that gets what this one knows: the server has given the activity out again, or it was
+        cancelled. Then only the ledger can take it."""
         return self._superseded
 
     async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -56,7 +57,7 @@ class Pulse:
             except asyncio.CancelledError as cancelled:
                 if interrupted is not None or _must_end_now():
                     task.cancel()
-                interrupted, self._ended, self._superseded = cancelled, True, not _is_wanted()
+                interrupted, self._ended, self._superseded = cancelled, True, not _is_followed()
         if interrupted is None:
             return task.result()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -80,10 +81,10 @@ def _must_end_now() -> bool:
     return details is not None and details.worker_shutdown
 
 
-def _is_wanted() -> bool:
-    """Whether the server still takes an answer from this try."""
+def _is_followed() -> bool:
+    """Whether the server gives the next try what this one leaves in its heartbeat."""
     details = activity.cancellation_details()
-    return details is None or details.cancel_requested or details.worker_shutdown
+    return details is None or (details.worker_shutdown and not details.cancel_requested)
 
 
 @asynccontextmanager

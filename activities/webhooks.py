@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from temporalio import activity
 
@@ -12,6 +13,7 @@ from activities.pulse import Pulse
 from activities.webhook_delivery import carried
 from activities.webhook_delivery.carried import Carried
 from activities.webhook_delivery.dispatch import Ways, WebhookDispatch
+from activities.webhook_delivery.handoff import is_waiter
 from hermod.contracts.delivery import CloseOrder, DeliveryReport
 from hermod.contracts.webhooks import DeliveryStatus, WebhookOrder
 from hermod.ports.clock import Clock
@@ -27,9 +29,13 @@ class WebhookActivities:
         """Bring the order's deliveries to an end.
 
         While one of them waits (for its next attempt, for an endpoint that is paused) this raises with the delay after
-        which the server is to run it again: the waiting costs no worker and no history.
+        which the server is to run it again: the waiting costs no worker and no history. For an endpoint in trouble they
+        wait with its waiter, which owns them from then on; that in turn is told at once where it stands.
         """
         work = work_of(order.tenant, order.deliveries, kind="webhook")
+        if is_waiter(work.owner):
+            # All of its runs are one: a dead letter of an earlier run is not one that a reset wants to be opened again.
+            work = replace(work, run=work.owner)
 
         async def run(outcomes: Carried, beating: Pulse) -> Progress:
             dispatch = WebhookDispatch(

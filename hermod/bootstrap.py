@@ -38,6 +38,9 @@ from hermod.storage.journeys import Journeys
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.limits import TenantLimits
 from hermod.storage.messages import Messages
+from hermod.storage.orphaned_deliveries import OrphanedDeliveries
+from hermod.storage.orphaned_messages import OrphanedMessages
+from hermod.storage.orphaned_submissions import OrphanedSubmissions
 from hermod.storage.partials import SqlPartials
 from hermod.storage.payments import Payments
 from hermod.storage.promises import Promises
@@ -45,11 +48,9 @@ from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
 from hermod.storage.resume_tokens import ResumeTokens
-from hermod.storage.stranded import Stranded
 from hermod.storage.stripe_accounts import StripeAccounts
 from hermod.storage.submission_acceptance import SubmissionAcceptance
 from hermod.storage.submission_steps import SqlSubmissionLedger
-from hermod.storage.submission_stranded import StrandedSubmissions
 from hermod.storage.submissions import Submissions
 from hermod.storage.suppressions import Suppressions
 from hermod.storage.templates import Templates
@@ -66,11 +67,13 @@ from hermod.storage.webhook_notices import WebhookNotices
 from hermod.storage.webhook_order import WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
 from hermod.storage.webhook_requests import WebhookRequests
-from hermod.storage.webhook_stranded import StrandedDeliveries
+from hermod.storage.webhook_waiting import WebhookWaiting
 from hermod.storage.workers import Workers
 
 AUDIT_SECONDS: Final = 300.0
 """That a statement of the audit may take, which reads all that was accepted lately."""
+
+_DEFAULT_RATES: Final = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
 
 
 class SystemClock:
@@ -100,20 +103,19 @@ class Storage:
     limits: TenantLimits
     messages: Messages
     partials: SqlPartials
+    orphaned_deliveries: OrphanedDeliveries
+    orphaned_messages: OrphanedMessages
+    orphaned_submissions: OrphanedSubmissions
     payments: Payments
-    audit_database: Database
-    """Its connections may take longer over a statement."""
     promises: Promises
     rates: Rates
     receipts: Receipts
     records: Records
     resume_tokens: ResumeTokens
-    stranded: Stranded
     stripe_accounts: StripeAccounts
     hygiene: Hygiene
     submission_acceptance: SubmissionAcceptance
     submission_ledger: SqlSubmissionLedger
-    submission_stranded: StrandedSubmissions
     submissions: Submissions
     suppressions: Suppressions
     templates: Templates
@@ -129,7 +131,7 @@ class Storage:
     webhook_order: WebhookOrder
     webhook_replays: WebhookReplays
     webhook_requests: WebhookRequests
-    webhook_stranded: StrandedDeliveries
+    webhook_waiting: WebhookWaiting
     workers: Workers
 
 
@@ -140,12 +142,9 @@ def _database(settings: Settings) -> Database:
 
 def build_storage(settings: Settings) -> Storage:
     database = _database(settings)
-    audit_database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
     vault = Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
-    accounts = ProviderAccounts(
-        database, vault, {name: capability.default_rate for name, capability in CAPABILITIES.items()}
-    )
+    accounts = ProviderAccounts(database, vault, _DEFAULT_RATES)
     suppressions = Suppressions(database)
     dead_tokens = DeadTokens(database, accounts)
     limits = TenantLimits(database)
@@ -161,9 +160,7 @@ def build_storage(settings: Settings) -> Storage:
         contents=contents,
         dead_tokens=dead_tokens,
         devices=Devices(database),
-        endpoint_health=SqlEndpointHealth(
-            database, timedelta(hours=settings.webhook_disable_after_hours), changed=webhook_endpoints.forget
-        ),
+        endpoint_health=_endpoint_health(settings, database, webhook_endpoints),
         event_acceptance=EventAcceptance(database, contents),
         event_outbox=SqlEventOutbox(database, contents),
         forms=Forms(database),
@@ -171,22 +168,20 @@ def build_storage(settings: Settings) -> Storage:
         ledger=SqlLedger(database, contents, workers),
         limits=limits,
         messages=Messages(database),
+        orphaned_deliveries=OrphanedDeliveries(database, workers),
+        orphaned_messages=OrphanedMessages(database, workers),
+        orphaned_submissions=OrphanedSubmissions(database),
         payments=Payments(database),
-        audit_database=audit_database,
-        promises=Promises(
-            audit_database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key}
-        ),
+        promises=_promises(settings),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),
         records=Records(database, days=settings.record_days, content_days=settings.content_days),
         resume_tokens=resume_tokens,
-        stranded=Stranded(database),
         stripe_accounts=StripeAccounts(database, vault),
         hygiene=Learning(suppressions, dead_tokens),
         submission_acceptance=SubmissionAcceptance(database, contents),
         submission_ledger=SqlSubmissionLedger(database, contents),
-        submission_stranded=StrandedSubmissions(database),
         submissions=Submissions(database, contents),
         suppressions=suppressions,
         templates=Templates(database),
@@ -202,9 +197,20 @@ def build_storage(settings: Settings) -> Storage:
         webhook_order=WebhookOrder(database),
         webhook_replays=WebhookReplays(database),
         webhook_requests=WebhookRequests(database, contents),
-        webhook_stranded=StrandedDeliveries(database),
+        webhook_waiting=WebhookWaiting(database),
         workers=workers,
     )
+
+
+def _endpoint_health(settings: Settings, database: Database, endpoints: WebhookEndpoints) -> SqlEndpointHealth:
+    disable_after = timedelta(hours=settings.webhook_disable_after_hours)
+    return SqlEndpointHealth(database, disable_after, changed=endpoints.forget)
+
+
+def _promises(settings: Settings) -> Promises:
+    """On a connection of its own, where a statement may take longer."""
+    database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
+    return Promises(database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key})
 
 
 @asynccontextmanager
@@ -214,7 +220,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         yield storage
     finally:
         await storage.endpoint_health.aclose()
-        await storage.audit_database.close()
+        await storage.promises.aclose()
         await storage.database.close()
 
 

@@ -329,7 +329,7 @@ class Hermod:
 
     async def _start_again(self, receipt: Receipt) -> bool:
         view = await self.status(receipt.id)
-        return await self._core.dispatcher.start(
+        return await self._core.dispatcher.begin_again(
             Unit(
                 workflow_id=receipt.workflow_id,
                 tenant=self._tenant,
@@ -338,8 +338,7 @@ class Hermod:
                 priority=view.priority,
                 due_at=None,
                 request_id=view.request_id,
-            ),
-            anew=True,
+            )
         )
 
 

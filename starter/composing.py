@@ -12,11 +12,12 @@ from starter.coalescer import Coalescer
 from starter.dispatching import Dispatcher, Starts
 from starter.event_ingest import EventIngest
 from starter.fan_out import FanOut
+from starter.orphans import DeliveryWorkflows, MessageWorkflows, SubmissionWorkflows
 from starter.partial_revisions import Partials
 from starter.payment_intake import PaymentDesk
 from starter.preparing import Preparer
-from starter.submission_intake import Submissions, begin_submissions
-from starter.sweeping import LedgerSweeper, Sweepers, begin_deliveries, begin_messages
+from starter.submission_intake import Submissions
+from starter.sweeping import LedgerSweeper, Sweepers
 from starter.templates import Renderer
 from starter.webhook_events import Webhooks
 from starter.webhook_replays import PagedReplayer
@@ -37,19 +38,20 @@ def replayer(client: Client, storage: Storage, events: Webhooks, clock: Clock) -
 
 def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedReplayer, clock: Clock) -> Sweepers:
     """What looks for all that was left behind, once in a while."""
-    messages = begin_messages(Dispatcher(client, storage.messages, storage.limits, clock))
-    deliveries = begin_deliveries(events.dispatcher)
+    messages = MessageWorkflows(Dispatcher(client, storage.messages, storage.limits, clock))
+    deliveries = DeliveryWorkflows(events.dispatcher)
     ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
     submissions = Submissions(client, storage, clock)
     payments = PaymentDesk(storage.payments, submissions.wake, clock)
     return Sweepers(
         {
-            "messages": LedgerSweeper(storage.stranded, messages, client, clock),
-            "webhooks": LedgerSweeper(storage.webhook_stranded, deliveries, client, clock),
-            "submissions": LedgerSweeper(storage.submission_stranded, begin_submissions(submissions), client, clock),
+            "messages": LedgerSweeper(storage.orphaned_messages, messages, client, clock),
+            "webhooks": LedgerSweeper(storage.orphaned_deliveries, deliveries, client, clock),
+            "submissions": LedgerSweeper(storage.orphaned_submissions, SubmissionWorkflows(submissions), client, clock),
         },
         {
             "ordered_webhooks": events.orders.sweep,
+            "waiting_webhooks": events.waiters.sweep,
             "replays": replays.sweep,
             "partials": Partials(client, storage, clock).sweep,
             "events": ingest.sweep,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,6 +14,7 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendBatchInput, SendNotificationInput
@@ -29,6 +31,8 @@ from starter.priorities import temporal_priority
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within, error_name
 from workflows.search_attributes import CHANNEL, REQUEST_ID, TENANT
 
+IF_NONE_RUNS: Final = WorkflowIDConflictPolicy.FAIL
+USE_RUNNING: Final = WorkflowIDConflictPolicy.USE_EXISTING
 START_TIMEOUT: Final = timedelta(seconds=5)
 _log = get_logger(__name__)
 
@@ -70,15 +74,17 @@ class Starts:
         self._client = client
         self._limits = limits
 
-    async def begin(self, start: Start, *, anew: bool = False) -> bool:
+    async def begin(self, start: Start, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
         """Whether the workflow runs now.
 
-        A workflow of that id that runs already is left to it; one that has ended is followed by a new run. `anew` is
-        for what has ended: a run that is still there has nothing left to do but close, and makes way.
+        One that has ended is followed by a new run. One that runs already is left to it; with `IF_NONE_RUNS` it raises
+        WorkflowAlreadyStartedError, for whoever must know what that run was begun with.
         """
         try:
             async with answered_within(START_TIMEOUT):
-                await self._begin(start, anew=anew)
+                await self._begin(start, conflict)
+        except WorkflowAlreadyStartedError:
+            raise
         except TEMPORAL_ERRORS as error:
             STARTS.labels(start.name, "failed").inc()
             names = {"workflow_id": start.workflow_id, "tenant": start.tenant}
@@ -87,8 +93,20 @@ class Starts:
         STARTS.labels(start.name, "started").inc()
         return True
 
-    async def _begin(self, start: Start, *, anew: bool) -> None:
-        running = WorkflowIDConflictPolicy.TERMINATE_EXISTING if anew else WorkflowIDConflictPolicy.USE_EXISTING
+    async def begin_again(self, start: Start, is_pending: Callable[[], Awaitable[bool]]) -> bool:
+        """`begin` for a record that had ended and was reopened, `is_pending` until it is started.
+
+        A run that is still there while the record is pending has nothing left to do but close, and makes way. Where it
+        is not, somebody else has started it, the sweeper for one, and that run is left alone.
+        """
+        try:
+            return await self.begin(start, conflict=IF_NONE_RUNS)
+        except WorkflowAlreadyStartedError:
+            if not await is_pending():
+                return True
+            return await self.begin(start, conflict=WorkflowIDConflictPolicy.TERMINATE_EXISTING)
+
+    async def _begin(self, start: Start, conflict: WorkflowIDConflictPolicy) -> None:
         attributes = [SearchAttributePair(TENANT, start.tenant), SearchAttributePair(CHANNEL, start.channel)]
         if start.request_id is not None:
             attributes.append(SearchAttributePair(REQUEST_ID, start.request_id))
@@ -98,7 +116,7 @@ class Starts:
             id=start.workflow_id,
             task_queue=WORKFLOWS,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            id_conflict_policy=running,
+            id_conflict_policy=conflict,
             start_signal=start.signal,
             priority=temporal_priority(start.priority, start.tenant, await self._weight(start.tenant)),
             search_attributes=TypedSearchAttributes(attributes),
@@ -120,23 +138,44 @@ class Dispatcher:
         self._messages = messages
         self._clock = clock
 
-    async def start(self, unit: Unit, *, anew: bool = False) -> bool:
-        """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it."""
-        single = _is_single(unit)
-        start = Start(
-            name="SendNotification" if single else "SendBatch",
-            order=_input(unit) if single else _batch_input(unit),
-            workflow_id=unit.workflow_id,
-            tenant=unit.tenant,
-            channel=unit.channel.value,
-            request_id=unit.request_id,
-            summary=_summary(unit),
-            priority=unit.priority,
-        )
-        if not await self._starts.begin(start, anew=anew):
-            return False
-        await self._messages.mark_started(unit.tenant, unit.messages, self._clock.now())
-        return True
+    async def start(self, unit: Unit, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
+        """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it.
+
+        A run that is there already is the sweeper's: it takes all messages of a workflow, so it has the unit's. The
+        sweeper itself starts with `IF_NONE_RUNS`, which raises WorkflowAlreadyStartedError.
+        """
+        return await self._started(unit, await self._starts.begin(_start(unit), conflict=conflict))
+
+    async def begin_again(self, unit: Unit) -> bool:
+        """`start` for messages that had ended and were reopened."""
+
+        async def is_pending() -> bool:
+            return await self._messages.any_pending(unit.tenant, unit.messages)
+
+        return await self._started(unit, await self._starts.begin_again(_start(unit), is_pending))
+
+    async def mark_started(self, unit: Unit) -> None:
+        """The unit's workflow runs, and knows its messages."""
+        await self._messages.mark_started(unit.tenant, unit.workflow_id, unit.messages, self._clock.now())
+
+    async def _started(self, unit: Unit, runs: bool) -> bool:
+        if runs:
+            await self.mark_started(unit)
+        return runs
+
+
+def _start(unit: Unit) -> Start:
+    single = _is_single(unit)
+    return Start(
+        name="SendNotification" if single else "SendBatch",
+        order=_input(unit) if single else _batch_input(unit),
+        workflow_id=unit.workflow_id,
+        tenant=unit.tenant,
+        channel=unit.channel.value,
+        request_id=unit.request_id,
+        summary=_summary(unit),
+        priority=unit.priority,
+    )
 
 
 def _input(unit: Unit) -> SendNotificationInput:

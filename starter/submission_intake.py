@@ -4,12 +4,13 @@ Temporal: accepted means durable, and the sweeper starts what could not be start
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel, ValidationError
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.bootstrap import Storage
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, TooMany
@@ -25,10 +26,9 @@ from hermod.contracts.messages import IdempotencyKey
 from hermod.ports.clock import Clock
 from hermod.storage.forms import Form
 from hermod.storage.submission_acceptance import SubmissionDraft
-from hermod.storage.submission_stranded import StrandedSubmission
 from hermod.telemetry import SUBMISSIONS
 from starter.background import Background
-from starter.dispatching import Start, Starts
+from starter.dispatching import USE_RUNNING, Start, Starts
 from starter.wording import field_errors
 
 CHANNEL: Final = "form"
@@ -96,12 +96,38 @@ class Submissions:
         """
         return await self._starts.begin(_start(tenant, submission, request_id, signal="look_again"))
 
-    async def begin(self, tenant: str, submission: str, request_id: str | None, *, anew: bool = False) -> bool:
-        """Start a submission's workflow; `anew` where its record was given up. False where Temporal is away."""
-        if not await self._starts.begin(_start(tenant, submission, request_id), anew=anew):
-            return False
+    async def begin(
+        self,
+        tenant: str,
+        submission: str,
+        request_id: str | None,
+        *,
+        conflict: WorkflowIDConflictPolicy = USE_RUNNING,
+    ) -> bool:
+        """Start a submission's workflow; False where Temporal is away.
+
+        `conflict` as for `starter.dispatching.Dispatcher.start`.
+        """
+        runs = await self._starts.begin(_start(tenant, submission, request_id), conflict=conflict)
+        return await self._started(tenant, submission, runs)
+
+    async def begin_again(self, tenant: str, submission: str, request_id: str | None) -> bool:
+        """`begin` for one that had been given up and was reopened."""
+
+        async def is_pending() -> bool:
+            return await self._storage.submissions.is_pending(tenant, submission)
+
+        runs = await self._starts.begin_again(_start(tenant, submission, request_id), is_pending)
+        return await self._started(tenant, submission, runs)
+
+    async def mark_started(self, tenant: str, submission: str) -> None:
+        """Its workflow runs."""
         await self._storage.submissions.mark_started(tenant, submission, self._clock.now())
-        return True
+
+    async def _started(self, tenant: str, submission: str, runs: bool) -> bool:
+        if runs:
+            await self.mark_started(tenant, submission)
+        return runs
 
     async def drain(self) -> None:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
@@ -157,16 +183,6 @@ def checked_key(key: str | None) -> str | None:
         return _Keyed(key=key).key
     except ValidationError as error:
         raise InvalidInput([FieldError(KEY_HEADER, one.message) for one in field_errors(error, {"key": key})]) from None
-
-
-def begin_submissions(submissions: Submissions) -> Callable[[Sequence[StrandedSubmission]], Awaitable[bool]]:
-    """How the sweeper starts them."""
-
-    async def begin(records: Sequence[StrandedSubmission]) -> bool:
-        (record,) = records
-        return await submissions.begin(record.tenant, record.id, record.request_id)
-
-    return begin
 
 
 def _start(tenant: str, submission: str, request_id: str | None, signal: str | None = None) -> Start:

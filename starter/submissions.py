@@ -56,7 +56,7 @@ async def retry_submission(hermod: Hermod, submission: str) -> SubmissionSummary
     """Begin a dead letter again, at the step that failed. Raises NotFound and Conflict."""
     core = hermod.core
     moved = await core.storage.submissions.retry(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
-    started = await followed_up(core.submissions.begin(hermod.tenant, submission, moved.request_id, anew=True))
+    started = await followed_up(core.submissions.begin_again(hermod.tenant, submission, moved.request_id))
     return moved.summary.model_copy(update={"status": SubmissionStatus.PROCESSING}) if started else moved.summary
 
 

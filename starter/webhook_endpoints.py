@@ -32,6 +32,8 @@ from starter.client import Hermod
 from starter.wording import field_errors
 
 TEST_TYPE: Final = "hermod.test"
+_ENDS_WAITS: Final = frozenset({"enabled", "url"})
+"""Settings after which there may be no pause to wait for any more."""
 _OURS: Final = ("webhook-", "content-", "proxy-")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]{1,100}")
 """Of RFC 9110, in lower case."""
@@ -70,7 +72,7 @@ async def change_endpoint(hermod: Hermod, endpoint: str, given: object) -> Endpo
         return wanted
 
     core = hermod.core
-    return await core.storage.webhook_endpoints.update(
+    view = await core.storage.webhook_endpoints.update(
         hermod.tenant,
         endpoint,
         change,
@@ -78,6 +80,9 @@ async def change_endpoint(hermod: Hermod, endpoint: str, given: object) -> Endpo
         actor=hermod.actor,
         now=core.clock.now(),
     )
+    if given.keys() & _ENDS_WAITS:
+        core.webhooks.endpoint_changed(hermod.tenant, endpoint)
+    return view
 
 
 async def enable_endpoint(hermod: Hermod, endpoint: str) -> EndpointView:
@@ -98,6 +103,7 @@ async def delete_endpoint(hermod: Hermod, endpoint: str) -> None:
     """Raises NotFound."""
     core = hermod.core
     await core.storage.webhook_endpoints.delete(hermod.tenant, endpoint, actor=hermod.actor, now=core.clock.now())
+    core.webhooks.endpoint_changed(hermod.tenant, endpoint)
 
 
 async def try_endpoint(hermod: Hermod, endpoint: str, *, request_id: str | None = None) -> DeliveryAttemptView:

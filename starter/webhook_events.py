@@ -24,6 +24,7 @@ from hermod.storage.webhook_endpoints import Subscriber
 from hermod.telemetry import ACCEPTED
 from starter.background import Background
 from starter.dispatching import Starts
+from starter.endpoint_waiters import EndpointWaiters
 from starter.gathering import Gathering
 from starter.webhook_orders import WebhookOrders
 from starter.webhook_starts import CHANNEL, Fan, WebhookDispatcher, planned, units
@@ -51,6 +52,7 @@ class Webhooks:
         starts = Starts(client, storage.limits)
         self.dispatcher = WebhookDispatcher(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
+        self.waiters = EndpointWaiters(client, starts, storage.webhook_waiting, clock)
 
     async def take(self, tenant: str, event: EventInput, request_id: str | None = None) -> EventReceipt:
         """Store an event and have its deliveries started.
@@ -80,6 +82,10 @@ class Webhooks:
     async def wake(self, tenant: str, endpoint: str, key: str) -> bool:
         """Have a line of ordered deliveries looked at again."""
         return await self.orders.wake(tenant, endpoint, key)
+
+    def endpoint_changed(self, tenant: str, endpoint: str) -> None:
+        """Have what waits for the endpoint looked at again, soon."""
+        self._background.start(partial(self.waiters.look_again, tenant, endpoint))
 
     async def _call(self, tenant: str, event: EventInput, request_id: str | None) -> _Call:
         body = event_body(event, self._clock.now())

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
+from temporalio.common import WorkflowIDConflictPolicy
+
 from hermod.contracts.delivery import BATCH_SIZE
 from hermod.contracts.ids import (
     new_id,
@@ -15,18 +17,16 @@ from hermod.contracts.ids import (
     webhook_order_workflow,
     webhook_workflow,
 )
-from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput, Ordering
+from hermod.contracts.webhooks import BATCH_BYTES, DeliverWebhookInput, DeliverWebhooksInput, Ordering
 from hermod.domain.ordering_keys import fingerprint
 from hermod.ports.clock import Clock
 from hermod.storage.webhook_acceptance import PlannedDelivery
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_endpoints import Subscriber
 from starter.background import FREE_STARTS
-from starter.dispatching import Start, Starts
+from starter.dispatching import USE_RUNNING, Start, Starts
 
 CHANNEL: Final = "webhook"
-BATCH_BYTES: Final = 2 * 1024 * 1024
-"""Of the bodies in one workflow: a dispatch has them all in memory."""
 OWN_BATCH: Final = 50
 """So many deliveries to one endpoint have a workflow of their own."""
 
@@ -49,29 +49,23 @@ class WebhookDispatcher:
         self._deliveries = deliveries
         self._clock = clock
 
-    async def start(self, unit: WebhookUnit, *, anew: bool = False) -> bool:
+    async def start(self, unit: WebhookUnit, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
         """Start the unit's workflow and mark its deliveries; False where Temporal is away, and the sweeper will do it.
 
-        `anew`: a run that is still there has nothing left to do but close, and makes way.
+        `conflict` as for `starter.dispatching.Dispatcher.start`.
         """
-        reference = parse_workflow_id(unit.workflow_id)
-        single = reference is None or reference.kind == "webhook"
-        start = Start(
-            name="DeliverWebhook" if single else "DeliverWebhooks",
-            order=_input(unit) if single else _batch_input(unit),
-            workflow_id=unit.workflow_id,
-            tenant=unit.tenant,
-            channel=CHANNEL,
-            request_id=unit.request_id,
-            summary=f"{CHANNEL if single else f'{len(unit.deliveries)} × {CHANNEL}'} for {unit.tenant}",
-        )
-        if not await self._starts.begin(start, anew=anew):
-            return False
-        await self._deliveries.mark_started(unit.tenant, unit.deliveries, self._clock.now())
-        return True
+        return await self._started(unit, await self._starts.begin(_start(unit), conflict=conflict))
+
+    async def mark_started(self, unit: WebhookUnit) -> None:
+        """The unit's workflow runs, and knows its deliveries."""
+        await self._deliveries.mark_started(unit.tenant, unit.workflow_id, unit.deliveries, self._clock.now())
 
     async def begin_again(self, tenant: str, endpoint: str, delivery: str, request_id: str | None = None) -> bool:
         """Start the own workflow of a delivery that was reopened."""
+
+        async def is_pending() -> bool:
+            return await self._deliveries.any_pending(tenant, [delivery])
+
         unit = WebhookUnit(
             workflow_id=webhook_workflow(tenant, delivery),
             tenant=tenant,
@@ -79,7 +73,12 @@ class WebhookDispatcher:
             deliveries=(delivery,),
             request_id=request_id,
         )
-        return await self.start(unit, anew=True)
+        return await self._started(unit, await self._starts.begin_again(_start(unit), is_pending))
+
+    async def _started(self, unit: WebhookUnit, runs: bool) -> bool:
+        if runs:
+            await self.mark_started(unit)
+        return runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +154,20 @@ def _only(values: Set[str | None]) -> str | None:
 
 def _in_order(fan: Fan, subscriber: Subscriber) -> bool:
     return fan.ordering_key is not None and subscriber.ordering is Ordering.BY_KEY
+
+
+def _start(unit: WebhookUnit) -> Start:
+    reference = parse_workflow_id(unit.workflow_id)
+    single = reference is None or reference.kind == "webhook"
+    return Start(
+        name="DeliverWebhook" if single else "DeliverWebhooks",
+        order=_input(unit) if single else _batch_input(unit),
+        workflow_id=unit.workflow_id,
+        tenant=unit.tenant,
+        channel=CHANNEL,
+        request_id=unit.request_id,
+        summary=f"{CHANNEL if single else f'{len(unit.deliveries)} × {CHANNEL}'} for {unit.tenant}",
+    )
 
 
 def _input(unit: WebhookUnit) -> DeliverWebhookInput:

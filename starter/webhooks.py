@@ -105,3 +105,5 @@ async def _tell_cancelled(hermod: Hermod, moved: Moved) -> None:
         await webhooks.orders.let_go(hermod.tenant, summary.endpoint_id, moved.order_key, summary.id)
     elif reference is not None and reference.kind == "webhook":
         await tell_cancelled(hermod.core.temporal, moved.workflow_id)
+    elif reference is not None and reference.kind == "webhook-endpoint":
+        await webhooks.waiters.look_again(hermod.tenant, summary.endpoint_id)

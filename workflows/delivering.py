@@ -5,7 +5,7 @@ honestly.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search_attributes import STATUS
 
 FAILED = "failed"
+HANDED_OFF = "handed_off"
+"""The status of a workflow whose records all go on in others."""
 MISSING = "missing"
 """The status of a workflow whose records the database does not have."""
 
@@ -82,8 +84,9 @@ class Delivering:
 
     async def end(self, report: DeliveryReport) -> DeliveryResult:
         """The workflow's result; raises where a message was given up, so that Temporal too lists it as failed."""
-        self._result = DeliveryResult(counts=report.counts)
-        status = MISSING if report.missing else _status(report.counts)
+        elsewhere = len(report.leaving) + sum(len(part.deliveries) for part in report.apart) + report.handed_off
+        self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere)
+        status = MISSING if report.missing else _status(report)
         if status != self._trade.good:
             workflow.upsert_search_attributes([STATUS.value_set(status)])
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -109,6 +112,9 @@ class Delivering:
         return report
 
 
-def _status(counts: Mapping[str, int]) -> str:
-    ended = [status for status, count in counts.items() if count]
+def _status(report: DeliveryReport) -> str:
+    """Of all; one that left for a workflow of its own only counts where nothing else is left to say."""
+    ended = [status for status, count in report.counts.items() if count]
+    if report.handed_off or (not ended and (report.leaving or report.apart)):
+        ended.append(HANDED_OFF)
     return ended[0] if len(ended) == 1 else "mixed"

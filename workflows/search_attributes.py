@@ -9,7 +9,8 @@ from temporalio.common import SearchAttributeKey
 TENANT: Final = SearchAttributeKey.for_keyword("HermodTenant")
 CHANNEL: Final = SearchAttributeKey.for_keyword("HermodChannel")
 STATUS: Final = SearchAttributeKey.for_keyword("HermodStatus")
-"""How the messages ended, where that is not simply `sent`: `failed`, `unknown`, `expired`, `cancelled`, or `mixed`."""
+"""How the messages ended, where that is not simply `sent`: `failed`, `unknown`, `expired`, `cancelled`, `handed_off`
+(they go on in other workflows), or `mixed`."""
 CAMPAIGN: Final = SearchAttributeKey.for_keyword("HermodCampaign")
 REQUEST_ID: Final = SearchAttributeKey.for_keyword("HermodRequestId")
 

@@ -63,6 +63,8 @@ class Progress:
     """What belongs to a workflow of its own by now, with its next attempt; not among the open ones."""
     apart: tuple[Apart, ...] = ()
     """What leaves whatever its next attempt is; not among the open ones."""
+    with_waiter: dict[str, list[str]] = field(default_factory=dict)
+    """Webhook deliveries that wait with others for their endpoint by now, by endpoint; not among the open ones."""
     reason: str | None = None
     """In codes, of the last request that failed: fit for a workflow history."""
     missing: int = 0

@@ -14,7 +14,7 @@ from hermod.telemetry import UNRECORDED
 RECORD_WAITS: Final = (0.2, 1.0, 3.0)
 """Seconds between the tries to record outcomes while the database is away."""
 SUPERSEDED_FOR: Final = 120.0
-"""Seconds for which a try that nobody waits for goes on trying: it cannot hand its outcomes on."""
+"""Seconds for which a try that is followed by none goes on trying: it cannot hand its outcomes on."""
 LAST_WORDS: Final = 3.0
 """Seconds that an interrupted dispatch takes to record what it knows."""
 

@@ -110,5 +110,6 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
         leaving={message: due_at or now for message, due_at in progress.handed_off.items()},
         apart=progress.apart,
         missing=progress.missing,
+        handed_off=sum(map(len, progress.with_waiter.values())),
         reason=progress.reason,
     )

@@ -12,7 +12,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -23,15 +23,17 @@ from activities.delivery.recording import finish_despite_cancellation, record_la
 from activities.delivery.sending import BEGIN_WITHIN, OVERTIME
 from activities.delivery.stream import UnderWay
 from activities.webhook_delivery.carried import Carried
-from activities.webhook_delivery.handoff import by_endpoint, hand_off
+from activities.webhook_delivery.handoff import at_rest, by_endpoint, hand_off, in_trouble, is_waiter
 from activities.webhook_delivery.places import Door, Places
-from activities.webhook_delivery.settling import INTERRUPTED, LOST, NOT_MADE, settled
+from activities.webhook_delivery.settling import INTERRUPTED, LOST, NOT_MADE, cancelled, parked, settled
 from activities.webhook_delivery.stream import EndpointStream
 from activities.webhook_delivery.together import Together
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
+from hermod.domain.endpoint_health import FOR_THE_ENDPOINT
 from hermod.ports.clock import Clock
 from hermod.ports.limiter import Limiter
+from hermod.ports.webhook_lines import Waiters
 from hermod.ports.webhooks import (
     DeliveryItem,
     Endpoint,
@@ -40,6 +42,7 @@ from hermod.ports.webhooks import (
     Exchange,
     Poster,
     Requests,
+    WebhookChange,
     WebhookIntent,
     WebhookLedger,
     WebhookResult,
@@ -65,6 +68,7 @@ class Ways:
     poster: Poster
     requests: Requests
     limiter: Limiter
+    waiters: Waiters
     places: Places = field(default_factory=Places)
 
 
@@ -104,6 +108,8 @@ class WebhookDispatch:
         """Granted, and not recorded yet."""
         self._recording = False
         self._items: dict[str, DeliveryItem] = {}
+        self._recovered: set[str] = set()
+        """Endpoints whose breaker a request has closed."""
         self._grants: Together[Sequence[WebhookIntent], set[str]] = Together(self._grant_all)
 
     async def run(self, carried: Carried) -> Progress:
@@ -114,7 +120,7 @@ class WebhookDispatch:
         await self._settle_in_flight(items, carried)
         busy = self._leave_to_others(items)
         free = [item for item in items if item.status in OPEN_DELIVERIES and item.in_flight is None]
-        ready = due(free, self._clock.now(), asked_now=not busy)
+        ready = self._ready(free, busy=busy)
         several = len(by_endpoint(items)) > 1
         try:
             async with UnderWay() as endpoints:
@@ -124,6 +130,14 @@ class WebhookDispatch:
             await self._last_words()
             raise
         return await self._conclude(items)
+
+    def _ready(self, free: Sequence[DeliveryItem], *, busy: bool) -> list[DeliveryItem]:
+        waiter = is_waiter(self._work.owner)
+        for item in free:
+            if waiter and item.wait_reason in FOR_THE_ENDPOINT:
+                # The waiter comes when the pause is over, or was ended early.
+                item.next_attempt_at = None
+        return sorted(due(free, self._clock.now(), asked_now=not (busy or waiter)), key=lambda item: item.id)
 
     async def _settle_in_flight(self, items: Sequence[DeliveryItem], carried: Carried) -> None:
         """Requests that an earlier dispatch made and did not record: what it passed on, or that its worker was lost.
@@ -178,10 +192,13 @@ class WebhookDispatch:
             changes = await stream.run()
         if changes:
             self._progress.reason = changes[0].wait_reason or self._progress.reason
-            taken = await ways.ledger.change(work.tenant, work.owner, changes, self._clock.now())
-            for change in changes:
-                if change.delivery not in taken:
-                    self._lose(self._items[change.delivery])
+            await self._change(changes)
+
+    async def _change(self, changes: Sequence[WebhookChange]) -> None:
+        taken = await self._ways.ledger.change(self._work.tenant, self._work.owner, changes, self._clock.now())
+        for change in changes:
+            if change.delivery not in taken:
+                self._lose(self._items[change.delivery])
 
     async def _send_wave(
         self, endpoint: Endpoint, items: Sequence[DeliveryItem], under_way: UnderWay, door: Door
@@ -275,7 +292,10 @@ class WebhookDispatch:
             told.setdefault(job.endpoint.id, []).append(job)
         for of_endpoint in told.values():
             exchanges = [job.exchange for job in of_endpoint if job.exchange is not None]
-            await self._ways.health.note(of_endpoint[0].endpoint, exchanges, self._clock.now())
+            endpoint = of_endpoint[0].endpoint
+            if endpoint.pause_count and any(exchange.succeeded for exchange in exchanges):
+                self._recovered.add(endpoint.id)
+            await self._ways.health.note(endpoint, exchanges, self._clock.now())
 
     def _result(self, job: _Job) -> WebhookResult:
         if job.result is None:
@@ -309,17 +329,42 @@ class WebhookDispatch:
         )
 
     async def _conclude(self, items: Sequence[DeliveryItem]) -> Progress:
-        progress = self._progress
+        progress, work = self._progress, self._work
+        endpoints = await self._endpoints_of(at_rest(items))
+        await self._close(items, endpoints)
         progress.open = [item for item in items if item.status in OPEN_DELIVERIES]
-        if len(self._work.messages) == 1 and items:
+        if len(work.messages) == 1 and items:
             progress.request_id = items[0].request_id
-        if len(items) == len(self._work.messages):
+        if len(items) == len(work.messages):
             progress.ended.update(item.status for item in items if item.status not in OPEN_DELIVERIES)
         else:
-            counted = await self._ways.ledger.counts(self._work.tenant, self._work.messages)
+            counted = await self._ways.ledger.counts(work.tenant, work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN_DELIVERIES})
-            progress.missing = len(self._work.messages) - sum(counted.values())
-        if len(self._work.messages) > 1:
-            for item in await hand_off(self._work, self._ways.ledger, items, progress, self._clock.now()):
-                self._lose(item)
+            progress.missing = len(work.messages) - sum(counted.values())
+        if is_waiter(work.owner):
+            # It looks again by itself; only for a request that somebody else makes it has to wait here.
+            progress.open = [item for item in progress.open if item.id not in {one.id for one in at_rest(items)}]
+            return progress
+        now = self._clock.now()
+        for item in await hand_off(work, self._ways.ledger, items, progress, now, in_trouble(endpoints, now)):
+            self._lose(item)
+        for endpoint, deliveries in progress.with_waiter.items():
+            await self._ways.waiters.wake(work.tenant, endpoint, deliveries)
+        for endpoint in self._recovered:
+            await self._ways.waiters.look_again(work.tenant, endpoint)
         return progress
+
+    async def _endpoints_of(self, items: Sequence[DeliveryItem]) -> dict[str, Endpoint | None]:
+        tenant, endpoints = self._work.tenant, self._ways.endpoints
+        return {endpoint: await endpoints.endpoint(tenant, endpoint) for endpoint in by_endpoint(items)}
+
+    async def _close(self, items: Sequence[DeliveryItem], endpoints: Mapping[str, Endpoint | None]) -> None:
+        """What came to rest after its endpoint was disabled, or deleted, waits for nothing any more."""
+        changes = []
+        for item in at_rest(items):
+            endpoint = endpoints[item.endpoint_id]
+            if endpoint is None:
+                changes.append(cancelled(item))
+            elif not endpoint.enabled:
+                changes.append(parked(item))
+        await self._change(changes)

@@ -14,6 +14,11 @@ BATCH_SIZE: Final = 500
 """Messages in one SendBatch workflow."""
 
 
+def _is_zero(count: int) -> bool:
+    """Left out then, so that a worker of the version before, which does not know the field, reads all other reports."""
+    return count == 0
+
+
 class SendNotificationInput(Model):
     tenant: str
     message: str
@@ -66,9 +71,11 @@ class DeliveryReport(Model):
     """Messages whose next attempt is too far away for a batch, with its time. They belong to their own workflow."""
     apart: tuple[Apart, ...] = ()
     """What a batch to several endpoints could not deliver at once."""
-    missing: int = 0
+    missing: int = Field(default=0, exclude_if=_is_zero)
     """Records that the database does not have: it has lost them, or they were dropped."""
     reason: str | None = None
+    handed_off: int = Field(default=0, exclude_if=_is_zero)
+    """Webhook deliveries that wait with others for their endpoint from now on. They need no workflow of their own."""
 
 
 class CloseOrder(Model):
@@ -83,6 +90,8 @@ class DeliveryResult(Model):
     """The result of a workflow, as the Web UI shows it."""
 
     counts: dict[str, int]
+    handed_off: int = Field(default=0, exclude_if=_is_zero)
+    """Messages or deliveries that go on in other workflows."""
 
 
 class RetentionReport(Model):

@@ -71,6 +71,11 @@ def webhook_order_workflow(tenant: str, endpoint: str, key: str) -> str:
     return f"webhook-order/{tenant}/{endpoint}.{key}"
 
 
+def webhook_endpoint_workflow(tenant: str, endpoint: str) -> str:
+    """The workflow in which deliveries wait together for an endpoint in trouble."""
+    return f"webhook-endpoint/{tenant}/{endpoint}"
+
+
 def replay_workflow(tenant: str, replay: str) -> str:
     return f"replay/{tenant}/{replay}"
 

@@ -1,4 +1,4 @@
-"""What travels between the workflows of ordered deliveries and replays, and their activities: ids and counts."""
+"""What travels between the workflows of lines, waiting deliveries and replays, and their activities: ids and counts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ class LineResult(Model):
     """How many deliveries of the key a run of OrderedEndpoint has brought to their end."""
 
     made: int
+
+
+class NextForEndpoint(Model):
+    """What to do about the deliveries that wait for an endpoint: deliver these now, or look again after `seconds`.
+
+    Neither: nothing waits any more.
+    """
+
+    deliveries: tuple[str, ...] = ()
+    seconds: float | None = None
+    reason: str = ""
+    """Why there is something to wait for, in words for the Web UI."""
 
 
 class ReplayStepOrder(Model):

@@ -17,6 +17,8 @@ MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Of one event, as it is sent. The standard suggests 20 KiB; receivers may refuse more."""
 MAX_ANSWER_BYTES: Final = 16 * 1024
 """So much of a receiver's answer is read and kept."""
+BATCH_BYTES: Final = 2 * 1024 * 1024
+"""Of the bodies in one dispatch, which has them all in memory."""
 WEBHOOK_PRESETS: Final = frozenset({Preset.WEBHOOK, Preset.WEBHOOK_FAST, Preset.WEBHOOK_STANDARD})
 
 EventType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=128)]
@@ -322,6 +324,13 @@ class OrderedEndpointInput(Model):
     tenant: str
     endpoint: str
     key: str
+
+
+class DrainEndpointInput(Model):
+    """What waits for one endpoint. Which deliveries these are stands in the database."""
+
+    tenant: str
+    endpoint: str
 
 
 class ReplayDeliveriesInput(Model):

@@ -27,6 +27,10 @@ ASKED: Final = "asked"
 """A pause that the receiver asked for. When it is over, everything goes on."""
 FAILING: Final = "failing"
 """A pause that the breaker makes. When it is over, one request tries. Also why an endpoint was disabled."""
+PAUSED: Final = "the receiver asked for a pause"
+RESTING: Final = "the endpoint fails; it rests before the next try"
+FOR_THE_ENDPOINT: Final = (PAUSED, RESTING)
+"""Why a delivery waits that would be due if its endpoint took it: its wait is over when the endpoint's pause is."""
 GONE: Final = "gone"
 """Why an endpoint was disabled: it answered 410."""
 
@@ -37,6 +41,9 @@ SPELL_GAP: Final = timedelta(hours=48)
 """Twice the longest wait of a schedule, and of a pause."""
 SLOWED_FOR: Final = timedelta(seconds=1)
 """Answers that ask for less within so long of one another are about the same load: it is halved once."""
+
+SHORT_PAUSE: Final = timedelta(seconds=5)
+"""A pause that whoever meets it waits for in its place."""
 
 _ASKS_FOR_LESS: Final = frozenset({429, 502, 504})
 
@@ -148,6 +155,11 @@ def is_half_open(paused_until: datetime | None, pause_reason: str | None, now: d
 
 def is_paused(paused_until: datetime | None, now: datetime) -> bool:
     return paused_until is not None and paused_until > now
+
+
+def is_in_trouble(paused_until: datetime | None, now: datetime) -> bool:
+    """Whether the pause is so long that deliveries wait for its end together, and not each by itself."""
+    return paused_until is not None and paused_until - now > SHORT_PAUSE
 
 
 def _asked(answer: Answer) -> timedelta:

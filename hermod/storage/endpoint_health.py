@@ -5,7 +5,8 @@ endpoint costs no statement of its own. What other workers must know before more
 of failures, less load, the outcome of a probe) is written at once. A crash loses a second of the rolling window, and
 at most the beginning of a row of failures: the next failures say the same again.
 
-An endpoint is disabled in the same transaction that writes down whom to tell (`webhook_notices`).
+An endpoint is disabled in the same transaction that writes down whom to tell (`webhook_notices`); right after it, what
+waits for the endpoint is parked.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.domain.endpoint_health import Condition, Tally, after, tally
 from hermod.ports.webhooks import Endpoint, Exchange
 from hermod.storage.engine import Database, sql
+from hermod.storage.webhook_waiting import close_open_deliveries
 from hermod.telemetry import get_logger
 
 WRITE_EVERY: Final = timedelta(seconds=1)
@@ -203,6 +205,8 @@ class SqlEndpointHealth:
                 await connection.execute(_CHANGE, names | {name: getattr(then, name) for name in _CHANGING})
         self._changed(tenant, endpoint)
         _log_change(tenant, endpoint, before, then)
+        if before.enabled and not then.enabled:
+            await close_open_deliveries(self._database, tenant, endpoint, now)
 
 
 def _log_change(tenant: str, endpoint: str, before: Condition, then: Condition) -> None:

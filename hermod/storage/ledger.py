@@ -136,7 +136,8 @@ class SqlLedger:
         lost = [row for row in under_way if row.over or row.worker not in living]
         if lost:
             numbers = {"ids": [row.id for row in lost], "numbers": [row.number for row in lost]}
-            await self._database.execute(END_LOST, names | numbers | {"otherwise": "cancelled", "run": None})
+            ending = {"otherwise": "cancelled", "code": None, "run": None}
+            await self._database.execute(END_LOST, names | numbers | ending)
         return len(under_way) - len(lost)
 
     async def _record_late(self, names: Mapping[str, Any], results: Sequence[Result]) -> None:

@@ -272,7 +272,8 @@ END_LOST: Final = sql("""
     ), moved AS (
       UPDATE messages m
          SET status = CASE WHEN l.message_id IS NULL THEN CAST(:otherwise AS text) ELSE 'unknown' END,
-             error_code = CASE WHEN l.message_id IS NULL THEN m.error_code ELSE 'worker_lost' END,
+             error_code = CASE WHEN l.message_id IS NULL THEN coalesce(CAST(:code AS text), m.error_code)
+                               ELSE 'worker_lost' END,
              error = :reason, finished_at = :now, updated_at = :now, next_attempt_at = NULL, wait_reason = NULL,
              failed_run = CASE WHEN l.message_id IS NULL THEN CAST(:run AS text) END,
              dead_at = CASE WHEN l.message_id IS NOT NULL OR :otherwise = 'failed' THEN CAST(:now AS timestamptz) END
@@ -280,12 +281,15 @@ END_LOST: Final = sql("""
        WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id AND m.attempt_count = i.number
          AND m.status = 'sending'
       RETURNING m.id, m.status
+    ), decided AS (
+      INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+      SELECT :tenant, id, :now, 'end', status, :reason FROM moved
     )
-    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-    SELECT :tenant, id, :now, 'end', status, :reason FROM moved
+    SELECT id FROM moved
 """)
 """Messages whose worker is gone, and that nobody is to send again. Where a request was under way, what became of it is
-not known; one that was between two requests ends as `otherwise`. The number keeps it off a request begun since."""
+not known; one that was between two requests ends as `otherwise`, with that `code`. The number keeps it off a request
+begun since."""
 
 END_EMPTY: Final = sql(f"""
     WITH moved AS (

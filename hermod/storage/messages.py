@@ -114,8 +114,11 @@ _DISCARD: Final = sql(_move("discarded_at = :now", ["failed", "unknown"]))
 
 _STARTED: Final = sql("""
     UPDATE messages SET status = CASE WHEN send_at > :now THEN 'scheduled' ELSE 'queued' END, updated_at = :now
-     WHERE tenant_id = :tenant AND id = ANY(:ids) AND status = 'pending'
+     WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status = 'pending'
 """)
+_PENDING: Final = sql(
+    "SELECT 1 FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) AND status = 'pending' LIMIT 1"
+)
 
 
 class Messages:
@@ -167,9 +170,14 @@ class Messages:
         names = {"kind": "discard", "verdict": "discarded", "reason": f"asked for by {actor}"}
         return await self._moved(_DISCARD, tenant, message, actor, "message.discard", now, names)
 
-    async def mark_started(self, tenant: str, messages: Sequence[str], now: datetime) -> None:
+    async def mark_started(self, tenant: str, owner: str, messages: Sequence[str], now: datetime) -> None:
         """Their workflow exists: pending becomes queued, or scheduled where the due time is ahead."""
-        await self._database.execute(_STARTED, {"tenant": tenant, "ids": list(messages), "now": now})
+        names = {"tenant": tenant, "owner": owner, "ids": list(messages), "now": now}
+        await self._database.execute(_STARTED, names)
+
+    async def any_pending(self, tenant: str, messages: Sequence[str]) -> bool:
+        """Whether one of them has yet to be started."""
+        return bool(await self._database.rows(_PENDING, {"tenant": tenant, "ids": list(messages)}))
 
     async def _moved(
         self,

@@ -260,6 +260,9 @@ class Promises:
         self._database = database
         self._idempotent = sorted(idempotent)
 
+    async def aclose(self) -> None:
+        await self._database.close()
+
     async def audit(
         self,
         now: datetime,

@@ -34,6 +34,7 @@ _STARTED: Final = sql("""
     UPDATE form_submissions SET status = 'processing', updated_at = :now
      WHERE tenant_id = :tenant AND id = :id AND status = 'pending'
 """)
+_PENDING: Final = sql("SELECT 1 FROM form_submissions WHERE tenant_id = :tenant AND id = :id AND status = 'pending'")
 
 AFRESH: Final = (
     "error_code = NULL, error = NULL, failed_run = NULL, dead_at = NULL, discarded_at = NULL, finished_at = NULL, "
@@ -134,6 +135,10 @@ class Submissions:
     async def mark_started(self, tenant: str, submission: str, now: datetime) -> None:
         """Its workflow exists: pending becomes processing."""
         await self._database.execute(_STARTED, {"tenant": tenant, "id": submission, "now": now})
+
+    async def is_pending(self, tenant: str, submission: str) -> bool:
+        """Whether it has yet to be started."""
+        return bool(await self._database.rows(_PENDING, {"tenant": tenant, "id": submission}))
 
     async def _moved(self, verb: str, tenant: str, submission: str, actor: str, now: datetime) -> MovedSubmission:
         names = {"tenant": tenant, "id": submission, "actor": actor, "now": now, "verb": verb}

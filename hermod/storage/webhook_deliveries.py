@@ -95,8 +95,11 @@ _WHY: Final = {
 
 _STARTED: Final = sql("""
     UPDATE webhook_deliveries SET status = 'queued', updated_at = :now
-     WHERE tenant_id = :tenant AND id = ANY(:ids) AND status = 'pending'
+     WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status = 'pending'
 """)
+_PENDING: Final = sql(
+    "SELECT 1 FROM webhook_deliveries WHERE tenant_id = :tenant AND id = ANY(:ids) AND status = 'pending' LIMIT 1"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +173,14 @@ class WebhookDeliveries:
         """Take it off the list of dead letters; its record stays. Raises NotFound and Conflict."""
         return await self._moved("discard", tenant, delivery, actor, now)
 
-    async def mark_started(self, tenant: str, deliveries: Sequence[str], now: datetime) -> None:
+    async def mark_started(self, tenant: str, owner: str, deliveries: Sequence[str], now: datetime) -> None:
         """Their workflow exists: pending becomes queued."""
-        await self._database.execute(_STARTED, {"tenant": tenant, "ids": list(deliveries), "now": now})
+        names = {"tenant": tenant, "owner": owner, "ids": list(deliveries), "now": now}
+        await self._database.execute(_STARTED, names)
+
+    async def any_pending(self, tenant: str, deliveries: Sequence[str]) -> bool:
+        """Whether one of them has yet to be started."""
+        return bool(await self._database.rows(_PENDING, {"tenant": tenant, "ids": list(deliveries)}))
 
     async def _moved(self, verb: str, tenant: str, delivery: str, actor: str, now: datetime) -> Moved:
         names = {"tenant": tenant, "id": delivery, "actor": actor, "now": now, "verb": verb}

@@ -28,6 +28,7 @@ from hermod.storage.engine import Database, sql
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoint_rows import as_endpoint, as_view, columns, stored_settings
+from hermod.storage.webhook_waiting import close_open_deliveries
 from hermod.telemetry import get_logger
 
 CACHE_SECONDS: Final = 1.0
@@ -211,8 +212,9 @@ class WebhookEndpoints:
     ) -> EndpointView:
         """Replace the settings by `change(settings)`, which may raise: nothing is changed then.
 
-        `named` are the settings that the caller named, changed or not: who says `enabled` wants whatever trouble there
-        was forgotten; so does who gives another URL. Raises NotFound, and Unavailable where the secrets do not open.
+        Where it is disabled by then, what waits for it is parked. `named` are the settings that the caller named,
+        changed or not: who says `enabled` wants whatever trouble there was forgotten; so does who gives another URL.
+        Raises NotFound, and Unavailable where the secrets do not open.
         """
         key = {"tenant": tenant, "id": endpoint, "now": now}
         async with self._database.begin() as connection:
@@ -229,7 +231,10 @@ class WebhookEndpoints:
             await connection.execute(_AUDIT, key | _audited(verb, actor, changed=changed))
             view = await _view(connection, tenant, endpoint, now)
         self._changed(tenant, endpoint)
-        return view
+        if after.enabled:
+            return view
+        await close_open_deliveries(self._database, tenant, endpoint, now)
+        return await self.get(tenant, endpoint, now)
 
     async def rotate(self, tenant: str, endpoint: str, overlap: timedelta, *, actor: str, now: datetime) -> NewSecret:
         """A fresh secret; the old ones sign beside it for `overlap` at most.
@@ -248,11 +253,12 @@ class WebhookEndpoints:
         return NewSecret(secret=secret, old_valid_until=now + overlap)
 
     async def delete(self, tenant: str, endpoint: str, *, actor: str, now: datetime) -> None:
-        """Its open deliveries are cancelled when they find it gone. Raises NotFound."""
+        """Its open deliveries are cancelled; one that is on its way when it finds it gone. Raises NotFound."""
         names = {"tenant": tenant, "id": endpoint, "actor": actor, "now": now}
         if not await self._database.rows(_DELETE, names):
             raise _unknown(endpoint)
         self._changed(tenant, endpoint)
+        await close_open_deliveries(self._database, tenant, endpoint, now)
 
     async def unreadable(self, tenant: str) -> list[str]:
         """The endpoints whose secrets no key in HERMOD_SECRET_KEY opens."""

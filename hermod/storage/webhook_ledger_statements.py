@@ -174,9 +174,11 @@ HAND_OVER: Final = sql(f"""
 """)  # noqa: S608
 
 _MINE: Final = """
-    (workflow_id IN (:owner, 'webhook/' || tenant_id || '/' || id) OR starts_with(workflow_id, :owner || '.'))
+    (workflow_id IN (:owner, 'webhook/' || tenant_id || '/' || id,
+                     'webhook-endpoint/' || tenant_id || '/' || endpoint_id)
+     OR starts_with(workflow_id, :owner || '.'))
 """
-"""Also what a batch has handed off: to a workflow of its own, or to an endpoint's share of the batch."""
+"""Also what was handed off: to a workflow of its own, an endpoint's share of the batch, or the endpoint's waiter."""
 WITHDRAW: Final = sql(f"""
     UPDATE webhook_deliveries SET status = 'cancelled', finished_at = :now, updated_at = :now, next_attempt_at = NULL,
            wait_reason = NULL
@@ -210,6 +212,7 @@ END_LOST: Final = sql("""
       FROM lost i LEFT JOIN logged l ON l.delivery_id = i.id
      WHERE d.tenant_id = :tenant AND d.id = ANY(:ids) AND d.id = i.id AND d.attempt_count = i.number
        AND d.status = 'sending'
+    RETURNING d.id
 """)
 """Deliveries whose worker is gone, and that nobody is to send again. The number keeps it off a request begun since."""
 

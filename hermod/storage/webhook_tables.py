@@ -1,7 +1,7 @@
 """The tables of webhooks: endpoints, events, their deliveries, one row per wire request, replays.
 
 Like the ledger's, the busy ones have no foreign keys, and the conditions of their indexes name columns that change only
-at a delivery's end (docs/decisions/0005).
+at a delivery's end (docs/decisions/0005), or when it is handed to another workflow.
 """
 
 from __future__ import annotations
@@ -144,6 +144,13 @@ webhook_deliveries = Table(
         "order_key",
         "place",
         postgresql_where=text("order_key IS NOT NULL AND finished_at IS NULL"),
+    ),
+    Index(
+        "ix_webhook_deliveries_waiting",
+        "tenant_id",
+        "endpoint_id",
+        "id",
+        postgresql_where=text("finished_at IS NULL AND starts_with(workflow_id, 'webhook-endpoint/')"),
     ),
     Index(
         "ix_webhook_deliveries_left",

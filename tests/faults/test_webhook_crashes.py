@@ -5,12 +5,14 @@ One product for all of these tests: a worker that is killed is followed by anoth
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import text
 
 from devstack.ports import LOOPBACK, free_port
+from hermod.contracts.ids import webhook_endpoint_workflow
 from hermod.contracts.webhooks import ReplayInput
 from starter import Hermod, schedules
 from starter.webhook_endpoints import change_endpoint, enable_endpoint
@@ -28,6 +30,10 @@ _OPEN: Final = text("""
 """)
 _AGE: Final = text("""
     UPDATE webhook_deliveries SET updated_at = updated_at - interval '10 s' WHERE tenant_id = :tenant
+""")
+_PAUSE: Final = text("""
+    UPDATE webhook_endpoints SET paused_until = now() + interval '1 hour', pause_reason = 'asked'
+     WHERE tenant_id = :tenant
 """)
 
 
@@ -152,3 +158,31 @@ async def test_worker_killed_in_the_middle_of_a_replay_begins_each_delivery_once
         assert (view.matching, view.begun) == (40, 40)
         repeated = len(receiver.calls) - len({call.delivery for call in receiver.calls})
         assert repeated <= 10, "only what was under way when the worker died"
+
+
+async def test_worker_killed_while_the_waiter_of_an_endpoint_delivers_another_goes_on(
+    killable: Ground, lasting: Scene
+) -> None:
+    ground = killable
+    worker = await lasting.worker()
+    endpoint = await ground.endpoint(timeout_seconds=30, max_concurrency=5)
+    await ground.hermod.core.storage.database.execute(_PAUSE, {"tenant": ground.hermod.tenant})
+    await ground.emit(20)
+    waiter = webhook_endpoint_workflow(ground.hermod.tenant, endpoint.id)
+
+    async def all_wait_together() -> bool:
+        return await open_workflows(lasting) == [waiter]
+
+    await eventually(all_wait_together, within=60)
+    ground.receiver.behave("ok", "ok", "hung")
+    await enable_endpoint(ground.hermod, endpoint.id)
+    await eventually(lambda: ground.receiver.under_way > 0, within=30)
+    await lasting.kill(worker, waiter)
+    ground.receiver.behave("ok")
+    await lasting.cluster.start_worker()
+    await ground.all_are("delivered", within=60)
+    attempts = await ground.attempts()
+    outcomes = Counter(attempt.outcome for attempt in attempts)
+    assert outcomes["success"] == 20
+    assert set(outcomes) <= {"success", "worker_lost"}
+    assert len(ground.receiver.requests) <= len(attempts), "each was in the log before it left"

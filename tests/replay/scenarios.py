@@ -138,6 +138,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         webhook_scenarios.deliver_webhook_that_left_its_batch,
         webhook_scenarios.deliver_webhooks_all_leaving,
         webhook_scenarios.deliver_webhooks_to_several_endpoints,
+        webhook_scenarios.deliver_webhook_handed_off,
+        webhook_scenarios.drain_endpoint_done,
         webhook_scenarios.ordered_endpoint_done,
         webhook_scenarios.ordered_endpoint_blocked,
         webhook_scenarios.replay_deliveries_done,

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hermod.contracts.ids import replay_workflow
+from hermod.contracts.ids import replay_workflow, webhook_endpoint_workflow, webhook_workflow
 from hermod.contracts.webhooks import EndpointSettings, ReplayInput, ReplayStatus
 from starter.webhook_endpoints import create_endpoint
 from starter.webhook_replays import move_replay, replay, replay_status
@@ -77,6 +77,16 @@ async def deliver_webhooks_to_several_endpoints(house: House) -> str:
     return batch
 
 
+async def deliver_webhook_handed_off(house: House) -> str:
+    """Its endpoint asks for a pause; it waits for that elsewhere."""
+    return webhook_workflow(house.hermod.tenant, (await _paused(house))[1])
+
+
+async def drain_endpoint_done(house: House) -> str:
+    endpoint, _ = await _paused(house)
+    return webhook_endpoint_workflow(house.hermod.tenant, endpoint)
+
+
 async def ordered_endpoint_done(house: House) -> str:
     await _endpoint(house, ordering="by_key")
     return await _workflow_of(house, await _dead_letter(house, key="order-1"))
@@ -130,6 +140,16 @@ async def replay_deliveries_cancelled(house: House) -> str:
 async def _endpoint(house: House, **settings: Any) -> str:
     given = {"url": "http://127.0.0.1:9/hook", "retry": [0.1], **settings}
     return (await create_endpoint(house.hermod, EndpointSettings.model_validate(given))).id
+
+
+async def _paused(house: House) -> tuple[str, str]:
+    """An endpoint that asked for an hour, and its delivery, once that has arrived."""
+    async with Hostile() as receiver:
+        receiver.behave("503", "ok", headers={"Retry-After": "3600"})
+        endpoint = await _endpoint(house, url=receiver.url)
+        delivery = (await house.hermod.emit("order.paid", {})).deliveries[0].id
+        await delivered(house, delivery)
+        return endpoint, delivery
 
 
 async def _dead_letter(house: House, key: str | None = None) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -51,6 +51,8 @@ class Rule:
     containing: str
     times: int
     """How often it fires."""
+    afterwards: Callable[[], None] = lambda: None
+    """Is called when it fires."""
     matched: list[str] = field(default_factory=list, init=False)
     """The SQL of each execution it has fired for; any white space in it is one space."""
     _claimed: int = field(default=0, init=False)
@@ -69,6 +71,10 @@ class Rule:
         """Let answers go that are held, and those still to come."""
         self._released.set()
 
+    def end(self) -> None:
+        """Take no more executions."""
+        self.times = self._claimed
+
     def claim(self, sql: str) -> bool:
         """Whether the rule takes this execution. It is then given `fire` or `give_back`."""
         taken = self._claimed < self.times and bool(re.search(rf"(?<!\w){re.escape(self.containing)}(?!\w)", sql))
@@ -81,6 +87,7 @@ class Rule:
 
     def fire(self, sql: str) -> None:
         self.matched.append(sql)
+        self.afterwards()
         if len(self.matched) == self.times:
             self._used_up.set()
 
@@ -99,11 +106,16 @@ class PostgresProxy(FaultProxy):
         """The connection is reset in place of the execution, which never reaches the server."""
         return self._add(Action.CUT_BEFORE, containing, times)
 
-    def cut_after_commit(self, containing: str, *, times: int = 1) -> Rule:
+    def cut_after_commit(self, containing: str, *, times: int = 1, and_refuse: bool = False) -> Rule:
         """The statement is executed and committed, alone or by the COMMIT of its transaction; that answer is lost and
         the connection reset. A statement that fails or is rolled back does not count.
+
+        `and_refuse`: from then on nobody can connect any more.
         """
-        return self._add(Action.CUT_AFTER_COMMIT, containing, times)
+        rule = self._add(Action.CUT_AFTER_COMMIT, containing, times)
+        if and_refuse:
+            rule.afterwards = self.refuse
+        return rule
 
     def hold_answer(self, containing: str, *, times: int = 1) -> Rule:
         """The statement is executed, and its answer comes when the rule is released. It fires when the answer is there:

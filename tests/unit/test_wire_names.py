@@ -20,6 +20,7 @@ from activities.submissions import SubmissionActivities
 from activities.webhook_notices import NoticeActivities
 from activities.webhook_order import WebhookOrderActivities
 from activities.webhook_replays import WebhookReplayActivities
+from activities.webhook_waiting import WebhookWaitingActivities
 from activities.webhooks import WebhookActivities
 from worker import WORKFLOW_CLASSES, workflow_runner
 from workflows.search_attributes import SEARCH_ATTRIBUTES
@@ -35,6 +36,7 @@ def test_workflow_names_and_updates_are_as_released() -> None:
         "SendBatch": ["cancel"],
         "DeliverWebhook": ["cancel"],
         "DeliverWebhooks": ["cancel"],
+        "DrainEndpoint": [],
         "OrderedEndpoint": [],
         "ReplayDeliveries": [],
         "IngestEvents": [],
@@ -58,6 +60,7 @@ def test_signals_and_queries_are_as_released() -> None:
         if definition.signals or definition.queries:
             found[definition.name] = sorted(filter(None, [*definition.signals, *definition.queries]))
     assert found == {
+        "DrainEndpoint": ["look_again"],
         "OrderedEndpoint": ["let_go", "look_again"],
         "ReplayDeliveries": ["cancel", "pause", "progress", "resume"],
         "ProcessSubmission": ["look_again"],
@@ -80,6 +83,7 @@ def activity_names() -> set[str | None]:
         WebhookActivities,
         WebhookOrderActivities,
         WebhookReplayActivities,
+        WebhookWaitingActivities,
         EventActivities,
     ):
         for _, method in inspect.getmembers(kind, inspect.isfunction):
@@ -104,6 +108,7 @@ def test_activity_names_are_as_released() -> None:
         "deliver_webhooks",
         "withdraw_webhooks",
         "next_in_order",
+        "next_for_endpoint",
         "process_submission",
         "look_at_partial",
         "replay_page",

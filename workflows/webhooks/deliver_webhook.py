@@ -1,7 +1,8 @@
 """One event on its way to one endpoint, from the first attempt to its end.
 
 Attempts, the endpoint's schedule and the waits in between are one activity that the server runs again when the ledger
-says so. It ends as the delivery ends; one that is given up fails it, and a reset makes it try again.
+says so. It ends as the delivery ends; one that is given up fails it, and a reset makes it try again. While its endpoint
+is in trouble, the delivery waits with others in DrainEndpoint, and this ends as handed off.
 """
 
 from __future__ import annotations

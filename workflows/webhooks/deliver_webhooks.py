@@ -1,9 +1,10 @@
 """Up to five hundred deliveries that share a workflow, because they came together.
 
-One activity delivers them all. To one endpoint, its rounds are the short retries of single deliveries, an endpoint that
-is paused makes the whole batch wait, and what has its next attempt more than a minute away leaves for a workflow of its
-own. To several endpoints, there is one round: whatever an endpoint does not take at once goes on in a batch of that
-endpoint alone, so that none of them keeps the others waiting.
+One activity delivers them all. What waits for an endpoint in trouble is handed off to that endpoint's waiter
+(DrainEndpoint). To one endpoint, the activity's rounds are the short retries of single deliveries, and what has its
+next attempt more than a minute away leaves for a workflow of its own. To several endpoints, there is one round:
+whatever an endpoint does not take at once goes on in a batch of that endpoint alone, so that none of them keeps the
+others waiting.
 """
 
 from __future__ import annotations

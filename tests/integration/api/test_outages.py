@@ -10,51 +10,21 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import make_url, text
 
 from devstack.ports import free_port
 from hermod.bootstrap import open_analytics
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.messages import Status
-from hermod.storage.engine import Database
 from starter import Hermod
 from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, calling, new_api
 from tests.integration.api.reporting import call, give_secret, make
 from tests.support.form_rows import add_form
-from tests.support.lossy_relay import LossyRelay
 from tests.support.polling import eventually
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.product import NOWHERE, House, settings_for
 from web.app import create_app
 
 ACCOUNT = {"channel": "email", "provider": "sandbox", "credentials": {"api_key": "k"}, "base_url": "http://127.0.0.1:9"}
-
-
-@dataclass(frozen=True)
-class Relayed:
-    api: Api
-    relay: LossyRelay
-    direct: Database
-
-    async def count(self, table: str) -> int:
-        statement = text(f"SELECT 1 FROM {table} WHERE tenant_id = :tenant")
-        return len(await self.direct.rows(statement, {"tenant": self.api.tenant}))
-
-
-@pytest.fixture
-async def relayed(database_url: str) -> AsyncIterator[Relayed]:
-    """The API behind a relay that loses answers, and a way to its database that does not."""
-    url = make_url(database_url)
-    async with AsyncExitStack() as stack:
-        relay = await stack.enter_async_context(LossyRelay(url.port or 5432))
-        through = url.set(port=relay.port).render_as_string(hide_password=False)
-        settings = settings_for(through, f"127.0.0.1:{free_port()}")
-        process = await stack.enter_async_context(await Hermod.connect(settings=settings))
-        app = create_app(settings, hermod=process)
-        client = await stack.enter_async_context(calling(app))
-        direct = Database(database_url)
-        stack.push_async_callback(direct.close)
-        yield Relayed(await new_api(process, app, client), relay, direct)
 
 
 @dataclass(frozen=True)
@@ -161,31 +131,31 @@ async def test_database_is_away_at_the_start_it_starts_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "after", "answer", "table"),
+    ("path", "body", "statement", "table"),
     [
-        ("/v1/messages", EMAIL, "INSERT INTO messages", "INSERT", "messages"),
-        ("/v1/messages/batch", {"messages": [EMAIL]}, "INSERT INTO messages", "INSERT", "messages"),
-        ("/v1/webhook-events", {"type": "a", "payload": {}}, "INSERT INTO webhook_events", "evt_", "webhook_events"),
-        ("/v1/forms/order/submissions", {"data": {}}, "COMMIT", "COMMIT", "form_submissions"),
-        ("/v1/events", {"type": "a"}, "INSERT INTO event_batches", "INSERT", "event_batches"),
+        ("/v1/messages", EMAIL, "INSERT INTO messages", "messages"),
+        ("/v1/messages/batch", {"messages": [EMAIL]}, "INSERT INTO messages", "messages"),
+        ("/v1/webhook-events", {"type": "a", "payload": {}}, "INSERT INTO webhook_events", "webhook_events"),
+        ("/v1/forms/order/submissions", {"data": {}}, "COMMIT", "form_submissions"),
+        ("/v1/events", {"type": "a"}, "INSERT INTO event_batches", "event_batches"),
     ],
     ids=["message", "batch", "webhook-event", "submission", "event"],
 )
 @pytest.mark.parametrize("stays_away", [False, True])
 async def test_answer_of_the_database_is_lost_the_call_is_taken_once_or_told_the_truth(
-    relayed: Relayed, path: str, body: object, after: str, answer: str, table: str, stays_away: bool
+    proxied: Proxied, path: str, body: object, statement: str, table: str, stays_away: bool
 ) -> None:
-    await add_form(relayed.direct, relayed.api.tenant)
-    lost = relayed.relay.lose(after=after, answer=answer, and_then_shut=stays_away)
-    response = await relayed.api.client.post(path, json=body)
-    assert lost.is_set()
+    await add_form(proxied.api.hermod.core.storage.database, proxied.api.tenant)
+    lost = proxied.database.cut_after_commit(statement, and_refuse=stays_away)
+    response = await proxied.api.client.post(path, json=body)
+    assert lost.matched
     if stays_away:
         assert_problem(response, 503, "maybe-stored")
         assert "may be stored" in response.json()["detail"]
-        await relayed.relay.open()
+        await proxied.back()
     else:
         assert response.status_code == 202, response.text
-    assert await relayed.count(table) == 1
+    assert len(await proxied.api.rows(f"SELECT 1 FROM {table} WHERE tenant_id = :tenant")) == 1
 
 
 async def test_database_cannot_be_reached_it_is_said_that_nothing_was_stored(proxied: Proxied) -> None:
@@ -195,20 +165,20 @@ async def test_database_cannot_be_reached_it_is_said_that_nothing_was_stored(pro
     await proxied.back()
 
 
-async def test_answer_to_a_move_is_lost_it_is_said_that_it_may_be_done(relayed: Relayed) -> None:
-    message = await relayed.api.sent()
-    relayed.relay.lose(after="UPDATE messages SET status = 'cancelled'", answer="message/")
-    response = await relayed.api.client.post(f"/v1/messages/{message}/cancel")
+async def test_answer_to_a_move_is_lost_it_is_said_that_it_may_be_done(proxied: Proxied) -> None:
+    message = await proxied.api.sent()
+    proxied.database.cut_after_commit("UPDATE messages SET status = 'cancelled'")
+    response = await proxied.api.client.post(f"/v1/messages/{message}/cancel")
     assert_problem(response, 503, "maybe-stored")
     assert "look at the record" in response.json()["detail"]
-    assert (await relayed.api.client.get(f"/v1/messages/{message}")).json()["status"] == "cancelled"
+    assert (await proxied.api.client.get(f"/v1/messages/{message}")).json()["status"] == "cancelled"
 
 
-async def test_database_goes_away_after_a_move_the_move_has_its_answer(relayed: Relayed) -> None:
-    message = await relayed.api.sent()
-    await relayed.api.put_into(message, Status.FAILED)
-    relayed.relay.lose(after="FROM attempts", answer="SELECT")
-    response = await relayed.api.client.post(f"/v1/messages/{message}/retry")
+async def test_database_goes_away_after_a_move_the_move_has_its_answer(proxied: Proxied) -> None:
+    message = await proxied.api.sent()
+    await proxied.api.put_into(message, Status.FAILED)
+    proxied.database.cut_after_commit("FROM attempts")
+    response = await proxied.api.client.post(f"/v1/messages/{message}/retry")
     assert (response.status_code, response.json()["status"]) == (202, "pending"), response.text
 
 

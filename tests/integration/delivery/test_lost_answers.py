@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from devstack.stripe_stand_in import StripePayment
 from hermod.contracts.content import Email
@@ -21,7 +21,7 @@ from starter import Hermod
 from starter.event_intake import sift
 from starter.webhooks import delivery_status
 from tests.support.form_rows import add_form
-from tests.support.lossy_relay import LossyRelay
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.product import House
 from tests.support.webhook_house import add_endpoint
 
@@ -31,37 +31,35 @@ UNREACHABLE = "http://127.0.0.1:9/hooks"
 
 @dataclass(frozen=True)
 class Shop:
-    """A running product, and a client of the same tenant that reaches the database through a relay."""
+    """A running product, and a client of the same tenant that reaches the database through a proxy."""
 
     house: House
     client: Hermod
-    relay: LossyRelay
+    database: PostgresProxy
 
     async def count(self, table: str) -> int:
         return len(await self.rows(f"SELECT 1 FROM {table} WHERE tenant_id = :tenant"))
 
     async def rows(self, statement: str) -> Any:
-        database = self.house.hermod.core.storage.database
-        return await database.rows(text(statement), {"tenant": self.house.hermod.tenant})
+        return await self.house.hermod.core.storage.database.rows(text(statement), {"tenant": self.house.hermod.tenant})
 
 
 @pytest.fixture
 async def shop(house: House) -> AsyncIterator[Shop]:
     settings = house.hermod.core.settings
-    url = make_url(settings.database_url.get_secret_value())
-    async with LossyRelay(url.port or 5432) as relay:
-        through = SecretStr(url.set(port=relay.port).render_as_string(hide_password=False))
-        own = settings.model_copy(update={"database_url": through})
+    url = settings.database_url.get_secret_value()
+    async with PostgresProxy.before(url) as database:
+        own = settings.model_copy(update={"database_url": SecretStr(database.through(url))})
         async with await Hermod.connect(settings=own, temporal=house.client, tenant=house.hermod.tenant) as client:
-            yield Shop(house, client, relay)
+            yield Shop(house, client, database)
 
 
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_message_is_committed_and_its_answer_lost_it_is_accepted_once(shop: Shop, key: str | None) -> None:
     await shop.house.add_account("main")
-    lost = shop.relay.lose(after="INSERT INTO messages", answer="INSERT")
+    lost = shop.database.cut_after_commit("INSERT INTO messages")
     receipt = await shop.client.send(LETTER, idempotency_key=key)
-    assert lost.is_set()
+    assert lost.matched
     assert await shop.count("messages") == 1
     await shop.client.core.coalescer.drain()
     assert (await shop.house.hermod.status(receipt.id)).status is not Status.PENDING
@@ -76,11 +74,9 @@ async def test_batch_is_committed_and_its_answer_lost_every_message_is_accepted_
     keys = [None, "a", None, "b", "a", "before"]
     asked = [Submission(content=LETTER, options=Options(), idempotency_key=key) for key in keys]
     await shop.client.core.coalescer.drain()
-    await shop.relay.shut()
-    await shop.relay.open()
-    lost = shop.relay.lose(after="INSERT INTO messages", answer="INSERT")
+    lost = shop.database.cut_after_commit("INSERT INTO messages")
     taken = await shop.client.send_many(asked)
-    assert lost.is_set()
+    assert lost.matched
     ids = [receipt.id for receipt in taken.receipts]
     assert len(ids) == 6
     assert (ids[1], ids[5]) == (ids[4], before.id)
@@ -94,9 +90,9 @@ async def test_webhook_event_is_committed_and_its_answer_lost_its_delivery_is_st
     shop: Shop, event_id: str | None
 ) -> None:
     await add_endpoint(shop.house, UNREACHABLE)
-    lost = shop.relay.lose(after="INSERT INTO webhook_events", answer="whd_")
+    lost = shop.database.cut_after_commit("INSERT INTO webhook_events")
     receipt = await shop.client.emit("order.paid", {"id": 1}, event_id=event_id)
-    assert lost.is_set()
+    assert lost.matched
     assert await shop.count("webhook_events") == await shop.count("webhook_deliveries") == 1
     await shop.client.core.webhooks.drain()
     (delivery,) = receipt.deliveries
@@ -105,9 +101,9 @@ async def test_webhook_event_is_committed_and_its_answer_lost_its_delivery_is_st
 
 async def test_submission_is_committed_and_its_answer_lost_it_is_processed_once(shop: Shop) -> None:
     await add_form(shop.house.hermod.core.storage.database, shop.house.hermod.tenant)
-    lost = shop.relay.lose(after="COMMIT", answer="COMMIT")
+    lost = shop.database.cut_after_commit("COMMIT")
     receipt = await shop.client.submit("order", {"size": 1}, session="session-1")
-    assert lost.is_set()
+    assert lost.matched
     await shop.client.core.submissions.drain()
     (row,) = await shop.rows("SELECT id, status FROM form_submissions WHERE tenant_id = :tenant")
     assert (row.id, row.status == "pending") == (receipt.id, False)
@@ -117,9 +113,9 @@ async def test_submission_is_committed_and_its_answer_lost_it_is_processed_once(
 
 async def test_revision_is_committed_and_its_answer_lost_it_is_stored_and_looked_at(shop: Shop) -> None:
     await add_form(shop.house.hermod.core.storage.database, shop.house.hermod.tenant)
-    lost = shop.relay.lose(after="INSERT INTO form_partials", answer="session-1")
+    lost = shop.database.cut_after_commit("INSERT INTO form_partials")
     receipt = await shop.client.save_partial("order", "session-1", {"size": 1}, revision=1)
-    assert lost.is_set()
+    assert lost.matched
     assert (receipt.stored, receipt.revision) == (True, 1)
     steps = await shop.rows("SELECT 1 FROM journey_steps WHERE tenant_id = :tenant AND kind = 'form.partial'")
     assert len(steps) == 1
@@ -131,12 +127,12 @@ async def test_events_are_committed_and_their_answer_lost_they_are_stored_once(
 ) -> None:
     keyed = any(ids)
     lost = (
-        shop.relay.lose(after="COMMIT", answer="COMMIT")
+        shop.database.cut_after_commit("COMMIT")
         if keyed
-        else shop.relay.lose(after="INSERT INTO event_batches", answer="INSERT")
+        else shop.database.cut_after_commit("INSERT INTO event_batches")
     )
     receipt = await shop.client.track_many([{"type": "page.viewed", "event_id": one} for one in ids])
-    assert lost.is_set()
+    assert lost.matched
     assert (receipt.accepted, receipt.duplicates) == (2, 0)
 
 
@@ -168,9 +164,9 @@ async def test_payment_is_committed_and_its_answer_lost_it_is_kept_once(shop: Sh
     await add_form(shop.house.hermod.core.storage.database, shop.house.hermod.tenant, payment={"expires_in": 3600})
     own = await shop.client.submit("order", {"size": 1})
     event = read_event(StripePayment(own.id, amount=4_200, currency="jpy").succeeded())
-    lost = shop.relay.lose(after="COMMIT", answer="COMMIT")
+    lost = shop.database.cut_after_commit("COMMIT")
     await shop.client.core.payments.take(shop.client.tenant, event)
-    assert lost.is_set()
+    assert lost.matched
     (row,) = await shop.rows("SELECT amount FROM form_submissions WHERE tenant_id = :tenant")
     assert row.amount == 4_200
     assert await shop.count("payment_events") == 1
@@ -184,7 +180,7 @@ async def test_database_goes_away_within_a_long_call_it_says_what_is_stored(
 
     async def take(*args: Any) -> Any:
         taken = await real(*args)
-        await shop.relay.shut()
+        shop.database.shut()
         return taken
 
     acceptance = shop.client.core.storage.acceptance
@@ -193,4 +189,4 @@ async def test_database_goes_away_within_a_long_call_it_says_what_is_stored(
     with pytest.raises(MaybeStored, match="the first 2 messages are stored"):
         await shop.client.send_many([LETTER] * 4)
     assert await shop.count("messages") == 2
-    await shop.relay.open()
+    await shop.database.accept()

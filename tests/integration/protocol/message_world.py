@@ -221,8 +221,9 @@ class MessageWorld(World):
     async def _begin_again(self, message: str, move: Awaitable[Any], started: bool) -> None:
         """`started`: the call that asked for it lived to start the workflow, else the sweeper does."""
         if await self.allowed(move) and started:
-            self.start(message_workflow(self.tenant, message), (message,), anew=True)
-            await self.mark_started([message])
+            own = message_workflow(self.tenant, message)
+            self.start(own, (message,), anew=True)
+            await self.mark_started(own, [message])
 
     # What a worker does
 
@@ -319,8 +320,8 @@ class MessageWorld(World):
                     if request.taken:
                         assert may_have_arrived(attempts[row.id, request.number].outcome)
 
-    async def mark_started(self, members: Sequence[str]) -> None:
-        await self._messages.mark_started(self.tenant, members, self.time)
+    async def mark_started(self, owner: str, members: Sequence[str]) -> None:
+        await self._messages.mark_started(self.tenant, owner, members, self.time)
 
 
 def _account(tenant: str, name: str, order: int) -> Account:

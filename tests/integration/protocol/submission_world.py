@@ -36,18 +36,20 @@ from hermod.ports.forms import Announced, Announcement
 from hermod.ports.submissions import BackendAway, BackendRefused, SubmissionRecord
 from hermod.storage.engine import Database
 from hermod.storage.forms import Form
+from hermod.storage.orphaned_records import Limit
+from hermod.storage.orphaned_submissions import OrphanedSubmissions
 from hermod.storage.payments import Payments, Untold
 from hermod.storage.promises import Promises
 from hermod.storage.submission_acceptance import SubmissionAcceptance, SubmissionDraft
 from hermod.storage.submission_steps import SqlSubmissionLedger
-from hermod.storage.submission_stranded import StrandedSubmissions
 from hermod.storage.submissions import Submissions
 from tests.integration.protocol.simulation import BEGIN, Executor, Gated, Run, Simulation
 
 UNSTARTED_AFTER: Final = timedelta(seconds=5)
-STILL_AFTER: Final = timedelta(minutes=10)
+STALLED_AFTER: Final = timedelta(minutes=10)
 UNTOLD_AFTER: Final = timedelta(seconds=5)
 """As the sweeper has them."""
+_LIMIT: Final = Limit(workflows=100, records=100)
 EXPIRES_IN: Final = timedelta(hours=2)
 _PAID: Final = (PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED)
 _ROWS: Final = text("SELECT * FROM form_submissions WHERE tenant_id = :tenant ORDER BY id")
@@ -129,7 +131,7 @@ class SubmissionWorld(Simulation):
         self._submissions = Submissions(database, self.contents)
         self._acceptance = SubmissionAcceptance(database, self.contents)
         self._payments = Payments(database)
-        self._stranded = StrandedSubmissions(database)
+        self._orphaned = OrphanedSubmissions(database)
 
     def runs(self) -> Sequence[Flow]:
         return list(self.flows.values())
@@ -177,18 +179,24 @@ class SubmissionWorld(Simulation):
             await self._submissions.mark_started(self.tenant, submission, self.time)
 
     async def sweep(self) -> None:
-        for found in await self._stranded.unstarted(self.time, older_than=UNSTARTED_AFTER, limit=100):
+        for found in await self._orphaned.unstarted(self.time, older_than=UNSTARTED_AFTER, limit=_LIMIT):
             self._begin(found.id)
             await self._submissions.mark_started(self.tenant, found.id, self.time)
-        for found in await self._stranded.still(self.time, older_than=STILL_AFTER, limit=100):
+        for found in await self._orphaned.stalled(self.time, older_than=STALLED_AFTER, limit=_LIMIT):
             flow = self.flows.get(found.id)
             if flow is None or flow.state == "completed":
                 self._begin(found.id)
                 await self._submissions.mark_started(self.tenant, found.id, self.time)
             elif flow.state == "running":
-                await self._stranded.touch(self.tenant, [found.id], self.time)
+                await self._orphaned.touch([found], self.time)
             else:
-                await self._stranded.bury(self.tenant, [found.id], flow.run_id, "its workflow was closed", self.time)
+                await self._orphaned.dead_letter(
+                    [found],
+                    flow.run_id,
+                    "its workflow was closed",
+                    self.time,
+                    untouched_since=self.time - STALLED_AFTER,
+                )
         for untold in await self._payments.untold(self.time, older_than=UNTOLD_AFTER, limit=100):
             await self.tell(untold, marked=True)
 

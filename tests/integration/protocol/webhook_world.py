@@ -106,9 +106,15 @@ class Receiver:
 
 
 class Nothing:
-    """Health that learns nothing, and limits that do not exist."""
+    """Health that learns nothing, so that no endpoint is in trouble, and limits that do not exist."""
 
     async def note(self, *args: object) -> None:
+        return None
+
+    async def wake(self, *args: object) -> None:
+        return None
+
+    async def look_again(self, *args: object) -> None:
         return None
 
     async def claim_probe(self, *args: object) -> bool:
@@ -224,8 +230,9 @@ class WebhookWorld(World):
         for delivery in deliveries:
             self.begun_again.add((delivery, rows[delivery].attempt_count))
             if started and rows[delivery].order_key is None:
-                self.start(webhook_workflow(self.tenant, delivery), (delivery,), anew=True)
-                await self.mark_started([delivery])
+                own = webhook_workflow(self.tenant, delivery)
+                self.start(own, (delivery,), anew=True)
+                await self.mark_started(own, [delivery])
 
     async def _take(self, planned: Sequence[PlannedDelivery]) -> None:
         drafts = []
@@ -253,6 +260,7 @@ class WebhookWorld(World):
             poster=receiver,
             requests=receiver.order,
             limiter=Nothing(),
+            waiters=Nothing(),
         )
         work = Work(tenant=self.tenant, owner=workflow.id, run=workflow.run_id, messages=workflow.members)
         dispatch = WebhookDispatch(
@@ -370,5 +378,5 @@ class WebhookWorld(World):
             known_late = success.late_at is not None and row.started_at <= success.late_at
             assert asked_for or known_late, f"attempt {later} followed the success of {number}: {attempts}"
 
-    async def mark_started(self, members: Sequence[str]) -> None:
-        await self._deliveries.mark_started(self.tenant, members, self.time)
+    async def mark_started(self, owner: str, members: Sequence[str]) -> None:
+        await self._deliveries.mark_started(self.tenant, owner, members, self.time)

@@ -109,7 +109,7 @@ class World(Simulation):
         """The workflows of what the dispatch has handed off."""
 
     @abstractmethod
-    async def mark_started(self, members: Sequence[str]) -> None: ...
+    async def mark_started(self, owner: str, members: Sequence[str]) -> None: ...
 
     @abstractmethod
     async def close_records(self, workflow: Workflow) -> int:
@@ -144,7 +144,7 @@ class World(Simulation):
     async def begin(self, owner: str, ids: Sequence[str]) -> None:
         """Start the workflow of records that share one."""
         self.start(owner, tuple(ids))
-        await self.mark_started(ids)
+        await self.mark_started(owner, ids)
 
     async def drop_old(self) -> None:
         """What retention does; what it has dropped had ended."""

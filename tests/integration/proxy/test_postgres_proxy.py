@@ -190,3 +190,15 @@ async def test_client_goes_away_before_the_commit_the_rule_takes_the_next_one(
     await eventually(is_cut)
     await rule.fired()
     assert 1 not in await kept(direct)
+
+
+async def test_statement_is_cut_and_nobody_can_connect_until_the_proxy_accepts_again(
+    database: Database, database_proxy: PostgresProxy, direct: Database
+) -> None:
+    database_proxy.cut_after_commit("INSERT INTO kept", and_refuse=True)
+    for number in (1, 2):
+        with pytest.raises(Unavailable):
+            await add(database, number)
+    assert await kept(direct) == [1]
+    await database_proxy.accept()
+    assert await add(database, 3) == 1

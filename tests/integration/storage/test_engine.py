@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from devstack.ports import free_port
@@ -18,8 +18,8 @@ from devstack.postgres import Postgres
 from hermod.contracts.errors import MaybeStored, Unavailable
 from hermod.storage.connections import CLOSE_SECONDS
 from hermod.storage.engine import Database
-from tests.support.lossy_relay import LossyRelay
 from tests.support.polling import eventually
+from tests.support.postgres_proxy import PostgresProxy
 
 PID = text("SELECT pg_backend_pid() AS pid")
 INSERT = text("INSERT INTO notes VALUES (:id)")
@@ -30,10 +30,10 @@ LIMIT = 2.0
 
 @dataclass(frozen=True)
 class Line:
-    """A database behind a relay, and a way to it that never goes silent."""
+    """A database behind a proxy, and a way to it that never goes silent."""
 
     database: Database
-    relay: LossyRelay
+    proxy: PostgresProxy
     direct: Database
 
     async def fill(self, connections: int) -> set[int]:
@@ -56,16 +56,14 @@ class Line:
 
 
 @pytest.fixture
-async def line(database_url: str) -> AsyncIterator[Line]:
-    url = make_url(database_url)
-    async with LossyRelay(url.port or 5432) as relay:
-        through = url.set(port=relay.port).render_as_string(hide_password=False)
-        line = Line(Database(through, timeout=LIMIT), relay, Database(database_url, pool_size=1))
-        await line.direct.execute(text("CREATE TABLE notes (id int PRIMARY KEY)"), {})
-        yield line
-        relay.thaw()
-        await line.database.close()
-        await line.direct.close()
+async def line(database_url: str, database_proxy: PostgresProxy) -> AsyncIterator[Line]:
+    through = database_proxy.through(database_url)
+    line = Line(Database(through, timeout=LIMIT), database_proxy, Database(database_url, pool_size=1))
+    await line.direct.execute(text("CREATE TABLE notes (id int PRIMARY KEY)"), {})
+    yield line
+    database_proxy.thaw()
+    await line.database.close()
+    await line.direct.close()
 
 
 @pytest.fixture
@@ -79,7 +77,8 @@ async def own_server(home: Path) -> AsyncIterator[Postgres]:
 
 async def test_connections_fall_silent_one_call_waits_and_the_next_has_a_new_connection(line: Line) -> None:
     old = await line.fill(5)
-    assert line.relay.silence() == len(old) == 5
+    assert line.proxy.connections == len(old) == 5
+    line.proxy.freeze()
     with pytest.raises(Unavailable):
         await line.pid()
     new = [await line.pid() for _ in range(10)]
@@ -88,7 +87,7 @@ async def test_connections_fall_silent_one_call_waits_and_the_next_has_a_new_con
 
 async def test_calls_wait_on_silent_connections_those_that_come_later_do_not(line: Line) -> None:
     old = await line.fill(3)
-    line.relay.silence()
+    line.proxy.freeze()
     answers = await asyncio.gather(*(line.pid() for _ in range(3)), return_exceptions=True)
     assert [type(one) for one in answers] == [Unavailable] * 3
     again = await asyncio.gather(*(line.pid() for _ in range(10)))
@@ -97,12 +96,12 @@ async def test_calls_wait_on_silent_connections_those_that_come_later_do_not(lin
 
 async def test_server_is_frozen_calls_are_unavailable_and_go_on_after_the_thaw(line: Line) -> None:
     await line.fill(2)
-    line.relay.silence(new=True)
+    line.proxy.freeze(new=True)
     with pytest.raises(Unavailable):
         await line.pid()
     with pytest.raises(Unavailable, match="nothing was stored"):
         await line.database.execute(INSERT, {"id": 1})
-    line.relay.thaw()
+    line.proxy.thaw()
     assert await line.pid() > 0
     assert await line.notes() == []
 
@@ -135,7 +134,7 @@ async def test_statement_whose_caller_went_silent_ends_on_the_server(line: Line)
         return await line.is_running(pid)
 
     await eventually(runs)
-    line.relay.silence()
+    line.proxy.freeze()
 
     async def ended() -> bool:
         return not await line.is_running(pid)
@@ -167,7 +166,7 @@ async def test_caller_is_cancelled_within_a_statement_nobody_else_has_its_connec
 
 async def test_caller_on_a_silent_connection_is_cancelled_others_have_a_new_one(line: Line) -> None:
     old = await line.fill(1)
-    line.relay.silence()
+    line.proxy.freeze()
     call = asyncio.create_task(line.pid())
 
     async def under_way() -> bool:
@@ -182,7 +181,7 @@ async def test_caller_on_a_silent_connection_is_cancelled_others_have_a_new_one(
 
 async def test_connections_are_silent_closing_the_database_does_not_wait_for_each(line: Line) -> None:
     await line.fill(10)
-    line.relay.silence()
+    line.proxy.freeze()
     async with asyncio.timeout(10 * CLOSE_SECONDS):
         await line.database.close()
 
@@ -215,14 +214,14 @@ async def test_connections_are_all_busy_others_are_told_that_nothing_was_stored(
 
 
 async def test_answer_to_a_change_is_lost_it_may_be_done(line: Line) -> None:
-    line.relay.lose(after="INSERT INTO notes", answer="INSERT")
+    line.proxy.cut_after_commit("INSERT INTO notes")
     with pytest.raises(MaybeStored, match="look at the record"):
         await line.database.execute(INSERT, {"id": 1})
     assert await line.notes() == [1]
 
 
 async def test_answer_to_a_question_is_lost_nothing_is_in_doubt(line: Line) -> None:
-    line.relay.lose(after="SELECT 7", answer="SELECT")
+    line.proxy.cut_after_commit("SELECT 7")
     with pytest.raises(Unavailable) as told:
         await line.database.rows(text("SELECT 7"), {})
     assert not isinstance(told.value, MaybeStored)
@@ -232,7 +231,7 @@ async def test_transaction_loses_its_connection_before_the_commit_nothing_is_sto
     async def two_notes() -> None:
         async with line.database.begin() as connection:
             await connection.execute(INSERT, {"id": 1})
-            line.relay.silence()
+            line.proxy.freeze()
             await connection.execute(INSERT, {"id": 2})
 
     with pytest.raises(Unavailable, match="nothing was stored") as told:
@@ -242,7 +241,7 @@ async def test_transaction_loses_its_connection_before_the_commit_nothing_is_sto
 
 
 async def test_answer_to_the_commit_is_lost_it_may_be_done(line: Line) -> None:
-    line.relay.lose(after="COMMIT", answer="COMMIT")
+    line.proxy.cut_after_commit("COMMIT")
 
     async def note() -> None:
         async with line.database.begin() as connection:
@@ -261,11 +260,9 @@ async def test_idempotent_work_loses_its_answer_is_asked_again_on_another_connec
         runs.append((await connection.execute(PID)).scalar_one())
         return (await connection.execute(KEEP, {"id": 1})).rowcount
 
-    lost = (
-        line.relay.lose(after="COMMIT", answer="COMMIT") if atomic else line.relay.lose(after="notes", answer="INSERT")
-    )
+    lost = line.proxy.cut_after_commit("COMMIT") if atomic else line.proxy.cut_after_commit("notes")
     assert await line.database.idempotent(work, atomic=atomic) == 0
-    assert lost.is_set()
+    assert lost.matched
     assert len(set(runs)) == 2
     assert await line.notes() == [1]
 
@@ -274,7 +271,7 @@ async def test_idempotent_work_loses_its_answer_and_the_database_stays_away_it_m
     async def work(connection: AsyncConnection) -> int:
         return (await connection.execute(KEEP, {"id": 1})).rowcount
 
-    line.relay.lose(after="notes", answer="INSERT", and_then_shut=True)
+    line.proxy.cut_after_commit("notes", and_refuse=True)
     with pytest.raises(MaybeStored, match="only with a key"):
         await line.database.idempotent(work, in_doubt="only with a key")
     assert await line.notes() == [1]
@@ -301,7 +298,6 @@ async def test_idempotent_work_is_still_under_way_the_second_run_waits_for_it(li
         return bool(await line.direct.rows(asked, {"own": own.pid}))
 
     await eventually(begun)
-    await line.relay.shut()
-    await line.relay.open()
+    line.proxy.cut()
     assert await call == 0
     assert await line.notes() == [1]

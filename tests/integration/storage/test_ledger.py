@@ -188,7 +188,7 @@ async def test_steps_before_the_end_are_hot_updates(database: Database) -> None:
     drafts = [draft() for _ in range(200)]
     await taken(database, *drafts)
     names = [one.id for one in drafts]
-    await Messages(database).mark_started(TENANT, names, now())
+    await Messages(database).mark_started(TENANT, OWNER, names, now())
     await SqlLedger(database, clear(database), Workers(database)).grant(
         TENANT, OWNER, [intent(name) for name in names], now()
     )
@@ -222,5 +222,5 @@ async def test_scheduled_message_is_marked_as_such_when_its_workflow_is_started(
     asked = Submission.model_validate({"content": content, "options": {"send_at": now() + timedelta(hours=1)}})
     later = Draft(ids.message_id(), OWNER, None, Ready(asked, content))
     await taken(database, later)
-    await Messages(database).mark_started(TENANT, [later.id], now())
+    await Messages(database).mark_started(TENANT, OWNER, [later.id], now())
     assert (await Messages(database).view(TENANT, later.id)).status is Status.SCHEDULED

@@ -25,7 +25,8 @@ from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
-from hermod.storage.stranded import Stranded
+from hermod.storage.orphaned_messages import OrphanedMessage, OrphanedMessages
+from hermod.storage.orphaned_records import Limit
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
 from hermod.storage.webhook_deliveries import WebhookDeliveries
@@ -36,6 +37,7 @@ from tests.support.webhook_rows import WebhookRows
 
 H, S = Happening, Status
 RUN: Final = "run-1"
+HOUR: Final = timedelta(hours=1)
 _DRAIN: Final = text("DELETE FROM event_batches WHERE tenant_id = :tenant RETURNING id, sink, events, body, created_at")
 
 
@@ -52,7 +54,7 @@ class Line:
         self.contents = Contents(database, Vault(Vault.new_key()), 30)
         self.ledger = SqlLedger(database, self.contents, Workers(database))
         self.messages = Messages(database)
-        self.stranded = Stranded(database)
+        self.orphaned = OrphanedMessages(database, Workers(database))
 
     async def accept(self, count: int = 1, **options: Any) -> list[str]:
         return await self.take([self.draft(**options) for _ in range(count)])
@@ -108,6 +110,16 @@ class Line:
         ]
         await self.ledger.change(self.tenant, self.owner, RUN, changes, self.office.now)
 
+    async def open(self) -> list[OrphanedMessage]:
+        """What is started and open, as the sweeper reads it later."""
+        limit = Limit(workflows=9, records=999)
+        return await self.orphaned.stalled(self.office.now + HOUR, older_than=HOUR / 2, limit=limit)
+
+    async def dead_letter(self, message: str) -> int:
+        orphans = [one for one in await self.open() if one.id == message]
+        now = self.office.now
+        return await self.orphaned.dead_letter(orphans, RUN, "gone", now, untouched_since=now + HOUR)
+
     async def endpoint(self, *, enabled: bool = True) -> WebhookRows:
         database = self.office.database
         await Tenants(database).create(self.tenant, self.tenant, NOW)
@@ -160,7 +172,7 @@ async def test_every_step_of_many_messages_is_told_once_and_waiting_is_not(line:
         before = after
 
     accepted, unknown = Accepted(provider_id="p"), OutcomeUnknown(error="cut off")
-    await line.messages.mark_started(line.tenant, messages, now)
+    await line.messages.mark_started(line.tenant, line.owner, messages, now)
     await line.messages.cancel(line.tenant, cancelled, actor="test", now=now)
     await stepped()
     await line.change(S.EXPIRED, expired)
@@ -171,7 +183,7 @@ async def test_every_step_of_many_messages_is_told_once_and_waiting_is_not(line:
     await line.answer(Transient(error="later"), S.RETRYING, retried, lucky)
     await line.answer(Transient(error="never"), S.FAILED, hopeless)
     await stepped()
-    await line.stranded.bury(line.tenant, [buried], RUN, "gone", now)
+    assert await line.dead_letter(buried) == 1
     await line.messages.retry(line.tenant, hopeless, actor="test", now=now)
     await line.messages.resolve(line.tenant, unsure, Resolution(outcome="sent"), actor="test", now=now)
     await line.messages.resolve(line.tenant, doubtful, Resolution(outcome="not_sent"), actor="test", now=now)
@@ -183,7 +195,7 @@ async def test_every_step_of_many_messages_is_told_once_and_waiting_is_not(line:
     await stepped()
     await line.office.take(event(H.COMPLAINED, well), event(H.DELIVERED, bounced))
     await line.messages.cancel(line.tenant, hopeless, actor="test", now=now)
-    await line.stranded.touch(line.tenant, messages, now)
+    await line.orphaned.touch(await line.open(), now)
     await line.messages.discard(line.tenant, buried, actor="test", now=now)
     await stepped()
     expected[lucky, "sent"] += 1
@@ -333,7 +345,7 @@ async def test_webhook_deliveries_are_told_by_endpoint_and_type_of_event(line: L
         change = WebhookChange(delivery=delivery, number=0, status=status, next_attempt_at=None, wait_reason=None)
         await ledger.change(line.tenant, owner, [change], NOW)
 
-    await deliveries.mark_started(line.tenant, [delivery], NOW)
+    await deliveries.mark_started(line.tenant, owner, [delivery], NOW)
     await become(DeliveryStatus.RETRYING)
     await become(DeliveryStatus.PARKED)
     await deliveries.retry(line.tenant, delivery, actor="test", now=NOW)

@@ -17,6 +17,8 @@ from hermod.ports.ledger import InFlight
 from hermod.ports.webhooks import DeliveryItem, Exchange, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
+from hermod.storage.orphaned_deliveries import OrphanedDeliveries
+from hermod.storage.orphaned_records import Limit
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
 from hermod.storage.webhook_acceptance import (
@@ -28,7 +30,6 @@ from hermod.storage.webhook_acceptance import (
 )
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_ledger import SqlWebhookLedger
-from hermod.storage.webhook_stranded import StrandedDeliveries
 from hermod.storage.workers import Workers
 from tests.support.webhook_rows import WebhookRows
 
@@ -260,17 +261,20 @@ async def test_moves_are_refused_with_the_state_and_unknown_ones_are_not_found(b
 
 async def test_forgotten_and_lost_deliveries_are_found(book: Book) -> None:
     first, second = await book.delivery(), await book.delivery()
-    await book.deliveries.mark_started(TENANT, [second], now())
-    stranded = StrandedDeliveries(book.database)
-    later, wait = now() + timedelta(minutes=11), timedelta(minutes=10)
-    assert [one.id for one in await stranded.unstarted(later, older_than=wait, limit=9)] == [first]
-    assert [one.id for one in await stranded.still(later, older_than=wait, limit=9)] == [second]
+    await book.deliveries.mark_started(TENANT, webhook_workflow(TENANT, second), [second], now())
+    orphaned = OrphanedDeliveries(book.database, Workers(book.database))
+    later, wait, limit = now() + timedelta(minutes=11), timedelta(minutes=10), Limit(workflows=9, records=9)
+    assert [one.id for one in await orphaned.unstarted(later, older_than=wait, limit=limit)] == [first]
+    found = await orphaned.stalled(later, older_than=wait, limit=limit)
+    assert [one.id for one in found] == [second]
     change = WebhookChange(
         delivery=second, number=0, status=DeliveryStatus.QUEUED, next_attempt_at=later + wait, wait_reason="paused"
     )
     await book.ledger.change(TENANT, webhook_workflow(TENANT, second), [change], now())
-    assert await stranded.still(later, older_than=wait, limit=9) == []
-    await stranded.bury(TENANT, [second], "run", "its workflow was closed", now())
+    assert await orphaned.stalled(later, older_than=wait, limit=limit) == []
+    closed = "its workflow was closed"
+    assert await orphaned.dead_letter(found, "run", closed, now(), untouched_since=later) == 1
+    assert await orphaned.dead_letter(found, "run", closed, now(), untouched_since=later) == 0, "it was read before"
     assert (await book.deliveries.view(TENANT, second)).status is DeliveryStatus.FAILED
 
 
@@ -295,8 +299,8 @@ async def test_steps_before_the_end_touch_no_index(book: Book) -> None:
     drafts = [book.draft({"n": number}) for number in range(200)]
     await book.take(*drafts)
     names = [draft.deliveries[0].id for draft in drafts]
-    await book.deliveries.mark_started(TENANT, names, now())
     for name in names:
+        await book.deliveries.mark_started(TENANT, webhook_workflow(TENANT, name), [name], now())
         await book.grant(name)
     statement = text("""
         SELECT n_tup_upd AS updated, n_tup_hot_upd AS hot FROM pg_stat_user_tables

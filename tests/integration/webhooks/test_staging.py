@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from hermod.contracts.webhooks import DeliveryStatus
-from starter.sweeping import LedgerSweeper, begin_deliveries
+from starter.orphans import DeliveryWorkflows
+from starter.sweeping import LedgerSweeper
 from starter.webhooks import delivery_status
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
@@ -15,8 +16,8 @@ from tests.support.webhook_house import add_endpoint, delivered, ended
 
 async def swept(house: House) -> None:
     core = house.hermod.core
-    begin = begin_deliveries(core.webhooks.dispatcher)
-    await LedgerSweeper(core.storage.webhook_stranded, begin, core.temporal, core.clock).sweep()
+    workflows = DeliveryWorkflows(core.webhooks.dispatcher)
+    await LedgerSweeper(core.storage.orphaned_deliveries, workflows, core.temporal, core.clock).sweep()
 
 
 async def as_if_an_hour_ago(house: House, delivery: str) -> None:

@@ -20,11 +20,13 @@ from hermod.domain.endpoint_health import (
     GONE,
     ROW,
     ROW_GAP,
+    SHORT_PAUSE,
     SPELL_GAP,
     Condition,
     Tally,
     after,
     is_half_open,
+    is_in_trouble,
     is_paused,
     tally,
 )
@@ -278,3 +280,10 @@ def test_tallies_add_up_to_what_their_waves_say(waves: list[list[Exchange]]) -> 
     assert whole.gone is any(part.gone for part in parts)
     last_success = max((number for number, part in enumerate(parts) if part.works), default=-1)
     assert whole.in_a_row == sum(part.failed for part in parts[last_success + 1 :])
+
+
+def test_trouble_is_a_pause_that_is_worth_handing_over_for() -> None:
+    assert not is_in_trouble(None, NOW)
+    assert not is_in_trouble(NOW - timedelta(minutes=1), NOW)
+    assert not is_in_trouble(NOW + SHORT_PAUSE, NOW)
+    assert is_in_trouble(NOW + SHORT_PAUSE + timedelta(seconds=1), NOW)

@@ -18,6 +18,8 @@ from hermod.contracts.messages import Guarantee, MessageView, Options, Outcome, 
 from hermod.contracts.outcomes import Accepted, MessageRejected, OutcomeUnknown
 from hermod.ports.ledger import Intent
 from hermod.storage.acceptance import Draft, Ready
+from hermod.storage.ledger import SqlLedger
+from hermod.storage.workers import Workers
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
@@ -99,7 +101,8 @@ async def test_worker_lost_in_a_shared_request_leaves_the_guarantee_to_decide(
     intents = [
         Intent(message=name, number=1, round=1, account="main", provider="sandbox", shared=together) for name in names
     ]
-    assert await storage.ledger.grant(tenant, owner, intents, now) == set(names)
+    lost = SqlLedger(storage.database, storage.contents, Workers(storage.database))
+    assert await lost.grant(tenant, owner, intents, now) == set(names)
     assert skipping.senders is not None
     delivery = Delivery(
         Dispatch(tenant=tenant, channel=Channel.EMAIL, owner=owner, run="run", messages=names),

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.ids import webhook_order_workflow
-from starter.webhook_endpoints import enable_endpoint
+from starter.webhook_endpoints import enable_endpoint, show_endpoint
 from starter.webhooks import cancel_delivery, discard_delivery, retry_delivery
 from tests.support.polling import eventually
 from tests.support.product import House
@@ -161,10 +161,11 @@ async def test_line_of_an_endpoint_that_is_enabled_again_goes_on_with_new_events
     receiver.decide = lambda payload, attempt: 410
     first = await emit(house, "a", 0)
 
-    async def ended() -> bool:
-        return await status_of(house, first) in ("failed", "parked")
+    async def disabled() -> bool:
+        return not (await show_endpoint(house.hermod, endpoint)).enabled
 
-    await eventually(ended)
+    await eventually(disabled)
+    assert await status_of(house, first) == "failed"
     receiver.decide = lambda payload, attempt: 204
     await enable_endpoint(house.hermod, endpoint)
     assert await all_ended(house, [await emit(house, "a", 1)]) == ["delivered"]

@@ -12,6 +12,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 from hermod.contracts.errors import Conflict
+from hermod.contracts.ids import webhook_workflow
 from hermod.contracts.webhooks import DeliveryStatus, DeliveryView
 from starter.webhook_endpoints import show_endpoint
 from starter.webhooks import cancel_delivery, deliveries, delivery_status, discard_delivery, retry_delivery
@@ -105,8 +106,9 @@ async def test_delivery_that_finds_its_endpoint_paused_makes_no_request(house: H
     assert (held.attempts, len(hostile.requests)) == (0, 1)
     for one in (first, second):
         assert (await cancel_delivery(house.hermod, one)).status is DeliveryStatus.CANCELLED
-        view = await delivery_status(house.hermod, one)
-        await closed_as(house, view.workflow_id, WorkflowExecutionStatus.COMPLETED)
+    waiter = (await delivery_status(house.hermod, second)).workflow_id
+    for workflow_id in (webhook_workflow(house.hermod.tenant, first), waiter):
+        await closed_as(house, workflow_id, WorkflowExecutionStatus.COMPLETED)
 
 
 async def test_batch_lets_the_one_go_that_has_to_wait_too_long(skipping: House, hostile: Hostile) -> None:

@@ -1,0 +1,80 @@
+"""The one waiter of an endpoint in trouble: what cannot be delivered now waits here, and is delivered when it can.
+
+It has no list. It asks the database what can go, has that delivered, sleeps until more can go, and ends when nothing
+waits any more. Signals carry no work: whoever hands a delivery over commits that first and then says "look again", so
+nothing is missed. Cancelling the workflow loses nothing: the deliveries stay open, and the sweeper starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.webhook_waiting import WebhookWaitingActivities
+    from activities.webhooks import WebhookActivities
+    from hermod.contracts.delivery import DeliveryReport, DeliveryResult
+    from hermod.contracts.queues import WORKFLOWS, Lane
+    from hermod.contracts.webhook_steps import NextForEndpoint
+    from hermod.contracts.webhooks import DrainEndpointInput, WebhookOrder
+    from workflows.policies import BOOKKEEPING, DELIVER
+
+
+@workflow.defn(name="DrainEndpoint")
+class DrainEndpoint:
+    @workflow.init
+    def __init__(self, waiting: DrainEndpointInput) -> None:
+        self._waiting = waiting
+        self._woken = False
+        self._ended: Counter[str] = Counter()
+
+    @workflow.run
+    async def run(self, waiting: DrainEndpointInput) -> DeliveryResult:
+        """How the deliveries ended that this run has brought to their end."""
+        result = await self._until_empty()
+        if result is None:
+            workflow.continue_as_new(waiting)
+        return result
+
+    @workflow.signal(name="look_again")
+    def look_again(self) -> None:
+        """Something has changed: a delivery waits that is due before the others, or the endpoint is another."""
+        self._woken = True
+
+    async def _until_empty(self) -> DeliveryResult | None:
+        """None where another run goes on. A wake-up that came after the last look is looked into."""
+        while not workflow.info().is_continue_as_new_suggested():
+            self._woken = False
+            found = await self._next()
+            if found.deliveries:
+                self._ended.update((await self._deliver(found.deliveries)).counts)
+            elif found.seconds is not None:
+                await self._wait(found.reason, timedelta(seconds=found.seconds))
+            elif not self._woken:
+                return DeliveryResult(counts=dict(self._ended))
+        return None
+
+    async def _next(self) -> NextForEndpoint:
+        return await workflow.execute_activity_method(
+            WebhookWaitingActivities.next_for_endpoint, self._waiting, task_queue=WORKFLOWS, **BOOKKEEPING
+        )
+
+    async def _deliver(self, deliveries: tuple[str, ...]) -> DeliveryReport:
+        order = WebhookOrder(tenant=self._waiting.tenant, deliveries=deliveries)
+        return await workflow.execute_activity_method(
+            WebhookActivities.deliver_webhooks,
+            order,
+            task_queue=Lane.WEBHOOKS,
+            summary=f"{len(deliveries)} by webhook",
+            **DELIVER,
+        )
+
+    async def _wait(self, reason: str, wait: timedelta) -> None:
+        workflow.set_current_details(reason)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(lambda: self._woken, timeout=wait, timeout_summary=reason)
+        workflow.set_current_details("")
