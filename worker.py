@@ -21,7 +21,7 @@ from typing import Annotated, Any, Final
 import typer
 import uvloop
 from temporalio.client import Client
-from temporalio.worker import Worker, WorkflowRunner
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.contents import ContentActivities
@@ -92,8 +92,11 @@ from workflows.webhooks.replay_deliveries import ReplayDeliveries
 POLLS: Final = 2
 """Open requests for work on each lane. A worker that freezes swallows a task with each of them, and every such task is
 missed only by its heartbeat: with more of them a delivery may have to be given out many times."""
-TAKEOVER: Final = timedelta(seconds=1)
-"""After this long another worker takes over the workflows of one that is gone."""
+TAKEOVER: Final = timedelta(seconds=5)
+"""After this long another worker takes over the workflows of one that is gone. A busy worker must not be missed: each
+time-out means a whole replay more, which makes it busier."""
+WORKFLOW_POLLS: Final = PollerBehaviorAutoscaling(minimum=2, initial=4, maximum=20)
+"""Open requests for workflow tasks. A backlog is worked off by many, and an idle worker holds a few."""
 
 RETRY_START: Final = timedelta(seconds=2)
 """Between two looks at servers that are not there yet."""
@@ -176,6 +179,7 @@ def build_workers(
         activities=[notifications.withdraw, webhooks.withdraw_webhooks, *bookkeeping],
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
+        workflow_task_poller_behavior=WORKFLOW_POLLS,
         graceful_shutdown_timeout=drain,
         disable_eager_activity_execution=True,
     )
