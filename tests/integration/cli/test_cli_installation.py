@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from devstack.ports import LOOPBACK, free_port
+from hermod.contracts.messages import Status
 from hermod.contracts.queues import Lane
 from hermod.storage.vault import Vault
 from starter import schedules
@@ -108,6 +109,20 @@ async def test_secret_key_is_rotated_accounts_open_with_the_new_one_alone(
     await send(cli)
     monkeypatch.setenv("HERMOD_SECRET_KEY", Vault.new_key())
     assert "WRONG secret key" in (await cli.run("doctor", code=1)).stdout
+
+
+async def test_doctor_looks_deep_finds_the_record_that_breaks_a_promise(cli: Cli) -> None:
+    await cli.ready()
+    message = await send(cli)
+    checks = {check["name"]: check for check in (await cli.json("doctor", "--deep", code=1))["checks"]}
+    assert checks["promises"]["ok"]
+    assert "kept over 7 days" in checks["promises"]["detail"]
+    await cli.put_into(message, Status.SENT)
+    checks = {check["name"]: check for check in (await cli.json("doctor", "--deep", code=1))["checks"]}
+    broken = checks["promise sent_unproven of messages"]
+    assert not broken["ok"]
+    assert message in broken["detail"]
+    assert "promises" not in checks
 
 
 async def test_token_is_made_is_an_admins(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
