@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 from sqlalchemy import text
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
 
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendNotificationInput
@@ -172,6 +173,26 @@ async def test_batch_is_cancelled_while_its_messages_leave_it_all_of_them_are(sl
     await batch.ends_as({"cancelled": 30})
 
 
+async def test_records_are_gone_when_their_workflow_begins_it_fails_and_says_so(slow: Scene) -> None:
+    """The database has lost what it had taken, as a standby does that was behind and takes over. The workflow, which
+    knows the messages, does not end as if there had been nothing to do.
+    """
+    await slow.worker()
+    await slow.no_worker()
+    batch, hermod = await send(slow, 3), slow.house.hermod
+    await hermod.core.coalescer.drain()
+    for table in ("message_contents", "messages"):
+        gone = text(f"DELETE FROM {table} WHERE tenant_id = :tenant")
+        await hermod.core.storage.database.execute(gone, {"tenant": hermod.tenant})
+    await slow.worker()
+    assert await batch.closed() is WorkflowExecutionStatus.FAILED
+    with pytest.raises(WorkflowFailureError) as failed:
+        await slow.temporal.get_workflow_handle(batch.workflow_id).result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == "RecordsMissing"
+    assert await slow.requests(SLOW, batch.ids) == {}
+
+
 async def test_worker_is_told_to_stop_a_slow_request_comes_to_its_end(slow: Scene) -> None:
     """SIGTERM while a provider takes longer than a deploy likes to wait: the worker waits all the same, and exits when
     the answer is recorded.
@@ -196,7 +217,7 @@ async def test_worker_is_told_to_stop_in_mid_batch_what_has_not_begun_costs_noth
     """
     await slow.no_worker()
     worker = await slow.worker()
-    await slow.fault(SLOW, fault="slow", delay=5, times=60)
+    await slow.fault(SLOW, fault="slow", delay=5)
     batch = await send(slow, 200, guarantee=ONCE)
     await batch.arrived(21)
     await worker.stop(within=60)
@@ -205,6 +226,7 @@ async def test_worker_is_told_to_stop_in_mid_batch_what_has_not_begun_costs_noth
     assert begun < 70, "it stopped within a wave"
     assert await batch.counted() == {"sent": begun, "retrying": 70 - begun, "queued": 130}
     assert await batch.spent() == 0
+    await slow.no_faults()
     await slow.worker()
     await batch.ends_as({"sent": 200})
     assert await batch.repeated() == []
