@@ -35,7 +35,7 @@ run: setup ## the whole product on embedded parts, in the foreground, with a dem
 demo: setup ## one message through every provider of the sandbox, while `make run` runs
 	@exec $(BIN)/python -m devstack.showcase $(ARGS)
 
-test: setup ## all tests, on the embedded parts
+test: setup ## all tests but the long ones, on the embedded parts
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup ## format, lint, types, imports, architecture and unit tests
@@ -58,7 +58,7 @@ lock: setup ## resolve pyproject.toml anew into requirements.lock (ARGS=--upgrad
 docs: setup ## write docs/providers.md anew from the adapters' records
 	@$(BIN)/python -m starter providers --markdown > docs/providers.md
 
-faults: setup ## write docs/faults.md anew from a run of the webhook fault tests
+faults: setup ## all fault tests, the long ones too; writes docs/faults.md (ARGS="--only restarts" for one of its tables)
 	@exec $(BIN)/python -m tests.faults.table $(ARGS)
 
 bench: setup ## the benchmarks (ARGS="webhooks" for one, ARGS=--list for their names)

@@ -89,9 +89,12 @@ class Cluster:
         self.workers.append(child)
         return child
 
-    async def start_web(self, *, environment: Mapping[str, str] | None = None) -> Web:
-        """The API as a process; its `/health` answers. `environment` comes on top of the cluster's."""
-        port = free_port()
+    async def start_web(self, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> Web:
+        """The API as a process; its `/health` answers. `environment` comes on top of the cluster's.
+
+        `port`: that of one that has ended; a free one where none is given.
+        """
+        port = port or free_port()
         log = self.folder / f"web-{len(self.webs)}.log"
         own = {"HERMOD_HOST": LOOPBACK, "HERMOD_PORT": str(port), **(environment or {})}
         web = Web(self._spawn(f"web {len(self.webs)}", ["-m", "web"], log, own), port)

@@ -73,7 +73,10 @@ class Held:
 
 
 class UnderWay:
-    """Work that is done at once. Leaving waits for all of it, and raises what went wrong; cancellation reaches all."""
+    """Work that is done at once. Leaving waits for all of it, and raises what went wrong; cancellation reaches all.
+
+    A body that fails, because a database is away, waits as well: requests under way may have arrived.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,7 +88,7 @@ class UnderWay:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if isinstance(error, asyncio.CancelledError):
             self._cancel()
         try:
             await self._all_end()

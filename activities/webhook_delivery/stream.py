@@ -16,7 +16,6 @@ from typing import Final
 from activities.delivery.stream import UnderWay
 from activities.webhook_delivery.places import TURN, Crowded, Door
 from activities.webhook_delivery.settling import cancelled, parked, waits
-from hermod.contracts.errors import Unavailable
 from hermod.domain.endpoint_health import FAILING, PAUSED, RESTING, is_half_open, is_paused
 from hermod.ports.clock import Clock
 from hermod.ports.limiter import Ask, Limiter
@@ -85,14 +84,8 @@ class EndpointStream:
 
     async def run(self) -> list[WebhookChange]:
         """Send what can go now. Returns what becomes of the rest; empty where it has just not been come to."""
-        away: Unavailable | None = None
         async with UnderWay() as requests:
-            try:
-                return await self._send_on(requests)
-            except Unavailable as error:
-                # Requests that are under way come to their end: they may have arrived.
-                away = error
-        raise away
+            return await self._send_on(requests)
 
     async def _send_on(self, requests: UnderWay) -> list[WebhookChange]:
         crowded = self._door.is_overrun

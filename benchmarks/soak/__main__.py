@@ -58,7 +58,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sam
         drain, undone = await drained(product, options.drain * 60)
         console.print(f"that took {drain:.0f} s; comparing all records …")
         running = [f"{number} {what} were still under way after {drain:.0f} s" for what, number in undone.items()]
-        running += await orphaned(product, OWNED_WITHIN)
+        running += await orphaned(product.hermod, product.temporal, OWNED_WITHIN)
         await _end(watching)
         longest = max(waits, key=lambda each: each.oldest, default=None)
         left = await waiting(product)
@@ -66,7 +66,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sam
         api = product.api
         running += [f"{number} × an answer that was not due: {call}" for call, number in api.unexpected.items()]
         running += [f"{number} × no answer: {error}" for error, number in api.unanswered.items()]
-        broken, counts = await judge(product, accepted)
+        broken, counts = await judge(product.records, accepted)
         broken["messages"] += early_broken
         broken[RUNNING] = running
     figures = {
@@ -108,7 +108,7 @@ async def _watch(product: Product, seen: list[Progress], broken: list[str]) -> N
             soft_wrap=True,
         )
         if line % EARLY_EVERY == 0:
-            broken += await early(product)
+            broken += await early(product.records)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Row, text
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from benchmarks.soak.product import TENANT, Product
+from benchmarks.soak.product import Product
 from benchmarks.soak.receiver import GOOD
 from hermod.contracts.ids import message_workflow, webhook_workflow
 from starter import Hermod
@@ -110,14 +110,14 @@ def _reason(row: Row[Any], names: Mapping[str, str]) -> str:
     return f"{row.kind}{whom}: {why}"
 
 
-async def orphaned(product: Product, within: float) -> list[str]:
+async def orphaned(hermod: Hermod, temporal: Client, within: float) -> list[str]:
     """What is open and has no running workflow, even after the time that the sweeper needs to start one anew."""
     deadline = time.monotonic() + within
     while True:
-        listed = await _running(product.temporal)
-        rows = [row for row in await _rows(product.hermod, _OPEN) if listed.isdisjoint(_owners(row))]
+        listed = await _running(temporal)
+        rows = [row for row in await _rows(hermod, _OPEN) if listed.isdisjoint(_owners(hermod.tenant, row))]
         # The list is a little behind what it lists, so what is missing there is asked for by its id.
-        states = [[await _state(product.temporal, owner) for owner in _owners(row)] for row in rows]
+        states = [[await _state(temporal, owner) for owner in _owners(hermod.tenant, row)] for row in rows]
         found = [
             f"{row.kind} {row.id} is open ({row.status}), and nobody works on it: {row.workflow_id} is {state[0]}"
             for row, state in zip(rows, states, strict=True)
@@ -128,13 +128,13 @@ async def orphaned(product: Product, within: float) -> list[str]:
         await asyncio.sleep(1.0)
 
 
-def _owners(row: Row[Any]) -> Iterator[str]:
+def _owners(tenant: str, row: Row[Any]) -> Iterator[str]:
     """The workflow on record; and those that it may have left the row to, which sign it when they begin."""
     yield row.workflow_id
     if row.kind == "message":
-        yield message_workflow(TENANT, row.id)
+        yield message_workflow(tenant, row.id)
     if row.kind == "delivery":
-        yield webhook_workflow(TENANT, row.id)
+        yield webhook_workflow(tenant, row.id)
         yield f"{row.workflow_id}.{row.endpoint_id}"
 
 
@@ -151,4 +151,4 @@ async def _state(temporal: Client, workflow: str) -> str:
 
 
 async def _rows(hermod: Hermod, statement: Any, **names: Any) -> Any:
-    return await hermod.core.storage.database.rows(statement, {"tenant": TENANT, **names})
+    return await hermod.core.storage.database.rows(statement, {"tenant": hermod.tenant, **names})

@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from benchmarks.soak.api import Api
 from benchmarks.soak.receiver import ANSWERS, GOOD, ORDERED, Receivers
+from benchmarks.soak.verdict import Records
 from devstack.cluster import READY_SECONDS, Cluster, temporary_cluster
 from devstack.ports import LOOPBACK, free_port
 from devstack.process import Child, Program
@@ -24,6 +25,8 @@ TENANT: Final = "soak"
 FORM: Final = "signup"
 WITH_KEYS, WITHOUT_KEYS, LIMITED, PUSH = "mail-main", "mail-plain", "sms-limited", "push-main"
 """Accounts: a provider that knows idempotency keys, one that knows none, one with a rate limit, one for devices."""
+REPLAYED: Final = frozenset({"good-1"})
+"""Endpoints whose deliveries the operator sends again."""
 ABANDON_AFTER: Final = 4
 """Seconds."""
 HANG_TIMEOUT: Final = 5
@@ -54,6 +57,10 @@ class Product:
     receivers: Receivers
     endpoints: dict[str, str]
     """Their ids, by the names in `receiver.ANSWERS`."""
+
+    @property
+    def records(self) -> Records:
+        return Records(self.hermod, self.sandbox, self.endpoints, self.receivers.received, REPLAYED)
 
     @property
     def servers(self) -> dict[str, int]:

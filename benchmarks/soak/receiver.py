@@ -8,6 +8,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self, cast
 
+from benchmarks.soak.delivery_checks import Received
 from devstack.ports import LOOPBACK
 
 GOOD: Final = ("good-1", "good-2", "good-3", "good-4", "good-5")
@@ -41,6 +42,10 @@ class Receivers:
     def url(self, endpoint: str) -> str:
         assert self._server is not None
         return f"http://{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}/{endpoint}"
+
+    @property
+    def received(self) -> Received:
+        return Received(self.requests, self.answered, self.succeeded, self.order)
 
     def take(self, endpoint: str, delivery: str) -> int | None:
         """Note a request; the status to answer it with."""

@@ -41,6 +41,10 @@ PROMISES: Final = (
     ),
     ("forms", "every submission is completed once, and every journey has each step once, with its message and webhook"),
     ("analytics events", "every event is in ClickHouse once, and the states of every message and delivery are"),
+    (
+        "the audit",
+        "the product finds nothing that breaks a promise, as `hermod doctor --deep` asks ([protocols](protocols.md))",
+    ),
 )
 
 _PAGE: Final = """\

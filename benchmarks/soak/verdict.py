@@ -6,17 +6,18 @@ Nothing may move meanwhile, so worker and web are stopped by then.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
+import httpx
 from sqlalchemy import TextClause, text
 
 from benchmarks.soak import delivery_checks, message_checks
 from benchmarks.soak.accepted import Accepted
 from benchmarks.soak.delivery_checks import Delivery, Received
 from benchmarks.soak.message_checks import Inbox, Story
-from benchmarks.soak.product import TENANT, Product
-
-REPLAYED: Final = frozenset({"good-1"})
+from starter import Hermod
 
 _STORIES: Final = text("""
     SELECT m.id, m.status, m.finished_at IS NOT NULL AS final, m.error_code AS error,
@@ -70,25 +71,48 @@ _TRACKED: Final = """
 _STATES: Final = "SELECT uniqExact(message_id) AS n FROM message_states WHERE tenant = {tenant:String}"
 
 
-async def judge(product: Product, accepted: Accepted) -> tuple[dict[str, list[str]], dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Everybody's records of one tenant: the product's by its client, the providers' and the receivers' own."""
+
+    hermod: Hermod
+    sandbox: httpx.AsyncClient
+    endpoints: Mapping[str, str]
+    """Their ids, by name."""
+    received: Received
+    replayed: frozenset[str] = frozenset()
+    """Names of endpoints whose deliveries were sent again on request."""
+
+
+async def judge(records: Records, accepted: Accepted) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Ask everybody's records: the promises that were broken, by what they are about, and what was counted.
 
     Every check has its line here.
     """
     counts: dict[str, Any] = {}
     checks = {
-        "messages": _messages(product, accepted, counts),
-        "webhook deliveries": _deliveries(product, accepted, counts),
-        "forms": _forms(product, accepted, counts),
-        "analytics events": _analytics(product, accepted, counts),
+        "messages": _messages(records, accepted, counts),
+        "webhook deliveries": _deliveries(records, accepted, counts),
+        "forms": _forms(records, accepted, counts),
+        "analytics events": _analytics(records, accepted, counts),
+        "the audit": _audit(records),
     }
     return {name: [line async for line in lines] for name, lines in checks.items()}, counts
 
 
-async def early(product: Product) -> list[str]:
+async def _audit(records: Records) -> AsyncIterator[str]:
+    """The promises that the product asks itself for (docs/protocols.md)."""
+    now = records.hermod.core.clock.now()
+    found = await records.hermod.core.storage.promises.audit(now, since=now - timedelta(days=1))
+    for name, violations in found.items():
+        for one in violations:
+            yield f"{name.promise} of {name.kind} {one.id}: {one.detail}"
+
+
+async def early(records: Records) -> list[str]:
     """While everything is under way: no provider may have seen a request that is not on record by now."""
-    requests = await _sandbox(product, "requests")
-    stories = await _stories(product)
+    requests = await _sandbox(records, "requests")
+    stories = await _stories(records)
     known = {own: len(story.outcomes) for own, story in stories.items()}
     return [
         f"{own} made {number} requests, and {known.get(own, 0)} are on record"
@@ -97,9 +121,9 @@ async def early(product: Product) -> list[str]:
     ]
 
 
-async def _messages(product: Product, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
-    stories = await _stories(product)
-    inbox = Inbox(await _sandbox(product, "requests"), await _sandbox(product, "ids"))
+async def _messages(records: Records, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
+    stories = await _stories(records)
+    inbox = Inbox(await _sandbox(records, "requests"), await _sandbox(records, "ids"))
     for line in message_checks.broken(stories, inbox, accepted):
         yield line
     counts["messages"] = {
@@ -113,29 +137,28 @@ async def _messages(product: Product, accepted: Accepted, counts: dict[str, Any]
     }
 
 
-async def _deliveries(product: Product, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
-    names = {own: name for name, own in product.endpoints.items()}
+async def _deliveries(records: Records, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
+    names = {own: name for name, own in records.endpoints.items()}
     deliveries = {
         row.id: Delivery(row.id, names[row.endpoint_id], row.status, row.order_key, row.place, row.outcomes, row.codes)
-        for row in await _rows(product, _DELIVERIES)
+        for row in await _rows(records, _DELIVERIES)
     }
-    got = product.receivers
-    received = Received(got.requests, got.answered, got.succeeded, got.order)
-    for line in delivery_checks.broken(deliveries, received, accepted, REPLAYED):
+    received = records.received
+    for line in delivery_checks.broken(deliveries, received, accepted, records.replayed):
         yield line
     counts["webhook deliveries"] = {
         "on record": len(deliveries),
         "attempts": sum(len(delivery.outcomes) for delivery in deliveries.values()),
-        "requests received": sum(got.requests.values()),
+        "requests received": sum(received.requests.values()),
         "ends": delivery_checks.outcomes(deliveries.values()),
         "repeated": delivery_checks.repeats(deliveries.values()),
         "lost": _lost(accepted.deliveries, deliveries),
     }
 
 
-async def _forms(product: Product, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
-    submissions = {row.id: row for row in await _rows(product, _SUBMISSIONS)}
-    partials = {row.session: row for row in await _rows(product, _PARTIALS)}
+async def _forms(records: Records, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
+    submissions = {row.id: row for row in await _rows(records, _SUBMISSIONS)}
+    partials = {row.session: row for row in await _rows(records, _PARTIALS)}
     for own in sorted(accepted.submissions.keys() - submissions.keys()):
         yield f"{own} was accepted and is not on record"
     for own, row in submissions.items():
@@ -151,7 +174,7 @@ async def _forms(product: Product, accepted: Accepted, counts: dict[str, Any]) -
             yield f"{session} is {row.status}, and was {'' if session in submitted else 'never '}submitted"
         elif row.begun != 1 or row.abandoned != row.abandonments or row.status == "open":
             yield f"{session} is {row.status}; its journey has {row.begun} beginnings, {row.abandoned} abandonments"
-    told = {(row.kind, row.moment): row.n for row in await _rows(product, _TOLD)}
+    told = {(row.kind, row.moment): row.n for row in await _rows(records, _TOLD)}
     for kind in ("message.accepted", "webhook.accepted"):
         if (number := told.get((kind, "submission.completed"), 0)) != completed:
             yield f"of {completed} completed submissions {number} have a {kind}"
@@ -164,15 +187,16 @@ async def _forms(product: Product, accepted: Accepted, counts: dict[str, Any]) -
     }
 
 
-async def _analytics(product: Product, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
-    clickhouse = product.hermod.core.analytics.clickhouse
-    found = {row["event_id"]: int(row["n"]) for row in await clickhouse.rows(_TRACKED, {"tenant": TENANT})}
+async def _analytics(records: Records, accepted: Accepted, counts: dict[str, Any]) -> AsyncIterator[str]:
+    clickhouse = records.hermod.core.analytics.clickhouse
+    named = {"tenant": records.hermod.tenant}
+    found = {row["event_id"]: int(row["n"]) for row in await clickhouse.rows(_TRACKED, named)}
     for own in sorted(accepted.events - found.keys()):
         yield f"{own} was accepted and is not in ClickHouse"
     for own, number in found.items():
         if number > 1:
             yield f"{own} is {number} times in ClickHouse"
-    known = int((await clickhouse.rows(_STATES, {"tenant": TENANT}))[0]["n"])
+    known = int((await clickhouse.rows(_STATES, named))[0]["n"])
     if known != (stored := counts["messages"]["on record"] + counts["webhook deliveries"]["on record"]):
         yield f"ClickHouse knows states of {known} messages and deliveries, and {stored} are on record"
     counts["analytics events"] = {"in ClickHouse": len(found), "lost": _lost(accepted.events, found)}
@@ -182,16 +206,16 @@ def _lost(accepted: Iterable[str], known: Mapping[str, object]) -> int:
     return len(set(accepted) - known.keys())
 
 
-async def _stories(product: Product) -> dict[str, Story]:
-    rows = await _rows(product, _STORIES)
+async def _stories(records: Records) -> dict[str, Story]:
+    rows = await _rows(records, _STORIES)
     return {row.id: Story(row.id, row.status, row.final, row.error, row.outcomes, row.providers) for row in rows}
 
 
-async def _sandbox(product: Product, what: str) -> dict[str, int]:
-    answer = (await product.sandbox.get(f"/_sandbox/inbox/{what}")).raise_for_status()
+async def _sandbox(records: Records, what: str) -> dict[str, int]:
+    answer = (await records.sandbox.get(f"/_sandbox/inbox/{what}")).raise_for_status()
     ids: dict[str, int] = answer.json()["ids"]
     return ids
 
 
-async def _rows(product: Product, statement: TextClause) -> Sequence[Any]:
-    return await product.hermod.core.storage.database.rows(statement, {"tenant": TENANT})
+async def _rows(records: Records, statement: TextClause) -> Sequence[Any]:
+    return await records.hermod.core.storage.database.rows(statement, {"tenant": records.hermod.tenant})

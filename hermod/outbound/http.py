@@ -22,6 +22,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from hermod.outbound.deadline import deadline_of
 from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver
 from hermod.outbound.tls import tls_context
 
@@ -140,7 +141,7 @@ class HttpClient:
                 self._vetted.add(host)
             connect = connect_time(deadline)
             request.extensions["timeout"] = {"connect": connect, "pool": connect}
-            async with asyncio.timeout(deadline):
+            async with deadline_of(deadline):
                 response = await transport.handle_async_request(request)
                 complete = await _read(response, body, self._settings.max_reply_bytes)
         except Exception as error:

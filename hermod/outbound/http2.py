@@ -17,6 +17,7 @@ from typing import Final
 
 import httpx
 
+from hermod.outbound.deadline import deadline_of
 from hermod.outbound.dial import dial
 from hermod.outbound.guard import AddressGuard, AddressRefused
 from hermod.outbound.http import DRAIN_SECONDS, HttpSettings, NotSent, Reply, Unknown, connect_time, decoded
@@ -91,7 +92,7 @@ class Http2Client:
         headers, body = self._headers(request), request.content
         stream = Stream()
         try:
-            async with asyncio.timeout(deadline):
+            async with deadline_of(deadline):
                 for _ in range(_TRIES):
                     stream = Stream()
                     connection = await self._connected(connect_time(deadline), fresh=fresh)

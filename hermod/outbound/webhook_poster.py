@@ -8,7 +8,6 @@ a POST by itself, so each call of `post` is at most one request on the wire.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 import ssl
@@ -22,6 +21,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from hermod.contracts.webhooks import MAX_ANSWER_BYTES
+from hermod.outbound.deadline import deadline_of
 from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver
 from hermod.outbound.names import ReceiverNames
 from hermod.outbound.retry_after import parse_retry_after
@@ -129,7 +129,7 @@ class WebhookPoster:
         outcome, error = "protocol", "no answer"
         token = CURRENT.set(timing)
         try:
-            async with asyncio.timeout(order.deadline.total_seconds()):
+            async with deadline_of(order.deadline.total_seconds()):
                 await self._exchange(order, timing, reading)
         except Exception as reason:  # noqa: BLE001 - each is an outcome: of the wire, or of the receiver
             outcome, error = classify(reason, timing)

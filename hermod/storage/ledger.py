@@ -222,6 +222,7 @@ def _results(results: Sequence[Result]) -> dict[str, Any]:
         "provider_ids": [outcome.provider_id if isinstance(outcome, Accepted) else None for outcome in outcomes],
         "durations": [result.duration_ms for result in results],
         "statuses": [result.status.value for result in results],
+        "unsent": [result.message for result in results if result.status is not Status.SENT],
         "rounds": [result.round for result in results],
         "spent": [result.spent for result in results],
         "next_at": [result.next_attempt_at for result in results],

@@ -120,8 +120,9 @@ RECORD: Final = sql(f"""
     ), known AS (
       SELECT r.id, min(a.provider_message_id) AS provider_id
         FROM result r JOIN logged l ON l.message_id = r.id
-        JOIN attempts a ON a.tenant_id = :tenant AND a.message_id = r.id AND a.number < r.number
-       WHERE r.status <> 'sent' AND a.outcome = 'accepted' AND a.late_at >= l.started_at
+        JOIN attempts a ON a.tenant_id = :tenant AND a.message_id = ANY(:unsent) AND a.message_id = r.id
+                           AND a.number < r.number
+       WHERE a.outcome = 'accepted' AND a.late_at >= l.started_at
        GROUP BY r.id
     ), stands AS (
       SELECT r.id, r.number, r.round, r.spent, k.id IS NOT NULL AS late,

@@ -180,6 +180,7 @@ def _results(results: Sequence[WebhookResult], seal: Seal) -> dict[str, Any]:
         "truncated": [exchange.truncated for exchange in exchanges],
         "durations": [exchange.duration_ms for exchange in exchanges],
         "statuses": [result.status.value for result in results],
+        "undelivered": [result.delivery for result in results if result.status is not DeliveryStatus.DELIVERED],
         "spent": [result.spent for result in results],
         "next_at": [result.next_attempt_at for result in results],
         "waits": [result.wait_reason for result in results],

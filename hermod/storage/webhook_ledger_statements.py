@@ -88,8 +88,9 @@ RECORD: Final = sql(f"""
     ), known AS (
       SELECT r.id, min(a.status_code) AS status_code
         FROM result r JOIN logged l ON l.delivery_id = r.id
-        JOIN webhook_attempts a ON a.tenant_id = :tenant AND a.delivery_id = r.id AND a.number < r.number
-       WHERE r.status <> 'delivered' AND a.outcome = 'success' AND a.late_at >= l.started_at
+        JOIN webhook_attempts a ON a.tenant_id = :tenant AND a.delivery_id = ANY(:undelivered) AND a.delivery_id = r.id
+                                   AND a.number < r.number
+       WHERE a.outcome = 'success' AND a.late_at >= l.started_at
        GROUP BY r.id
     ), stands AS (
       SELECT r.id, r.number, r.spent, k.id IS NOT NULL AS late,

@@ -37,7 +37,7 @@ _ENTER: Final = sql("""
     VALUES (CAST(:host AS text), CAST(:pid AS int), clock_timestamp(), clock_timestamp())
     RETURNING number
 """)
-_LOCK: Final = sql("SELECT pg_advisory_lock(CAST(:class AS int), CAST(:number AS int))")
+_LOCK: Final = sql("SELECT pg_try_advisory_lock(CAST(:class AS int), CAST(:number AS int)) AS held")
 _SEEN: Final = sql("UPDATE workers SET seen_at = clock_timestamp() WHERE number = CAST(:number AS int)")
 _LEAVE: Final = sql("DELETE FROM workers WHERE number = CAST(:number AS int)")
 _LIVING: Final = sql("""
@@ -88,14 +88,22 @@ class Workers:
         return {row.number for row in await self._database.rows(_LIVING, names)}
 
     async def _hold(self, number: int, held: asyncio.Event) -> None:
-        """Hold the lock, and take it again on a new connection whenever the old one is lost."""
+        """Hold the lock, and take it again on a new connection whenever the old one is lost.
+
+        Where the old one went silent, the server has yet to see its end, and with it the lock: the worker is seen
+        meanwhile, so that there is no moment in which it seems to be gone.
+        """
         while True:
             try:
                 async with self._database.autocommit() as connection:
-                    await connection.execute(_LOCK, {"class": LOCK_CLASS, "number": number})
-                    held.set()
+                    locked = False
                     while True:
+                        if not locked:
+                            answer = await connection.execute(_LOCK, {"class": LOCK_CLASS, "number": number})
+                            locked = bool(answer.scalar_one())
                         await connection.execute(_SEEN, {"number": number})
+                        if locked:
+                            held.set()
                         await asyncio.sleep(SEEN_EVERY)
             except Unavailable:
                 _log.warning("worker_session_lost", worker=number)

@@ -176,6 +176,11 @@ async def _ok(receiver: Hostile, _: StreamReader, writer: StreamWriter) -> bool:
     return True
 
 
+async def _slow(receiver: Hostile, reader: StreamReader, writer: StreamWriter) -> bool:
+    await asyncio.sleep(2)
+    return await _ok(receiver, reader, writer)
+
+
 async def _hung(_receiver: Hostile, reader: StreamReader, _: StreamWriter) -> bool:
     while await reader.read(65536):
         pass
@@ -257,6 +262,7 @@ Behaviour = Callable[[Hostile, StreamReader, StreamWriter], Awaitable[bool]]
 
 BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "ok": _ok,
+    "slow": _slow,  # the same after two seconds
     "hung": _hung,  # never answers
     "drip": _drip,  # 200, then a byte of the body every 50 ms, for ever
     "drip_head": _drip_head,  # the same within a header

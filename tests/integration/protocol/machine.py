@@ -27,6 +27,8 @@ WHICH: Final = st.integers(min_value=0, max_value=1_000)
 FATES: Final = st.sampled_from([Fate.GO, Fate.GO, Fate.GO, *Fate])
 MOST_WORKFLOWS: Final = 4
 RESETTABLE: Final = ("running", "failed", "completed")
+LONGEST: Final = 30
+"""Steps of an executor, after which it has come to its end."""
 ROUNDS: Final = 800
 """After which whatever is still open at the end of a schedule counts as stranded."""
 
@@ -97,11 +99,22 @@ class Machine(RuleBasedStateMachine):
         self.do(self.world.gates.decide(self.pick(self.world.gates.waiting, which), fate))
 
     @precondition(lambda self: self.world.gates.waiting)
-    @rule(count=st.integers(1, 6))
-    def all_goes_well_for_a_while(self, count: int) -> None:
-        for _ in range(count):
-            if self.world.gates.waiting:
-                self.do(self.world.gates.decide(self.world.gates.waiting[0], Fate.GO))
+    @rule(which=WHICH, steps=st.integers(2, 8))
+    def goes_on(self, which: int, steps: int) -> None:
+        """All goes well for one executor for a while; the others stand still."""
+        self._go_on(which, steps)
+
+    @precondition(lambda self: self.world.gates.waiting)
+    @rule(which=WHICH)
+    def comes_to_its_end(self, which: int) -> None:
+        self._go_on(which, LONGEST)
+
+    def _go_on(self, which: int, steps: int) -> None:
+        executor = self.pick(self.world.gates.waiting, which).process
+        for _ in range(steps):
+            own = [one for one in self.world.gates.waiting if one.process is executor]
+            if own:
+                self.do(self.world.gates.decide(own[0], Fate.GO))
 
     @precondition(lambda self: self.world.executors)
     @rule(which=WHICH, made=st.booleans())

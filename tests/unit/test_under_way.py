@@ -1,0 +1,65 @@
+"""Requests under way come to their end whatever fails beside them; only a cancellation cuts them off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from activities.delivery.carried import Unrecorded
+from activities.delivery.stream import UnderWay
+from hermod.contracts.errors import Unavailable
+
+
+async def fail_beside(request: Coroutine[Any, Any, None]) -> None:
+    async with UnderWay() as requests:
+        requests.begin(request)
+        raise Unavailable("the database does not answer")
+
+
+async def test_body_fails_requests_under_way_end_and_it_is_raised() -> None:
+    ended = []
+
+    async def request() -> None:
+        await asyncio.sleep(0.01)
+        ended.append("answered")
+
+    with pytest.raises(Unavailable):
+        await fail_beside(request())
+    assert ended == ["answered"]
+
+
+async def test_body_fails_what_a_request_could_not_record_goes_before() -> None:
+    async def request() -> None:
+        await asyncio.sleep(0.01)
+        raise Unrecorded(["outcome"])
+
+    with pytest.raises(Unrecorded) as raised:
+        await fail_beside(request())
+    assert raised.value.results == ["outcome"]
+
+
+async def test_body_is_cancelled_requests_under_way_are() -> None:
+    begun, cut_off = asyncio.Event(), []
+
+    async def request() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cut_off.append("interrupted")
+            raise
+
+    async def work() -> None:
+        async with UnderWay() as requests:
+            requests.begin(request())
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cut_off == ["interrupted"]
