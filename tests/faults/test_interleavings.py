@@ -72,8 +72,8 @@ async def test_workflow_is_reset_in_mid_batch_nobody_gets_anything_twice(lasting
 
 
 async def test_live_run_is_replaced_in_mid_request_the_request_is_left_to_its_worker(slow: Scene) -> None:
-    """Beginning a message again, as a retry or a replay does, puts a new run in the place of one that is there. Where
-    that one is alive and makes a request, the new run waits for its answer.
+    """Beginning a message again, as a retry does, leaves a run alone that is at work. Where another one takes its place
+    all the same, as by hand in Temporal, that one waits for the answer to the request that is under way.
     """
     await slow.worker()
     await slow.fault(SLOW, fault="slow", delay=4)
@@ -88,7 +88,12 @@ async def test_live_run_is_replaced_in_mid_request_the_request_is_left_to_its_wo
         due_at=None,
         request_id=None,
     )
-    assert await slow.house.hermod.core.dispatcher.start(unit, conflict=WorkflowIDConflictPolicy.TERMINATE_EXISTING)
+    dispatcher, handle = slow.house.hermod.core.dispatcher, slow.temporal.get_workflow_handle(batch.workflow_id)
+    first = (await handle.describe()).run_id
+    assert await dispatcher.begin_again(unit)
+    assert (await handle.describe()).run_id == first
+    assert await dispatcher.start(unit, conflict=WorkflowIDConflictPolicy.TERMINATE_EXISTING)
+    assert (await handle.describe()).run_id != first
     await batch.ends_as({"sent": 1})
     assert await batch.outcomes() == {ACCEPTED: 1}
     assert await batch.repeated() == []
