@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 from sqlalchemy import text
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
 
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendNotificationInput
@@ -71,8 +72,8 @@ async def test_workflow_is_reset_in_mid_batch_nobody_gets_anything_twice(lasting
 
 
 async def test_live_run_is_replaced_in_mid_request_the_request_is_left_to_its_worker(slow: Scene) -> None:
-    """Beginning a message again, as a retry or a replay does, puts a new run in the place of one that is there. Where
-    that one is alive and makes a request, the new run waits for its answer.
+    """Beginning a message again, as a retry does, leaves a run alone that is at work. Where another one takes its place
+    all the same, as by hand in Temporal, that one waits for the answer to the request that is under way.
     """
     await slow.worker()
     await slow.fault(SLOW, fault="slow", delay=4)
@@ -87,7 +88,12 @@ async def test_live_run_is_replaced_in_mid_request_the_request_is_left_to_its_wo
         due_at=None,
         request_id=None,
     )
-    assert await slow.house.hermod.core.dispatcher.start(unit, conflict=WorkflowIDConflictPolicy.TERMINATE_EXISTING)
+    dispatcher, handle = slow.house.hermod.core.dispatcher, slow.temporal.get_workflow_handle(batch.workflow_id)
+    first = (await handle.describe()).run_id
+    assert await dispatcher.begin_again(unit)
+    assert (await handle.describe()).run_id == first
+    assert await dispatcher.start(unit, conflict=WorkflowIDConflictPolicy.TERMINATE_EXISTING)
+    assert (await handle.describe()).run_id != first
     await batch.ends_as({"sent": 1})
     assert await batch.outcomes() == {ACCEPTED: 1}
     assert await batch.repeated() == []
@@ -172,6 +178,26 @@ async def test_batch_is_cancelled_while_its_messages_leave_it_all_of_them_are(sl
     await batch.ends_as({"cancelled": 30})
 
 
+async def test_records_are_gone_when_their_workflow_begins_it_fails_and_says_so(slow: Scene) -> None:
+    """The database has lost what it had taken, as a standby does that was behind and takes over. The workflow, which
+    knows the messages, does not end as if there had been nothing to do.
+    """
+    await slow.worker()
+    await slow.no_worker()
+    batch, hermod = await send(slow, 3), slow.house.hermod
+    await hermod.core.coalescer.drain()
+    for table in ("message_contents", "messages"):
+        gone = text(f"DELETE FROM {table} WHERE tenant_id = :tenant")
+        await hermod.core.storage.database.execute(gone, {"tenant": hermod.tenant})
+    await slow.worker()
+    assert await batch.closed() is WorkflowExecutionStatus.FAILED
+    with pytest.raises(WorkflowFailureError) as failed:
+        await slow.temporal.get_workflow_handle(batch.workflow_id).result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == "RecordsMissing"
+    assert await slow.requests(SLOW, batch.ids) == {}
+
+
 async def test_worker_is_told_to_stop_a_slow_request_comes_to_its_end(slow: Scene) -> None:
     """SIGTERM while a provider takes longer than a deploy likes to wait: the worker waits all the same, and exits when
     the answer is recorded.
@@ -196,7 +222,7 @@ async def test_worker_is_told_to_stop_in_mid_batch_what_has_not_begun_costs_noth
     """
     await slow.no_worker()
     worker = await slow.worker()
-    await slow.fault(SLOW, fault="slow", delay=5, times=60)
+    await slow.fault(SLOW, fault="slow", delay=5)
     batch = await send(slow, 200, guarantee=ONCE)
     await batch.arrived(21)
     await worker.stop(within=60)
@@ -205,6 +231,7 @@ async def test_worker_is_told_to_stop_in_mid_batch_what_has_not_begun_costs_noth
     assert begun < 70, "it stopped within a wave"
     assert await batch.counted() == {"sent": begun, "retrying": 70 - begun, "queued": 130}
     assert await batch.spent() == 0
+    await slow.no_faults()
     await slow.worker()
     await batch.ends_as({"sent": 200})
     assert await batch.repeated() == []
