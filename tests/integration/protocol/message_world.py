@@ -129,9 +129,10 @@ class Accounts:
         changes = {"revision": revision, "identity_revision": revision}
         self._accounts[at] = self._accounts[at].model_copy(update=changes)
 
-    def block_for(self, which: int, until: datetime) -> None:
-        at = which % len(self._accounts)
-        self._accounts[at] = self._accounts[at].model_copy(update={"blocked_until": until, "blocked_reason": "a test"})
+    def block_until(self, until: datetime) -> None:
+        """All of them: messages have to wait."""
+        changes = {"blocked_until": until, "blocked_reason": "a test"}
+        self._accounts = [account.model_copy(update=changes) for account in self._accounts]
 
     async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
         return list(self._accounts)
