@@ -35,7 +35,6 @@ from hermod.contracts.outcomes import (
 from hermod.contracts.receipts import Happening
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Ledger
-from hermod.ports.limiter import Ask, Reservation, Rules
 from hermod.ports.receipts import Event
 from hermod.ports.sender import Capability, Outgoing
 from hermod.storage.acceptance import Acceptance, Draft, Ready
@@ -43,6 +42,7 @@ from hermod.storage.engine import Database
 from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.receipts import Receipts
+from tests.integration.protocol.nothing import Nothing
 from tests.integration.protocol.simulation import Executor, Gated
 from tests.integration.protocol.world import Alive, Child, Heard, Watched, Workflow, World
 
@@ -129,9 +129,10 @@ class Accounts:
         changes = {"revision": revision, "identity_revision": revision}
         self._accounts[at] = self._accounts[at].model_copy(update=changes)
 
-    def block_for(self, which: int, until: datetime) -> None:
-        at = which % len(self._accounts)
-        self._accounts[at] = self._accounts[at].model_copy(update={"blocked_until": until, "blocked_reason": "a test"})
+    def block_until(self, until: datetime) -> None:
+        """All of them: messages have to wait."""
+        changes = {"blocked_until": until, "blocked_reason": "a test"}
+        self._accounts = [account.model_copy(update=changes) for account in self._accounts]
 
     async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
         return list(self._accounts)
@@ -144,22 +145,6 @@ class Accounts:
 
     async def unblock(self, *args: object) -> None:
         return None
-
-
-class Nothing:
-    """Hygiene that learns nothing, and limits that do not exist."""
-
-    async def learn(self, *args: object) -> None:
-        return None
-
-    async def rules(self, tenant: str) -> Rules:
-        return Rules()
-
-    async def reserve(self, ask: Ask, now: datetime) -> Reservation:
-        raise NotImplementedError
-
-    async def give_back(self, bucket: str, rate: float, tokens: int) -> None:
-        raise NotImplementedError
 
 
 class MessageWorld(World):

@@ -52,9 +52,9 @@ class MessageProtocol(Deliveries):
     def account_is_pointed_elsewhere(self, which: int) -> None:
         self.world.accounts.point_elsewhere(which)
 
-    @rule(which=WHICH, minutes=st.sampled_from([1, 60]))
-    def account_is_blocked(self, which: int, minutes: int) -> None:
-        self.world.accounts.block_for(which, self.world.time + timedelta(minutes=minutes))
+    @rule(minutes=st.sampled_from([0, 1, 60]))
+    def accounts_are_blocked(self, minutes: int) -> None:
+        self.world.accounts.block_until(self.world.time + timedelta(minutes=minutes))
 
     @rule(which=WHICH)
     def message_is_cancelled(self, which: int) -> None:

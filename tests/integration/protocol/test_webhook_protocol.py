@@ -64,6 +64,10 @@ class WebhookProtocol(Deliveries):
     def endpoint_is_switched(self, which: int, enabled: bool) -> None:
         self.do(self.world.switch(which, enabled=enabled))
 
+    @rule(which=WHICH, minutes=st.sampled_from([0, 5, 90]))
+    def receiver_asks_for_a_pause(self, which: int, minutes: int) -> None:
+        self.do(self.world.pause(which, minutes))
+
     @rule(which=WHICH)
     def delivery_is_cancelled(self, which: int) -> None:
         if deliveries := self.records():

@@ -1,7 +1,7 @@
 """A world of webhook deliveries: receivers know what they were asked, and the record has to.
 
-Events go to one endpoint or to several, in batches; one endpoint keeps order. Endpoints are disabled and enabled, and
-deliveries are begun again by people and by replays, page by page.
+Events go to one endpoint or to several, in batches; one endpoint keeps order. Endpoints are disabled and enabled, ask
+for pauses, in which deliveries wait together, and deliveries are begun again by people and by replays, page by page.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from hermod.contracts.webhooks import (
     ReplayStatus,
 )
 from hermod.domain.ordering_keys import fingerprint
-from hermod.ports.limiter import Ask, Reservation, Rules
 from hermod.ports.webhooks import DeliveryItem, Endpoint, Exchange, Post
 from hermod.storage.engine import Database
 from hermod.storage.webhook_acceptance import EventDraft, PlannedDelivery, WebhookAcceptance, event_body
@@ -43,9 +42,13 @@ from hermod.storage.webhook_endpoints import WebhookEndpoints
 from hermod.storage.webhook_ledger import SqlWebhookLedger
 from hermod.storage.webhook_order import Line, WebhookOrder
 from hermod.storage.webhook_replays import WebhookReplays
+from hermod.storage.webhook_waiting import WebhookWaiting
+from tests.integration.protocol.nothing import Nothing
 from tests.integration.protocol.simulation import BEGIN, Executor, Gated
 from tests.integration.protocol.world import Alive, Child, Heard, Watched, Workflow, World
 
+WAITER: Final = "webhook-endpoint/"
+"""Begins the id of an endpoint's waiter."""
 BEGIN_WITHIN: Final = timedelta(seconds=15)
 """A request begins so soon after its grant, or not at all."""
 _LOOK: Final = text("""
@@ -56,6 +59,9 @@ _LOOK: Final = text("""
       FROM webhook_deliveries d
       LEFT JOIN webhook_attempts a ON a.tenant_id = d.tenant_id AND a.delivery_id = d.id
      WHERE d.tenant_id = :tenant ORDER BY d.place, a.number
+""")
+_PAUSE: Final = text("""
+    UPDATE webhook_endpoints SET paused_until = :until, pause_reason = 'asked' WHERE tenant_id = :tenant AND id = :id
 """)
 _AHEAD: Final = text("""
     SELECT o.id FROM webhook_deliveries d JOIN webhook_deliveries o
@@ -105,31 +111,6 @@ class Receiver:
         return None
 
 
-class Nothing:
-    """Health that learns nothing, so that no endpoint is in trouble, and limits that do not exist."""
-
-    async def note(self, *args: object) -> None:
-        return None
-
-    async def wake(self, *args: object) -> None:
-        return None
-
-    async def look_again(self, *args: object) -> None:
-        return None
-
-    async def claim_probe(self, *args: object) -> bool:
-        raise NotImplementedError
-
-    async def rules(self, tenant: str) -> Rules:
-        return Rules()
-
-    async def reserve(self, ask: Ask, now: datetime) -> Reservation:
-        raise NotImplementedError
-
-    async def give_back(self, bucket: str, rate: float, tokens: int) -> None:
-        raise NotImplementedError
-
-
 class WebhookWorld(World):
     KIND = "webhook"
     LOOK = _LOOK
@@ -161,6 +142,7 @@ class WebhookWorld(World):
         self._deliveries = WebhookDeliveries(database, self.contents)
         self._replays = WebhookReplays(database)
         self._lines = WebhookOrder(database)
+        self._waiting = WebhookWaiting(database)
 
     async def settle_in(self, *, when_exhausted: str = "dead_letter") -> None:
         await super().settle_in()
@@ -195,6 +177,13 @@ class WebhookWorld(World):
         endpoint = self.endpoints[which % len(self.endpoints)]
         named = ("enabled",)
         await self._endpoints.update(self.tenant, endpoint, change, named=named, actor="test", now=self.time)
+
+    async def pause(self, which: int, minutes: int) -> None:
+        """The receiver asks for a pause; none ends the one that it has asked for."""
+        endpoint = self.endpoints[which % len(self.endpoints)]
+        names = {"tenant": self.tenant, "id": endpoint, "until": self.time + timedelta(minutes=minutes)}
+        await self.database.execute(_PAUSE, names)
+        self._endpoints.forget(self.tenant, endpoint)
 
     async def cancel(self, delivery: str) -> None:
         await self.allowed(self._deliveries.cancel(self.tenant, delivery, actor="test", now=self.time))
@@ -292,17 +281,19 @@ class WebhookWorld(World):
         return webhook_batch_workflow(self.tenant, webhook_part(workflow.id.rpartition("/")[2], endpoint))
 
     async def close_records(self, workflow: Workflow) -> int:
-        if workflow.id == self._line_workflow():
-            # Cancelling a line loses nothing: the sweeper starts it again.
+        if workflow.id == self._line_workflow() or workflow.id.startswith(WAITER):
+            # Cancelling it loses nothing: the sweeper starts it again.
             return 0
         ledger = SqlWebhookLedger(self.database, self.contents, Alive(self, None))  # type: ignore[arg-type]
         return await ledger.withdraw(self.tenant, workflow.id, workflow.members, self.time)
 
-    # Lines of ordered deliveries
+    # Lines of ordered deliveries, and deliveries that wait together
 
     async def begin(self, owner: str, ids: Sequence[str]) -> None:
         if owner == self._line_workflow():
             await self.next_in_line()
+        elif owner.startswith(WAITER):
+            await self.next_of_waiter(owner)
         else:
             await super().begin(owner, ids)
 
@@ -317,6 +308,15 @@ class WebhookWorld(World):
         await self._lines.mark_queued(line, self.time)
         if head.delivery is not None:
             self.start(owner, (head.delivery,))
+
+    async def next_of_waiter(self, owner: str) -> None:
+        """An endpoint's waiter asks what can go, and has it delivered, as `next_in_line` does."""
+        found = await self._waiting.next(self.tenant, owner.rpartition("/")[2], self.time)
+        if found.deliveries and not self.has_run(owner):
+            self.start(owner, found.deliveries)
+
+    def acts(self, owner: str) -> bool:
+        return super().acts(owner) or owner.startswith(WAITER)
 
     async def discard_blockers(self) -> None:
         for row in await self.rows():
