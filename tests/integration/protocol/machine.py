@@ -82,16 +82,28 @@ class Machine(RuleBasedStateMachine):
         self.do(self.world.sweep())
 
     @precondition(lambda self: any(one.wants_worker for one in self.world.running()))
-    @rule(which=WHICH, worker=WHICH)
-    def hand_out(self, which: int, worker: int) -> None:
+    @rule(which=WHICH, worker=WHICH, steps=st.integers(0, 8))
+    def hand_out(self, which: int, worker: int, steps: int) -> None:
+        """The activity is given to a worker, who begins with it."""
         run = self.pick([one for one in self.world.running() if one.wants_worker], which)
         self.world.time = max(self.world.time, run.due or self.world.time)
         self.do(self.world.hand_out(run, self.pick(self.world.workers(), worker)))
+        self._go_on(run.executor, steps)
 
     @precondition(lambda self: any(one.executor for one in self.world.running()))
     @rule(which=WHICH)
     def heartbeat_is_overdue(self, which: int) -> None:
         self.world.give_up_on(self.pick([one for one in self.world.running() if one.executor is not None], which))
+
+    @precondition(lambda self: any(one.executor for one in self.world.running()))
+    @rule(which=WHICH, worker=WHICH, steps=st.integers(1, 12))
+    def another_takes_over(self, which: int, worker: int, steps: int) -> None:
+        """Its heartbeat is overdue, and while it stands still the next try is under way."""
+        run = self.pick([one for one in self.world.running() if one.executor is not None], which)
+        self.world.give_up_on(run)
+        if run.wants_worker:
+            self.do(self.world.hand_out(run, self.pick(self.world.workers(), worker)))
+            self._go_on(run.executor, steps)
 
     @precondition(lambda self: self.world.gates.waiting)
     @rule(which=WHICH, fate=FATES)
@@ -102,15 +114,14 @@ class Machine(RuleBasedStateMachine):
     @rule(which=WHICH, steps=st.integers(2, 8))
     def goes_on(self, which: int, steps: int) -> None:
         """All goes well for one executor for a while; the others stand still."""
-        self._go_on(which, steps)
+        self._go_on(self.pick(self.world.gates.waiting, which).process, steps)
 
     @precondition(lambda self: self.world.gates.waiting)
     @rule(which=WHICH)
     def comes_to_its_end(self, which: int) -> None:
-        self._go_on(which, LONGEST)
+        self._go_on(self.pick(self.world.gates.waiting, which).process, LONGEST)
 
-    def _go_on(self, which: int, steps: int) -> None:
-        executor = self.pick(self.world.gates.waiting, which).process
+    def _go_on(self, executor: object, steps: int) -> None:
         for _ in range(steps):
             own = [one for one in self.world.gates.waiting if one.process is executor]
             if own:
@@ -121,9 +132,12 @@ class Machine(RuleBasedStateMachine):
     def worker_dies(self, which: int, made: bool) -> None:
         self.do(self.world.kill(self.pick(self.busy(), which), made=made))
 
-    @rule(minutes=st.sampled_from([1, 2, 30, 600]))
-    def time_passes(self, minutes: int) -> None:
-        self.world.time += timedelta(minutes=minutes)
+    @rule(minutes=st.sampled_from([1, 2, 30, 600]), days=st.sampled_from([0, 0, 0, 0, 0, 40, 100]))
+    def time_passes(self, minutes: int, days: int) -> None:
+        """Where months pass, retention comes by."""
+        self.world.time += timedelta(minutes=minutes, days=days)
+        if days:
+            self.do(self.world.drop_old())
 
     @invariant()
     def promises_hold(self) -> None:
@@ -176,14 +190,13 @@ class Deliveries(Machine):
         self.pick([one for one in self.world.executors if _is_not_wanted(one)], which).told = True
 
     @precondition(lambda self: any(one.state in RESETTABLE for one in self.world.runs()))
-    @rule(which=WHICH)
-    def workflow_is_reset(self, which: int) -> None:
-        self.world.reset(self.pick([one for one in self.world.runs() if one.state in RESETTABLE], which))
-
-    @precondition(lambda self: any(not one.cancelling for one in self.world.running()))
-    @rule(which=WHICH)
-    def workflow_is_cancelled(self, which: int) -> None:
-        self.pick([one for one in self.world.running() if not one.cancelling], which).cancelling = True
+    @rule(which=WHICH, cancels=st.booleans())
+    def workflow_is_reset_or_cancelled(self, which: int, cancels: bool) -> None:
+        run = self.pick([one for one in self.world.runs() if one.state in RESETTABLE], which)
+        if not cancels:
+            self.world.reset(run)
+        elif run.state == "running":
+            run.cancelling = True
 
     @precondition(lambda self: any(_is_to_be_closed(one) for one in self.world.running()))
     @rule(which=WHICH)
@@ -200,11 +213,6 @@ class Deliveries(Machine):
     def time_to_drain_is_over(self, which: int) -> None:
         self.world.cut_off(self.pick([one for one in self.busy() if one.stopping and not one.cut_off], which))
         self.do(self.world.collect())
-
-    @rule(days=st.sampled_from([20, 40, 100]))
-    def records_are_dropped_after(self, days: int) -> None:
-        self.world.time += timedelta(days=days)
-        self.do(self.world.drop_old())
 
 
 def _has_children(workflow: Any) -> bool:

@@ -134,6 +134,9 @@ class Simulation(ABC):
     @abstractmethod
     async def sweep(self) -> None: ...
 
+    async def drop_old(self) -> None:
+        """What retention does."""
+
     @abstractmethod
     async def check(self) -> None:
         """What holds at any time."""

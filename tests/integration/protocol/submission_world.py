@@ -317,7 +317,9 @@ class SubmissionWorld(Simulation):
             return
         assert before.fencing_token <= now.fencing_token
         assert before.payment_version <= now.payment_version
-        if before.finished and before.begun_again == now.begun_again:
+        # A run that was reset begins again what another run gives up, be it after the reset.
+        reopened = before.status is SubmissionStatus.FAILED and self.flows[row.id].is_reset
+        if before.finished and before.begun_again == now.begun_again and not reopened:
             assert (before.status, True) == (now.status, now.finished), f"{before} became {now}"
         if before.status is SubmissionStatus.COMPLETED:
             assert (now.status, now.finished) == (SubmissionStatus.COMPLETED, True), f"{before} became {now}"
@@ -333,6 +335,9 @@ class SubmissionWorld(Simulation):
                 await self.hand_out(flow, self.workers()[0])
         for untold in list(self.untold):
             await self.tell(untold, marked=True)
+        for row in await self.rows():
+            if row.finished_at is None and row.payment_status == PaymentStatus.PROCESSING:
+                await self.payment_event(row.id, FactKind.FAILED)
         self.time += timedelta(hours=1)
         await self.sweep()
         return True

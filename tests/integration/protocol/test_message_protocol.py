@@ -28,6 +28,7 @@ from tests.integration.protocol.machine import MOST_WORKFLOWS, TIMEOUT, WHICH, D
 from tests.integration.protocol.message_world import MessageWorld
 
 ANSWERS = ("accept", "accept, no answer", "refuse, no answer", "busy", "refuse", "nobody there")
+MOVES = ("cancel", "retry", "retry", "discard", "sent", "not_sent", "not_sent")
 
 
 class MessageProtocol(Deliveries):
@@ -38,6 +39,7 @@ class MessageProtocol(Deliveries):
         self.world = MessageWorld(self.database, f"m{next(tenants)}", keyed=keyed)
         self.do(self.world.settle_in())
         self.do(self.world.accept(count, first))
+        self.do(self.world.sweep())
 
     @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
     @rule(guarantee=st.sampled_from(Guarantee), count=st.integers(1, 3))
@@ -48,44 +50,35 @@ class MessageProtocol(Deliveries):
     def provider_will(self, answers: list[str]) -> None:
         self.world.answers = answers
 
-    @rule(which=WHICH)
-    def account_is_pointed_elsewhere(self, which: int) -> None:
-        self.world.accounts.point_elsewhere(which)
+    @rule(which=WHICH, minutes=st.sampled_from([None, 0, 1, 60]))
+    def accounts_change(self, which: int, minutes: int | None) -> None:
+        """One is pointed elsewhere; or all are blocked for so many minutes."""
+        if minutes is None:
+            self.world.accounts.point_elsewhere(which)
+        else:
+            self.world.accounts.block_until(self.world.time + timedelta(minutes=minutes))
 
-    @rule(minutes=st.sampled_from([0, 1, 60]))
-    def accounts_are_blocked(self, minutes: int) -> None:
-        self.world.accounts.block_until(self.world.time + timedelta(minutes=minutes))
-
-    @rule(which=WHICH)
-    def message_is_cancelled(self, which: int) -> None:
-        if messages := self.records():
-            self.do(self.world.cancel(self.pick(messages, which)))
-
-    @rule(which=WHICH, started=st.booleans())
-    def dead_letter_is_retried(self, which: int, started: bool) -> None:
-        if messages := self.records():
-            self.do(self.world.retry(self.pick(messages, which), started=started))
-
-    @rule(which=WHICH, outcome=st.sampled_from(["sent", "not_sent"]), started=st.booleans())
-    def unknown_is_resolved(self, which: int, outcome: str, started: bool) -> None:
-        if messages := self.records():
-            self.do(self.world.resolve(self.pick(messages, which), outcome, started=started))
-
-    @rule(which=WHICH)
-    def dead_letter_is_discarded(self, which: int) -> None:
-        if messages := self.records():
-            self.do(self.world.discard(self.pick(messages, which)))
+    @rule(which=WHICH, move=st.sampled_from(MOVES), started=st.booleans())
+    def somebody_moves_a_message(self, which: int, move: str, started: bool) -> None:
+        world, message = self.world, self.pick(self.records(), which)
+        if message is None:
+            return
+        moves = {
+            "cancel": lambda: world.cancel(message),
+            "retry": lambda: world.retry(message, started=started),
+            "discard": lambda: world.discard(message),
+            "sent": lambda: world.resolve(message, "sent", started=started),
+            "not_sent": lambda: world.resolve(message, "not_sent", started=started),
+        }
+        self.do(moves[move]())
 
     @precondition(lambda self: any(one.taken for one in self.world.requests))
-    @rule(which=WHICH, by_our_id=st.booleans())
-    def provider_reports(self, which: int, by_our_id: bool) -> None:
+    @rule(which=WHICH, by_our_id=st.booleans(), settled=st.booleans())
+    def provider_reports(self, which: int, by_our_id: bool, settled: bool) -> None:
         request = self.pick([one for one in self.world.requests if one.taken], which)
         self.do(self.world.provider_reports(request, by_our_id=by_our_id))
-
-    @precondition(lambda self: any(one.taken for one in self.world.requests))
-    @rule()
-    def reports_are_settled(self) -> None:
-        self.do(self.world.settle_reports())
+        if settled:
+            self.do(self.world.settle_reports())
 
 
 @pytest.mark.timeout(TIMEOUT)

@@ -40,6 +40,7 @@ class WebhookProtocol(Deliveries):
         self.world = WebhookWorld(self.database, f"w{next(tenants)}")
         self.do(self.world.settle_in(when_exhausted=when_exhausted))
         self.do(self.world.accept(counts))
+        self.do(self.world.sweep())
 
     @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
     @rule(counts=COUNTS)
@@ -60,28 +61,24 @@ class WebhookProtocol(Deliveries):
     def receiver_will(self, answers: list[str]) -> None:
         self.world.answers = answers
 
-    @rule(which=WHICH, enabled=st.booleans())
-    def endpoint_is_switched(self, which: int, enabled: bool) -> None:
-        self.do(self.world.switch(which, enabled=enabled))
+    @rule(which=WHICH, change=st.sampled_from(["disable", "enable", "pause", "long pause", "no pause"]))
+    def endpoint_changes(self, which: int, change: str) -> None:
+        if change in ("disable", "enable"):
+            self.do(self.world.switch(which, enabled=change == "enable"))
+        else:
+            self.do(self.world.pause(which, {"no pause": 0, "pause": 5, "long pause": 90}[change]))
 
-    @rule(which=WHICH, minutes=st.sampled_from([0, 5, 90]))
-    def receiver_asks_for_a_pause(self, which: int, minutes: int) -> None:
-        self.do(self.world.pause(which, minutes))
-
-    @rule(which=WHICH)
-    def delivery_is_cancelled(self, which: int) -> None:
-        if deliveries := self.records():
-            self.do(self.world.cancel(self.pick(deliveries, which)))
-
-    @rule(which=WHICH, started=st.booleans())
-    def delivery_is_retried(self, which: int, started: bool) -> None:
-        if deliveries := self.records():
-            self.do(self.world.retry(self.pick(deliveries, which), started=started))
-
-    @rule(which=WHICH)
-    def dead_letter_is_discarded(self, which: int) -> None:
-        if deliveries := self.records():
-            self.do(self.world.discard(self.pick(deliveries, which)))
+    @rule(which=WHICH, move=st.sampled_from(["cancel", "retry", "discard"]), started=st.booleans())
+    def somebody_moves_a_delivery(self, which: int, move: str, started: bool) -> None:
+        world, delivery = self.world, self.pick(self.records(), which)
+        if delivery is None:
+            return
+        moves = {
+            "cancel": lambda: world.cancel(delivery),
+            "retry": lambda: world.retry(delivery, started=started),
+            "discard": lambda: world.discard(delivery),
+        }
+        self.do(moves[move]())
 
     @rule(
         which=WHICH,
