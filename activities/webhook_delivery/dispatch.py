@@ -277,10 +277,16 @@ class WebhookDispatch:
             return
         self._recording = True
         try:
-            while came := [job for job in self._away if job.exchange is not None]:
+            while came := self._came():
                 await self._record_jobs(came)
+        except Unrecorded:
+            # What came meanwhile was left to this task, so it is handed on with what could not be recorded.
+            raise Unrecorded([self._result(job) for job in self._came()]) from None
         finally:
             self._recording = False
+
+    def _came(self) -> list[_Job]:
+        return [job for job in self._away if job.exchange is not None]
 
     async def _record_jobs(self, jobs: Sequence[_Job]) -> None:
         await self._record([self._result(job) for job in jobs])

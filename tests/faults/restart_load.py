@@ -31,7 +31,8 @@ PER_SECOND: Final = 3.0
 """The limit of the account that has one."""
 PAUSE: Final = 61
 """Seconds for which the provider of `PAUSED` asks to be left alone, and after which a failed webhook comes again."""
-PAUSED_MESSAGES: Final = 5
+PAUSED_AFTER: Final = 3.0
+"""Seconds until the pause has surely begun."""
 BURST: Final = 60
 """Messages of a batch that goes to a slow provider when the fault is near."""
 ANSWERED_WITHIN: Final = 15.0
@@ -79,6 +80,7 @@ class Load:
             for body in self._long_waits():
                 group.create_task(self._message(body))
             group.create_task(self._batch([_sms(self._number()) for _ in range(30)]))
+            group.create_task(self._later())
             for _ in range(6):
                 group.create_task(self._emit("order.later"))
             for act, rate in (
@@ -111,10 +113,16 @@ class Load:
 
     def _long_waits(self) -> list[dict[str, Any]]:
         """Messages that have a reason to wait for longer than the fault lasts."""
-        paused = [_mail("paused", number, provider_account=PAUSED) for number in range(PAUSED_MESSAGES)]
+        paused = _mail("paused", 0, provider_account=PAUSED)
         hours = [_mail("flaky", self._number(), provider_account=FAILING, retry="webhook") for _ in range(4)]
         at = (datetime.now(UTC) + timedelta(seconds=40)).isoformat()
-        return [*paused, *hours, *(_mail("user", self._number(), provider_account=KEYED, send_at=at) for _ in range(4))]
+        return [paused, *hours, *(_mail("user", self._number(), provider_account=KEYED, send_at=at) for _ in range(4))]
+
+    async def _later(self) -> None:
+        """Messages that find the pause."""
+        await asyncio.sleep(PAUSED_AFTER)
+        for _ in range(4):
+            await self._message(_mail("user", self._number(), provider_account=PAUSED))
 
     async def _some_message(self) -> None:
         number = self._number()

@@ -1,4 +1,4 @@
-"""A poster that may call this machine, and a receiver on it."""
+"""A poster that may call this machine, a receiver on it, and a dispatch between the two."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from hermod.bootstrap import SystemClock, open_storage
 from hermod.outbound.guard import AddressGuard
 from hermod.outbound.webhook_poster import WebhookPoster
+from tests.integration.webhooks.bench import TENANT, Bench
 from tests.integration.webhooks.posting import posting
 from tests.support.hostile import Hostile
+from tests.support.product import settings_for
 
 
 @pytest.fixture
@@ -22,3 +25,12 @@ async def poster() -> AsyncIterator[WebhookPoster]:
 async def receiver() -> AsyncIterator[Hostile]:
     async with Hostile() as receiver:
         yield receiver
+
+
+@pytest.fixture
+async def bench(database_url: str, receiver: Hostile) -> AsyncIterator[Bench]:
+    settings = settings_for(database_url, "127.0.0.1:1")
+    async with open_storage(settings) as storage, posting(AddressGuard(allow_private=True)) as poster:
+        await storage.tenants.create(TENANT, TENANT, SystemClock().now())
+        async with storage.workers.session():
+            yield Bench(storage, poster, receiver)
