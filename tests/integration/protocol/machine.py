@@ -44,6 +44,8 @@ class Machine(RuleBasedStateMachine):
     schedules: ClassVar[int] = 0
     broken_in: ClassVar[int | None] = None
     """The first schedule that broke a promise; those after it make it shorter."""
+    STOPS: ClassVar[tuple[str, ...]]
+    """Kinds of steps before which executors come to stand; `the end` is none."""
     world: Any = None
     """A `Simulation`."""
     changed = False
@@ -82,13 +84,13 @@ class Machine(RuleBasedStateMachine):
         self.do(self.world.sweep())
 
     @precondition(lambda self: any(one.wants_worker for one in self.world.running()))
-    @rule(which=WHICH, worker=WHICH, steps=st.integers(0, 8))
-    def hand_out(self, which: int, worker: int, steps: int) -> None:
+    @rule(which=WHICH, worker=WHICH, until=WHICH)
+    def hand_out(self, which: int, worker: int, until: int) -> None:
         """The activity is given to a worker, who begins with it."""
         run = self.pick([one for one in self.world.running() if one.wants_worker], which)
         self.world.time = max(self.world.time, run.due or self.world.time)
         self.do(self.world.hand_out(run, self.pick(self.world.workers(), worker)))
-        self._go_on(run.executor, steps)
+        self._go_on(run.executor, until)
 
     @precondition(lambda self: any(one.executor for one in self.world.running()))
     @rule(which=WHICH)
@@ -96,14 +98,14 @@ class Machine(RuleBasedStateMachine):
         self.world.give_up_on(self.pick([one for one in self.world.running() if one.executor is not None], which))
 
     @precondition(lambda self: any(one.executor for one in self.world.running()))
-    @rule(which=WHICH, worker=WHICH, steps=st.integers(1, 12))
-    def another_takes_over(self, which: int, worker: int, steps: int) -> None:
+    @rule(which=WHICH, worker=WHICH, until=WHICH)
+    def another_takes_over(self, which: int, worker: int, until: int) -> None:
         """Its heartbeat is overdue, and while it stands still the next try is under way."""
         run = self.pick([one for one in self.world.running() if one.executor is not None], which)
         self.world.give_up_on(run)
         if run.wants_worker:
             self.do(self.world.hand_out(run, self.pick(self.world.workers(), worker)))
-            self._go_on(run.executor, steps)
+            self._go_on(run.executor, until)
 
     @precondition(lambda self: self.world.gates.waiting)
     @rule(which=WHICH, fate=FATES)
@@ -111,21 +113,21 @@ class Machine(RuleBasedStateMachine):
         self.do(self.world.gates.decide(self.pick(self.world.gates.waiting, which), fate))
 
     @precondition(lambda self: self.world.gates.waiting)
-    @rule(which=WHICH, steps=st.integers(2, 8))
-    def goes_on(self, which: int, steps: int) -> None:
-        """All goes well for one executor for a while; the others stand still."""
-        self._go_on(self.pick(self.world.gates.waiting, which).process, steps)
+    @rule(which=WHICH, until=WHICH)
+    def goes_on(self, which: int, until: int) -> None:
+        """All goes well for one executor; the others stand still."""
+        step = self.pick(self.world.gates.waiting, which)
+        self.do(self.world.gates.decide(step, Fate.GO))
+        self._go_on(step.process, until)
 
-    @precondition(lambda self: self.world.gates.waiting)
-    @rule(which=WHICH)
-    def comes_to_its_end(self, which: int) -> None:
-        self._go_on(self.pick(self.world.gates.waiting, which).process, LONGEST)
-
-    def _go_on(self, executor: object, steps: int) -> None:
-        for _ in range(steps):
+    def _go_on(self, executor: object, until: int) -> None:
+        """Until it stands before a step of one kind, or has come to its end."""
+        kind = self.pick(list(self.STOPS), until)
+        for _ in range(LONGEST):
             own = [one for one in self.world.gates.waiting if one.process is executor]
-            if own:
-                self.do(self.world.gates.decide(own[0], Fate.GO))
+            if not own or own[0].name == kind:
+                break
+            self.do(self.world.gates.decide(own[0], Fate.GO))
 
     @precondition(lambda self: self.world.executors)
     @rule(which=WHICH, made=st.booleans())
@@ -175,6 +177,8 @@ class Machine(RuleBasedStateMachine):
 
 class Deliveries(Machine):
     """Batches of records on their way, by executors that die, freeze, are cut off and are superseded."""
+
+    STOPS = ("the end", "the end", "grant", "request", "request", "record", "change", "transfer_ownership", "report")
 
     def records(self) -> list[str]:
         return list(self.world.records)

@@ -34,12 +34,18 @@ MOVES = ("cancel", "retry", "retry", "discard", "sent", "not_sent", "not_sent")
 class MessageProtocol(Deliveries):
     world: MessageWorld
 
-    @initialize(keyed=st.booleans(), first=st.sampled_from(Guarantee), count=st.integers(1, 3))
-    def begin(self, keyed: bool, first: Guarantee, count: int) -> None:
+    @initialize(
+        keyed=st.booleans(),
+        first=st.sampled_from(Guarantee),
+        count=st.integers(1, 3),
+        answers=st.lists(st.sampled_from(ANSWERS), max_size=3),
+    )
+    def begin(self, keyed: bool, first: Guarantee, count: int, answers: list[str]) -> None:
         self.world = MessageWorld(self.database, f"m{next(tenants)}", keyed=keyed)
         self.do(self.world.settle_in())
         self.do(self.world.accept(count, first))
         self.do(self.world.sweep())
+        self.world.answers = answers
 
     @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
     @rule(guarantee=st.sampled_from(Guarantee), count=st.integers(1, 3))

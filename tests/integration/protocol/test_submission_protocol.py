@@ -27,6 +27,7 @@ FACTS = (FactKind.PAID, FactKind.PAID, FactKind.PROCESSING, FactKind.FAILED, Fac
 
 
 class SubmissionProtocol(Machine):
+    STOPS = ("the end", "save", "saved", "announce", "told", "give_up", "awaiting", "expire", "finish", "report")
     world: SubmissionWorld
 
     @initialize(paid=st.booleans())

@@ -35,12 +35,17 @@ ENDED = [status for status in DeliveryStatus if status not in OPEN_DELIVERIES]
 class WebhookProtocol(Deliveries):
     world: WebhookWorld
 
-    @initialize(counts=COUNTS, when_exhausted=st.sampled_from(["dead_letter", "skip", "block"]))
-    def begin(self, counts: tuple[int, ...], when_exhausted: str) -> None:
+    @initialize(
+        counts=COUNTS,
+        when_exhausted=st.sampled_from(["dead_letter", "skip", "block"]),
+        answers=st.lists(st.sampled_from(ANSWERS), max_size=4),
+    )
+    def begin(self, counts: tuple[int, ...], when_exhausted: str, answers: list[str]) -> None:
         self.world = WebhookWorld(self.database, f"w{next(tenants)}")
         self.do(self.world.settle_in(when_exhausted=when_exhausted))
         self.do(self.world.accept(counts))
         self.do(self.world.sweep())
+        self.world.answers = answers
 
     @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
     @rule(counts=COUNTS)
