@@ -54,7 +54,6 @@ class Answers:
     given_up: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
     """Seconds until the last answer to a call, repetitions included."""
-    slowest_to: str = ""
 
 
 class Load:
@@ -236,8 +235,7 @@ class Load:
                 self.answers.given_up[what] += 1
                 return None
             await asyncio.sleep(AGAIN_AFTER * (0.5 + self._random.random()))
-        if (took := time.monotonic() - begun) > self.answers.slowest:
-            self.answers.slowest, self.answers.slowest_to = took, what
+        self.answers.slowest = max(self.answers.slowest, time.monotonic() - begun)
         return answer
 
     def _note_refusal(self, *, in_doubt: bool) -> None:

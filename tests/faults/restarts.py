@@ -107,7 +107,7 @@ async def recovered(product: Product, ended_at: datetime) -> str:
             break
         last = left
         await asyncio.sleep(LOOK_EVERY)
-    return f"{seconds:.0f}" + (f" (the last: {_listed(last)})" if last else "")
+    return f"{seconds:.0f}" + (f" ({', '.join(last).replace('_', ' ')})" if last else "")
 
 
 async def settled(product: Product, horizon: datetime) -> list[str]:
@@ -162,7 +162,7 @@ async def account(product: Product, load: Load, ended_at: datetime, after: str, 
         repeated=await _repeated(product, messages, deliveries),
         unknown=len({row.id for row in messages if row.status == "unknown"}),
         answers=f"{answers.refused} calls refused, {answers.maybe_stored} in doubt, {answers.unanswered} unanswered; "
-        f"the slowest was answered after {answers.slowest:.0f} s: `{answers.slowest_to}`",
+        f"slowest answer {answers.slowest:.0f} s",
         recovered=after,
     )
 

@@ -99,7 +99,9 @@ twice but after a request that was called lost; and if the audit of promises fin
 Messages on record are more than those accepted: the form sends some. What is for the failing endpoint waits for it.
 *Repeated* counts what arrived again where it had been taken before, with the word that the record has for the earlier
 request. *Seconds to recover* are those from the end of the (last) fault until everything that was due has been begun
-again and every request of that time has its outcome, slow ones included, and what it was that took longest.
+again and every request of that time has its outcome, slow ones included; in brackets, what was the last. What takes
+longest is a task that Temporal had handed out into a connection or a process that was gone, or stood still: it is missed
+after ten seconds without a heartbeat, and handed out again.
 """,
         columns=(
             "killed, cut or frozen",
