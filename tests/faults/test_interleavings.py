@@ -143,20 +143,22 @@ async def test_account_means_another_one_in_the_meantime_a_message_in_doubt_is_n
 
 async def test_worker_is_killed_then_its_batch_is_cancelled_every_message_ends_and_says_how(slow: Scene) -> None:
     """Cancelled in Temporal within the ten seconds in which nobody knows that its worker is gone, the batch is not
-    given out again. What had not begun is cancelled; what had is unknown, and so is its request.
+    given out again. What had not begun is cancelled; what had is unknown, and so is its request. There is a worker of
+    another lane, which runs the workflow.
     """
     await slow.no_worker()
-    worker = await slow.worker()
+    await slow.cluster.start_worker("--lanes", "sms")
+    worker = await slow.cluster.start_worker("--lanes", "email")
     await slow.fault(SLOW, fault="slow", delay=25)
     batch = await send(slow, 40)
     await batch.arrived(20)
     worker.kill()
     await worker.until_exit()
     await slow.temporal.get_workflow_handle(batch.workflow_id).cancel()
-    await slow.worker()
     await batch.ends_as({"cancelled": 20, "unknown": 20})
     assert await batch.outcomes() == {(): 20, ("unknown",): 20}
     assert await batch.closed() is WorkflowExecutionStatus.CANCELED
+    await slow.no_worker()
 
 
 async def test_batch_is_cancelled_while_its_messages_leave_it_all_of_them_are(slow: Scene) -> None:

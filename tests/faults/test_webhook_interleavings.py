@@ -175,10 +175,12 @@ async def test_answer_to_the_intent_is_lost_the_request_is_made_once(lasting: Sc
 
 async def test_worker_is_killed_then_its_batch_is_cancelled_every_delivery_ends(lasting: Scene) -> None:
     """Cancelled in Temporal before anybody knows that its worker is gone, the batch is not given out again. Its
-    deliveries are cancelled, and the log says of which requests the outcome is not known.
+    deliveries are cancelled, and the log says of which requests the outcome is not known. There is a worker of another
+    lane, which runs the workflow.
     """
     await lasting.no_worker()
-    worker = await lasting.worker()
+    await lasting.cluster.start_worker("--lanes", "sms")
+    worker = await lasting.cluster.start_worker("--lanes", "webhooks")
     async with hooks(lasting, max_concurrency=4) as own:
         own.receiver.hold()
         workflow = await own.emit(12)
@@ -186,9 +188,9 @@ async def test_worker_is_killed_then_its_batch_is_cancelled_every_delivery_ends(
         worker.kill()
         await worker.until_exit()
         await lasting.temporal.get_workflow_handle(workflow).cancel()
-        await lasting.worker()
         await own.end_as({"cancelled": 12})
         assert await own.outcomes() == {("worker_lost",): 4}
+    await lasting.no_worker()
 
 
 async def test_worker_is_told_to_stop_a_slow_receiver_is_waited_for(lasting: Scene) -> None:
