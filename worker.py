@@ -92,6 +92,9 @@ from workflows.webhooks.replay_deliveries import ReplayDeliveries
 POLLS: Final = 2
 """Open requests for work on each lane. A worker that freezes swallows a task with each of them, and every such task is
 missed only by its heartbeat: with more of them a delivery may have to be given out many times."""
+HEARTBEAT_EVERY: Final = timedelta(seconds=3)
+"""At the most. The SDK would send one in eight seconds, two before it is overdue, and a dispatch that is not wanted any
+more learns of that by its answer."""
 TAKEOVER: Final = timedelta(seconds=5)
 """After this long another worker takes over the workflows of one that is gone. A busy worker must not be missed: each
 time-out means a whole replay more, which makes it busier."""
@@ -190,6 +193,7 @@ def build_workers(
             activities=of_lane[lane],
             max_concurrent_activities=places[lane],
             max_concurrent_activity_task_polls=POLLS,
+            max_heartbeat_throttle_interval=HEARTBEAT_EVERY,
             graceful_shutdown_timeout=drain,
             disable_eager_activity_execution=True,
         )
