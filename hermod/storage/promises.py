@@ -5,7 +5,7 @@ read what is there and change nothing, so they may run at any time: in the tests
 schedule and by `hermod doctor --deep`. What is under way is told from what is broken by the same rules as everywhere
 (`hermod.storage.workers`), so a running system has no findings.
 
-    no_owner          an open record is still, long after it was due
+    no_owner          an open record is still, long after it was due, and waits for no endpoint in trouble
     sending           `sending` without a request under way, or whose request has ended long ago without a word
     attempt_numbers   the attempts on record are not 1, 2, … as many as the record counts
     two_under_way     two requests of one record without an outcome
@@ -77,6 +77,10 @@ PROMISES: Final = (
         SELECT d.tenant_id AS tenant, d.id, d.status || ' since ' || d.updated_at AS detail FROM webhook_deliveries d
          WHERE d.finished_at IS NULL AND d.updated_at < CAST(:still AS timestamptz)
            AND coalesce(d.next_attempt_at, d.updated_at) < CAST(:still AS timestamptz)
+           AND NOT (starts_with(d.workflow_id, 'webhook-endpoint/') AND EXISTS (
+             SELECT 1 FROM webhook_endpoints e
+              WHERE e.tenant_id = d.tenant_id AND e.id = d.endpoint_id
+                AND e.paused_until > CAST(:still AS timestamptz)))
            AND (d.order_key IS NULL OR NOT EXISTS (
              SELECT 1 FROM webhook_deliveries o
               WHERE o.tenant_id = d.tenant_id AND o.endpoint_id = d.endpoint_id AND o.order_key = d.order_key

@@ -100,8 +100,8 @@ Messages on record are more than those accepted: the form sends some. What is fo
 *Repeated* counts what arrived again where it had been taken before, with the word that the record has for the earlier
 request. *Seconds to recover* are those from the end of the (last) fault until everything that was due has been begun
 again and every request of that time has its outcome, slow ones included; in brackets, what was the last. What takes
-longest is a task that Temporal had handed out into a connection or a process that was gone, or stood still: it is missed
-after ten seconds without a heartbeat, and handed out again.
+longest is a task that Temporal had handed out into a connection or a process that was gone, or stood still: it is
+missed after ten seconds without a heartbeat, and handed out again.
 """,
         columns=(
             "killed, cut or frozen",
