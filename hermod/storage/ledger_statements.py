@@ -115,9 +115,9 @@ RECORD: Final = sql(f"""
              error = r.error, provider_message_id = r.provider_id, duration_ms = r.duration
         FROM result r
        WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
-         AND a.outcome IS NULL
+         AND CASE WHEN a.outcome IS NULL THEN true END
       RETURNING a.message_id, a.started_at
-    ), known AS (
+    ), known AS MATERIALIZED (
       SELECT r.id, min(a.provider_message_id) AS provider_id
         FROM result r JOIN logged l ON l.message_id = r.id
         JOIN attempts a ON a.tenant_id = :tenant AND a.message_id = ANY(:unsent) AND a.message_id = r.id
@@ -140,7 +140,7 @@ RECORD: Final = sql(f"""
              failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
              dead_at = CASE WHEN r.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
         FROM stands r
-       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = r.id
+       WHERE m.tenant_id = :tenant AND m.id = r.id
          AND CASE WHEN m.attempt_count = r.number THEN m.status = 'sending' END
       RETURNING m.id, r.late
     ), decided AS (
@@ -150,7 +150,7 @@ RECORD: Final = sql(f"""
                     CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN moved USING (id)
        WHERE NOT moved.late
     )
-    SELECT l.message_id AS id, m.late IS FALSE AS moved FROM logged l LEFT JOIN moved m ON m.id = l.message_id
+    SELECT message_id AS id, message_id IN (SELECT id FROM moved WHERE NOT late) AS moved FROM logged
 """)  # noqa: S608
 
 # What `RECORD` did not log was called lost before, or is logged already by a call whose answer never came.

@@ -83,9 +83,9 @@ RECORD: Final = sql(f"""
       UPDATE webhook_attempts a SET {_LOGGED}
         FROM result r
        WHERE a.tenant_id = :tenant AND a.delivery_id = ANY(:ids) AND a.delivery_id = r.id AND a.number = r.number
-         AND a.outcome IS NULL
+         AND CASE WHEN a.outcome IS NULL THEN true END
       RETURNING a.delivery_id, a.started_at
-    ), known AS (
+    ), known AS MATERIALIZED (
       SELECT r.id, min(a.status_code) AS status_code
         FROM result r JOIN logged l ON l.delivery_id = r.id
         JOIN webhook_attempts a ON a.tenant_id = :tenant AND a.delivery_id = ANY(:undelivered) AND a.delivery_id = r.id
@@ -107,11 +107,11 @@ RECORD: Final = sql(f"""
              failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
              dead_at = CASE WHEN r.status IN ('failed', 'skipped') THEN CAST(:now AS timestamptz) END
         FROM stands r
-       WHERE d.tenant_id = :tenant AND d.id = ANY(:ids) AND d.id = r.id
+       WHERE d.tenant_id = :tenant AND d.id = r.id
          AND CASE WHEN d.attempt_count = r.number THEN d.status = 'sending' END
       RETURNING d.id, r.late
     )
-    SELECT l.delivery_id AS id, m.late IS FALSE AS moved FROM logged l LEFT JOIN moved m ON m.id = l.delivery_id
+    SELECT delivery_id AS id, delivery_id IN (SELECT id FROM moved WHERE NOT late) AS moved FROM logged
 """)  # noqa: S608
 
 # What `RECORD` did not log was called lost before, or is logged already by a call whose answer never came.
