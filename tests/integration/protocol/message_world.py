@@ -22,7 +22,7 @@ from activities.delivery.stream import AlonePatience
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.ids import batch_id, batch_workflow, message_id, message_workflow
+from hermod.contracts.ids import batch_workflow, message_workflow
 from hermod.contracts.messages import Guarantee, Options, Outcome, Preset, Resolution, Status, Submission
 from hermod.contracts.outcomes import (
     Accepted,
@@ -165,8 +165,8 @@ class MessageWorld(World):
 
     async def accept(self, count: int, guarantee: Guarantee) -> None:
         """Store messages that share a workflow; starting it is another step."""
-        ids = [message_id() for _ in range(count)]
-        batch = batch_workflow(self.tenant, batch_id()) if count > 1 else message_workflow(self.tenant, ids[0])
+        ids = [self.new_id("msg") for _ in range(count)]
+        batch = batch_workflow(self.tenant, self.new_id("bat")) if count > 1 else message_workflow(self.tenant, ids[0])
         content = Email(to="ada@example.com", subject="s", text="t")
         options = Options(guarantee=guarantee, retry=Preset.WEBHOOK if guarantee is Guarantee.AT_LEAST_ONCE else None)
         ready = Ready(Submission(content=content, options=options), content)
@@ -244,7 +244,7 @@ class MessageWorld(World):
     def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
         return [
             Child(message_workflow(self.tenant, message), (message,), due_at)
-            for message, due_at in progress.handed_off.items()
+            for message, due_at in sorted(progress.handed_off.items())
         ]
 
     async def close_records(self, workflow: Workflow) -> int:

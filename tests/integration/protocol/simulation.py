@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import text
 
 from hermod.contracts.errors import Conflict, Unavailable
+from hermod.contracts.ids import since
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants
@@ -113,11 +115,16 @@ class Simulation(ABC):
         self.executors: list[Executor] = []
         self.answers: list[str] = []
         """What the next requests will come to; when there is none left, they are taken."""
+        self._ids = itertools.count(1)
         self.vault = Vault(Vault.new_key())
         self.contents = Contents(database, self.vault, CONTENT_DAYS)
 
     def now(self) -> datetime:
         return self.time
+
+    def new_id(self, prefix: str) -> str:
+        """By the world's time, and in order, so that a schedule which runs again is the same."""
+        return f"{since(prefix, self.time)}{next(self._ids):016x}"
 
     @abstractmethod
     def runs(self) -> Sequence[Run]:

@@ -27,7 +27,7 @@ from hermod.contracts.forms import (
     SubmissionStatus,
     SubmissionStep,
 )
-from hermod.contracts.ids import new_id, submission_workflow
+from hermod.contracts.ids import submission_workflow
 from hermod.domain.forms.schemas import compiled
 from hermod.domain.forms.submissions import Tell
 from hermod.domain.payments import Fact, FactKind
@@ -143,13 +143,13 @@ class SubmissionWorld(Simulation):
         definition = FormInput.model_validate({"name": "Order", "schema": {}, "payment": payment})
         form = Form("order", 1, definition, compiled({}))
         draft = SubmissionDraft(
-            id=new_id("sub"), form=form, asked=SubmissionInput(data={}), data={}, key=None, request_id=None
+            id=self.new_id("sub"), form=form, asked=SubmissionInput(data={}), data={}, key=None, request_id=None
         )
         await self._acceptance.take(self.tenant, draft, self.time)
 
     async def payment_event(self, submission: str, kind: FactKind) -> None:
         """A payment provider tells something; waking the workflow is another step."""
-        own = new_id("evt")
+        own = self.new_id("evt")
         payment, refunded = f"pi_{submission}", kind is FactKind.REFUNDED
         amount, whole = (50, 100) if refunded else (100, None)
         fact = Fact(kind, self.time, payment=payment, amount=amount, whole=whole, currency="eur")

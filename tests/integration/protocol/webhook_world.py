@@ -19,7 +19,6 @@ from activities.webhook_delivery.dispatch import Ways, WebhookDispatch
 from activities.webhook_delivery.settling import NOT_MADE
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import (
-    new_id,
     webhook_batch_workflow,
     webhook_order_workflow,
     webhook_part,
@@ -160,15 +159,19 @@ class WebhookWorld(World):
 
     async def accept(self, counts: Sequence[int]) -> None:
         """Events that share a workflow: so many for each of the first endpoints; starting it is another step."""
-        ids = [(new_id("whd"), endpoint) for endpoint, n in zip(self.endpoints, counts, strict=False) for _ in range(n)]
-        owner = webhook_batch_workflow(self.tenant, new_id("bat"))
+        ids = [
+            (self.new_id("whd"), endpoint)
+            for endpoint, n in zip(self.endpoints, counts, strict=False)
+            for _ in range(n)
+        ]
+        owner = webhook_batch_workflow(self.tenant, self.new_id("bat"))
         if len(ids) == 1:
             owner = webhook_workflow(self.tenant, ids[0][0])
         await self._take([PlannedDelivery(own, endpoint, None, owner) for own, endpoint in ids])
 
     async def accept_in_order(self, count: int) -> None:
         owner, self.has_line = self._line_workflow(), True
-        await self._take([PlannedDelivery(new_id("whd"), self.in_order, self._key, owner) for _ in range(count)])
+        await self._take([PlannedDelivery(self.new_id("whd"), self.in_order, self._key, owner) for _ in range(count)])
 
     async def switch(self, which: int, *, enabled: bool) -> None:
         def change(before: EndpointSettings) -> EndpointSettings:
@@ -204,7 +207,7 @@ class WebhookWorld(World):
         started = self._replays.start(self.tenant, endpoint, asked, actor="test", now=self.time)
         if await self.allowed(started):
             rows = await self.database.rows(
-                text("SELECT id FROM webhook_replays WHERE tenant_id = :tenant AND finished_at IS NULL"),
+                text("SELECT id FROM webhook_replays WHERE tenant_id = :tenant AND finished_at IS NULL ORDER BY id"),
                 {"tenant": self.tenant},
             )
             self.replays = [row.id for row in rows]
@@ -228,7 +231,7 @@ class WebhookWorld(World):
         for delivery in planned:
             key = "key" if delivery.order_key else None
             event = EventInput(type="order.paid", payload={}, ordering_key=key)
-            drafts.append(EventDraft(new_id("evt"), event, event_body(event, self.time), None, (delivery,)))
+            drafts.append(EventDraft(self.new_id("evt"), event, event_body(event, self.time), None, (delivery,)))
         await self._acceptance.take(self.tenant, drafts, self.time)
 
     # What a worker does
@@ -268,7 +271,7 @@ class WebhookWorld(World):
     def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
         alone = [
             Child(webhook_workflow(self.tenant, delivery), (delivery,), due_at)
-            for delivery, due_at in progress.handed_off.items()
+            for delivery, due_at in sorted(progress.handed_off.items())
         ]
         return alone + [
             Child(self._part(workflow, group.endpoint), group.deliveries, group.due_at)
