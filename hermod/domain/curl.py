@@ -1,8 +1,8 @@
 """A webhook request as a shell script around curl: to be made again by hand, signed afresh, with no secret in it.
 
-Everything from outside is inside single quotes or a quoted here-document, where a POSIX shell expands nothing. A
-here-document ends with a newline that the body does not have, so `head -c` takes the body's own bytes: what is signed
-is what is sent. The secrets are variables, which the script asks for.
+Everything from outside is inside single quotes, where a POSIX shell expands nothing and keeps every byte: what is
+signed is what is sent. No here-document: dash drops a byte of a line that begins as the delimiter does and goes on with
+anything but ASCII. The secrets are variables, which the script asks for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ SIGNATURE: Final = "webhook-signature"
 ID: Final = "webhook-id"
 _CURLS_OWN: Final = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Z0-9]+")
-_END: Final = "END_OF_BODY"
 
 _SIGNING: Final = """\
 timestamp=$(date +%s)
@@ -37,19 +36,14 @@ def as_script(
     """
     text = body.decode()
     if "\0" in text:
-        raise ValueError("a here-document holds no NUL")
+        raise ValueError("a word of a shell holds no NUL")
     variables = _variables(headers, {name.lower() for name in masked})
-    end = _delimiter(text)
     lines = [
         "#!/bin/sh",
         f"# {_one_line(title)}",
         f"# {SECRET} is the endpoint's signing secret (whsec_...).",
         *(f': "${{{name}:?set it first}}"' for name in (SECRET, *variables.values())),
-        "body() {",
-        f"head -c {len(body)} <<'{end}'",
-        text,
-        end,
-        "}",
+        f"body() {{ printf '%s' {quoted(text)}; }}",
         _SIGNING.format(secret=SECRET, id=quoted(identity)).rstrip(),
         "body | curl --globoff --include --request POST \\",
     ]
@@ -86,14 +80,6 @@ def _variables(headers: Iterable[tuple[str, str]], masked: set[str]) -> dict[str
                 variable += "_"
             found[known] = variable
     return found
-
-
-def _delimiter(text: str) -> str:
-    """A line that the body does not have."""
-    lines, end = set(text.split("\n")), _END
-    while end in lines:
-        end += "_"
-    return end
 
 
 def _one_line(text: str) -> str:

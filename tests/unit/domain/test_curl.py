@@ -20,8 +20,10 @@ SHELLS: Final = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell
 NASTY: Final = [
     '{"a":1}',
     '{"a":"it\'s $HOME `id` $(id) \\\\ \\" !! * ? ~ ; & | < > # { }"}',
-    '{"a":"END_OF_BODY\\nEND_OF_BODY"}',
     "{\n}\nEND_OF_BODY\nEND_OF_BODY_\n",
+    "E\u0080\nEND\u00e9\n}\u00e9",
+    "%s %d %% \\x41 \\101 -n",
+    "-n",
     '{"n":"żółć 🚀","u":"\\u0000","r":"\\r\\n"}',
     "",
     "\n\n",
