@@ -54,7 +54,10 @@ class Table:
         ordered = sorted(rows, key=lambda each: each[1]["number"])
         lines = [_line("", *self.columns, "test"), "|" + "---|" * (len(self.columns) + 2)]
         lines += [_line(number, *self.cells(row), f"`{test}`") for number, (test, row) in enumerate(ordered, start=1)]
-        head, foot = f"## {self.title}\n\n{self.introduction}", f"{len(rows)} tests, written on {day} by `make faults`."
+        head, foot = (
+            f"## {self.title}\n\n{self.introduction}",
+            f"{len(rows)} tests, run on {day}; `make faults` runs them and writes this table.",
+        )
         return "\n".join([head, *lines, "", foot, ""])
 
 
@@ -99,9 +102,7 @@ twice but after a request that was called lost; and if the audit of promises fin
 Messages on record are more than those accepted: the form sends some. What is for the failing endpoint waits for it.
 *Repeated* counts what arrived again where it had been taken before, with the word that the record has for the earlier
 request. *Seconds to recover* are those from the end of the (last) fault until everything that was due has been begun
-again and every request of that time has its outcome, slow ones included; in brackets, what was the last. What takes
-longest is a task that Temporal had handed out into a connection or a process that was gone, or stood still: it is missed
-after ten seconds without a heartbeat, and handed out again.
+again and every request of that time has its outcome, slow ones included; in brackets, what was the last.
 """,
         columns=(
             "killed, cut or frozen",
