@@ -27,7 +27,7 @@ ANSWERED_WITHIN: Final = 60.0
 LOOK_EVERY: Final = 0.25
 
 # What was due when the fault ended and has not been begun since, and requests of that time that nobody has recorded.
-# What has a reason to wait (a rate, a pause) is somebody's; the settling sees whether it really is.
+# What has a reason to wait (a rate, a pause, an endpoint that fails) is somebody's; the settling sees whether it is.
 _HELD_UP: Final = text("""
     SELECT (SELECT count(*) FROM messages m WHERE m.tenant_id = :tenant AND m.finished_at IS NULL
               AND m.created_at <= :moment
@@ -37,7 +37,7 @@ _HELD_UP: Final = text("""
                        ELSE m.wait_reason IS NULL
                             AND coalesce(m.next_attempt_at, m.send_at, m.created_at) <= :moment END) AS messages,
            (SELECT count(*) FROM webhook_deliveries d WHERE d.tenant_id = :tenant AND d.finished_at IS NULL
-              AND d.created_at <= :moment
+              AND d.created_at <= :moment AND d.endpoint_id <> :failing
               AND CASE WHEN d.status = 'sending'
                        THEN EXISTS (SELECT 1 FROM webhook_attempts a
                                      WHERE a.tenant_id = d.tenant_id AND a.delivery_id = d.id
@@ -97,12 +97,15 @@ class Account:
 
 
 async def recovered(product: Product, ended_at: datetime) -> str:
-    """Seconds after the fault has ended, until nothing that it held up is left (at most `SETTLED_WITHIN`), and what was
-    left last.
+    """Seconds after the fault has ended, until nothing that it held up is left, and what was left last.
+
+    Raises AssertionError where it takes longer than `SETTLED_WITHIN`.
     """
     last: Mapping[str, int] = {}
-    while (seconds := (datetime.now(UTC) - ended_at).total_seconds()) < SETTLED_WITHIN:
-        left = await _left(product, _HELD_UP, moment=ended_at)
+    while True:
+        seconds = (datetime.now(UTC) - ended_at).total_seconds()
+        assert seconds < SETTLED_WITHIN, f"still held up: {_listed(last)}"
+        left = await _left(product, _HELD_UP, moment=ended_at, failing=product.endpoints["failing"])
         if not left:
             break
         last = left

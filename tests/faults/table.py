@@ -54,7 +54,10 @@ class Table:
         ordered = sorted(rows, key=lambda each: each[1]["number"])
         lines = [_line("", *self.columns, "test"), "|" + "---|" * (len(self.columns) + 2)]
         lines += [_line(number, *self.cells(row), f"`{test}`") for number, (test, row) in enumerate(ordered, start=1)]
-        head, foot = f"## {self.title}\n\n{self.introduction}", f"{len(rows)} tests, written on {day} by `make faults`."
+        head, foot = (
+            f"## {self.title}\n\n{self.introduction}",
+            f"{len(rows)} tests, run on {day}; `make faults` runs them and writes this table.",
+        )
         return "\n".join([head, *lines, "", foot, ""])
 
 
