@@ -5,15 +5,18 @@ second that it is there. Its death frees the lock at once; a frozen process keep
 is lost where its worker is gone (`living`), or where the request has ended by its own deadline (`attempts.ends_by`),
 and in no other case: a dispatch that was given out a second time leaves it to the worker that makes it.
 
-A connection that is cut, or a server that restarts, frees the lock of a worker that lives. Hence the seconds of grace:
-it takes its lock again within one of them.
+A connection that is cut, or a server that restarts, frees the lock of a worker that lives. Hence the seconds of grace,
+in which it takes its lock again. A server that recovers from a crash lets nobody in, for as long as that takes: so a
+worker that has lost its own lock takes nobody for gone until it has held it again for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final
@@ -25,10 +28,13 @@ from hermod.telemetry import get_logger
 LOCK_CLASS: Final = 0x4865726D
 """The first of the two numbers of the lock; the second is the worker's."""
 SEEN_EVERY: Final = 1.0
-GRACE: Final = 3.0
+GRACE: Final = 5.0
 """Seconds. Who was seen so lately is there, even without a lock."""
 RESTART_GRACE: Final = 5.0
 """Seconds after a start of PostgreSQL in which nobody is taken for gone."""
+REJOIN_GRACE: Final = 15.0
+"""Seconds after this worker has its lost lock again in which it takes nobody for gone: others may still be in an
+attempt to connect, which lasts as long as a statement may (`HERMOD_DATABASE_TIMEOUT`)."""
 
 _log = get_logger(__name__)
 
@@ -58,6 +64,8 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.number: int | None = None
+        self._judges_from = -math.inf
+        """The monotonic time from which this process may take another worker for gone."""
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[int]:
@@ -73,7 +81,7 @@ class Workers:
         finally:
             holding.cancel()
             await asyncio.gather(holding, return_exceptions=True)
-            self.number = None
+            self.number, self._judges_from = None, -math.inf
             try:
                 await self._database.execute(_LEAVE, {"number": number})
             except Unavailable:
@@ -81,11 +89,15 @@ class Workers:
 
     async def living(self, numbers: Collection[int | None]) -> set[int]:
         """Which of these workers are there, or may be; None stands for one that nobody noted. Raises Unavailable."""
-        known = sorted({number for number in numbers if number is not None})
-        if not known:
-            return set()
-        names = {"class": LOCK_CLASS, "grace": GRACE, "restart_grace": RESTART_GRACE, "numbers": known}
-        return {row.number for row in await self._database.rows(_LIVING, names)}
+        noted = {number for number in numbers if number is not None}
+        others = noted - {self.number}
+        if not others or time.monotonic() < self._judges_from:
+            return noted
+        names = {"class": LOCK_CLASS, "grace": GRACE, "restart_grace": RESTART_GRACE, "numbers": sorted(others)}
+        living = {row.number for row in await self._database.rows(_LIVING, names)}
+        if time.monotonic() < self._judges_from:
+            return noted
+        return noted - (others - living)
 
     async def _hold(self, number: int, held: asyncio.Event) -> None:
         """Hold the lock, and take it again on a new connection whenever the old one is lost.
@@ -103,8 +115,10 @@ class Workers:
                             locked = bool(answer.scalar_one())
                         await connection.execute(_SEEN, {"number": number})
                         if locked:
+                            self._judges_from = min(self._judges_from, time.monotonic() + REJOIN_GRACE)
                             held.set()
                         await asyncio.sleep(SEEN_EVERY)
             except Unavailable:
+                self._judges_from = math.inf
                 _log.warning("worker_session_lost", worker=number)
                 await asyncio.sleep(SEEN_EVERY / 2)

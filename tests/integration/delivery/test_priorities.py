@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.client import Interceptor as ClientInterceptor
@@ -32,6 +33,11 @@ NOBODY = "http://127.0.0.1:9/"
 ROUNDS = 8
 DEFAULT_KEY = 6
 HOUSEKEEPING_KEY = 1
+_WAITS_SINCE_LONG = """
+    UPDATE webhook_deliveries
+       SET workflow_id = 'webhook-endpoint/' || tenant_id || '/' || endpoint_id, updated_at = now() - interval '1 hour'
+     WHERE id = (SELECT min(id) FROM webhook_deliveries WHERE tenant_id = :tenant)
+"""
 OF_LANES = ("deliver", "deliver_webhooks", "process_submission", "look_at_partial", "ingest_events")
 """Activities, one on each lane that a round gives work."""
 
@@ -129,6 +135,8 @@ async def test_every_kind_of_work_carries_the_default_key_and_housekeeping_the_f
     await house.hermod.emit("line.moved", {}, ordering_key="k")
     await core.webhooks.drain()
     await replay(house.hermod, line.id, ReplayInput(since=core.clock.now() - timedelta(hours=1)))
+    await core.storage.database.execute(text(_WAITS_SINCE_LONG), {"tenant": tenant})
+    assert await core.webhooks.waiters.sweep() == 1
     await schedules.apply(house.client)
     for one in schedules.SCHEDULES:
         await schedules.change(house.client, one.name, "run")

@@ -16,7 +16,17 @@ from tests.support.processes import line, python
 _CUT = text("""
     SELECT pg_terminate_backend(pid) FROM pg_locks
      WHERE locktype = 'advisory' AND CAST(classid AS bigint) = :class AND CAST(objid AS bigint) = :number
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
+_HELD = text("""
+    SELECT count(*) FROM pg_locks
+     WHERE locktype = 'advisory' AND CAST(classid AS bigint) = :class AND CAST(objid AS bigint) = :number
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
+_AWAY = text(
+    "INSERT INTO workers (host, pid, started_at, seen_at) VALUES ('h', 1, now(), now() - interval '1 hour') "
+    "RETURNING number"
+)
 
 _PROCESS = """
 import asyncio, sys
@@ -77,9 +87,40 @@ async def test_worker_loses_its_connection_it_is_never_taken_for_gone(database: 
 
         async def holds_again() -> bool:
             assert not await gone(others, number)
-            held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND CAST(objid AS bigint) = :number")
-            (row,) = await database.rows(held, {"number": number})
+            (row,) = await database.rows(_HELD, {"class": LOCK_CLASS, "number": number})
             return bool(row[0])
 
         await eventually(holds_again, within=10, every=0.1)
     await own.close()
+
+
+async def test_worker_that_lost_its_own_lock_takes_nobody_for_gone_for_a_while(
+    database: Database, database_url: str
+) -> None:
+    """Others have lost theirs with it, where a server was away: it may only be the first one that is back."""
+    own = Database(database_url)
+    (away,) = await database.rows(_AWAY, {})
+    workers = Workers(own)
+    async with workers.session() as number:
+        assert await workers.living({number, away.number}) == {number}
+        await database.rows(_CUT, {"class": LOCK_CLASS, "number": number})
+
+        async def is_careful() -> bool:
+            return await workers.living({number, away.number}) == {number, away.number}
+
+        await eventually(is_careful, within=10, every=0.1)
+
+        async def holds_again() -> bool:
+            (row,) = await database.rows(_HELD, {"class": LOCK_CLASS, "number": number})
+            return bool(row[0])
+
+        await eventually(holds_again, within=10, every=0.1)
+        assert await is_careful()
+    await own.close()
+
+
+async def test_worker_never_takes_itself_for_gone(database: Database) -> None:
+    workers = Workers(database)
+    async with workers.session() as number:
+        await database.execute(text("DELETE FROM workers"), {})
+        assert await workers.living({number}) == {number}

@@ -134,7 +134,7 @@ async def test_endpoint_is_disabled_and_whatever_waits_is_parked_with_the_answer
 ) -> None:
     endpoint = await add_endpoint(house, receiver.url, retry=(3600,))
     receiver.behave("500")
-    by_itself = await emitted(house, 3)
+    by_itself = [one for _ in range(3) for one in await emitted(house, 1)]
 
     async def wait_by_themselves() -> bool:
         return all(row.status == "retrying" for row in await rows(house))
