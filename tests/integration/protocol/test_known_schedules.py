@@ -32,6 +32,24 @@ SECOND_STARTS_WHILE_THE_FIRST_IS_LATE: Final[tuple[Rule, ...]] = (
     (Deliveries.time_passes, {"minutes": 30, "days": 0}),
     (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": _until("request")}),
 )
+FIRST_IS_LATE_WHILE_THE_RECORD_IS_AT_REST: Final[tuple[Rule, ...]] = (
+    *SECOND_STARTS_WHILE_THE_FIRST_IS_LATE[:-1],
+    (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": _until("grant")}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+    (Deliveries.worker_dies, {"which": 0, "made": False}),
+    (Deliveries.time_passes, {"minutes": 1, "days": 0}),
+)
+TWO_ARE_GRANTED_THE_SAME: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("grant")}),
+    (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+)
+CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("request")}),
+    (Deliveries.workflow_is_reset_or_cancelled, {"which": 0, "cancels": True}),
+    (Deliveries.heartbeat_is_overdue, {"which": 0}),
+    (Deliveries.cancel_step, {"which": 0}),
+)
 FIRST_GOES_ON: Final[Rule] = (Deliveries.goes_on, {"which": 0, "until": END})
 STANDS_BEFORE_A_CHANGE: Final[Rule] = (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("change")})
 ANOTHER_MAKES_A_REQUEST: Final[Rule] = (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END})
@@ -54,6 +72,24 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
     "delivery-is-known-to-be-delivered-while-another-request-is-under-way": (
         WebhookProtocol,
         (_webhooks("accept", "busy"), *SECOND_STARTS_WHILE_THE_FIRST_IS_LATE, FIRST_GOES_ON, FIRST_GOES_ON),
+    ),
+    "message-turns-out-accepted-while-it-waits": (
+        MessageProtocol,
+        (_messages("accept"), *FIRST_IS_LATE_WHILE_THE_RECORD_IS_AT_REST),
+    ),
+    "delivery-turns-out-delivered-while-it-waits": (
+        WebhookProtocol,
+        (_webhooks("accept"), *FIRST_IS_LATE_WHILE_THE_RECORD_IS_AT_REST),
+    ),
+    "message-is-granted-from-an-old-look": (MessageProtocol, (_messages("busy", "busy"), *TWO_ARE_GRANTED_THE_SAME)),
+    "delivery-is-granted-from-an-old-look": (WebhookProtocol, (_webhooks("busy"), *TWO_ARE_GRANTED_THE_SAME)),
+    "message-is-cancelled-under-a-request": (
+        MessageProtocol,
+        (_messages("accept"), *CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST),
+    ),
+    "delivery-is-cancelled-under-a-request": (
+        WebhookProtocol,
+        (_webhooks("accept"), *CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST),
     ),
     "message-waits-from-an-old-look": (
         MessageProtocol,
