@@ -186,7 +186,7 @@ PROMISES: Final = (
            AND (a.late_at IS NULL OR b.started_at > a.late_at)
            AND NOT EXISTS (SELECT 1 FROM decisions d
                             WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id
-                              AND d.kind IN ('resolve', 'retry'))
+                              AND (d.kind = 'resolve' OR d.verdict = 'reopened'))
         """,
     ),
     _promise(
@@ -203,7 +203,7 @@ PROMISES: Final = (
            AND NOT (a.provider = ANY(CAST(:idempotent AS text[])) AND a.account = b.account)
            AND NOT EXISTS (SELECT 1 FROM decisions d
                             WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id
-                              AND d.kind IN ('resolve', 'retry'))
+                              AND (d.kind = 'resolve' OR d.verdict = 'reopened'))
         """,
     ),
     _promise(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, ClassVar, Final
@@ -239,6 +239,23 @@ def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     yield loop
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
+
+
+def run_schedule(
+    machine: type[Machine], database_url: str, rules: Iterable[tuple[Callable[..., None], Mapping[str, Any]]]
+) -> None:
+    """Run the rules one after another, and then everything to its end."""
+    with event_loop() as loop:
+        machine.loop = loop
+        machine.database = Database(database_url, pool_size=4)
+        try:
+            model = machine()
+            for rule_, arguments in rules:
+                rule_(model, **arguments)
+                model.promises_hold()
+            model.teardown()
+        finally:
+            loop.run_until_complete(machine.database.close())
 
 
 def run_schedules(machine: type[Machine], database_url: str) -> dict[str, int]:

@@ -51,7 +51,7 @@ _LOOK: Final = text("""
            EXISTS (SELECT 1 FROM message_contents c
                     WHERE c.tenant_id = m.tenant_id AND c.message_id = m.id) AS has_content,
            EXISTS (SELECT 1 FROM decisions d WHERE d.tenant_id = m.tenant_id AND d.message_id = m.id
-                                               AND d.kind IN ('retry', 'resolve')) AS has_word,
+                                               AND (d.kind = 'resolve' OR d.verdict = 'reopened')) AS has_word,
            a.number, a.account, a.outcome, a.error_code, a.late_at, a.worker, a.ends_by,
            coalesce(a.error_code = 'worker_lost', false) AS lost
       FROM messages m LEFT JOIN attempts a ON a.tenant_id = m.tenant_id AND a.message_id = m.id

@@ -45,7 +45,7 @@ class MessageProtocol(Deliveries):
         self.do(self.world.settle_in())
         self.do(self.world.accept(count, first))
         self.do(self.world.sweep())
-        self.world.answers = answers
+        self.world.answers = list(answers)
 
     @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
     @rule(guarantee=st.sampled_from(Guarantee), count=st.integers(1, 3))
@@ -54,7 +54,7 @@ class MessageProtocol(Deliveries):
 
     @rule(answers=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=3))
     def provider_will(self, answers: list[str]) -> None:
-        self.world.answers = answers
+        self.world.answers = list(answers)
 
     @rule(which=WHICH, minutes=st.sampled_from([None, 0, 1, 60]))
     def accounts_change(self, which: int, minutes: int | None) -> None:

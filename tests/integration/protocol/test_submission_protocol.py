@@ -46,7 +46,7 @@ class SubmissionProtocol(Machine):
 
     @rule(answers=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=3))
     def backend_will(self, answers: list[str]) -> None:
-        self.world.answers = answers
+        self.world.answers = list(answers)
 
     @rule(which=WHICH, kind=st.sampled_from(FACTS))
     def payment_says(self, which: int, kind: FactKind) -> None:

@@ -45,7 +45,7 @@ class WebhookProtocol(Deliveries):
         self.do(self.world.settle_in(when_exhausted=when_exhausted))
         self.do(self.world.accept(counts))
         self.do(self.world.sweep())
-        self.world.answers = answers
+        self.world.answers = list(answers)
 
     @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
     @rule(counts=COUNTS)
@@ -64,7 +64,7 @@ class WebhookProtocol(Deliveries):
 
     @rule(answers=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=4))
     def receiver_will(self, answers: list[str]) -> None:
-        self.world.answers = answers
+        self.world.answers = list(answers)
 
     @rule(which=WHICH, change=st.sampled_from(["disable", "enable", "pause", "long pause", "no pause"]))
     def endpoint_changes(self, which: int, change: str) -> None:

@@ -359,8 +359,11 @@ class Watched:
         before = {row.id: row for row in await self._world.rows()}
         await self._ledger.transfer_ownership(tenant, owner, members, *rest)
         for row in await self._world.rows():
-            if row.workflow_id != before[row.id].workflow_id:
-                self._check(before[row.id], owner, members[row.id])
+            was = before[row.id]
+            if row.workflow_id != was.workflow_id:
+                self._check(was, owner, members[row.id])
+            elif row.id in members and was.finished_at is None and was.status != "sending":
+                assert (was.workflow_id, was.attempt_count) != (owner, members[row.id]), f"not handed off: {row}"
 
     def _check(self, row: Row[Any], owner: str, number: int) -> None:
         stands = (row.workflow_id, row.attempt_count, row.status == "sending", row.finished_at)

@@ -1,0 +1,125 @@
+"""Schedules that once broke a promise, or would with one condition less: few of the drawn ones come upon them.
+
+They are rules of the models by name, so that everything is watched that the models watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import pytest
+
+from activities.delivery import recording
+from activities.webhook_delivery import stream
+from hermod.contracts.messages import Guarantee
+from tests.integration.protocol.gates import Fate
+from tests.integration.protocol.machine import Deliveries, Machine, run_schedule
+from tests.integration.protocol.test_message_protocol import MessageProtocol
+from tests.integration.protocol.test_webhook_protocol import WebhookProtocol
+
+Rule = tuple[Callable[..., None], Mapping[str, Any]]
+
+
+def _until(stop: str) -> int:
+    return Deliveries.STOPS.index(stop)
+
+
+END: Final = _until("the end")
+SECOND_STARTS_WHILE_THE_FIRST_IS_LATE: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("request")}),
+    (Deliveries.step, {"which": 0, "fate": Fate.LATE}),
+    (Deliveries.time_passes, {"minutes": 30, "days": 0}),
+    (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": _until("request")}),
+)
+FIRST_IS_LATE_WHILE_THE_RECORD_IS_AT_REST: Final[tuple[Rule, ...]] = (
+    *SECOND_STARTS_WHILE_THE_FIRST_IS_LATE[:-1],
+    (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": _until("grant")}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+    (Deliveries.worker_dies, {"which": 0, "made": False}),
+    (Deliveries.time_passes, {"minutes": 1, "days": 0}),
+)
+TWO_ARE_GRANTED_THE_SAME: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("grant")}),
+    (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+)
+CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("request")}),
+    (Deliveries.workflow_is_reset_or_cancelled, {"which": 0, "cancels": True}),
+    (Deliveries.heartbeat_is_overdue, {"which": 0}),
+    (Deliveries.cancel_step, {"which": 0}),
+)
+FIRST_GOES_ON: Final[Rule] = (Deliveries.goes_on, {"which": 0, "until": END})
+STANDS_BEFORE_A_CHANGE: Final[Rule] = (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("change")})
+ANOTHER_MAKES_A_REQUEST: Final[Rule] = (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END})
+
+
+def _messages(*answers: str) -> Rule:
+    given = {"keyed": False, "first": Guarantee.AT_LEAST_ONCE, "count": 1, "answers": list(answers)}
+    return MessageProtocol.begin, given
+
+
+def _webhooks(*answers: str) -> Rule:
+    return WebhookProtocol.begin, {"counts": (1,), "when_exhausted": "dead_letter", "answers": list(answers)}
+
+
+SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
+    "message-is-known-to-be-accepted-while-another-request-is-under-way": (
+        MessageProtocol,
+        (_messages("accept", "busy", "busy"), *SECOND_STARTS_WHILE_THE_FIRST_IS_LATE, FIRST_GOES_ON, FIRST_GOES_ON),
+    ),
+    "delivery-is-known-to-be-delivered-while-another-request-is-under-way": (
+        WebhookProtocol,
+        (_webhooks("accept", "busy"), *SECOND_STARTS_WHILE_THE_FIRST_IS_LATE, FIRST_GOES_ON, FIRST_GOES_ON),
+    ),
+    "message-turns-out-accepted-while-it-waits": (
+        MessageProtocol,
+        (_messages("accept"), *FIRST_IS_LATE_WHILE_THE_RECORD_IS_AT_REST),
+    ),
+    "delivery-turns-out-delivered-while-it-waits": (
+        WebhookProtocol,
+        (_webhooks("accept"), *FIRST_IS_LATE_WHILE_THE_RECORD_IS_AT_REST),
+    ),
+    "message-is-granted-from-an-old-look": (MessageProtocol, (_messages("busy", "busy"), *TWO_ARE_GRANTED_THE_SAME)),
+    "delivery-is-granted-from-an-old-look": (WebhookProtocol, (_webhooks("busy"), *TWO_ARE_GRANTED_THE_SAME)),
+    "message-is-cancelled-under-a-request": (
+        MessageProtocol,
+        (_messages("accept"), *CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST),
+    ),
+    "delivery-is-cancelled-under-a-request": (
+        WebhookProtocol,
+        (_webhooks("accept"), *CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST),
+    ),
+    "message-waits-from-an-old-look": (
+        MessageProtocol,
+        (
+            _messages("busy", "busy"),
+            (MessageProtocol.accounts_change, {"which": 0, "minutes": 60}),
+            STANDS_BEFORE_A_CHANGE,
+            (MessageProtocol.accounts_change, {"which": 0, "minutes": 0}),
+            ANOTHER_MAKES_A_REQUEST,
+            FIRST_GOES_ON,
+        ),
+    ),
+    "delivery-waits-from-an-old-look": (
+        WebhookProtocol,
+        (
+            _webhooks("busy"),
+            (WebhookProtocol.endpoint_changes, {"which": 0, "change": "pause"}),
+            STANDS_BEFORE_A_CHANGE,
+            (WebhookProtocol.endpoint_changes, {"which": 0, "change": "no pause"}),
+            ANOTHER_MAKES_A_REQUEST,
+            FIRST_GOES_ON,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_known_schedule_keeps_every_promise(name: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "RECORD_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(recording, "LAST_WORDS", 3600.0)
+    monkeypatch.setattr(stream, "GATHER", 0.0)
+    machine, rules = SCHEDULES[name]
+    run_schedule(machine, database_url, rules)
