@@ -57,7 +57,7 @@ class SubmissionActivities:
                     record = await self._ledger.told(record, tell, beating.now())
                 case Expire():
                     record = await self._ledger.expire(record, beating.now())
-                case Wait() if record.status is SubmissionStatus.PROCESSING:
+                case Wait() if record.untold or record.status is SubmissionStatus.PROCESSING:
                     # The record as it is then may say that it was paid in this very moment.
                     record = await self._ledger.awaiting(record, beating.now())
                 case Wait() as wait:

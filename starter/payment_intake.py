@@ -17,7 +17,9 @@ from hermod.telemetry import PAYMENT_EVENTS
 from starter.background import Background
 
 UNTOLD_AFTER: Final = timedelta(seconds=5)
-"""A payment that changed so long ago, and of which the submission's workflow has not been told, was forgotten."""
+"""A payment that changed so long ago, and for which the submission's workflow was not woken, was forgotten."""
+WOKEN_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""A workflow that was woken and has not told of the payment for so long may have been closed before it looked."""
 NAMED_WITHIN: Final = timedelta(days=1)
 """An event may come so long before the submission that it names."""
 AT_MOST: Final = 500
@@ -45,7 +47,7 @@ class PaymentDesk:
         taken = await self._payments.take(tenant, event, now)
         PAYMENT_EVENTS.labels(event.fact.kind.value if taken.new else "repeated").inc()
         if taken.untold is not None:
-            self._background.start(partial(self._tell, taken.untold))
+            self._background.start(partial(self._wake_for, taken.untold))
         return taken
 
     async def drain(self) -> None:
@@ -53,15 +55,15 @@ class PaymentDesk:
         await self._background.drain()
 
     async def sweep(self) -> int:
-        """Wake submissions that were not told of their payments; how many."""
+        """Wake the workflows of submissions that have not told of their payments; how many."""
         now = self._clock.now()
         await self._payments.link_named(now, within=NAMED_WITHIN, limit=AT_MOST)
         untold = await self._payments.untold(now, older_than=UNTOLD_AFTER, limit=AT_MOST)
-        return sum([await self._tell(one) for one in untold])
+        return sum([await self._wake_for(one) for one in untold])
 
-    async def _tell(self, untold: Untold) -> bool:
-        """What changes while it is woken stays marked, and is told again."""
+    async def _wake_for(self, untold: Untold) -> bool:
+        """What changes while it is woken stays marked, and wakes it again."""
         if not await self._wake(untold.tenant, untold.submission):
             return False
-        await self._payments.mark_told(untold)
+        await self._payments.mark_woken(untold, self._clock.now() + WOKEN_AGAIN_AFTER)
         return True

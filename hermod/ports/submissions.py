@@ -42,6 +42,8 @@ class SubmissionRecord:
     """Counts who took it up. Who holds an older one was superseded and decides nothing any more."""
     payment_version: int
     """Counts the changes of its payment."""
+    untold: bool
+    """Whether its payment has changed since its workflow last came to wait or to the end."""
 
     def is_as_read_in(self, before: SubmissionRecord) -> bool:
         """Whether nobody else has taken it up, and its payment has not changed, since `before` was read."""
@@ -83,7 +85,7 @@ class SubmissionLedger(Protocol):
         ...
 
     async def awaiting(self, record: SubmissionRecord, now: datetime) -> SubmissionRecord:
-        """It waits for its payment, unless that has changed."""
+        """All is told, and it waits for its payment, unless that has changed."""
         ...
 
     async def expire(self, record: SubmissionRecord, now: datetime) -> SubmissionRecord:

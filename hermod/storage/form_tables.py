@@ -63,7 +63,7 @@ form_submissions = Table(
     moment("paid_at"),
     Column("payment_failures", Integer, nullable=False, server_default=text("0"), comment="tries that failed"),
     Column("payment_refunds", Integer, nullable=False, server_default=text("0"), comment="changes of amount_refunded"),
-    moment("untold_since"),  # its payment changed then, and its workflow has yet to hear of it
+    moment("untold_since"),  # its payment changed then, and its workflow has yet to tell of it; ahead: it was woken
     Column(
         "payment_version", Integer, nullable=False, server_default=text("0"), comment="changes of its payment, counted"
     ),

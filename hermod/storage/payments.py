@@ -8,9 +8,10 @@ transaction as the row, the journey and the mark that the submission's workflow 
 The events of one tenant are taken one after another: two that come at the same instant, one of which names the
 submission of the other, must not miss each other.
 
-The changes of a payment are counted (`payment_version`). Whoever wakes the workflow has read the number before, and
-marks it as told: a change that came meanwhile has another number, and stays to be told. `untold_since` is no more than
-what the sweeper goes by; the clocks of two processes are never compared.
+The changes of a payment are counted (`payment_version`). A change is told once the workflow's own last step says so,
+with the number as it was read (`hermod.storage.submission_steps`): to be woken is not enough, as the workflow may be
+closed before it has looked. `untold_since` is what the sweeper goes by; whoever wakes the workflow moves it ahead. The
+clocks of two processes are never compared.
 """
 
 from __future__ import annotations
@@ -89,9 +90,9 @@ _UNTOLD: Final = sql("""
     SELECT tenant_id, id, payment_version FROM form_submissions
      WHERE untold_since < :until ORDER BY untold_since LIMIT CAST(:limit AS int)
 """)
-_TOLD: Final = sql("""
-    UPDATE form_submissions SET untold_since = NULL
-     WHERE tenant_id = :tenant AND id = :id AND payment_version = CAST(:version AS int)
+_WOKEN: Final = sql("""
+    UPDATE form_submissions SET untold_since = :again_at
+     WHERE tenant_id = :tenant AND id = :id AND payment_version = CAST(:version AS int) AND untold_since < :again_at
 """)
 _NAMED: Final = sql("""
     SELECT e.tenant_id, e.id FROM payment_events e
@@ -173,14 +174,16 @@ class Payments:
         return changed
 
     async def untold(self, now: datetime, *, older_than: timedelta, limit: int) -> list[Untold]:
-        """Whose payment changed so long ago, and whose workflow has not been told."""
+        """Whose payment changed so long ago, and whose workflow has not told of it."""
         rows = await self._database.rows(_UNTOLD, {"until": now - older_than, "limit": limit})
         return [Untold(row.tenant_id, row.id, row.payment_version) for row in rows]
 
-    async def mark_told(self, told: Untold) -> None:
-        """Its workflow has been told of that version, which was read before. A newer one is still to be told."""
-        names = {"tenant": told.tenant, "id": told.submission, "version": told.version}
-        await self._database.execute(_TOLD, names)
+    async def mark_woken(self, woken: Untold, again_at: datetime) -> None:
+        """Its workflow was woken for that version, which was read before, and is woken again at `again_at` should it
+        not have told by then. A newer version is still to be told at once.
+        """
+        names = {"tenant": woken.tenant, "id": woken.submission, "version": woken.version, "again_at": again_at}
+        await self._database.execute(_WOKEN, names)
 
     async def events(
         self, tenant: str, *, submission: str | None = None, unlinked: bool = False, cursor: str | None, limit: int

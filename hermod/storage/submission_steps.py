@@ -16,12 +16,13 @@ saw it; what follows from it is decided by the holder of the newest token alone,
     troubled      own token; neither saved nor ended                   no reason is shown where nothing is wrong
     give_up       own token; neither saved nor ended                   what is saved, done or retried does not fail
     told          always, each mark once (a fact)                      what was announced is not announced again
-    awaiting      own token, payment as read; `processing`             a payment is not waited for that has come
+    awaiting      own token, payment as read                           a payment is not waited for that has come
     expire        own token, payment as read and none that counts;     what is paid or done does not expire
                   not failed, no spam, not completed
     finish        own token, payment as read; not failed, no spam      money that came late does not end as `expired`
 
-"Payment as read" compares `payment_version` (`hermod.storage.payments`).
+"Payment as read" compares `payment_version` (`hermod.storage.payments`). Whoever comes to wait or to the end has told
+all that there is to tell of that version: `awaiting` and `finish` clear `untold_since`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ _TOLD: Final = _step(
     "announced = CASE WHEN CAST(:mark AS text) = ANY(announced) THEN announced "
     "ELSE array_append(announced, CAST(:mark AS text)) END"
 )
-_AWAITING: Final = _step("status = 'awaiting_payment'", f"{_AS_READ} AND status = 'processing'")
+_AWAITING: Final = _step(
+    "status = CASE WHEN status = 'processing' THEN 'awaiting_payment' ELSE status END, untold_since = NULL", _AS_READ
+)
 # A payment that comes at this very moment: whoever has the row first, wins.
 _EXPIRE: Final = _step(
     "status = 'expired', payment_status = 'expired'",
@@ -83,7 +86,8 @@ _EXPIRE: Final = _step(
     " AND coalesce(payment_status, 'awaited') IN ('awaited', 'failed') AND payment_expires_at <= :now",
 )
 _FINISH: Final = _step(
-    "status = :status, finished_at = coalesce(finished_at, :now)", f"{_AS_READ} AND status NOT IN ('failed', 'spam')"
+    "status = :status, finished_at = coalesce(finished_at, :now), untold_since = NULL",
+    f"{_AS_READ} AND status NOT IN ('failed', 'spam')",
 )
 
 
@@ -160,6 +164,7 @@ class SqlSubmissionLedger:
             reason=row.error_code,
             fencing_token=row.fencing_token,
             payment_version=row.payment_version,
+            untold=row.untold_since is not None,
         )
 
 

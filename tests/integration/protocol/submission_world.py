@@ -48,6 +48,7 @@ from tests.integration.protocol.simulation import BEGIN, Executor, Gated, Run, S
 UNSTARTED_AFTER: Final = timedelta(seconds=5)
 STALLED_AFTER: Final = timedelta(minutes=10)
 UNTOLD_AFTER: Final = timedelta(seconds=5)
+WOKEN_AGAIN_AFTER: Final = timedelta(minutes=10)
 """As the sweeper has them."""
 _LIMIT: Final = Limit(workflows=100, records=100)
 EXPIRES_IN: Final = timedelta(hours=2)
@@ -167,7 +168,7 @@ class SubmissionWorld(Simulation):
         self.untold = [one for one in self.untold if one is not untold]
         self.wake(untold.submission)
         if marked:
-            await self._payments.mark_told(untold)
+            await self._payments.mark_woken(untold, self.time + WOKEN_AGAIN_AFTER)
 
     async def retry(self, submission: str, *, started: bool) -> None:
         """`started`: the call that asked for it lived to start the workflow, else the sweeper does."""

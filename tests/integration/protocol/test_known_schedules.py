@@ -13,16 +13,18 @@ import pytest
 from activities.delivery import recording
 from activities.webhook_delivery import stream
 from hermod.contracts.messages import Guarantee
+from hermod.domain.payments import FactKind
 from tests.integration.protocol.gates import Fate
 from tests.integration.protocol.machine import Deliveries, Machine, run_schedule
 from tests.integration.protocol.test_message_protocol import MessageProtocol
+from tests.integration.protocol.test_submission_protocol import SubmissionProtocol
 from tests.integration.protocol.test_webhook_protocol import WebhookProtocol
 
 Rule = tuple[Callable[..., None], Mapping[str, Any]]
 
 
-def _until(stop: str) -> int:
-    return Deliveries.STOPS.index(stop)
+def _until(stop: str, machine: type[Machine] = Deliveries) -> int:
+    return machine.STOPS.index(stop)
 
 
 END: Final = _until("the end")
@@ -53,6 +55,15 @@ CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST: Final[tuple[Rule, ...]] = (
 FIRST_GOES_ON: Final[Rule] = (Deliveries.goes_on, {"which": 0, "until": END})
 STANDS_BEFORE_A_CHANGE: Final[Rule] = (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("change")})
 ANOTHER_MAKES_A_REQUEST: Final[Rule] = (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END})
+
+
+SUBMISSION_IS_TAKEN_UP: Final[tuple[Rule, ...]] = (
+    (SubmissionProtocol.begin, {"paid": False}),
+    (SubmissionProtocol.time_passes, {"minutes": 1, "days": 0}),
+    (SubmissionProtocol.sweep, {}),
+    (SubmissionProtocol.hand_out, {"which": 0, "worker": 0, "until": _until("the end", SubmissionProtocol)}),
+)
+WORKFLOW_IS_TERMINATED: Final[Rule] = (SubmissionProtocol.workflow_is_terminated, {"which": 0})
 
 
 def _messages(*answers: str) -> Rule:
@@ -111,6 +122,26 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
             (WebhookProtocol.endpoint_changes, {"which": 0, "change": "no pause"}),
             ANOTHER_MAKES_A_REQUEST,
             FIRST_GOES_ON,
+        ),
+    ),
+    "payment-wakes-a-workflow-that-is-terminated-before-it-looks": (
+        SubmissionProtocol,
+        (
+            *SUBMISSION_IS_TAKEN_UP,
+            (SubmissionProtocol.payment_says, {"which": 0, "kind": FactKind.REFUNDED}),
+            (SubmissionProtocol.workflow_hears_of_payment, {"which": 0, "marked": True}),
+            WORKFLOW_IS_TERMINATED,
+        ),
+    ),
+    "payment-is-announced-by-a-workflow-that-is-terminated-before-it-writes-that-down": (
+        SubmissionProtocol,
+        (
+            *SUBMISSION_IS_TAKEN_UP,
+            (SubmissionProtocol.payment_says, {"which": 0, "kind": FactKind.PAID}),
+            (SubmissionProtocol.workflow_hears_of_payment, {"which": 0, "marked": True}),
+            (SubmissionProtocol.hand_out, {"which": 0, "worker": 0, "until": _until("told", SubmissionProtocol)}),
+            WORKFLOW_IS_TERMINATED,
+            (SubmissionProtocol.worker_dies, {"which": 0, "made": False}),
         ),
     ),
 }

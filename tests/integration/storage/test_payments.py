@@ -18,6 +18,7 @@ from tests.support.form_rows import add_submission
 NOW: Final = datetime.now(UTC)
 BEHIND: Final = timedelta(minutes=5)
 """How far another process's clock is behind."""
+AGAIN: Final = NOW + timedelta(minutes=10)
 SHOP: Final = "shop"
 
 
@@ -33,32 +34,32 @@ async def take(database: Database, told: Any, now: datetime = NOW) -> TakenPayme
     return await Payments(database).take(SHOP, read_event(told), now)
 
 
-async def untold(database: Database) -> list[Untold]:
-    later = NOW + timedelta(hours=1)
-    return await Payments(database).untold(later, older_than=timedelta(0), limit=10)
+async def untold(database: Database, at: datetime = NOW) -> list[Untold]:
+    return await Payments(database).untold(at + timedelta(seconds=1), older_than=timedelta(0), limit=10)
 
 
-async def test_change_that_comes_while_another_one_is_told_is_still_to_be_told(database: Database) -> None:
+async def test_change_that_comes_while_a_workflow_is_woken_for_another_wakes_it_again(database: Database) -> None:
     own = await add_submission(database, SHOP, "processing")
     customer = StripePayment(own)
     first = (await take(database, customer.failed())).untold
     assert first == Untold(SHOP, own, 1)
     second = (await take(database, customer.succeeded(), NOW - BEHIND)).untold
-    await Payments(database).mark_told(first)
+    await Payments(database).mark_woken(first, AGAIN)
     assert second == Untold(SHOP, own, 2)
     assert await untold(database) == [second]
-    await Payments(database).mark_told(second)
+    await Payments(database).mark_woken(second, AGAIN)
     assert await untold(database) == []
+    assert await untold(database, AGAIN) == [second], "it was woken, and has told nothing"
 
 
-async def test_change_that_was_told_already_is_not_marked_as_told_once_more(database: Database) -> None:
+async def test_workflow_was_woken_for_an_older_change_is_woken_for_the_new_one(database: Database) -> None:
     own = await add_submission(database, SHOP, "processing")
     customer = StripePayment(own)
     first = (await take(database, customer.failed())).untold
     assert first is not None
-    await Payments(database).mark_told(first)
+    await Payments(database).mark_woken(first, AGAIN)
     await take(database, customer.succeeded(), NOW - BEHIND)
-    await Payments(database).mark_told(first)
+    await Payments(database).mark_woken(first, AGAIN)
     assert [one.version for one in await untold(database)] == [2]
 
 

@@ -38,6 +38,7 @@ RECORD = SubmissionRecord(
     reason=None,
     fencing_token=1,
     payment_version=0,
+    untold=False,
 )
 
 

@@ -20,7 +20,7 @@ from hermod.contracts.forms import SubmissionInput, SubmissionView
 from hermod.domain.stripe_events import read_event
 from hermod.storage.submission_acceptance import SubmissionDraft
 from starter.journeys import journey
-from starter.payment_intake import UNTOLD_AFTER, PaymentDesk
+from starter.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentDesk
 from starter.submissions import submission
 from tests.integration.api.conftest import calling
 from tests.support.form_rows import add_form
@@ -94,8 +94,11 @@ async def _till(house: House, **payment: Any) -> AsyncIterator[Till]:
 class Ahead:
     """The clock when the sweeper comes by."""
 
+    def __init__(self, by: timedelta = timedelta(0)) -> None:
+        self._by = by
+
     def now(self) -> datetime:
-        return datetime.now(UTC) + 2 * UNTOLD_AFTER
+        return datetime.now(UTC) + self._by + 2 * UNTOLD_AFTER
 
 
 @pytest.fixture
@@ -178,6 +181,38 @@ async def test_signal_is_lost_the_sweeper_tells(till: Till) -> None:
     await desk.drain()
     assert await PaymentDesk(core.storage.payments, core.submissions.wake, Ahead()).sweep() >= 1
     await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
+
+
+async def test_workflow_is_terminated_before_it_has_told_the_sweeper_begins_it_again(till: Till) -> None:
+    own = await till.submitted()
+    await till.reached(own, "awaiting_payment", "awaited")
+    core = till.house.hermod.core
+    woken = till.house.hermod.core.temporal.get_workflow_handle(ids.submission_workflow(till.house.hermod.tenant, own))
+
+    async def terminated(tenant: str, submission: str) -> bool:
+        await woken.terminate("an operator's word")
+        return True
+
+    desk = PaymentDesk(core.storage.payments, terminated, core.clock)
+    await desk.take(till.house.hermod.tenant, read_event(StripePayment(own).succeeded()))
+    await desk.drain()
+    assert await PaymentDesk(core.storage.payments, core.submissions.wake, Ahead()).sweep() == 0, "just woken"
+    assert await PaymentDesk(core.storage.payments, core.submissions.wake, Ahead(WOKEN_AGAIN_AFTER)).sweep() >= 1
+    await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
+    assert not await core.storage.payments.untold(Ahead(2 * WOKEN_AGAIN_AFTER).now(), older_than=UNTOLD_AFTER, limit=9)
+
+
+async def test_failed_payment_is_told_and_wakes_nobody_again(till: Till) -> None:
+    own = await till.submitted()
+    await till.reached(own, "awaiting_payment", "awaited")
+    await till.stripe.send(StripePayment(own).failed("expired_card"))
+    await till.reached(own, "awaiting_payment", "failed", "submission.payment_failed:1")
+    payments, later = till.house.hermod.core.storage.payments, Ahead(2 * WOKEN_AGAIN_AFTER).now()
+
+    async def settled() -> bool:
+        return own not in [one.submission for one in await payments.untold(later, older_than=UNTOLD_AFTER, limit=9)]
+
+    await eventually(settled)
 
 
 async def test_nobody_pays_expires_and_money_that_comes_late_completes_it(skipped: Till) -> None:
