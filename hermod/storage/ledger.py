@@ -28,6 +28,7 @@ from hermod.storage.ledger_statements import (
     HANDED_OFF,
     LOG_LATE,
     MOVE_LATE,
+    NUMBER_LATE,
     RECORD,
     REOPEN,
     TRANSFER,
@@ -149,6 +150,7 @@ class SqlLedger:
         async with self._database.begin() as connection:
             late = [row.message_id for row in await connection.execute(LOG_LATE, parameters)]
             if late:
+                await connection.execute(NUMBER_LATE, parameters | {"late": late})
                 await connection.execute(MOVE_LATE, parameters | {"late": late})
 
 

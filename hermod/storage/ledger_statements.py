@@ -108,7 +108,7 @@ _RESULT: Final = """
 
 # A message whose number has moved on, or that is not `sending`, is in other hands or has an end: only the log is told.
 # One whose earlier request was accepted after all, which became known while this one was under way, has been sent,
-# whatever came of this one (`LOG_LATE`, `MOVE_LATE`).
+# whatever came of this one (`LOG_LATE`, `NUMBER_LATE`, `MOVE_LATE`).
 RECORD: Final = sql(f"""
     WITH result AS ({_RESULT}), logged AS (
       UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
@@ -116,13 +116,13 @@ RECORD: Final = sql(f"""
         FROM result r
        WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
          AND CASE WHEN a.outcome IS NULL THEN true END
-      RETURNING a.message_id, a.started_at
+      RETURNING a.message_id
     ), known AS MATERIALIZED (
       SELECT r.id, min(a.provider_message_id) AS provider_id
         FROM result r JOIN logged l ON l.message_id = r.id
         JOIN attempts a ON a.tenant_id = :tenant AND a.message_id = ANY(:unsent) AND a.message_id = r.id
                            AND a.number < r.number
-       WHERE a.outcome = 'accepted' AND a.late_at >= l.started_at
+       WHERE a.outcome = 'accepted' AND a.late_after >= r.number
        GROUP BY r.id
     ), stands AS (
       SELECT r.id, r.number, r.round, r.spent, k.id IS NOT NULL AS late,
@@ -168,6 +168,18 @@ LOG_LATE: Final = sql(f"""
            'the outcome of attempt ' || number || ' came after it was called unknown' FROM logged
     RETURNING message_id
 """)  # noqa: S608
+
+# The lock on the message tells apart what was begun before the outcome was known, and what will be begun after it.
+NUMBER_LATE: Final = sql("""
+    WITH newest AS MATERIALIZED (
+      SELECT id, attempt_count FROM messages
+       WHERE tenant_id = :tenant AND id = ANY(CAST(:late AS text[])) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE attempts a SET late_after = n.attempt_count
+      FROM newest n, unnest(CAST(:ids AS text[]), CAST(:numbers AS int[])) AS r(id, number)
+     WHERE a.tenant_id = :tenant AND a.message_id = n.id AND n.id = r.id AND a.number = r.number
+       AND a.late_at IS NOT NULL AND a.late_after IS NULL
+""")
 
 MOVE_LATE: Final = sql(f"""
     WITH result AS ({_RESULT})

@@ -183,7 +183,7 @@ PROMISES: Final = (
           FROM tenants t JOIN attempts a ON a.tenant_id = t.id AND a.message_id >= CAST(:since_message AS text)
           JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id AND b.number > a.number
          WHERE a.outcome = 'accepted'
-           AND (a.late_at IS NULL OR b.started_at > a.late_at)
+           AND b.number > coalesce(a.late_after, a.number)
            AND NOT EXISTS (SELECT 1 FROM decisions d
                             WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id
                               AND (d.kind = 'resolve' OR d.verdict = 'reopened'))
@@ -199,7 +199,7 @@ PROMISES: Final = (
           JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id AND b.number > a.number
           JOIN messages m ON m.tenant_id = a.tenant_id AND m.id = a.message_id
          WHERE m.guarantee = 'at_most_once'
-           AND (a.outcome = 'unknown' OR a.outcome IS NULL OR (a.outcome = 'accepted' AND b.started_at < a.late_at))
+           AND (a.outcome = 'unknown' OR a.outcome IS NULL OR (a.outcome = 'accepted' AND b.number <= a.late_after))
            AND NOT (a.provider = ANY(CAST(:idempotent AS text[])) AND a.account = b.account)
            AND NOT EXISTS (SELECT 1 FROM decisions d
                             WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id

@@ -194,6 +194,7 @@ attempts = Table(
     Column("worker", Integer, comment="the session of the worker that makes it"),
     Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
     Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
+    Column("late_after", Integer, comment="the newest attempt by then"),
     Column("account_revision", Integer, comment="of the account's settings"),
     PrimaryKeyConstraint("tenant_id", "message_id", "number"),
     # A message has its provider's id itself, but for one that came when the message had moved on.

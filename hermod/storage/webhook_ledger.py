@@ -28,6 +28,7 @@ from hermod.storage.webhook_ledger_statements import (
     HANDED_OFF,
     LOG_LATE,
     MOVE_LATE,
+    NUMBER_LATE,
     RECORD,
     REOPEN,
     TRANSFER,
@@ -138,6 +139,7 @@ class SqlWebhookLedger:
         async with self._database.begin() as connection:
             late = [row.delivery_id for row in await connection.execute(LOG_LATE, parameters)]
             if late:
+                await connection.execute(NUMBER_LATE, {**parameters, "late": late})
                 await connection.execute(MOVE_LATE, {**parameters, "late": late})
 
 

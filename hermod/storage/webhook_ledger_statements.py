@@ -84,13 +84,13 @@ RECORD: Final = sql(f"""
         FROM result r
        WHERE a.tenant_id = :tenant AND a.delivery_id = ANY(:ids) AND a.delivery_id = r.id AND a.number = r.number
          AND CASE WHEN a.outcome IS NULL THEN true END
-      RETURNING a.delivery_id, a.started_at
+      RETURNING a.delivery_id
     ), known AS MATERIALIZED (
       SELECT r.id, min(a.status_code) AS status_code
         FROM result r JOIN logged l ON l.delivery_id = r.id
         JOIN webhook_attempts a ON a.tenant_id = :tenant AND a.delivery_id = ANY(:undelivered) AND a.delivery_id = r.id
                                    AND a.number < r.number
-       WHERE a.outcome = 'success' AND a.late_at >= l.started_at
+       WHERE a.outcome = 'success' AND a.late_after >= r.number
        GROUP BY r.id
     ), stands AS (
       SELECT r.id, r.number, r.spent, k.id IS NOT NULL AS late,
@@ -123,6 +123,18 @@ LOG_LATE: Final = sql(f"""
        AND a.outcome = 'worker_lost' AND r.outcome NOT IN ('worker_lost', 'interrupted')
     RETURNING a.delivery_id
 """)  # noqa: S608
+
+# The lock on the delivery tells apart what was begun before the outcome was known, and what will be begun after it.
+NUMBER_LATE: Final = sql("""
+    WITH newest AS MATERIALIZED (
+      SELECT id, attempt_count FROM webhook_deliveries
+       WHERE tenant_id = :tenant AND id = ANY(CAST(:late AS text[])) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE webhook_attempts a SET late_after = n.attempt_count
+      FROM newest n, unnest(CAST(:ids AS text[]), CAST(:numbers AS int[])) AS r(id, number)
+     WHERE a.tenant_id = :tenant AND a.delivery_id = n.id AND n.id = r.id AND a.number = r.number
+       AND a.late_at IS NOT NULL AND a.late_after IS NULL
+""")
 
 MOVE_LATE: Final = sql(f"""
     WITH result AS ({_RESULT})

@@ -181,6 +181,7 @@ webhook_attempts = Table(
     Column("worker", Integer, comment="the session of the worker that makes it"),
     Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
     Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
+    Column("late_after", Integer, comment="the newest attempt by then"),
     PrimaryKeyConstraint("tenant_id", "delivery_id", "number"),
     postgresql_with={"fillfactor": "85"},
 )

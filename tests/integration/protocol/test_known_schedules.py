@@ -41,6 +41,13 @@ FIRST_IS_LATE_WHILE_THE_RECORD_IS_AT_REST: Final[tuple[Rule, ...]] = (
     (Deliveries.worker_dies, {"which": 0, "made": False}),
     (Deliveries.time_passes, {"minutes": 1, "days": 0}),
 )
+FIRST_IS_FROZEN_BEFORE_IT_RECORDS: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("record")}),
+    (Deliveries.time_passes, {"minutes": 30, "days": 0}),
+    (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": _until("record")}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+)
 TWO_ARE_GRANTED_THE_SAME: Final[tuple[Rule, ...]] = (
     (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("grant")}),
     (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END}),
@@ -83,6 +90,14 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
     "delivery-is-known-to-be-delivered-while-another-request-is-under-way": (
         WebhookProtocol,
         (_webhooks("accept", "busy"), *SECOND_STARTS_WHILE_THE_FIRST_IS_LATE, FIRST_GOES_ON, FIRST_GOES_ON),
+    ),
+    "message-is-accepted-and-a-frozen-worker-says-so-after-the-next-request": (
+        MessageProtocol,
+        (_messages("accept", "busy"), *FIRST_IS_FROZEN_BEFORE_IT_RECORDS),
+    ),
+    "delivery-is-delivered-and-a-frozen-worker-says-so-after-the-next-request": (
+        WebhookProtocol,
+        (_webhooks("accept", "busy"), *FIRST_IS_FROZEN_BEFORE_IT_RECORDS),
     ),
     "message-turns-out-accepted-while-it-waits": (
         MessageProtocol,

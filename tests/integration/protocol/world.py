@@ -347,6 +347,8 @@ class Watched:
 
     async def change(self, tenant: str, owner: str, *rest: Any) -> set[str]:
         changes = rest[-2]
+        if not changes:
+            return set()
         before = {row.id: row for row in await self._world.rows()}
         taken: set[str] = await self._ledger.change(tenant, owner, *rest)
         for change in changes:
