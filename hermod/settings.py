@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     allow_private_addresses: bool = _env("HERMOD_ALLOW_PRIVATE_ADDRESSES", False)
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_WEBHOOK_ALLOWED_HOSTS", ())
     worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
-    drain_seconds: float = _env("HERMOD_DRAIN_SECONDS", 45.0, ge=0, le=3600)
+    drain_seconds: float = _env("HERMOD_DRAIN_SECONDS", 75.0, ge=0, le=3600)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
     database_timeout: float = _env("HERMOD_DATABASE_TIMEOUT", 10.0, ge=0.1, le=600)
     content_days: int = _env("HERMOD_CONTENT_DAYS", 30, ge=0, le=36_500)

@@ -50,7 +50,7 @@ PROMISES: Final = (
 _PAGE: Final = """\
 # {minutes:g} minutes under load
 
-What one run of `make soak` was told, and what it found. It begins the product as processes (one worker for all lanes,
+One run of `make soak{options}`, and what it found. It begins the product as processes (one worker for all lanes,
 one web process, PostgreSQL with fsync, Temporal's dev server, ClickHouse by chDB), sends a mixed load through the HTTP
 API and the client, lets the providers misbehave, and at the end holds every record against every other one. The load,
 the faults and the checks are in [benchmarks/soak](../benchmarks/soak/).
@@ -140,6 +140,7 @@ def page(figures: Mapping[str, Any]) -> str:
     return _PAGE.format(
         verdict="Every promise was kept." if not number else f"Broken promises: {number}, see below.",
         minutes=figures["minutes"],
+        options="" if figures["rate"] == 1 else f' ARGS="--rate {figures["rate"]:g}"',
         cores=figures["cores"],
         day=f"{datetime.now(UTC):%Y-%m-%d}",
         rate=figures["rate"],
@@ -201,8 +202,16 @@ def _counts(figures: Mapping[str, Any]) -> str:
             found["lost"],
         )
         rows.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(
-        [*rows, "", "What is on record beyond what was accepted was made by the form: its mails and its webhooks."]
+    return "\n".join([*rows, "", _explained(figures)])
+
+
+def _explained(figures: Mapping[str, Any]) -> str:
+    twice = figures["found"]["messages"].get("taken twice", 0)
+    return (
+        "What is on record beyond what was accepted was made by the form: its mails and its webhooks. Partial submissions"
+        " that were not abandoned were sent. Messages that a provider took twice, each after an outcome called"
+        f" unknown: {twice}. What was repeated after `message_rejected` are dead letters that an operator retried;"
+        " after `success`, deliveries that a replay sent again."
     )
 
 

@@ -82,9 +82,10 @@ attempt log.
         tests=("tests/faults/test_restarts.py",),
         introduction="""\
 Each row is a test that starts the whole product as processes (PostgreSQL with fsync, Temporal, ClickHouse, web, one
-worker for all lanes), puts it under load, takes a part away in the middle of it, and brings it back: what is killed
-after five seconds, what is frozen (SIGSTOP to the whole process family) or silent (a proxy passes nothing on, new
-connections work) after twenty.
+worker for all lanes, unless the row says otherwise), puts it under load, takes a part away in the middle of it, and
+brings it back: what is killed after five seconds, what is frozen (SIGSTOP to the whole process family) or silent (a
+proxy passes nothing on, new connections work) after twenty. What is stopped by SIGTERM or SIGINT is started again at
+once; what is cut may connect again at once.
 
 The load comes over HTTP and through the client: messages to a provider that answers after three seconds, to one without
 idempotency keys (every other message `at_most_once`), to an account with a rate limit, to one that answers 503, and to
@@ -93,11 +94,11 @@ scheduled and urgent messages; webhook events to endpoints of which one is well,
 is tried again after over a minute; submissions of a form with a mail and webhooks; analytics events. A call that is
 refused (503 or 429, nothing stored), in doubt (`maybe-stored`) or not answered at all is made again under its key.
 
-A test passes if everything that was accepted has ended, or has a running workflow, two minutes after the fault; if
-the requests that providers and receivers have got are the attempts on record; if only requests of a worker that was
-killed are called lost, and an `at_most_once` message is `unknown` only after one of those; if every event is in
-ClickHouse once, every submission completed once, and no repeated call has stored anything twice; if nothing arrives
-twice but after a request that was called lost; and if the audit of promises finds nothing.
+A test passes if everything that was due has ended two and a half minutes after the fault, and what still waits has a
+running workflow; if the requests that providers and receivers have got are the attempts on record; if only requests of
+a worker that was killed are called lost, and an `at_most_once` message is `unknown` only after one of those; if every
+event is in ClickHouse once, every submission completed once, and no repeated call has stored anything twice; if nothing
+arrives twice but after a request that was called lost; and if the audit of promises finds nothing.
 
 Messages on record are more than those accepted: the form sends some. What is for the failing endpoint waits for it.
 *Repeated* counts what arrived again where it had been taken before, with the word that the record has for the earlier
