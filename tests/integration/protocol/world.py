@@ -165,8 +165,12 @@ class World(Simulation):
         return workflow is not None and workflow.state == "running"
 
     def acts(self, owner: str) -> bool:
-        """Whether something will come of what this workflow owns, without the sweeper's look at what stands still."""
-        return self.has_run(owner)
+        """Whether something will come of what this workflow owns, without the sweeper's look at what stands still: it
+        runs, or one that runs is about to start it.
+        """
+        return self.has_run(owner) or any(
+            child.id == owner for workflow in self.running() for child in workflow.children or ()
+        )
 
     def start(
         self,
