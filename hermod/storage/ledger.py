@@ -26,9 +26,9 @@ from hermod.storage.ledger_statements import (
     GRANT,
     HAND_OVER,
     HANDED_OFF,
+    KNOW_LATE,
     LOG_LATE,
     MOVE_LATE,
-    NUMBER_LATE,
     RECORD,
     REOPEN,
     TRANSFER,
@@ -150,7 +150,7 @@ class SqlLedger:
         async with self._database.begin() as connection:
             late = [row.message_id for row in await connection.execute(LOG_LATE, parameters)]
             if late:
-                await connection.execute(NUMBER_LATE, parameters | {"late": late})
+                await connection.execute(KNOW_LATE, parameters | {"late": late})
                 await connection.execute(MOVE_LATE, parameters | {"late": late})
 
 
@@ -224,7 +224,6 @@ def _results(results: Sequence[Result]) -> dict[str, Any]:
         "provider_ids": [outcome.provider_id if isinstance(outcome, Accepted) else None for outcome in outcomes],
         "durations": [result.duration_ms for result in results],
         "statuses": [result.status.value for result in results],
-        "unsent": [result.message for result in results if result.status is not Status.SENT],
         "rounds": [result.round for result in results],
         "spent": [result.spent for result in results],
         "next_at": [result.next_attempt_at for result in results],

@@ -1,7 +1,6 @@
 """The statements of the ledger of messages: each one over arrays, for one message as for five hundred.
 
-Which condition of which statement keeps which promise is in docs/protocols.md. The order of locks is the same in all of
-them: attempts, then messages.
+Which condition of which statement keeps which promise is in docs/protocols.md, and in which order locks are taken.
 
 A message is `sending` for milliseconds, so what the planner's statistics say of states is always out of date: believing
 them, it expects one row where there are hundreds, and compares each with each. Hence the conditions on states stand in
@@ -23,6 +22,7 @@ _AT_REST: Final = ", ".join(f"'{status.value}'" for status in sorted(CANCELLABLE
 """Open, and no request is under way."""
 _IN_DOUBT: Final = ", ".join(f"'{status.value}'" for status in sorted(CANCELLABLE | {Status.UNKNOWN, Status.FAILED}))
 """States that a request which was taken after all brings to `sent`."""
+_KNOWN: Final = "(r.status <> 'sent' AND m.late_success_number >= r.number) IS TRUE"
 _OWN_WORKFLOW: Final = "'message/' || tenant_id || '/' || id"
 
 _GIVEN_UP_BEFORE: Final = "id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run"
@@ -108,7 +108,8 @@ _RESULT: Final = """
 
 # A message whose number has moved on, or that is not `sending`, is in other hands or has an end: only the log is told.
 # One whose earlier request was accepted after all, which became known while this one was under way, has been sent,
-# whatever came of this one (`LOG_LATE`, `NUMBER_LATE`, `MOVE_LATE`).
+# whatever came of this one (`KNOW_LATE`). The message itself says so, as it is when its lock has been given; any other
+# row would be read as it was when the statement began.
 RECORD: Final = sql(f"""
     WITH result AS ({_RESULT}), logged AS (
       UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
@@ -117,40 +118,29 @@ RECORD: Final = sql(f"""
        WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
          AND CASE WHEN a.outcome IS NULL THEN true END
       RETURNING a.message_id
-    ), known AS MATERIALIZED (
-      SELECT r.id, min(a.provider_message_id) AS provider_id
-        FROM result r JOIN logged l ON l.message_id = r.id
-        JOIN attempts a ON a.tenant_id = :tenant AND a.message_id = ANY(:unsent) AND a.message_id = r.id
-                           AND a.number < r.number
-       WHERE a.outcome = 'accepted' AND a.late_after >= r.number
-       GROUP BY r.id
-    ), stands AS (
-      SELECT r.id, r.number, r.round, r.spent, k.id IS NOT NULL AS late,
-             coalesce(r.provider_id, k.provider_id) AS theirs,
-             CASE WHEN k.id IS NULL THEN r.status ELSE 'sent' END AS status,
-             CASE WHEN k.id IS NULL THEN r.next_at END AS next_at,
-             CASE WHEN k.id IS NULL THEN r.error_code END AS error_code,
-             CASE WHEN k.id IS NULL THEN r.error END AS error, r.closed OR k.id IS NOT NULL AS closed
-        FROM result r JOIN logged l ON l.message_id = r.id LEFT JOIN known k ON k.id = r.id
     ), moved AS (
-      UPDATE messages m SET status = r.status, round = r.round, spent = r.spent, next_attempt_at = r.next_at,
-             provider_message_id = coalesce(r.theirs, m.provider_message_id),
-             error_code = r.error_code, error = r.error, updated_at = :now,
-             finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
-             failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
-             dead_at = CASE WHEN r.status IN ('failed', 'unknown') THEN CAST(:now AS timestamptz) END
-        FROM stands r
+      UPDATE messages m
+         SET status = CASE WHEN {_KNOWN} THEN 'sent' ELSE r.status END, round = r.round, spent = r.spent,
+             next_attempt_at = CASE WHEN NOT {_KNOWN} THEN r.next_at END,
+             provider_message_id = coalesce(r.provider_id, m.provider_message_id),
+             error_code = CASE WHEN NOT {_KNOWN} THEN r.error_code END,
+             error = CASE WHEN NOT {_KNOWN} THEN r.error END, updated_at = :now,
+             finished_at = CASE WHEN r.closed OR {_KNOWN} THEN CAST(:now AS timestamptz) END,
+             failed_run = CASE WHEN r.status = 'failed' AND NOT {_KNOWN} THEN CAST(:run AS text) END,
+             dead_at = CASE WHEN r.status IN ('failed', 'unknown') AND NOT {_KNOWN}
+                            THEN CAST(:now AS timestamptz) END
+        FROM result r JOIN logged l ON l.message_id = r.id
        WHERE m.tenant_id = :tenant AND m.id = r.id
          AND CASE WHEN m.attempt_count = r.number THEN m.status = 'sending' END
-      RETURNING m.id, r.late
+      RETURNING m.id, {_KNOWN} AS known
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
       SELECT :tenant, d.id, :now, d.kind, d.verdict, d.reason
         FROM unnest(CAST(:d_ids AS text[]), CAST(:d_kinds AS text[]), CAST(:d_verdicts AS text[]),
                     CAST(:d_reasons AS text[])) AS d(id, kind, verdict, reason) JOIN moved USING (id)
-       WHERE NOT moved.late
+       WHERE NOT moved.known
     )
-    SELECT message_id AS id, message_id IN (SELECT id FROM moved WHERE NOT late) AS moved FROM logged
+    SELECT message_id AS id, message_id IN (SELECT id FROM moved WHERE NOT known) AS moved FROM logged
 """)  # noqa: S608
 
 # What `RECORD` did not log was called lost before, or is logged already by a call whose answer never came.
@@ -169,17 +159,14 @@ LOG_LATE: Final = sql(f"""
     RETURNING message_id
 """)  # noqa: S608
 
-# The lock on the message tells apart what was begun before the outcome was known, and what will be begun after it.
-NUMBER_LATE: Final = sql("""
-    WITH newest AS MATERIALIZED (
-      SELECT id, attempt_count FROM messages
-       WHERE tenant_id = :tenant AND id = ANY(CAST(:late AS text[])) ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE attempts a SET late_after = n.attempt_count
-      FROM newest n, unnest(CAST(:ids AS text[]), CAST(:numbers AS int[])) AS r(id, number)
-     WHERE a.tenant_id = :tenant AND a.message_id = n.id AND n.id = r.id AND a.number = r.number
-       AND a.late_at IS NOT NULL AND a.late_after IS NULL
-""")
+# The message's lock tells apart what was begun before that was known, and what would be begun after it.
+KNOW_LATE: Final = sql(f"""
+    WITH result AS ({_RESULT})
+    UPDATE messages m SET late_success_number = m.attempt_count,
+           provider_message_id = coalesce(r.provider_id, m.provider_message_id)
+      FROM result r
+     WHERE m.tenant_id = :tenant AND m.id = ANY(CAST(:late AS text[])) AND m.id = r.id AND r.outcome = 'accepted'
+""")  # noqa: S608
 
 MOVE_LATE: Final = sql(f"""
     WITH result AS ({_RESULT})

@@ -5,11 +5,12 @@ read what is there and change nothing, so they may run at any time: in the tests
 schedule and by `hermod doctor --deep`. What is under way is told from what is broken by the same rules as everywhere
 (`hermod.storage.workers`), so a running system has no findings.
 
-    no_owner          an open record is still, long after it was due, and waits for no endpoint in trouble
+    no_owner          an open record is still, long after it was due, and waits neither for an endpoint in trouble nor
+                      for its turn behind others
     sending           `sending` without a request under way, or whose request has ended long ago without a word
     attempt_numbers   the attempts on record are not 1, 2, … as many as the record counts
-    two_under_way     two requests of one record without an outcome
-    silent_repeat     a request followed one that was accepted, or that may have been and was never called unknown
+    two_under_way     a request followed one without an outcome
+    silent_repeat     a request followed one that was accepted, and had not been called unknown by then
     at_most_once      two requests of an at_most_once message that both may have arrived, at providers that do not
                       recognise a repeat
     sent_unproven     `sent` without an accepted attempt, a report or an operator's word
@@ -70,6 +71,8 @@ PROMISES: Final = (
            AND coalesce(greatest(next_attempt_at, send_at), updated_at) < CAST(:still AS timestamptz)
         """,
     ),
+    # What goes one after another, in a line or by its endpoint's waiter, is looked at where it has its turn, and none
+    # of the thousand before it has moved lately.
     _promise(
         "no_owner",
         "webhook",
@@ -77,10 +80,19 @@ PROMISES: Final = (
         SELECT d.tenant_id AS tenant, d.id, d.status || ' since ' || d.updated_at AS detail FROM webhook_deliveries d
          WHERE d.finished_at IS NULL AND d.updated_at < CAST(:still AS timestamptz)
            AND coalesce(d.next_attempt_at, d.updated_at) < CAST(:still AS timestamptz)
-           AND NOT (starts_with(d.workflow_id, 'webhook-endpoint/') AND EXISTS (
+           AND NOT (starts_with(d.workflow_id, 'webhook-endpoint/') AND (EXISTS (
              SELECT 1 FROM webhook_endpoints e
-              WHERE e.tenant_id = d.tenant_id AND e.id = d.endpoint_id
-                AND e.paused_until > CAST(:still AS timestamptz)))
+              WHERE e.tenant_id = d.tenant_id AND e.id = d.endpoint_id AND e.paused_until > CAST(:still AS timestamptz)
+             ) OR EXISTS (
+             SELECT 1 FROM webhook_deliveries o
+              WHERE o.tenant_id = d.tenant_id AND o.endpoint_id = d.endpoint_id AND o.id < d.id
+                AND o.finished_at IS NULL AND starts_with(o.workflow_id, 'webhook-endpoint/')
+                AND coalesce(o.next_attempt_at, o.updated_at) < CAST(:still AS timestamptz))))
+           AND NOT ((d.order_key IS NOT NULL OR starts_with(d.workflow_id, 'webhook-endpoint/')) AND EXISTS (
+             SELECT 1 FROM (SELECT o.workflow_id, o.updated_at FROM webhook_deliveries o
+                             WHERE o.tenant_id = d.tenant_id AND o.endpoint_id = d.endpoint_id AND o.id < d.id
+                             ORDER BY o.id DESC LIMIT 1000) AS ahead
+              WHERE ahead.workflow_id = d.workflow_id AND ahead.updated_at >= CAST(:still AS timestamptz)))
            AND (d.order_key IS NULL OR NOT EXISTS (
              SELECT 1 FROM webhook_deliveries o
               WHERE o.tenant_id = d.tenant_id AND o.endpoint_id = d.endpoint_id AND o.order_key = d.order_key
@@ -156,21 +168,25 @@ PROMISES: Final = (
         "two_under_way",
         "message",
         """
-        SELECT a.tenant_id AS tenant, a.message_id AS id, count(*) || ' requests without an outcome' AS detail
+        SELECT a.tenant_id AS tenant, a.message_id AS id,
+               'attempt ' || a.number || ' has no outcome, and another one followed' AS detail
           FROM tenants t JOIN attempts a ON a.tenant_id = t.id AND a.message_id >= CAST(:since_message AS text)
          WHERE a.outcome IS NULL
-         GROUP BY a.tenant_id, a.message_id HAVING count(*) > 1
+           AND EXISTS (SELECT 1 FROM attempts b
+                        WHERE b.tenant_id = a.tenant_id AND b.message_id = a.message_id AND b.number > a.number)
         """,
     ),
     _promise(
         "two_under_way",
         "webhook",
         """
-        SELECT a.tenant_id AS tenant, a.delivery_id AS id, count(*) || ' requests without an outcome' AS detail
+        SELECT a.tenant_id AS tenant, a.delivery_id AS id,
+               'attempt ' || a.number || ' has no outcome, and another one followed' AS detail
           FROM tenants t
           JOIN webhook_attempts a ON a.tenant_id = t.id AND a.delivery_id >= CAST(:since_delivery AS text)
          WHERE a.outcome IS NULL
-         GROUP BY a.tenant_id, a.delivery_id HAVING count(*) > 1
+           AND EXISTS (SELECT 1 FROM webhook_attempts b
+                        WHERE b.tenant_id = a.tenant_id AND b.delivery_id = a.delivery_id AND b.number > a.number)
         """,
     ),
     # What was accepted late counted as unknown when the next request was made, and a decision says so.
@@ -182,8 +198,9 @@ PROMISES: Final = (
                'attempt ' || b.number || ' followed attempt ' || a.number || ', which was accepted' AS detail
           FROM tenants t JOIN attempts a ON a.tenant_id = t.id AND a.message_id >= CAST(:since_message AS text)
           JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id AND b.number > a.number
+          JOIN messages m ON m.tenant_id = a.tenant_id AND m.id = a.message_id
          WHERE a.outcome = 'accepted'
-           AND b.number > coalesce(a.late_after, a.number)
+           AND b.number > coalesce(CASE WHEN a.late_at IS NOT NULL THEN m.late_success_number END, a.number)
            AND NOT EXISTS (SELECT 1 FROM decisions d
                             WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id
                               AND (d.kind = 'resolve' OR d.verdict = 'reopened'))
@@ -199,7 +216,8 @@ PROMISES: Final = (
           JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id AND b.number > a.number
           JOIN messages m ON m.tenant_id = a.tenant_id AND m.id = a.message_id
          WHERE m.guarantee = 'at_most_once'
-           AND (a.outcome = 'unknown' OR a.outcome IS NULL OR (a.outcome = 'accepted' AND b.number <= a.late_after))
+           AND (a.outcome = 'unknown' OR a.outcome IS NULL
+                OR (a.outcome = 'accepted' AND a.late_at IS NOT NULL AND b.number <= m.late_success_number))
            AND NOT (a.provider = ANY(CAST(:idempotent AS text[])) AND a.account = b.account)
            AND NOT EXISTS (SELECT 1 FROM decisions d
                             WHERE d.tenant_id = a.tenant_id AND d.message_id = a.message_id
@@ -227,7 +245,8 @@ PROMISES: Final = (
         SELECT m.tenant_id AS tenant, m.id, m.status AS detail
           FROM tenants t JOIN messages m ON m.tenant_id = t.id AND m.id >= CAST(:since_message AS text)
          WHERE m.status IN ({_ENDED_WITHOUT})
-           AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.tenant_id = m.tenant_id AND d.message_id = m.id)
+           AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.tenant_id = m.tenant_id AND d.message_id = m.id
+                                                       AND (d.verdict = m.status OR d.kind = 'late'))
         """,  # noqa: S608 - ours
     ),
     _promise(

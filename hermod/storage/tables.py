@@ -133,6 +133,11 @@ messages = Table(
     moment("send_at"),
     moment("not_after"),
     Column("attempt_count", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "late_success_number",
+        Integer,
+        comment="the newest request when it became known that an earlier one had been taken",
+    ),
     Column("round", Integer, nullable=False, server_default=text("1"), comment="the current pass over the accounts"),
     Column("spent", Integer, nullable=False, server_default=text("0"), comment="rounds counted by the preset"),
     Column("wait_reason", Text),
@@ -194,7 +199,6 @@ attempts = Table(
     Column("worker", Integer, comment="the session of the worker that makes it"),
     Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
     Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
-    Column("late_after", Integer, comment="the newest attempt by then"),
     Column("account_revision", Integer, comment="of the account's settings"),
     PrimaryKeyConstraint("tenant_id", "message_id", "number"),
     # A message has its provider's id itself, but for one that came when the message had moved on.

@@ -26,9 +26,9 @@ from hermod.storage.webhook_ledger_statements import (
     GRANT,
     HAND_OVER,
     HANDED_OFF,
+    KNOW_LATE,
     LOG_LATE,
     MOVE_LATE,
-    NUMBER_LATE,
     RECORD,
     REOPEN,
     TRANSFER,
@@ -139,7 +139,7 @@ class SqlWebhookLedger:
         async with self._database.begin() as connection:
             late = [row.delivery_id for row in await connection.execute(LOG_LATE, parameters)]
             if late:
-                await connection.execute(NUMBER_LATE, {**parameters, "late": late})
+                await connection.execute(KNOW_LATE, {**parameters, "late": late})
                 await connection.execute(MOVE_LATE, {**parameters, "late": late})
 
 
@@ -182,7 +182,6 @@ def _results(results: Sequence[WebhookResult], seal: Seal) -> dict[str, Any]:
         "truncated": [exchange.truncated for exchange in exchanges],
         "durations": [exchange.duration_ms for exchange in exchanges],
         "statuses": [result.status.value for result in results],
-        "undelivered": [result.delivery for result in results if result.status is not DeliveryStatus.DELIVERED],
         "spent": [result.spent for result in results],
         "next_at": [result.next_attempt_at for result in results],
         "waits": [result.wait_reason for result in results],

@@ -12,6 +12,7 @@ from hermod.storage.webhook_reopening import PAYLOAD_GONE, with_event
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN_DELIVERIES))
 _AT_REST: Final = "'pending', 'queued', 'retrying'"
+_KNOWN: Final = "(r.status <> 'delivered' AND d.late_success_number >= r.number) IS TRUE"
 """Open, and no request is under way."""
 
 _GIVEN_UP_BEFORE: Final = "id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run"
@@ -78,6 +79,8 @@ _LOGGED: Final = """
              duration_ms = r.duration
 """
 
+# One that an earlier request has delivered after all, which became known while this one was under way, is delivered,
+# whatever came of this one (`KNOW_LATE`).
 RECORD: Final = sql(f"""
     WITH result AS ({_RESULT}), logged AS (
       UPDATE webhook_attempts a SET {_LOGGED}
@@ -85,33 +88,23 @@ RECORD: Final = sql(f"""
        WHERE a.tenant_id = :tenant AND a.delivery_id = ANY(:ids) AND a.delivery_id = r.id AND a.number = r.number
          AND CASE WHEN a.outcome IS NULL THEN true END
       RETURNING a.delivery_id
-    ), known AS MATERIALIZED (
-      SELECT r.id, min(a.status_code) AS status_code
-        FROM result r JOIN logged l ON l.delivery_id = r.id
-        JOIN webhook_attempts a ON a.tenant_id = :tenant AND a.delivery_id = ANY(:undelivered) AND a.delivery_id = r.id
-                                   AND a.number < r.number
-       WHERE a.outcome = 'success' AND a.late_after >= r.number
-       GROUP BY r.id
-    ), stands AS (
-      SELECT r.id, r.number, r.spent, k.id IS NOT NULL AS late,
-             CASE WHEN k.id IS NULL THEN r.status ELSE 'delivered' END AS status,
-             CASE WHEN k.id IS NULL THEN r.next_at END AS next_at, CASE WHEN k.id IS NULL THEN r.wait END AS wait,
-             CASE WHEN k.id IS NULL THEN r.status_code ELSE k.status_code END AS status_code,
-             CASE WHEN k.id IS NULL THEN r.error END AS error, r.closed OR k.id IS NOT NULL AS closed
-        FROM result r JOIN logged l ON l.delivery_id = r.id LEFT JOIN known k ON k.id = r.id
     ), moved AS (
       UPDATE webhook_deliveries d
-         SET status = r.status, spent = r.spent, next_attempt_at = r.next_at, wait_reason = r.wait,
-             status_code = r.status_code, error = r.error, updated_at = :now,
-             finished_at = CASE WHEN r.closed THEN CAST(:now AS timestamptz) END,
-             failed_run = CASE WHEN r.status = 'failed' THEN CAST(:run AS text) END,
-             dead_at = CASE WHEN r.status IN ('failed', 'skipped') THEN CAST(:now AS timestamptz) END
-        FROM stands r
+         SET status = CASE WHEN {_KNOWN} THEN 'delivered' ELSE r.status END, spent = r.spent,
+             next_attempt_at = CASE WHEN NOT {_KNOWN} THEN r.next_at END,
+             wait_reason = CASE WHEN NOT {_KNOWN} THEN r.wait END,
+             status_code = CASE WHEN {_KNOWN} THEN d.status_code ELSE r.status_code END,
+             error = CASE WHEN NOT {_KNOWN} THEN r.error END, updated_at = :now,
+             finished_at = CASE WHEN r.closed OR {_KNOWN} THEN CAST(:now AS timestamptz) END,
+             failed_run = CASE WHEN r.status = 'failed' AND NOT {_KNOWN} THEN CAST(:run AS text) END,
+             dead_at = CASE WHEN r.status IN ('failed', 'skipped') AND NOT {_KNOWN}
+                            THEN CAST(:now AS timestamptz) END
+        FROM result r JOIN logged l ON l.delivery_id = r.id
        WHERE d.tenant_id = :tenant AND d.id = r.id
          AND CASE WHEN d.attempt_count = r.number THEN d.status = 'sending' END
-      RETURNING d.id, r.late
+      RETURNING d.id, {_KNOWN} AS known
     )
-    SELECT delivery_id AS id, delivery_id IN (SELECT id FROM moved WHERE NOT late) AS moved FROM logged
+    SELECT delivery_id AS id, delivery_id IN (SELECT id FROM moved WHERE NOT known) AS moved FROM logged
 """)  # noqa: S608
 
 # What `RECORD` did not log was called lost before, or is logged already by a call whose answer never came.
@@ -124,26 +117,22 @@ LOG_LATE: Final = sql(f"""
     RETURNING a.delivery_id
 """)  # noqa: S608
 
-# The lock on the delivery tells apart what was begun before the outcome was known, and what will be begun after it.
-NUMBER_LATE: Final = sql("""
-    WITH newest AS MATERIALIZED (
-      SELECT id, attempt_count FROM webhook_deliveries
-       WHERE tenant_id = :tenant AND id = ANY(CAST(:late AS text[])) ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE webhook_attempts a SET late_after = n.attempt_count
-      FROM newest n, unnest(CAST(:ids AS text[]), CAST(:numbers AS int[])) AS r(id, number)
-     WHERE a.tenant_id = :tenant AND a.delivery_id = n.id AND n.id = r.id AND a.number = r.number
-       AND a.late_at IS NOT NULL AND a.late_after IS NULL
-""")
+# The delivery's lock tells apart what was begun before that was known, and what would be begun after it.
+KNOW_LATE: Final = sql(f"""
+    WITH result AS ({_RESULT})
+    UPDATE webhook_deliveries d SET late_success_number = d.attempt_count, status_code = r.status_code
+      FROM result r
+     WHERE d.tenant_id = :tenant AND d.id = ANY(CAST(:late AS text[])) AND d.id = r.id AND r.outcome = 'success'
+""")  # noqa: S608
 
 MOVE_LATE: Final = sql(f"""
     WITH result AS ({_RESULT})
     UPDATE webhook_deliveries d
        SET status = 'delivered', next_attempt_at = NULL, wait_reason = NULL, status_code = r.status_code, error = NULL,
-           updated_at = :now, finished_at = :now, failed_run = NULL, dead_at = NULL
+           updated_at = :now, finished_at = :now, failed_run = NULL, dead_at = NULL, parked_at = NULL
       FROM result r
      WHERE d.tenant_id = :tenant AND d.id = ANY(CAST(:late AS text[])) AND d.id = r.id AND r.outcome = 'success'
-       AND d.status IN ({_AT_REST}, 'failed') AND d.discarded_at IS NULL
+       AND d.status IN ({_AT_REST}, 'failed', 'skipped', 'parked') AND d.discarded_at IS NULL
 """)  # noqa: S608
 
 CHANGE: Final = sql(f"""

@@ -121,6 +121,11 @@ webhook_deliveries = Table(
     Column("workflow_id", Text, nullable=False, comment="the workflow that owns the delivery"),
     Column("request_id", Text),
     Column("attempt_count", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "late_success_number",
+        Integer,
+        comment="the newest request when it became known that an earlier one had been taken",
+    ),
     Column("spent", Integer, nullable=False, server_default=text("0"), comment="attempts counted by the schedule"),
     Column("wait_reason", Text),
     Column("status_code", Integer),
@@ -181,7 +186,6 @@ webhook_attempts = Table(
     Column("worker", Integer, comment="the session of the worker that makes it"),
     Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
     Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
-    Column("late_after", Integer, comment="the newest attempt by then"),
     PrimaryKeyConstraint("tenant_id", "delivery_id", "number"),
     postgresql_with={"fillfactor": "85"},
 )

@@ -1,4 +1,4 @@
-"""Which requests there were when the outcome of one that had been called lost became known: by number, not by clock."""
+"""What was begun before it became known that an earlier request had been taken: by number, not by clock."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-OWNERS = {"attempts": "message_id", "webhook_attempts": "delivery_id"}
+COMMENT = "the newest request when it became known that an earlier one had been taken"
+RECORDS = {
+    "messages": ("attempts", "message_id", "accepted"),
+    "webhook_deliveries": ("webhook_attempts", "delivery_id", "success"),
+}
 
 
 def upgrade() -> None:
-    for table, owner in OWNERS.items():
-        op.add_column(table, sa.Column("late_after", sa.Integer(), nullable=True, comment="the newest attempt by then"))
+    for table, (attempts, own, taken) in RECORDS.items():
+        op.add_column(table, sa.Column("late_success_number", sa.Integer(), nullable=True, comment=COMMENT))
         op.execute(f"""
-            UPDATE {table} a
-               SET late_after = (SELECT max(b.number) FROM {table} b
-                                  WHERE b.tenant_id = a.tenant_id AND b.{owner} = a.{owner}
-                                    AND (b.number = a.number OR b.started_at <= a.late_at))
-             WHERE a.late_at IS NOT NULL
+            UPDATE {table} r SET late_success_number = l.number
+              FROM (SELECT a.tenant_id, a.{own} AS id, max(b.number) AS number
+                      FROM {attempts} a JOIN {attempts} b ON b.tenant_id = a.tenant_id AND b.{own} = a.{own}
+                     WHERE a.late_at IS NOT NULL AND a.outcome = '{taken}'
+                       AND (b.number = a.number OR b.started_at <= a.late_at)
+                     GROUP BY a.tenant_id, a.{own}) l
+             WHERE r.tenant_id = l.tenant_id AND r.id = l.id
         """)  # noqa: S608 - names of ours
 
 
 def downgrade() -> None:
-    for table in OWNERS:
-        op.drop_column(table, "late_after")
+    for table in RECORDS:
+        op.drop_column(table, "late_success_number")

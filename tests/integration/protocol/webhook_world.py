@@ -53,7 +53,7 @@ BEGIN_WITHIN: Final = timedelta(seconds=15)
 _LOOK: Final = text("""
     SELECT d.id, d.status, d.workflow_id, d.endpoint_id, d.order_key, d.attempt_count, d.finished_at, d.discarded_at,
            EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id) AS has_event,
-           a.number, a.outcome, a.late_at, a.late_after, a.worker, a.ends_by,
+           d.late_success_number, a.number, a.outcome, a.late_at, a.worker, a.ends_by,
            coalesce(a.outcome = 'worker_lost', false) AS lost
       FROM webhook_deliveries d
       LEFT JOIN webhook_attempts a ON a.tenant_id = d.tenant_id AND a.delivery_id = d.id
@@ -378,7 +378,7 @@ class WebhookWorld(World):
             if other != delivery or later <= number:
                 continue
             asked_for = any(one == delivery and number <= count < later for one, count in self.begun_again)
-            known_late = success.late_after is not None and later <= success.late_after
+            known_late = success.late_at is not None and later <= (success.late_success_number or 0)
             assert asked_for or known_late, f"attempt {later} followed the success of {number}: {attempts}"
 
     async def mark_started(self, owner: str, members: Sequence[str]) -> None:

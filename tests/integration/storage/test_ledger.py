@@ -22,6 +22,8 @@ from hermod.storage.ledger import SqlLedger
 from hermod.storage.messages import Messages
 from hermod.storage.vault import Vault
 from hermod.storage.workers import Workers
+from tests.support.locks import waits_for_a_lock
+from tests.support.postgres_proxy import PostgresProxy
 
 TENANT, OWNER, RUN = "demo", "message/demo/x", "run-1"
 
@@ -169,6 +171,35 @@ async def test_message_whose_earlier_request_turns_out_accepted_while_another_is
     view = await Messages(database).view(TENANT, one.id)
     assert (view.status, view.provider_message_id, view.error) == (Status.SENT, "late", None)
     assert view.finished_at is not None
+    assert await ledger.grant(TENANT, OWNER, [intent(one.id, 3)], now()) == set()
+
+
+@pytest.mark.parametrize("status", [Status.RETRYING, Status.FAILED])
+async def test_late_success_is_being_written_when_the_next_outcome_comes_and_counts(
+    database: Database, database_url: str, status: Status
+) -> None:
+    one = draft()
+    await taken(database, one)
+    ledger = SqlLedger(database, clear(database), Workers(database))
+    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
+    await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.RETRYING)], now())
+    await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now())
+    async with PostgresProxy.before(database_url) as proxy:
+        slow = Database(proxy.through(database_url))
+        frozen = SqlLedger(slow, clear(slow), Workers(slow))
+        held = proxy.hold_answer("SET late_success_number")
+        accepted = result(one.id, Accepted(provider_id="late"), Status.SENT)
+        late = asyncio.create_task(frozen.record(TENANT, RUN, [accepted], now()))
+        await held.fired()
+        refused = result(one.id, OutcomeUnknown(), status, 2)
+        recorded = asyncio.create_task(ledger.record(TENANT, RUN, [refused], now()))
+        await waits_for_a_lock(database)
+        held.release()
+        await late
+        assert await recorded == set()
+        await slow.close()
+    view = await Messages(database).view(TENANT, one.id)
+    assert (view.status, view.provider_message_id) == (Status.SENT, "late")
     assert await ledger.grant(TENANT, OWNER, [intent(one.id, 3)], now()) == set()
 
 

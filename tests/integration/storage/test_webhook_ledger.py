@@ -31,6 +31,8 @@ from hermod.storage.webhook_acceptance import (
 from hermod.storage.webhook_deliveries import WebhookDeliveries
 from hermod.storage.webhook_ledger import SqlWebhookLedger
 from hermod.storage.workers import Workers
+from tests.support.locks import waits_for_a_lock
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.webhook_rows import WebhookRows
 
 TENANT, RUN = "shop", "run-1"
@@ -203,6 +205,42 @@ async def test_delivery_that_turns_out_delivered_while_another_request_is_under_
     assert (view.status, view.status_code, view.error) == (DeliveryStatus.DELIVERED, 200, None)
     assert view.finished_at is not None
     assert not await book.grant(one, 3)
+
+
+async def test_late_success_is_being_written_when_the_next_outcome_comes_and_counts(
+    book: Book, database_url: str
+) -> None:
+    one = await book.delivery()
+    await book.grant(one)
+    await book.record(one, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
+    await book.grant(one, 2)
+    async with PostgresProxy.before(database_url) as proxy:
+        slow = Database(proxy.through(database_url))
+        held = proxy.hold_answer("SET late_success_number")
+        late = asyncio.create_task(Book(slow, book.rows).record(one, GOOD, DeliveryStatus.DELIVERED))
+        await held.fired()
+        busy = Exchange(outcome="http_error", status_code=503, error="busy")
+        recorded = asyncio.create_task(book.record(one, busy, DeliveryStatus.RETRYING, 2))
+        await waits_for_a_lock(book.database)
+        held.release()
+        await asyncio.gather(late, recorded)
+        await slow.close()
+    view = await book.deliveries.view(TENANT, one)
+    assert (view.status, view.status_code, view.error) == (DeliveryStatus.DELIVERED, 200, None)
+    assert not await book.grant(one, 3)
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.PARKED])
+async def test_delivery_that_was_given_up_and_turns_out_delivered_is_delivered(
+    book: Book, status: DeliveryStatus
+) -> None:
+    one = await book.delivery()
+    await book.grant(one)
+    await book.record(one, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
+    await book.grant(one, 2)
+    await book.record(one, Exchange(outcome="http_error", status_code=503), status, 2)
+    await book.record(one, GOOD, DeliveryStatus.DELIVERED)
+    assert (await book.deliveries.view(TENANT, one)).status is DeliveryStatus.DELIVERED
 
 
 async def test_delivery_that_is_sent_again_does_not_count_what_was_delivered_late_before(book: Book) -> None:
