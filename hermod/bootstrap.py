@@ -85,7 +85,10 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The repositories, on one pool of connections, and what else is made of the secret key."""
+    """The repositories, on one pool of connections, and what else is made of the secret key.
+
+    The audit and the worker's session have connections of their own.
+    """
 
     database: Database
     acceptance: Acceptance
@@ -151,7 +154,7 @@ def build_storage(settings: Settings) -> Storage:
     rates = Rates(database, limits)
     resume_tokens = ResumeTokens(settings.secret_key.get_secret_value())
     webhook_endpoints = WebhookEndpoints(database, vault, SystemClock())
-    workers = Workers(database)
+    workers = _workers(settings, database)
     return Storage(
         database=database,
         acceptance=Acceptance(database, contents),
@@ -213,6 +216,12 @@ def _promises(settings: Settings) -> Promises:
     return Promises(database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key})
 
 
+def _workers(settings: Settings, database: Database) -> Workers:
+    """With a connection of the session's own, which nobody who is busy keeps it waiting for."""
+    url = settings.database_url.get_secret_value()
+    return Workers(database, Database(url, pool_size=1, timeout=settings.database_timeout))
+
+
 @asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     storage = build_storage(settings)
@@ -221,6 +230,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     finally:
         await storage.endpoint_health.aclose()
         await storage.promises.aclose()
+        await storage.workers.aclose()
         await storage.database.close()
 
 

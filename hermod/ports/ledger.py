@@ -1,4 +1,9 @@
-"""The ledger as a delivery sees it. Every call is one statement, takes the tenant, and may be made twice."""
+"""The ledger as a delivery sees it. Every call takes the tenant, and may be made twice.
+
+Each statement of a call is atomic by itself and compares what it relies on. Most calls are one statement. `open_items`
+and `withdraw` are several, and `record` is followed by a transaction for what came late: a call that ends between them
+has done a part of its work, and the next one finds the rest.
+"""
 
 from __future__ import annotations
 

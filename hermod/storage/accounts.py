@@ -46,6 +46,9 @@ _PUT: Final = sql("""
     SELECT * FROM saved
 """)
 _ONE: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND name = :id")
+_LOCKED: Final = sql(
+    "SELECT provider, credentials FROM provider_accounts WHERE tenant_id = :tenant AND name = :id FOR UPDATE"
+)
 _ALL: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant ORDER BY channel, position, name")
 _SEALED: Final = sql("SELECT tenant_id, name, credentials FROM provider_accounts FOR UPDATE")
 _RESEAL: Final = sql(
@@ -105,25 +108,25 @@ class ProviderAccounts:
 
     async def put(self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime) -> AccountView:
         """Create or replace. Without credentials, the stored ones stay; the breaker is closed, as it may now work."""
-        rows = await self._database.rows(
-            _PUT,
-            {
-                "tenant": tenant,
-                "id": name,
-                "channel": account.channel.value,
-                "provider": account.provider,
-                "credentials": await self._sealed(tenant, name, account),
-                "base_url": account.base_url,
-                "sender": account.from_,
-                "position": account.order,
-                "rate": account.rate_per_second,
-                "enabled": account.enabled,
-                "actor": actor,
-                "now": now,
-            },
-        )
+        settings = {
+            "tenant": tenant,
+            "id": name,
+            "channel": account.channel.value,
+            "provider": account.provider,
+            "base_url": account.base_url,
+            "sender": account.from_,
+            "position": account.order,
+            "rate": account.rate_per_second,
+            "enabled": account.enabled,
+            "actor": actor,
+            "now": now,
+        }
+        async with self._database.begin() as connection:
+            stored = (await connection.execute(_LOCKED, {"tenant": tenant, "id": name})).one_or_none()
+            credentials = self._sealed(account, stored)
+            row = (await connection.execute(_PUT, settings | {"credentials": credentials})).one()
         self._recent.forget(tenant)
-        return self._view(rows[0], now)
+        return self._view(row, now)
 
     async def unreadable(self, tenant: str) -> list[str]:
         """The accounts whose credentials no key in HERMOD_SECRET_KEY opens."""
@@ -159,15 +162,24 @@ class ProviderAccounts:
         rows = await self._database.rows(_ALL, {"tenant": tenant})
         return tuple(self._account(row) for row in rows)
 
-    async def _sealed(self, tenant: str, name: str, account: AccountInput) -> bytes:
-        if account.credentials is not None:
-            return self._vault.seal({key: value.get_secret_value() for key, value in account.credentials.items()})
-        rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
-        if not rows:
-            raise InvalidInput.of("credentials", "needed for a new account")
-        if rows[0].provider != account.provider:
-            raise InvalidInput.of("credentials", "needed when the provider changes")
-        return bytes(rows[0].credentials)
+    def _sealed(self, account: AccountInput, stored: Row[Any] | None) -> bytes:
+        """The stored bytes where they hold the same: sealed anew, they would seem to be other credentials."""
+        if account.credentials is None:
+            if stored is None:
+                raise InvalidInput.of("credentials", "needed for a new account")
+            if stored.provider != account.provider:
+                raise InvalidInput.of("credentials", "needed when the provider changes")
+            return bytes(stored.credentials)
+        given = {key: value.get_secret_value() for key, value in account.credentials.items()}
+        if stored is not None and self._holds(stored.credentials, given):
+            return bytes(stored.credentials)
+        return self._vault.seal(given)
+
+    def _holds(self, sealed: bytes, credentials: Mapping[str, str]) -> bool:
+        try:
+            return self._vault.open(sealed) == credentials
+        except UndecryptableSecret:
+            return False
 
     def _account(self, row: Row[Any]) -> Account:
         """An account whose credentials cannot be read counts as blocked: its messages wait for the key to come back."""

@@ -22,11 +22,13 @@ from sqlalchemy import TextClause
 from hermod.contracts.ids import since
 from hermod.storage.contents import DEAD_LETTER_DAYS
 from hermod.storage.engine import Database, sql
+from hermod.storage.workers import HAS_LOCK
 
 CHUNK: Final = 1_000
 """Rows of one table, or records with all that hangs on them, in one statement."""
 IDLE: Final = timedelta(days=1)
-"""A bucket that nobody used for so long is full, and a row that says so says nothing."""
+"""A bucket that nobody used for so long is full, and a row that says so says nothing. A worker that was not seen for so
+long was killed, and all its requests have ended; one that holds its lock could only not write, and stays."""
 EVENT_IDS: Final = timedelta(days=7)
 """The same event id within so long is the same event."""
 
@@ -135,6 +137,7 @@ _AGED: Final = {
 _USED_UP: Final = {
     "rates": (IDLE, _rows_of("rates", "t.tat < :until", "t.tat")),
     "rate_shares": (IDLE, _rows_of("rate_shares", "t.tat < :until AND t.seen_at < :until", "t.tat")),
+    "workers": (IDLE, _rows_of("workers", f"t.seen_at < :until AND NOT {HAS_LOCK}", "t.seen_at")),
     "event_ids": (EVENT_IDS, _rows_of("event_ids", "t.created_at < :until", "t.created_at")),
     "event_refusals": (
         timedelta(days=DEAD_LETTER_DAYS),

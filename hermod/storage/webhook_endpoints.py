@@ -234,7 +234,10 @@ class WebhookEndpoints:
         if after.enabled:
             return view
         await close_open_deliveries(self._database, tenant, endpoint, now)
-        return await self.get(tenant, endpoint, now)
+        try:
+            return await self.get(tenant, endpoint, now)
+        except Unavailable:
+            return view  # the change is committed; only what was parked since is not counted
 
     async def rotate(self, tenant: str, endpoint: str, overlap: timedelta, *, actor: str, now: datetime) -> NewSecret:
         """A fresh secret; the old ones sign beside it for `overlap` at most.

@@ -17,6 +17,7 @@ from hermod.storage.accounts import ProviderAccounts
 from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants, new_key
 from hermod.storage.vault import UndecryptableSecret, Vault
+from tests.support.polling import eventually
 
 OLD, NEW = Vault.new_key(), Vault.new_key()
 
@@ -75,6 +76,63 @@ async def test_put_without_credentials_keeps_the_stored_ones(database: Database)
     await put(accounts, account(credentials=None, order=3))
     (found,) = await accounts.for_channel("demo", Channel.EMAIL)
     assert (found.credentials, found.order, found.revision) == ({"api_key": "SG.very.secret"}, 3, 2)
+
+
+async def revisions(accounts: ProviderAccounts) -> tuple[int, int]:
+    (found,) = await accounts.for_channel("demo", Channel.EMAIL)
+    return found.revision, found.identity_revision
+
+
+async def test_put_of_the_same_credentials_leaves_the_account_the_same_one(database: Database) -> None:
+    """What was asked of it and may have been done is still safe to repeat there."""
+    accounts = ProviderAccounts(database, Vault(OLD))
+    await put(accounts, account())
+    await put(accounts, account(rate_per_second=5))
+    assert await revisions(accounts) == (2, 1)
+    newer = ProviderAccounts(database, Vault(f"{NEW},{OLD}"))
+    await put(newer, account(rate_per_second=6))
+    assert await revisions(newer) == (3, 1)
+    await newer.reseal()
+    await put(newer, account(credentials=None))
+    await put(newer, account())
+    assert await revisions(newer) == (5, 1)
+
+
+async def test_put_of_other_credentials_makes_it_another_account(database: Database) -> None:
+    accounts = ProviderAccounts(database, Vault(OLD))
+    await put(accounts, account())
+    await put(accounts, account(credentials={"api_key": SecretStr("SG.another")}))
+    assert await revisions(accounts) == (2, 2)
+    await put(accounts, account(credentials={"api_key": SecretStr("SG.another")}, base_url="https://eu.example.com"))
+    assert await revisions(accounts) == (3, 3)
+
+
+async def test_put_of_credentials_over_ones_that_cannot_be_read_makes_it_another_account(database: Database) -> None:
+    await put(ProviderAccounts(database, Vault(OLD)), account())
+    strange = ProviderAccounts(database, Vault(NEW))
+    await put(strange, account())
+    assert await revisions(strange) == (2, 2)
+    (found,) = await strange.for_channel("demo", Channel.EMAIL)
+    assert found.credentials == {"api_key": "SG.very.secret"}
+
+
+async def test_put_while_the_key_is_rotated_keeps_what_the_newest_key_opens(database: Database) -> None:
+    accounts = ProviderAccounts(database, Vault(f"{NEW},{OLD}"))
+    await put(ProviderAccounts(database, Vault(OLD)), account())
+    async with database.begin() as connection:
+        (row,) = await connection.execute(text("SELECT credentials FROM provider_accounts FOR UPDATE"))
+        putting = asyncio.create_task(put(accounts, account(credentials=None)))
+        await eventually(lambda: is_waiting(database))
+        sealed = Vault(f"{NEW},{OLD}").reseal(row.credentials)
+        await connection.execute(text("UPDATE provider_accounts SET credentials = :sealed"), {"sealed": sealed})
+    await putting
+    (found,) = await ProviderAccounts(database, Vault(NEW)).for_channel("demo", Channel.EMAIL)
+    assert found.credentials == {"api_key": "SG.very.secret"}
+
+
+async def is_waiting(database: Database) -> bool:
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+    return bool(await database.rows(waiting, {}))
 
 
 async def test_put_of_a_new_account_without_credentials_is_refused(database: Database) -> None:

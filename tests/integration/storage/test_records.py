@@ -28,6 +28,7 @@ from hermod.storage.suppressions import Entry
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import Vault
 from hermod.storage.webhook_order import WebhookOrder
+from hermod.storage.workers import LOCK_CLASS, Workers
 from tests.integration.storage.reporting import Office, event
 from tests.support.webhook_rows import WebhookRows
 
@@ -134,6 +135,27 @@ async def test_nothing_but_idle_rates_goes_where_records_are_kept_for_ever(offic
     assert await drop(office, timedelta(hours=23), days=0) == {}
     assert await drop(office, timedelta(hours=25), days=0) == {"rates": 1, "rate_shares": 1}
     assert (await counts(office, "messages"))["messages"] == 1
+
+
+async def test_worker_that_was_not_seen_for_a_day_goes_and_one_that_holds_its_lock_stays(office: Office) -> None:
+    entered = text(
+        "INSERT INTO workers (host, pid, started_at, seen_at) VALUES ('h', 1, :seen, :seen) RETURNING number"
+    )
+
+    async def enter(ago: timedelta) -> int:
+        (row,) = await office.database.rows(entered, {"seen": office.now - ago})
+        return int(row.number)
+
+    killed, lately = await enter(timedelta(hours=25)), await enter(timedelta(hours=23))
+    mute = await enter(timedelta(hours=25))
+    async with office.database.autocommit() as connection:
+        lock = text("SELECT pg_advisory_lock(CAST(:class AS int), CAST(:number AS int))")
+        await connection.execute(lock, {"class": LOCK_CLASS, "number": mute})
+        assert await drop(office, timedelta(0), days=0) == {"workers": 1}
+        left = await office.database.rows(text("SELECT number FROM workers ORDER BY number"), {})
+        assert [row.number for row in left] == [lately, mute]
+        await connection.invalidate()
+    assert killed not in await Workers(office.database).living({killed})
 
 
 async def test_rate_whose_row_went_begins_as_one_that_was_idle(office: Office) -> None:

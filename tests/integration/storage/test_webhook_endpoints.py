@@ -20,6 +20,7 @@ from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoints import WebhookEndpoints
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.webhook_rows import WebhookRows
 
 OLD, NEW = Vault.new_key(), Vault.new_key()
@@ -161,6 +162,21 @@ async def test_key_pair_comes_stays_and_goes_with_the_wish_for_it(hands: Hands) 
     assert (await hands.change(made.id, asymmetric=False)).public_key is None
     assert (await hands.read(made.id)).keys == (made.secret,)
     assert (await hands.change(made.id, asymmetric=True)).public_key not in (None, with_pair.public_key)
+
+
+async def test_database_goes_away_after_a_change_was_committed_the_change_is_told(
+    database_url: str, database_proxy: PostgresProxy, hands: Hands
+) -> None:
+    made = await hands.create()
+    database = Database(database_proxy.through(database_url))
+    away = Hands(database, hands.endpoints)
+    away.endpoints = away.anew()
+    rule = database_proxy.cut_after_commit("UPDATE webhook_deliveries", and_refuse=True)
+    view = await away.change(made.id, enabled=False, description="closed")
+    assert (view.enabled, view.description) == (False, "closed")
+    assert rule.matched
+    assert not (await hands.read(made.id)).enabled
+    await database.close()
 
 
 async def trouble(hands: Hands, endpoint: str) -> None:
