@@ -29,7 +29,7 @@ _AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.QueryCanceledError,
@@ -98,7 +98,7 @@ class Database:
             },
         )
         event.listen(self._engine.sync_engine, "checkout", _replace_if_closed)
-        event.listen(self._engine.sync_engine, "handle_error", _silence_is_an_end)
+        event.listen(self._engine.sync_engine, "handle_error", _ends_older_connections)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -176,9 +176,10 @@ def _replace_if_closed(connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError
 
 
-def _silence_is_an_end(context: ExceptionContext) -> None:
-    """The pool closes the connection in any case; it also replaces those that are older before it gives them away."""
-    if isinstance(context.original_exception, TimeoutError):
+def _ends_older_connections(context: ExceptionContext) -> None:
+    """Silence, and a server that has become a standby: those that are older are replaced before they are given away."""
+    error = context.original_exception
+    if isinstance(error, TimeoutError) or isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
         context.is_disconnect = context.invalidate_pool_on_disconnect = True
 
 

@@ -301,3 +301,23 @@ async def test_idempotent_work_is_still_under_way_the_second_run_waits_for_it(li
     line.proxy.cut()
     assert await call == 0
     assert await line.notes() == [1]
+
+
+async def test_server_that_became_a_standby_is_away_and_left_for_the_next_one(database_url: str) -> None:
+    """It still answers, and takes no change; new connections reach the one that took over."""
+    direct, database = Database(database_url), Database(database_url)
+    await direct.execute(text("CREATE TABLE kept (id int)"), {})
+    (row,) = await direct.rows(text("SELECT current_database() AS name"), {})
+    setting = f"ALTER DATABASE {row.name} {{}} default_transaction_read_only"
+    keep = text("INSERT INTO kept VALUES (1)")
+    await direct.execute(text(setting.format("SET") + " = on"), {})
+    async with database.autocommit(), database.autocommit():
+        pass
+    async with direct.begin() as connection:
+        await connection.execute(text("SET LOCAL transaction_read_only = off"))
+        await connection.execute(text(setting.format("RESET")))
+    with pytest.raises(Unavailable):
+        await database.execute(keep, {})
+    assert await database.execute(keep, {}) == 1
+    await database.close()
+    await direct.close()
