@@ -36,11 +36,13 @@ async def dispatched(
     carrier: Carrier[C_co],
     run: Callable[[C_co, Pulse], Coroutine[Any, Any, Progress]],
     *,
+    drain: timedelta,
     take_over: Callable[[], Awaitable[None]] | None = None,
 ) -> DeliveryReport:
     """Run a dispatch, and report. Raises the ApplicationError that says when the server is to run it again.
 
-    `take_over` is done first, where the work comes from another workflow.
+    `drain`: how long requests that are under way may take to end once the worker is told to stop. `take_over` is done
+    first, where the work comes from another workflow.
     """
     info = activity.info()
     async with pulse() as beating:
@@ -49,7 +51,7 @@ async def dispatched(
         try:
             if take_over is not None:
                 await take_over()
-            progress = await beating.finish(run(carried, beating))
+            progress = await beating.finish(run(carried, beating), drain=drain)
             if progress.missing:
                 _tell_missing(work, progress)
         except TurnedAway as away:
