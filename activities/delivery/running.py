@@ -52,8 +52,6 @@ async def dispatched(
             if take_over is not None:
                 await take_over()
             progress = await beating.finish(run(carried, beating), drain=drain)
-            if progress.missing:
-                _tell_missing(work, progress)
         except TurnedAway as away:
             raise failures.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
         except Unrecorded as lost:
@@ -106,6 +104,9 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
         raise failures.handed_back(len(progress.open))
     if wait is not None:
         raise failures.waiting(len(progress.open), wait, progress.reason)
+    if progress.missing:
+        # Not before: each of the tries that come first misses the same ones.
+        _tell_missing(work, progress)
     return DeliveryReport(
         run=work.run,
         counts=ended,
