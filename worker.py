@@ -161,14 +161,13 @@ def build_workers(
     """
     clock = SystemClock()
     drain = timedelta(seconds=settings.drain_seconds) if drain is None else drain
-    notifications = NotificationActivities(
-        storage.ledger, storage.accounts, senders, storage.hygiene, storage.rates, clock, storage.unsubscribe_links
-    )
+    notifications = _notifications(storage, senders, clock, drain)
     places = {lane: (concurrency or {}).get(lane, settings.worker_concurrency) for lane in lanes}
     if Lane.EVENTS in places:
         places[Lane.EVENTS] = min(places[Lane.EVENTS], MOST_INSERTS)
     events = Webhooks(client, storage, clock)
-    webhooks = WebhookActivities(_webhook_ways(storage, poster, events, places.get(Lane.WEBHOOKS, 1)), clock)
+    ways = _webhook_ways(storage, poster, events, places.get(Lane.WEBHOOKS, 1))
+    webhooks = WebhookActivities(ways, clock, drain=drain)
     of_lane: dict[Lane, list[Callable[..., Any]]] = {
         **{lane: [notifications.deliver] for lane in (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)},
         Lane.WEBHOOKS: [webhooks.deliver_webhooks],
@@ -199,6 +198,19 @@ def build_workers(
         )
         for lane in lanes
     ]
+
+
+def _notifications(storage: Storage, senders: SenderFactory, clock: Clock, drain: timedelta) -> NotificationActivities:
+    return NotificationActivities(
+        storage.ledger,
+        storage.accounts,
+        senders,
+        storage.hygiene,
+        storage.rates,
+        clock,
+        storage.unsubscribe_links,
+        drain=drain,
+    )
 
 
 def _forms_and_events(

@@ -31,7 +31,11 @@ SUPERSEDED: Final = "Superseded"
 
 RECORDS_MISSING: Final = "RecordsMissing"
 """The database does not have the records that the workflow is about: a standby that was behind has taken over, or they
-were dropped. Restore them and reset the workflow, or look into the application's own log for what it handed over."""
+were dropped."""
+RESTORE: Final = (
+    "restore from a backup and reset the workflow, or look into the application's own log for what it handed over"
+)
+"""What an operator can do where a record is gone."""
 PROMISES_BROKEN: Final = "PromisesBroken"
 """The audit found records that break a promise; the worker's log names them (`promise_broken`)."""
 
@@ -81,4 +85,5 @@ def superseded() -> ApplicationError:
 
 
 def no_such_record() -> ApplicationError:
-    return ApplicationError("the record is gone", type=NO_SUCH_RECORD, non_retryable=True)
+    text = f"the record is not in the database: it has lost it, or it was dropped; {RESTORE}"
+    return ApplicationError(text, type=NO_SUCH_RECORD, non_retryable=True)

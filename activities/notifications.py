@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from temporalio import activity
 
@@ -36,7 +37,10 @@ class NotificationActivities:
         limiter: Limiter,
         clock: Clock,
         links: UnsubscribeLinks | None = None,
+        *,
+        drain: timedelta,
     ) -> None:
+        """`drain`: how long requests that are under way may take to end once the worker is told to stop."""
         self._ledger = ledger
         self._accounts = accounts
         self._senders = senders
@@ -44,6 +48,7 @@ class NotificationActivities:
         self._limiter = limiter
         self._clock = clock
         self._links = links
+        self._drain = drain
         self._turns = Turns()
         self._naps = Naps()
 
@@ -66,7 +71,7 @@ class NotificationActivities:
             if order.taken_from is not None:
                 await self._ledger.hand_over(order.tenant, order.taken_from, order.messages)
 
-        return await dispatched(work, carried, run, take_over=take_over)
+        return await dispatched(work, carried, run, drain=self._drain, take_over=take_over)
 
     async def _in_turn(self, work: Dispatch, outcomes: Carried, beating: Pulse) -> Progress:
         """Batches take turns, the most urgent first; single messages never wait for one. Raises TurnedAway."""

@@ -43,26 +43,30 @@ class Pulse:
         cancelled. Then only the ledger can take it."""
         return self._superseded
 
-    async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def finish(self, work: Coroutine[Any, Any, Result], *, drain: timedelta) -> Result:
         """Run the work. Whatever ends this try, its requests under way come to their end and are recorded, and none
-        begins; only a shutdown whose time is over cannot wait.
+        begins. Only a shutdown cannot wait: when its time to `drain` is over, the work is cancelled.
+
+        The SDK cancels an activity once. Where that was for another reason, as that the server has given it out again,
+        it says nothing when the time is over, so the time is kept here.
 
         Raises CancelledError where the activity was cancelled, after the work has ended.
         """
-        task = asyncio.ensure_future(work)
-        interrupted: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as cancelled:
-                if interrupted is not None or _must_end_now():
-                    task.cancel()
-                interrupted, self._ended, self._superseded = cancelled, True, not _is_followed()
-        if interrupted is None:
-            return task.result()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error from None
-        raise interrupted
+        task, drained = asyncio.ensure_future(work), asyncio.create_task(_drained(drain))
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            self._ended, self._superseded = True, not _is_followed()
+            if not _must_end_now():
+                await asyncio.wait([task, drained], return_when=asyncio.FIRST_COMPLETED)
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error from None
+            raise
+        finally:
+            drained.cancel()
+        return task.result()
 
     def beat(self) -> None:
         if self.details is None:
@@ -76,7 +80,14 @@ class Pulse:
             self.beat()
 
 
+async def _drained(drain: timedelta) -> None:
+    """Until the worker has been told to stop and its time for that is over."""
+    await activity.wait_for_worker_shutdown()
+    await asyncio.sleep(drain.total_seconds())
+
+
 def _must_end_now() -> bool:
+    """Whether it is cancelled because the time of a shutdown is over."""
     details = activity.cancellation_details()
     return details is not None and details.worker_shutdown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from temporalio import activity
 
@@ -20,9 +21,11 @@ from hermod.ports.clock import Clock
 
 
 class WebhookActivities:
-    def __init__(self, ways: Ways, clock: Clock) -> None:
+    def __init__(self, ways: Ways, clock: Clock, *, drain: timedelta) -> None:
+        """`drain`: how long requests that are under way may take to end once the worker is told to stop."""
         self._ways = ways
         self._clock = clock
+        self._drain = drain
 
     @activity.defn(name="deliver_webhooks")
     async def deliver_webhooks(self, order: WebhookOrder) -> DeliveryReport:
@@ -47,7 +50,7 @@ class WebhookActivities:
             if order.taken_from is not None:
                 await self._ways.ledger.hand_over(order.tenant, order.taken_from, order.deliveries, work.owner)
 
-        return await dispatched(work, carried, run, take_over=take_over)
+        return await dispatched(work, carried, run, drain=self._drain, take_over=take_over)
 
     @activity.defn(name="withdraw_webhooks")
     async def withdraw_webhooks(self, order: CloseOrder) -> DeliveryReport:

@@ -13,7 +13,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import DEAD_LETTER, RECORDS_MISSING
+    from activities.failures import DEAD_LETTER, RECORDS_MISSING, RESTORE
     from hermod.contracts.delivery import DeliveryReport, DeliveryResult
     from workflows.search_attributes import STATUS
 
@@ -92,8 +92,8 @@ class Delivering:
         await workflow.wait_condition(workflow.all_handlers_finished)
         failed, total = report.counts.get(FAILED, 0), self._trade.count
         if report.missing:
-            text = f"{report.missing} of {total} are not in the database: it has lost them, or they were dropped"
-            raise ApplicationError(text, type=RECORDS_MISSING, non_retryable=True)
+            missing = f"{report.missing} of {total} are not in the database: it has lost them, or they were dropped"
+            raise ApplicationError(f"{missing}; {RESTORE}", type=RECORDS_MISSING, non_retryable=True)
         if failed:
             reason = f": {report.reason}" if report.reason and total == 1 else ""
             raise ApplicationError(f"{failed} of {total} given up{reason}", type=DEAD_LETTER, non_retryable=True)

@@ -282,7 +282,8 @@ class Delivery:
         share(wave)
         granted: list[Job] = []
         try:
-            await finish_despite_cancellation(self._books.begin_attempts(wave, granted, self._never_made))
+            begun = self._books.begin_attempts(wave, granted, self._never_made)
+            await finish_despite_cancellation(begun, lambda: [self._never_made(job) for job in wave])
             await send_all(granted, self._stopping)
         except asyncio.CancelledError:
             now = self._clock.now()

@@ -72,13 +72,24 @@ async def record_last_words(record: Callable[[], Awaitable[object]], results: Se
         raise Unrecorded(results)
 
 
-async def finish_despite_cancellation(work: Coroutine[Any, Any, None]) -> None:
-    """What must not be cut off: a cancellation is passed on after its end, or after `LAST_WORDS`."""
-    task = asyncio.ensure_future(work)
+async def finish_despite_cancellation(
+    grant: Coroutine[Any, Any, None], never_made: Callable[[], Sequence[Any]]
+) -> None:
+    """Commit the intents of a wave, which a cancellation does not cut off: it is passed on after its end.
+
+    Raises what the grant raises, cancelled or not. Where it takes longer than `LAST_WORDS` after a cancellation, it is
+    cut off: Unrecorded with `never_made()`, the results of a wave that may be committed and is not made.
+    """
+    task = asyncio.ensure_future(grant)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _has_ended_well(task)
+        await asyncio.wait([task], timeout=LAST_WORDS)
+        was_cut_off = task.cancel() or task.cancelled()
+        if was_cut_off:
+            raise Unrecorded(never_made()) from None
+        if (error := task.exception()) is not None:
+            raise error from None
         raise
 
 

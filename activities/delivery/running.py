@@ -36,11 +36,13 @@ async def dispatched(
     carrier: Carrier[C_co],
     run: Callable[[C_co, Pulse], Coroutine[Any, Any, Progress]],
     *,
+    drain: timedelta,
     take_over: Callable[[], Awaitable[None]] | None = None,
 ) -> DeliveryReport:
     """Run a dispatch, and report. Raises the ApplicationError that says when the server is to run it again.
 
-    `take_over` is done first, where the work comes from another workflow.
+    `drain`: how long requests that are under way may take to end once the worker is told to stop. `take_over` is done
+    first, where the work comes from another workflow.
     """
     info = activity.info()
     async with pulse() as beating:
@@ -49,9 +51,7 @@ async def dispatched(
         try:
             if take_over is not None:
                 await take_over()
-            progress = await beating.finish(run(carried, beating))
-            if progress.missing:
-                _tell_missing(work, progress)
+            progress = await beating.finish(run(carried, beating), drain=drain)
         except TurnedAway as away:
             raise failures.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
         except Unrecorded as lost:
@@ -104,6 +104,9 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
         raise failures.handed_back(len(progress.open))
     if wait is not None:
         raise failures.waiting(len(progress.open), wait, progress.reason)
+    if progress.missing:
+        # Not before: each of the tries that come first misses the same ones.
+        _tell_missing(work, progress)
     return DeliveryReport(
         run=work.run,
         counts=ended,

@@ -7,12 +7,14 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, cast
 
 from hermod.contracts.accounts import Account
 from hermod.contracts.outcomes import AnyOutcome, MessageRejected, OutcomeUnknown, Transient
+from hermod.ports.deadline import deadline_of
 from hermod.ports.ledger import Item
 from hermod.ports.sender import BatchSender, Outgoing, Sender
 from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, IN_FLIGHT, get_logger
@@ -158,8 +160,8 @@ def _may_begin(job: Job, stopping: Callable[[], bool]) -> bool:
     return not stopping() and time.monotonic() < job.begin_by
 
 
-def _cut_off(job: Job) -> asyncio.Timeout:
-    return asyncio.timeout((job.sender.capability.deadline + OVERTIME).total_seconds())
+def _cut_off(job: Job) -> AbstractAsyncContextManager[None]:
+    return deadline_of(job.sender.capability.deadline.total_seconds(), overtime=OVERTIME.total_seconds())
 
 
 async def _send(job: Job) -> None:

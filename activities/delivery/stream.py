@@ -88,16 +88,16 @@ class UnderWay:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError) or _is_cancelled():
             self._cancel()
         try:
             await self._all_end()
         except asyncio.CancelledError:
             self._cancel()
             await self._all_end()
-            self._raise_unrecorded()
+            self._raise_unrecorded(error)
             raise
-        self._raise_unrecorded()
+        self._raise_unrecorded(error)
         if error is None and self.errors:
             raise self.errors[0]
 
@@ -122,9 +122,9 @@ class UnderWay:
         for task in self._tasks:
             task.cancel()
 
-    def _raise_unrecorded(self) -> None:
-        """What must reach the next dispatch goes before everything else that went wrong."""
-        unrecorded = [one for each in self.errors if isinstance(each, Unrecorded) for one in each.results]
+    def _raise_unrecorded(self, error: BaseException | None) -> None:
+        """What must reach the next dispatch, of the body as of its tasks, goes before all else that went wrong."""
+        unrecorded = [one for each in (error, *self.errors) if isinstance(each, Unrecorded) for one in each.results]
         if unrecorded:
             raise Unrecorded(unrecorded)
 
@@ -132,6 +132,12 @@ class UnderWay:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.errors.append(error)
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task was cancelled, also where what it had to hand on went before that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Stream:

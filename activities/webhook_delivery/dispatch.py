@@ -129,6 +129,11 @@ class WebhookDispatch:
         except asyncio.CancelledError:
             await self._last_words()
             raise
+        except Unrecorded as unrecorded:
+            # Where it was cancelled as well, there are requests that nobody else tells of.
+            known = {(one.delivery, one.number) for one in unrecorded.results}
+            rest = [job for job in self._away if (job.item.id, job.item.attempts) not in known]
+            raise Unrecorded([*unrecorded.results, *map(self._result, rest)]) from None
         return await self._conclude(items)
 
     def _ready(self, free: Sequence[DeliveryItem], *, busy: bool) -> list[DeliveryItem]:
@@ -206,7 +211,8 @@ class WebhookDispatch:
         """Commit the intents and begin the requests. A place is taken for each; they are given back one by one."""
         granted: list[_Job] = []
         try:
-            await finish_despite_cancellation(self._begin_attempts(endpoint, items, granted))
+            begun = self._begin_attempts(endpoint, items, granted)
+            await finish_despite_cancellation(begun, lambda: [self._never_made(item, endpoint) for item in items])
         except BaseException:
             door.give_back(len(items))
             raise

@@ -22,9 +22,9 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from hermod.outbound.deadline import deadline_of
 from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver
 from hermod.outbound.tls import tls_context
+from hermod.ports.deadline import deadline_of
 
 _NOT_SENT: Final = (
     aiohttp.ClientConnectorError,  # refused, no route, no such name, TLS handshake or certificate failed
@@ -126,7 +126,8 @@ class HttpClient:
         """Close the connections after the exchanges under way have ended, or after `DRAIN_SECONDS`."""
         self._closing = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait(), DRAIN_SECONDS)
+            async with deadline_of(DRAIN_SECONDS):
+                await self._drained.wait()
         await self._kept.aclose()
         await self._fresh.aclose()
 

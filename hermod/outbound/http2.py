@@ -17,13 +17,13 @@ from typing import Final
 
 import httpx
 
-from hermod.outbound.deadline import deadline_of
 from hermod.outbound.dial import dial
 from hermod.outbound.guard import AddressGuard, AddressRefused
 from hermod.outbound.http import DRAIN_SECONDS, HttpSettings, NotSent, Reply, Unknown, connect_time, decoded
 from hermod.outbound.http2_connection import HeaderList, Http2Connection, Stream, Unprocessed
 from hermod.outbound.single_flight import SingleFlight
 from hermod.outbound.tls import http2_context
+from hermod.ports.deadline import deadline_of
 
 KEEPALIVE: Final = 120.0
 """Seconds an unused connection is kept: less than the time after which routers forget it without a word."""
@@ -82,7 +82,8 @@ class Http2Client:
         """Close the connection after the exchanges under way have ended, or after `DRAIN_SECONDS`."""
         self._closing = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait(), DRAIN_SECONDS)
+            async with deadline_of(DRAIN_SECONDS):
+                await self._drained.wait()
         self._dialling.cancel()
         if self._connection is not None:
             self._connection.close()

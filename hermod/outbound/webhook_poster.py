@@ -21,7 +21,6 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from hermod.contracts.webhooks import MAX_ANSWER_BYTES
-from hermod.outbound.deadline import deadline_of
 from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver
 from hermod.outbound.names import ReceiverNames
 from hermod.outbound.retry_after import parse_retry_after
@@ -43,6 +42,7 @@ from hermod.outbound.webhook_timing import (
 )
 from hermod.outbound.wiring import WallClock
 from hermod.ports.clock import Clock
+from hermod.ports.deadline import deadline_of
 from hermod.ports.webhooks import SUCCESS, Exchange, Post
 
 _LONGEST_FIELD: Final = 16 * 1024

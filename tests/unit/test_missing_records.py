@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.delivery import carried
+from activities.delivery.carried import Carried
+from activities.delivery.progress import Progress
+from activities.delivery.running import dispatched, work_of
 from activities.partials import PartialActivities
+from activities.pulse import Pulse
 from activities.submissions import SubmissionActivities
+from hermod.contracts.delivery import DeliveryReport
 from hermod.contracts.errors import NotFound
 from hermod.contracts.forms import ProcessSubmissionInput, SavePartialInput
+from hermod.contracts.messages import Status
 from hermod.ports.forms import Announced, Announcement
 from hermod.ports.partials import Seen
 from hermod.ports.submissions import NoBackend, SubmissionRecord
 from hermod.storage.submission_steps import SqlSubmissionLedger
 from hermod.telemetry import RECORDS_MISSING
+
+WHY_AND_WHAT_TO_DO = (
+    "is not in the database: it has lost it, or it was dropped; restore from a backup and reset the workflow, or look"
+    " into the application's own log for what it handed over"
+)
 
 
 class NoPartials:
@@ -46,12 +60,31 @@ def missing(kind: str) -> float:
     return RECORDS_MISSING.labels(kind)._value.get()
 
 
+@dataclass(frozen=True)
+class Waits:
+    id: str
+    status: str
+    next_attempt_at: datetime | None
+    wait_reason: str | None
+
+
+async def dispatch(progress: Progress) -> DeliveryReport:
+    """A try of a batch that comes as far as this."""
+
+    async def run(_outcomes: Carried, _beating: Pulse) -> Progress:
+        return progress
+
+    work = work_of("shop", ("msg_1", "msg_2", "msg_3", "msg_4"))
+    return await dispatched(work, carried, run, drain=timedelta(0))
+
+
 async def test_look_at_a_partial_that_is_gone_fails_as_no_such_record_and_is_counted() -> None:
     before = missing("partial")
     look = PartialActivities(NoPartials(), NobodyIsTold()).look_at_partial
     with pytest.raises(ApplicationError) as failed:
         await ActivityEnvironment().run(look, SavePartialInput(tenant="shop", form="order", session="session-1"))
     assert (failed.value.type, failed.value.non_retryable) == ("NoSuchRecord", True)
+    assert failed.value.message.endswith(WHY_AND_WHAT_TO_DO)
     assert missing("partial") == before + 1
 
 
@@ -61,4 +94,19 @@ async def test_submission_that_is_gone_fails_as_no_such_record_and_is_counted() 
     with pytest.raises(ApplicationError) as failed:
         await ActivityEnvironment().run(process, ProcessSubmissionInput(tenant="shop", submission="sub_1"))
     assert (failed.value.type, failed.value.non_retryable) == ("NoSuchRecord", True)
+    assert failed.value.message.endswith(WHY_AND_WHAT_TO_DO)
     assert missing("submission") == before + 1
+
+
+async def test_batch_misses_records_at_every_try_they_are_counted_with_its_report() -> None:
+    """One of the batch waits for its next attempt, and the others are found missing each time."""
+    before = missing("message")
+    waits = Waits(id="msg_1", status=Status.RETRYING, next_attempt_at=None, wait_reason=None)
+    for _ in range(3):
+        with pytest.raises(ApplicationError) as failed:
+            await ActivityEnvironment().run(dispatch, Progress(open=[waits], missing=3))
+        assert failed.value.type == "Waiting"
+    assert missing("message") == before
+    report = await ActivityEnvironment().run(dispatch, Progress(ended=Counter({"sent": 1}), missing=3))
+    assert report.missing == 3
+    assert missing("message") == before + 3

@@ -13,10 +13,10 @@ from activities.delivery.stream import UnderWay
 from hermod.contracts.errors import Unavailable
 
 
-async def fail_beside(request: Coroutine[Any, Any, None]) -> None:
+async def fail_beside(request: Coroutine[Any, Any, None], error: Exception | None = None) -> None:
     async with UnderWay() as requests:
         requests.begin(request)
-        raise Unavailable("the database does not answer")
+        raise error or Unavailable("the database does not answer")
 
 
 async def test_body_fails_requests_under_way_end_and_it_is_raised() -> None:
@@ -39,6 +39,43 @@ async def test_body_fails_what_a_request_could_not_record_goes_before() -> None:
     with pytest.raises(Unrecorded) as raised:
         await fail_beside(request())
     assert raised.value.results == ["outcome"]
+
+
+async def test_body_and_a_request_could_not_record_both_are_handed_on() -> None:
+    async def request() -> None:
+        await asyncio.sleep(0.01)
+        raise Unrecorded(["outcome"])
+
+    with pytest.raises(Unrecorded) as raised:
+        await fail_beside(request(), Unrecorded(["never made"]))
+    assert raised.value.results == ["never made", "outcome"]
+
+
+async def test_body_is_cancelled_and_has_something_to_hand_on_requests_under_way_are_cut_off() -> None:
+    begun, cut_off = asyncio.Event(), []
+
+    async def request() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cut_off.append("interrupted")
+            raise
+
+    async def work() -> None:
+        async with UnderWay() as requests:
+            requests.begin(request())
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise Unrecorded(["never made"]) from None
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(Unrecorded) as raised:
+        await asyncio.wait_for(task, 5)
+    assert (cut_off, raised.value.results) == (["interrupted"], ["never made"])
 
 
 async def test_body_is_cancelled_requests_under_way_are() -> None:

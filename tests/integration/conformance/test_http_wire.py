@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from hermod.outbound import http
 from hermod.outbound.guard import AddressGuard
 from hermod.outbound.http import HttpClient, HttpSettings, NotSent, Reply, Unknown
+from hermod.ports.deadline import LATE
 from tests.integration.conformance.scripted import answer, closed_port, read_request, reset, serving
 
 BODY = b'{"id":"msg_1"}'
@@ -295,6 +297,30 @@ async def test_client_close_waits_for_the_exchange_under_way() -> None:
         await read_request(reader)
         arrived.set()
         await go.wait()
+        writer.write(answer("202 Accepted"))
+        await reader.read()
+
+    client = HttpClient(AddressGuard(allow_private=True))
+    async with serving(handler) as port:
+        exchange = asyncio.create_task(post(client, port))
+        await asyncio.wait_for(arrived.wait(), 5)
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0)
+        go.set()
+        assert (await exchange).status == 202
+        await asyncio.wait_for(closing, 5)
+
+
+async def test_client_close_reads_what_came_while_the_process_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "DRAIN_SECONDS", LATE / 4)
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def handler(reader: Reader, writer: Writer) -> None:
+        await read_request(reader)
+        arrived.set()
+        await go.wait()
+        time.sleep(3 * LATE)  # noqa: ASYNC251 - the whole process, and not only the server
+        await asyncio.sleep(0.01)  # what has come is read in more than one turn of the loop
         writer.write(answer("202 Accepted"))
         await reader.read()
 

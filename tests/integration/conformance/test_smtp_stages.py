@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -16,13 +17,15 @@ from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import Accepted, AnyOutcome
 from hermod.outbound.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
+from hermod.ports.deadline import LATE
 from hermod.ports.sender import Outgoing
 from tests.integration.conformance.scripted import serving
 from tests.unit.channels import samples
 
+SMTP_DEADLINE: Final = 1.0
 DROP, HANG = "drop", "hang"
 """What a server may do instead of an answer."""
-Script = Mapping[str, str | Callable[[str], str]]
+Script = Mapping[str, str | Callable[[str], str | Awaitable[str]]]
 FRIENDLY: dict[str, str] = {
     "banner": "220 mail.example.com",
     "EHLO": "250-mail.example.com\r\n250-SIZE 1000000\r\n250 8BITMIME",
@@ -69,6 +72,8 @@ class MailHost:
         """Whether the conversation goes on."""
         reply = self._script.get(verb, "502 5.5.1 not implemented")
         text = reply if isinstance(reply, str) else reply(command)
+        if not isinstance(text, str):
+            text = await text
         if text == DROP:
             return False
         if text == HANG:
@@ -93,7 +98,7 @@ async def hosting(
     async with serving(host.handle) as port:
         host.port = port
         settings = {"host": "127.0.0.1", "port": str(port), "tls": "none", **(credentials or {})}
-        wiring = Wiring(guard=AddressGuard(allow_private=True), deadline=1.0)
+        wiring = Wiring(guard=AddressGuard(allow_private=True), deadline=SMTP_DEADLINE)
         sender = SmtpSender(samples.account("smtp", credentials=settings, from_="news@example.com"), wiring)
         try:
             yield host, sender
@@ -190,6 +195,17 @@ async def test_send_name_that_resolves_to_this_machine_halts_where_it_is_off_lim
     outcome = await sender.send(outgoing())
     assert (outcome.kind, outcome.error_code) == (Outcome.ACCOUNT_HALTED, "address_refused")
     await sender.aclose()
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "dot"])
+async def test_send_answer_that_came_while_the_process_stood_still_is_read(verb: str) -> None:
+    async def stand_still(_command: str) -> str:
+        time.sleep(SMTP_DEADLINE + 2 * LATE)  # noqa: ASYNC251 - the whole process, and not only the server
+        await asyncio.sleep(0.01)  # what has come is read in more than one turn of the loop
+        return FRIENDLY["." if verb == "dot" else verb]
+
+    script: dict[str, Any] = {verb: stand_still}
+    assert (await sent(**script)).kind is Outcome.ACCEPTED
 
 
 async def test_send_refusal_is_known_before_the_connection_is_cleaned() -> None:

@@ -59,6 +59,14 @@ CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST: Final[tuple[Rule, ...]] = (
     (Deliveries.heartbeat_is_overdue, {"which": 0}),
     (Deliveries.cancel_step, {"which": 0}),
 )
+GRANT_IS_MADE_AND_ITS_ANSWER_LOST_AS_THE_WORKER_IS_CUT_OFF: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("grant")}),
+    (Deliveries.worker_is_shut_down, {"which": 0}),
+    (Deliveries.time_to_drain_is_over, {"which": 0}),
+    (Deliveries.step, {"which": 0, "fate": Fate.LOST_ANSWER}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": END}),
+)
 FIRST_GOES_ON: Final[Rule] = (Deliveries.goes_on, {"which": 0, "until": END})
 STANDS_BEFORE_A_CHANGE: Final[Rule] = (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("change")})
 ANOTHER_MAKES_A_REQUEST: Final[Rule] = (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END})
@@ -73,13 +81,12 @@ SUBMISSION_IS_TAKEN_UP: Final[tuple[Rule, ...]] = (
 WORKFLOW_IS_TERMINATED: Final[Rule] = (SubmissionProtocol.workflow_is_terminated, {"which": 0})
 
 
-def _messages(*answers: str) -> Rule:
-    given = {"keyed": False, "first": Guarantee.AT_LEAST_ONCE, "count": 1, "answers": list(answers)}
-    return MessageProtocol.begin, given
+def _messages(*answers: str, first: Guarantee = Guarantee.AT_LEAST_ONCE) -> Rule:
+    return MessageProtocol.begin, {"keyed": False, "first": first, "count": 1, "answers": list(answers)}
 
 
-def _webhooks(*answers: str) -> Rule:
-    return WebhookProtocol.begin, {"counts": (1,), "when_exhausted": "dead_letter", "answers": list(answers)}
+def _webhooks(*answers: str, count: int = 1) -> Rule:
+    return WebhookProtocol.begin, {"counts": (count,), "when_exhausted": "dead_letter", "answers": list(answers)}
 
 
 SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
@@ -116,6 +123,23 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
     "delivery-is-cancelled-under-a-request": (
         WebhookProtocol,
         (_webhooks("accept"), *CANCELLED_WHILE_A_LIVING_WORKER_MAKES_A_REQUEST),
+    ),
+    "message-is-granted-without-an-answer-as-its-worker-is-cut-off": (
+        MessageProtocol,
+        (_messages(first=Guarantee.AT_MOST_ONCE), *GRANT_IS_MADE_AND_ITS_ANSWER_LOST_AS_THE_WORKER_IS_CUT_OFF),
+    ),
+    "delivery-is-granted-without-an-answer-as-its-worker-is-cut-off": (
+        WebhookProtocol,
+        (_webhooks(), *GRANT_IS_MADE_AND_ITS_ANSWER_LOST_AS_THE_WORKER_IS_CUT_OFF),
+    ),
+    "delivery-is-granted-without-an-answer-as-another-is-interrupted": (
+        WebhookProtocol,
+        (
+            _webhooks(count=3),
+            (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("request")}),
+            (Deliveries.step, {"which": 1, "fate": Fate.GO}),
+            *GRANT_IS_MADE_AND_ITS_ANSWER_LOST_AS_THE_WORKER_IS_CUT_OFF[1:],
+        ),
     ),
     "message-waits-from-an-old-look": (
         MessageProtocol,

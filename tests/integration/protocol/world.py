@@ -274,6 +274,8 @@ class World(Simulation):
             if before is None or before.outcome is None:
                 under_way = now.worker in living and now.ends_by > self.time
                 assert not (now.lost and under_way), f"called lost, and a living worker makes it: {attempt}"
+                if now.lost and now.ends_by > self.time:
+                    self._check_lost(attempt, now)
             elif now.outcome != before.outcome:
                 doubtful = before.lost or before.outcome == "unknown"
                 assert (doubtful, now.late_at is None) == (True, False), f"outcome written twice: {before} became {now}"
@@ -282,6 +284,11 @@ class World(Simulation):
             if was is not None and was.status == "sending":
                 self._check_move(was, row, self.attempts[one, was.attempt_count])
         self._records_before, self._attempts_before = self.records, self.attempts
+
+    def _check_lost(self, attempt: Attempt, now: Row[Any]) -> None:
+        """Before its time is over. A worker that was not killed has recorded what it knew, or handed it on."""
+        killed = any(one.killed for one in self.processes if one.number == now.worker)
+        assert killed or attempt in self.out_of_reach, f"called lost, and its worker ended in good order: {attempt}"
 
     def _check_move(self, was: Row[Any], row: Row[Any], request: Row[Any]) -> None:
         """Of a record that had a request under way."""

@@ -28,6 +28,7 @@ from hermod.contracts.errors import FieldError
 from hermod.contracts.outcomes import Accepted, AccountHalted, AnyOutcome, MessageRejected, OutcomeUnknown, Transient
 from hermod.outbound.guard import AddressGuard, AddressRefused
 from hermod.outbound.wiring import Wiring
+from hermod.ports.deadline import deadline_of
 from hermod.ports.sender import Capability, Outgoing
 
 TLS_MODES: Final = ("starttls", "tls", "none")
@@ -117,7 +118,7 @@ class SmtpSender:
     async def send(self, message: Outgoing) -> AnyOutcome:
         talk = _Talk()
         try:
-            async with asyncio.timeout(self._deadline):
+            async with deadline_of(self._deadline):
                 envelope = await self._envelope(message)
                 async with self._connections.slots:
                     return await self._deliver(talk, envelope, message)
@@ -160,7 +161,7 @@ class SmtpSender:
                 return self._refused(Stage.RCPT, own, message)
             talk.stage = Stage.DATA
             try:
-                reply = await connection.client.data(envelope.data, timeout=self._deadline)
+                reply = await connection.client.data(envelope.data, timeout=None)
             except aiosmtplib.SMTPDataError as error:
                 reply = aiosmtplib.SMTPResponse(error.code, error.message)
             reusable, connection.dirty = True, reply.code >= 400
@@ -174,14 +175,17 @@ class SmtpSender:
                 connection.client.close()
 
     async def _begin(self, envelope: _Envelope) -> Connection:
-        """A connection on which MAIL was accepted. A kept one that is gone or has had enough of us is replaced."""
+        """A connection on which MAIL was accepted. A kept one that is gone or has had enough of us is replaced.
+
+        No other command has a time-out of its own: only the conversation's is fair to answers that lie unread.
+        """
         connection = await self._connections.take()
         if connection.reused:
             try:
                 return await _mail(connection, envelope, min(_REUSED_PATIENCE, self._deadline / 4))
             except (aiosmtplib.SMTPException, OSError):
                 connection = await self._connections.open()
-        return await _mail(connection, envelope, self._deadline)
+        return await _mail(connection, envelope, None)
 
     def _accepted(
         self, reply: aiosmtplib.SMTPResponse, refused: Mapping[str, aiosmtplib.SMTPResponse], envelope: _Envelope
@@ -249,7 +253,7 @@ def server_of(credentials: Mapping[str, str]) -> Server:
     )
 
 
-async def _mail(connection: Connection, envelope: _Envelope, patience: float) -> Connection:
+async def _mail(connection: Connection, envelope: _Envelope, patience: float | None) -> Connection:
     """MAIL: nothing of the message has been said yet. Closes the connection where it fails."""
     client, options = connection.client, []
     try:
@@ -274,7 +278,7 @@ async def _recipients(client: aiosmtplib.SMTP, envelope: _Envelope) -> dict[str,
     refused: dict[str, aiosmtplib.SMTPResponse] = {}
     for recipient in envelope.recipients:
         try:
-            await client.rcpt(recipient, encoding=envelope.encoding)
+            await client.rcpt(recipient, encoding=envelope.encoding, timeout=None)
         except aiosmtplib.SMTPRecipientRefused as error:
             if not client.is_connected:
                 raise

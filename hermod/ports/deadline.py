@@ -19,14 +19,18 @@ MOMENT: Final = 1.0
 
 
 @asynccontextmanager
-async def deadline_of(seconds: float) -> AsyncIterator[None]:
-    """Raises TimeoutError inside the context when the time is over."""
+async def deadline_of(seconds: float, *, overtime: float = 0.0) -> AsyncIterator[None]:
+    """Raises TimeoutError inside the context when the time is over.
+
+    `overtime`: for what has a deadline of these seconds itself, and is cut off only where it does not keep to it. They
+    begin when that deadline strikes, so that it has its moment first, however late it is.
+    """
     loop = asyncio.get_running_loop()
     due = loop.time() + seconds
 
     def strike() -> None:
         now = loop.time()
-        limit.reschedule(now + MOMENT if now - due > LATE else now)
+        limit.reschedule(now + overtime + (MOMENT if now - due > LATE else 0.0))
 
     async with asyncio.timeout(None) as limit:
         timer = loop.call_at(due, strike)

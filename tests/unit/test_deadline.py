@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 
-from hermod.outbound.deadline import LATE, deadline_of
+from hermod.ports.deadline import LATE, deadline_of
 
 
 async def test_time_is_over_raises() -> None:
@@ -37,3 +37,17 @@ async def test_process_stood_still_and_no_answer_came_raises() -> None:
     with pytest.raises(TimeoutError):
         async with deadline_of(LATE / 4):
             await asyncio.Event().wait()
+
+
+async def test_cut_off_after_overtime_raises() -> None:
+    with pytest.raises(TimeoutError):
+        async with deadline_of(0.01, overtime=0.01):
+            await asyncio.Event().wait()
+
+
+async def test_process_stood_still_for_longer_than_the_overtime_the_deadline_within_goes_first() -> None:
+    asyncio.get_running_loop().call_soon(time.sleep, 3 * LATE)
+    async with deadline_of(LATE / 4, overtime=LATE / 4):
+        with pytest.raises(TimeoutError):
+            async with deadline_of(LATE / 4):
+                await asyncio.Event().wait()
