@@ -184,8 +184,7 @@ async def test_records_are_gone_when_their_workflow_begins_it_fails_and_says_so(
     """The database has lost what it had taken, as a standby does that was behind and takes over. The workflow, which
     knows the messages, does not end as if there had been nothing to do.
     """
-    await slow.worker()
-    await slow.no_worker()
+    await slow.no_worker_any_more()
     batch, hermod = await send(slow, 3), slow.house.hermod
     await hermod.core.coalescer.drain()
     for table in ("message_contents", "messages"):
