@@ -51,7 +51,7 @@ class Scene:
         await asyncio.gather(*(worker.stop(within=15) for worker in self.cluster.workers))
 
     async def no_worker_any_more(self) -> None:
-        """None is at work, but one has been: the first one registers the search attributes that workflows start with."""
+        """None is at work, but one has been: the first one registers the search attributes of workflows."""
         await self.worker()
         await self.no_worker()
 
