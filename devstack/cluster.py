@@ -29,7 +29,7 @@ from hermod.storage.vault import Vault
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DATABASE: Final = "hermod"
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 90.0
 
 
 class Web(NamedTuple):

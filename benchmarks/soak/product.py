@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
@@ -15,9 +13,8 @@ from temporalio.client import Client
 from benchmarks.soak.api import Api
 from benchmarks.soak.receiver import ANSWERS, GOOD, ORDERED, Receivers
 from benchmarks.soak.verdict import Records
-from devstack.cluster import READY_SECONDS, Cluster, temporary_cluster
-from devstack.ports import LOOPBACK, free_port
-from devstack.process import Child, Program
+from devstack.cluster import Cluster, temporary_cluster
+from devstack.process import Child
 from starter import Hermod
 from starter.connection import connect
 
@@ -88,14 +85,15 @@ async def running_product(rate: float) -> AsyncIterator[Product]:
         await tenants.create(TENANT, "Soak", now)
         key = (await tenants.create_key(TENANT, "soak", now)).key
         worker = await cluster.start_worker()
-        async with _web(cluster) as (web, url), _client(url, key) as client:
+        web = await cluster.start_web()
+        async with _client(web.url, key) as client:
             api = Api(client)
             await _accounts(api, cluster.sandbox.url, rate)
             await _form(api)
             yield Product(
                 cluster,
                 worker,
-                web,
+                web.child,
                 hermod,
                 await connect(cluster.settings, lazy=False),
                 api,
@@ -103,35 +101,6 @@ async def running_product(rate: float) -> AsyncIterator[Product]:
                 receivers,
                 await _endpoints(api, receivers),
             )
-
-
-@asynccontextmanager
-async def _web(cluster: Cluster) -> AsyncIterator[tuple[Child, str]]:
-    """The web API as a process of its own, ready for calls."""
-    port = free_port()
-    url = f"http://{LOOPBACK}:{port}"
-    web = Child.spawn(
-        Program(
-            name="web",
-            command=[sys.executable, "-m", "web"],
-            log=cluster.folder / "web.log",
-            cwd=cluster.folder,
-            environment={**cluster.environment, "HERMOD_PORT": str(port)},
-        )
-    )
-
-    async def ready() -> bool:
-        try:
-            return (await probe.get("/health")).status_code == HTTPStatus.OK
-        except httpx.TransportError:
-            return False
-
-    try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as probe:
-            await web.until_ready(ready, within=READY_SECONDS)
-        yield web, url
-    finally:
-        await web.stop(within=15.0)
 
 
 def _client(url: str, key: str) -> httpx.AsyncClient:

@@ -50,6 +50,11 @@ class Scene:
         """End those that earlier tests have left."""
         await asyncio.gather(*(worker.stop(within=15) for worker in self.cluster.workers))
 
+    async def no_worker_any_more(self) -> None:
+        """None is at work, but one has been: the first one registers the search attributes of workflows."""
+        await self.worker()
+        await self.no_worker()
+
     async def kill(self, worker: Child, *workflow_ids: str) -> None:
         """SIGKILL. What the worker had at hand of the deliveries of these workflows is ready for another one."""
         worker.kill()

@@ -12,9 +12,8 @@ from devstack.cluster import Web
 from hermod.contracts.content import Email
 from hermod.contracts.messages import Status
 from tests.faults.conftest import Scene
-from tests.support.fault_proxy import FaultProxy
+from tests.faults.messages import behind_proxies
 from tests.support.polling import eventually
-from tests.support.postgres_proxy import PostgresProxy
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
@@ -27,25 +26,20 @@ async def web(_lasting_product: Scene) -> AsyncIterator[Web]:
 
 
 async def test_worker_behind_proxies_sends_by_way_of_them(lasting: Scene) -> None:
-    cluster = lasting.cluster
-    url, temporal = cluster.settings.database_url.get_secret_value(), cluster.settings.temporal_address
-    async with PostgresProxy.before(url) as database, FaultProxy.before(temporal) as before_temporal:
-        await lasting.add_sandbox_account()
-        worker = await cluster.start_worker(
-            environment={"DATABASE_URL": database.through(url), "TEMPORAL_ADDRESS": before_temporal.address}
-        )
-        intent = database.hold_answer("WITH intent AS")
+    await lasting.add_sandbox_account()
+    async with behind_proxies(lasting) as cut_off:
+        intent = cut_off.database.hold_answer("WITH intent AS")
         receipt = await lasting.house.hermod.send(LETTER)
         await intent.fired()
         assert (await lasting.house.hermod.status(receipt.id)).status is Status.SENDING
         intent.release()
         await lasting.house.reached(receipt.id, Status.SENT)
-        assert before_temporal.passed["to_client"] > 0
-        await worker.stop(within=15)
+        assert cut_off.temporal.passed["to_client"] > 0
 
 
-async def test_web_as_a_process_answers_and_frozen_it_does_not(lasting: Scene, web: Web) -> None:
-    async with httpx.AsyncClient(base_url=web.url) as client:
+@pytest.mark.usefixtures("lasting")
+async def test_web_as_a_process_answers_and_frozen_it_does_not(web: Web) -> None:
+    async with httpx.AsyncClient(base_url=web.url, timeout=30) as client:
         assert (await client.get("/health")).json()["database"]["ok"]
         web.child.freeze()
         asked = asyncio.create_task(client.get("/health"))

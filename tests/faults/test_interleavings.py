@@ -76,7 +76,7 @@ async def test_live_run_is_replaced_in_mid_request_the_request_is_left_to_its_wo
     all the same, as by hand in Temporal, that one waits for the answer to the request that is under way.
     """
     await slow.worker()
-    await slow.fault(SLOW, fault="slow", delay=4)
+    await slow.fault(SLOW, fault="slow", delay=14)
     batch = await send(slow, guarantee=ONCE)
     await batch.arrived(1)
     unit = Unit(
@@ -104,7 +104,7 @@ async def test_message_is_taken_over_in_mid_request_it_stays_with_who_sends_it(s
     what is being sent is not taken over, and there is no second request.
     """
     await slow.worker()
-    await slow.fault(SLOW, fault="slow", delay=4)
+    await slow.fault(SLOW, fault="slow", delay=14)
     batch, tenant = await send(slow, 2, guarantee=ONCE), slow.house.hermod.tenant
     await batch.arrived(2)
     alone = SendNotificationInput(
@@ -184,8 +184,7 @@ async def test_records_are_gone_when_their_workflow_begins_it_fails_and_says_so(
     """The database has lost what it had taken, as a standby does that was behind and takes over. The workflow, which
     knows the messages, does not end as if there had been nothing to do.
     """
-    await slow.worker()
-    await slow.no_worker()
+    await slow.no_worker_any_more()
     batch, hermod = await send(slow, 3), slow.house.hermod
     await hermod.core.coalescer.drain()
     for table in ("message_contents", "messages"):
@@ -288,7 +287,7 @@ async def frozen_in_mid_batch(scene: Scene) -> tuple[Batch, Batch]:
     """
     await scene.no_worker()
     worker = await scene.worker()
-    await scene.fault(SLOW, fault="slow", delay=5)
+    await scene.fault(SLOW, fault="slow", delay=14)
     once, again = await send(scene, 25, guarantee=ONCE), await send(scene, 25)
     for batch in (once, again):
         await batch.arrived(20)

@@ -183,11 +183,12 @@ SCENARIOS: Final = {
 }
 
 
+@pytest.mark.usefixtures("quiet_exit")
 @pytest.mark.timeout(480)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if each.quick else pytest.mark.long) for name, each in SCENARIOS.items()]
 )
-async def test_restart_under_load_every_promise_is_kept(quiet_exit: None, record_property: Record, name: str) -> None:
+async def test_restart_under_load_every_promise_is_kept(record_property: Record, name: str) -> None:
     scenario = SCENARIOS[name]
     async with running_product(proxied=scenario.proxied, workers=scenario.workers) as product:
         load = Load(product.application, lambda: product.web.url, product.key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -187,7 +186,6 @@ async def test_secret_that_was_rotated_signs_for_its_overlap_and_no_longer(groun
     rotated = await core.storage.webhook_endpoints.rotate(
         ground.hermod.tenant, endpoint.id, overlap, actor="test", now=core.clock.now()
     )
-    begun = time.monotonic()
 
     async def old_secret_signs_no_more() -> bool:
         await ground.emit()
@@ -197,8 +195,13 @@ async def test_secret_that_was_rotated_signs_for_its_overlap_and_no_longer(groun
         return not verified(latest, endpoint.secret)
 
     assert not await old_secret_signs_no_more()
-    await eventually(old_secret_signs_no_more, within=15, every=0.25)
-    assert 2 <= time.monotonic() - begun <= 8
+    await eventually(old_secret_signs_no_more, every=0.25)
+    for request in ground.receiver.requests:
+        signed_in = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+        if verified(request, endpoint.secret):
+            assert signed_in < rotated.old_valid_until
+        else:
+            assert signed_in + timedelta(seconds=1) > rotated.old_valid_until
     await ground.tell(
         10,
         "A rotated secret's end was off by its units",
@@ -301,7 +304,6 @@ async def test_hung_endpoint_holds_up_nobody_but_itself(ground: Ground) -> None:
             return hung.under_way > 0
 
         await eventually(is_hung)
-        begun = time.monotonic()
         quick = set(await ground.emit(30))
 
         async def all_delivered() -> bool:
@@ -309,8 +311,8 @@ async def test_hung_endpoint_holds_up_nobody_but_itself(ground: Ground) -> None:
             assert counted == {"delivered": 30}, counted
             return True
 
-        await eventually(all_delivered, within=20)
-        assert time.monotonic() - begun < 20, "not before the hung requests are given up"
+        await eventually(all_delivered)
+        assert hung.under_way == len(hung.requests), "before the first of the hung requests was given up"
         assert hung.peak <= 10
         await ground.tell(
             17,

@@ -16,7 +16,8 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from tests.faults.conftest import Scene
-from tests.faults.messages import behind_proxies
+from tests.faults.messages import behind_proxies, holder
+from tests.support.lost_workers import miss_worker
 from tests.support.polling import eventually
 from tests.support.receiver import Receiver, receiving
 from tests.support.resetting import reset
@@ -111,12 +112,7 @@ async def test_worker_loses_temporal_in_mid_batch_no_delivery_is_made_twice(last
         workflow = await own.emit(6)
         await own.arrived(6)
         worker.temporal.freeze()
-
-        async def given_out_again() -> bool:
-            description = await lasting.temporal.get_workflow_handle(workflow).describe()
-            return any(one.attempt > 1 for one in description.raw_description.pending_activities)
-
-        await eventually(given_out_again)
+        await miss_worker(lasting.temporal, [workflow])
         worker.temporal.cut()
         await own.is_looked_at_again(workflow)
         own.receiver.go_on()
@@ -218,13 +214,15 @@ async def test_worker_freezes_and_wakes_its_requests_are_left_to_it(lasting: Sce
     answers that have come meanwhile, and nothing is repeated.
     """
     await lasting.no_worker()
-    worker = await lasting.worker()
+    workers = [await lasting.cluster.start_worker() for _ in range(2)]
     async with hooks(lasting, max_concurrency=4) as own:
         own.receiver.hold()
         workflow = await own.emit(4)
         await own.arrived(4)
+        pid = await holder(lasting, workflow)
+        (worker,) = [one for one in workers if one.pid == pid]
         worker.freeze()
-        await lasting.cluster.start_worker()
+        await miss_worker(lasting.temporal, [workflow])
         await own.is_looked_at_again(workflow)
         own.receiver.go_on()
         worker.thaw()

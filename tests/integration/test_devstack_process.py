@@ -154,6 +154,7 @@ time.sleep(60)
 
 async def test_leftover_of_our_folder_is_ended(home: Path) -> None:
     child = Child.spawn(program(home, _SLEEP, f"{home}/data", pid_file=home / "pid"))
+    await says(home, "here")  # as a program that is still being started it has no command line yet
     assert await end_leftover(home / "pid", marked=home) == child.pid
     assert await child.until_exit() == -signal.SIGTERM
     assert not (home / "pid").exists()
@@ -161,6 +162,7 @@ async def test_leftover_of_our_folder_is_ended(home: Path) -> None:
 
 async def test_leftover_whose_pid_belongs_to_somebody_else_is_left_alone(home: Path) -> None:
     stranger = Child.spawn(program(home, _SLEEP, f"{home}-of-another/data", pid_file=home / "pid"))
+    await says(home, "here")
     assert await end_leftover(home / "pid", marked=home) is None
     assert stranger.exit_code is None
     assert not (home / "pid").exists()

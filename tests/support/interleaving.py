@@ -52,7 +52,7 @@ async def held_up(database: Database, writer: Coroutine[Any, Any, _Answer]) -> a
         return bool((await database.rows(_BLOCKED, {}))[0].n)
 
     try:
-        await eventually(waits, within=5)
+        await eventually(waits)
     except AssertionError:
         task.cancel()
         raise

@@ -25,7 +25,8 @@ async def eventually(probe: Callable[[], Any], *, within: float = 30.0, every: f
     """Ask `probe` again and again; gives its first true answer.
 
     An AssertionError counts as "not yet". When `within` seconds have passed, the last one is raised, or one that
-    shows the last answer.
+    shows the last answer. So what must hold the whole time is not asserted by a probe, which would only ask again: the
+    probe counts where it does not, and the test asserts afterwards that the count is nought.
     """
     deadline = time.monotonic() + within
     while True:

@@ -148,7 +148,7 @@ class House:
         self.senders.scripts[(self.hermod.tenant, account)] = script
         return script
 
-    async def ended(self, message: str, *, within: float = 20.0) -> MessageView:
+    async def ended(self, message: str, *, within: float = 60.0) -> MessageView:
         """The message's story, once it has an end."""
 
         async def closed() -> MessageView | None:
@@ -159,7 +159,7 @@ class House:
         assert view is not None
         return view
 
-    async def reached(self, message: str, status: Status, *, within: float = 20.0) -> MessageView:
+    async def reached(self, message: str, status: Status, *, within: float = 60.0) -> MessageView:
         async def there() -> MessageView | None:
             view = await self.hermod.status(message)
             assert view.status is status, f"{view.status.value}: {view.error} {view.decisions}"

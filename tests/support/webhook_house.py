@@ -15,7 +15,7 @@ async def add_endpoint(house: House, url: str, **settings: Any) -> NewEndpoint:
     return await create_endpoint(house.hermod, EndpointSettings(url=url, **settings))
 
 
-async def ended(house: House, delivery: str, *, within: float = 20.0) -> DeliveryView:
+async def ended(house: House, delivery: str, *, within: float = 60.0) -> DeliveryView:
     """The delivery's story, once it has an end."""
 
     async def closed() -> DeliveryView | None:
@@ -27,7 +27,7 @@ async def ended(house: House, delivery: str, *, within: float = 20.0) -> Deliver
     return view
 
 
-async def delivered(house: House, delivery: str, *, within: float = 20.0) -> DeliveryView:
+async def delivered(house: House, delivery: str, *, within: float = 60.0) -> DeliveryView:
     view = await ended(house, delivery, within=within)
     assert view.status is DeliveryStatus.DELIVERED, f"{view.status.value}: {view.error}"
     return view

@@ -177,8 +177,9 @@ async def test_answer_to_a_move_is_lost_it_is_said_that_it_may_be_done(proxied: 
 async def test_database_goes_away_after_a_move_the_move_has_its_answer(proxied: Proxied) -> None:
     message = await proxied.api.sent()
     await proxied.api.put_into(message, Status.FAILED)
-    proxied.database.cut_after_commit("FROM attempts")
+    lost = proxied.database.cut_after_commit("FROM attempts")
     response = await proxied.api.client.post(f"/v1/messages/{message}/retry")
+    assert lost.matched
     assert (response.status_code, response.json()["status"]) == (202, "pending"), response.text
 
 

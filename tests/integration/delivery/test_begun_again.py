@@ -44,13 +44,13 @@ async def received(house: House, message: str) -> int:
 
 
 async def in_mid_request(house: House) -> Unit:
-    """A message that was refused and is begun again, while the provider takes its time to answer."""
+    """A message that was refused and is begun again, while the provider takes its time to answer: as long as it may."""
     await house.add_account("main")
     to = f"slow@{house.hermod.tenant}.example.com"
     await fault(house, to, "rejected_message")
     message = (await house.hermod.send(letter(to))).id
     await house.reached(message, Status.FAILED)
-    await fault(house, to, "slow", delay=3)
+    await fault(house, to, "slow", delay=14)
     await house.hermod.retry(message)
     await house.reached(message, Status.SENDING)
     return Unit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -12,34 +13,55 @@ import pytest
 from devstack.ports import LOOPBACK, free_port
 from hermod.contracts.content import Email
 from hermod.contracts.messages import Status
+from starter.health import PortTaken
 from tests.support.polling import eventually
 from tests.support.product import House
 from web.app import create_app
 from web.server import serve
 
+PATIENT = 30
 SECRET = {"api_key": "key", "webhook_secret": "shared-with-the-sandbox"}
 
 
 @pytest.fixture
 async def address(house: House) -> AsyncIterator[str]:
-    """Hermod's web on a port."""
-    settings = house.hermod.core.settings.model_copy(update={"port": free_port()})
+    """Hermod's web, which listens."""
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(create_app(settings, hermod=house.hermod), settings, stop))
-    yield f"http://{LOOPBACK}:{settings.port}"
+    while True:
+        settings = house.hermod.core.settings.model_copy(update={"port": free_port()})
+        serving = asyncio.create_task(serve(create_app(settings, hermod=house.hermod), settings, stop))
+        url = f"http://{LOOPBACK}:{settings.port}"
+        try:
+            await eventually(partial(answers, serving, url))
+            break
+        except PortTaken:
+            continue
+    yield url
     stop.set()
     await serving
 
 
+async def answers(serving: asyncio.Task[None], url: str) -> bool:
+    """Raises what has ended the server."""
+    if serving.done():
+        serving.result()
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENT) as client:
+        try:
+            await client.get("/health")
+        except httpx.ConnectError:
+            return False
+    return not serving.done()
+
+
 async def order(house: House, path: str, **body: Any) -> httpx.Response:
     assert house.sandbox is not None
-    async with httpx.AsyncClient(base_url=house.sandbox.url) as client:
+    async with httpx.AsyncClient(base_url=house.sandbox.url, timeout=PATIENT) as client:
         return await client.post(f"/_sandbox/inbox/{path}/report", json=body)
 
 
 async def number_of(house: House, message: str) -> int:
     assert house.sandbox is not None
-    async with httpx.AsyncClient(base_url=house.sandbox.url) as client:
+    async with httpx.AsyncClient(base_url=house.sandbox.url, timeout=PATIENT) as client:
         (item,) = (await client.get("/_sandbox/inbox", params={"message_id": message})).json()["items"]
     return int(item["number"])
 
@@ -50,12 +72,8 @@ async def test_sandbox_is_told_to_report_calls_hermod_and_gives_its_answer(house
     await house.reached(receipt.id, Status.SENT)
     number = await number_of(house, receipt.id)
     url = f"{address}/ingress/receipts/sandbox/{house.hermod.tenant}/main"
-
-    async def listening() -> bool:
-        forged = await order(house, str(number), happening="delivered", url=url)
-        return forged.status_code == 200 and forged.json()["status"] == 401
-
-    await eventually(listening)
+    forged = await order(house, str(number), happening="delivered", url=url)
+    assert (forged.status_code, forged.json()["status"]) == (200, 401)
     assert (await house.hermod.status(receipt.id)).status is Status.SENT
     answer = await order(house, str(number), happening="delivered", url=url, credentials=SECRET)
     assert (answer.status_code, answer.json()) == (200, {"status": 200, "body": ""})

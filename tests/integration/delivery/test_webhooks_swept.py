@@ -83,8 +83,8 @@ async def tried(house: House, delivery: str) -> DeliveryView:
 
 
 async def waiting_batch(house: House, receiver: Receiver, count: int) -> tuple[list[str], str]:
-    """Deliveries that were tried, and wait for half a minute in their batch."""
-    await add_endpoint(house, receiver.url, retry=(30, 30))
+    """Deliveries that were tried, and wait in their batch, for as long as one does: with jitter, almost a minute."""
+    await add_endpoint(house, receiver.url, retry=(48, 48))
     receiver.decide = lambda payload, attempt: 500
     deliveries, workflow_id = await staged(house, count)
     await swept(house, *deliveries)

@@ -36,7 +36,7 @@ tenants = itertools.count(1)
 
 
 class Machine(RuleBasedStateMachine):
-    """A model with a database and an event loop of its own. `steps` and `schedules` count what was done in all."""
+    """A model with a database and an event loop of its own. `steps` and `schedules` count what was done."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     database: ClassVar[Database]
@@ -48,6 +48,9 @@ class Machine(RuleBasedStateMachine):
     """Kinds of steps before which executors come to stand; `the end` is none."""
     world: Any = None
     """A `Simulation`."""
+    exact = False
+    """Whether an executor that does not come to the step it is to stand before is an error: a known schedule has not
+    happened then."""
     changed = False
     """Whether something was done since the last look."""
 
@@ -128,6 +131,10 @@ class Machine(RuleBasedStateMachine):
             if not own or own[0].name == kind:
                 break
             self.do(self.world.gates.decide(own[0], Fate.GO))
+        if self.exact and kind != "the end":
+            own = [one for one in self.world.gates.waiting if one.process is executor]
+            stands_before = own[0].name if own else "the end"
+            assert stands_before == kind, f"it stands before {stands_before}, and the schedule is for {kind}"
 
     @precondition(lambda self: self.world.executors)
     @rule(which=WHICH, made=st.booleans())
@@ -236,9 +243,11 @@ def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """A loop that the schedules of a model run in."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    yield loop
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
+    try:
+        yield loop
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 def run_schedule(
@@ -250,6 +259,7 @@ def run_schedule(
         machine.database = Database(database_url, pool_size=4)
         try:
             model = machine()
+            model.exact = True
             for rule_, arguments in rules:
                 rule_(model, **arguments)
                 model.promises_hold()
@@ -263,6 +273,7 @@ def run_schedules(machine: type[Machine], database_url: str) -> dict[str, int]:
     with event_loop() as loop:
         machine.loop = loop
         machine.database = Database(database_url, pool_size=4)
+        machine.steps, machine.schedules, machine.broken_in = 0, 0, None
         try:
             run_state_machine_as_test(
                 machine,

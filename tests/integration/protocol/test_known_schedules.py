@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import pytest
 
-from activities.delivery import recording
-from activities.webhook_delivery import stream
 from hermod.contracts.messages import Guarantee
 from hermod.domain.payments import FactKind
 from tests.integration.protocol.gates import Fate
@@ -186,10 +184,8 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
 }
 
 
+@pytest.mark.usefixtures("order_alone_decides")
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_known_schedule_keeps_every_promise(name: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "RECORD_WAITS", (0.0, 0.0))
-    monkeypatch.setattr(recording, "LAST_WORDS", 3600.0)
-    monkeypatch.setattr(stream, "GATHER", 0.0)
+def test_known_schedule_keeps_every_promise(name: str, database_url: str) -> None:
     machine, rules = SCHEDULES[name]
     run_schedule(machine, database_url, rules)

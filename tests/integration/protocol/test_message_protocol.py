@@ -1,4 +1,5 @@
-"""Thousands of schedules of the ledger's protocol: whatever dies, freezes, is late or lost between any two commits.
+"""Schedules of the ledger's protocol, drawn at random, as many as HERMOD_SCHEDULES says: whatever dies, freezes, is
+late or lost between any two commits.
 
 After every step:
 
@@ -22,7 +23,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from activities.delivery import recording
 from hermod.contracts.messages import Guarantee
 from tests.integration.protocol.machine import MOST_WORKFLOWS, TIMEOUT, WHICH, Deliveries, run_schedules, tenants
 from tests.integration.protocol.message_world import MessageWorld
@@ -87,10 +87,9 @@ class MessageProtocol(Deliveries):
             self.do(self.world.settle_reports())
 
 
+@pytest.mark.usefixtures("order_alone_decides")
 @pytest.mark.timeout(TIMEOUT)
 def test_protocol_of_messages_keeps_its_promises_in_every_schedule(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    monkeypatch.setattr(recording, "RECORD_WAITS", (0.0, 0.0))
-    monkeypatch.setattr(recording, "LAST_WORDS", 3600.0)
     record_property("protocol", run_schedules(MessageProtocol, database_url))

@@ -1,4 +1,5 @@
-"""Thousands of schedules of the processing of submissions: two executors on one, payments, retries, the sweeper.
+"""Schedules of the processing of submissions, drawn at random, as many as HERMOD_SCHEDULES says: two executors on one,
+payments, retries, the sweeper.
 
 After every step:
 

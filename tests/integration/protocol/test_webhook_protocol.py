@@ -1,4 +1,4 @@
-"""Thousands of schedules of the protocol of webhook deliveries, as test_message_protocol.py has them for messages.
+"""Schedules of the protocol of webhook deliveries, drawn at random, as many as HERMOD_SCHEDULES says.
 
 After every step:
 
@@ -20,8 +20,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from activities.delivery import recording
-from activities.webhook_delivery import stream
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus, ReplayStatus
 from tests.integration.protocol.machine import MOST_WORKFLOWS, TIMEOUT, WHICH, Deliveries, run_schedules, tenants
 from tests.integration.protocol.webhook_world import WebhookWorld
@@ -99,11 +97,9 @@ class WebhookProtocol(Deliveries):
         self.do(self.world.replay_page(self.pick(self.world.replays, which), wanted, started=started))
 
 
+@pytest.mark.usefixtures("order_alone_decides")
 @pytest.mark.timeout(TIMEOUT)
 def test_protocol_of_webhooks_keeps_its_promises_in_every_schedule(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    monkeypatch.setattr(recording, "RECORD_WAITS", (0.0, 0.0))
-    monkeypatch.setattr(recording, "LAST_WORDS", 3600.0)
-    monkeypatch.setattr(stream, "GATHER", 0.0)
     record_property("protocol", run_schedules(WebhookProtocol, database_url))

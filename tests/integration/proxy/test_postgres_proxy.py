@@ -130,7 +130,7 @@ async def test_statement_of_asyncpg_is_known_by_its_sql_however_it_is_executed(
 
 
 async def test_statement_of_another_table_is_not_taken_for_one_whose_name_begins_alike(
-    database: Database, database_proxy: PostgresProxy, direct: Database
+    database: Database, database_proxy: PostgresProxy
 ) -> None:
     rule = database_proxy.cut_before("INSERT INTO kep")
     assert await add(database, 1) == 1

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from devstack.ports import free_port
 from devstack.postgres import Postgres
 from hermod.contracts.errors import MaybeStored, Unavailable
-from hermod.storage.connections import CLOSE_SECONDS
 from hermod.storage.engine import Database
 from tests.support.polling import eventually
 from tests.support.postgres_proxy import PostgresProxy
@@ -182,8 +181,9 @@ async def test_caller_on_a_silent_connection_is_cancelled_others_have_a_new_one(
 async def test_connections_are_silent_closing_the_database_does_not_wait_for_each(line: Line) -> None:
     await line.fill(10)
     line.proxy.freeze()
-    async with asyncio.timeout(10 * CLOSE_SECONDS):
-        await line.database.close()
+    closing = asyncio.create_task(line.database.close())
+    await eventually(lambda: len(line.database._connector._closings) == 10)
+    await closing
 
 
 async def test_connection_watches_its_peer_and_the_server_does_too(line: Line) -> None:
@@ -214,16 +214,18 @@ async def test_connections_are_all_busy_others_are_told_that_nothing_was_stored(
 
 
 async def test_answer_to_a_change_is_lost_it_may_be_done(line: Line) -> None:
-    line.proxy.cut_after_commit("INSERT INTO notes")
+    lost = line.proxy.cut_after_commit("INSERT INTO notes")
     with pytest.raises(MaybeStored, match="look at the record"):
         await line.database.execute(INSERT, {"id": 1})
+    assert lost.matched
     assert await line.notes() == [1]
 
 
 async def test_answer_to_a_question_is_lost_nothing_is_in_doubt(line: Line) -> None:
-    line.proxy.cut_after_commit("SELECT 7")
+    lost = line.proxy.cut_after_commit("SELECT 7")
     with pytest.raises(Unavailable) as told:
         await line.database.rows(text("SELECT 7"), {})
+    assert lost.matched
     assert not isinstance(told.value, MaybeStored)
 
 
@@ -241,7 +243,7 @@ async def test_transaction_loses_its_connection_before_the_commit_nothing_is_sto
 
 
 async def test_answer_to_the_commit_is_lost_it_may_be_done(line: Line) -> None:
-    line.proxy.cut_after_commit("COMMIT")
+    lost = line.proxy.cut_after_commit("COMMIT")
 
     async def note() -> None:
         async with line.database.begin() as connection:
@@ -249,6 +251,7 @@ async def test_answer_to_the_commit_is_lost_it_may_be_done(line: Line) -> None:
 
     with pytest.raises(MaybeStored):
         await note()
+    assert lost.matched
     assert await line.notes() == [1]
 
 
@@ -271,13 +274,15 @@ async def test_idempotent_work_loses_its_answer_and_the_database_stays_away_it_m
     async def work(connection: AsyncConnection) -> int:
         return (await connection.execute(KEEP, {"id": 1})).rowcount
 
-    line.proxy.cut_after_commit("notes", and_refuse=True)
+    lost = line.proxy.cut_after_commit("notes", and_refuse=True)
     with pytest.raises(MaybeStored, match="only with a key"):
         await line.database.idempotent(work, in_doubt="only with a key")
+    assert lost.matched
     assert await line.notes() == [1]
 
 
-async def test_idempotent_work_is_still_under_way_the_second_run_waits_for_it(line: Line) -> None:
+async def test_idempotent_work_is_still_under_way_the_second_run_waits_for_it(line: Line, database_url: str) -> None:
+    patient = Database(line.proxy.through(database_url), timeout=20)
     slow = text("WITH kept AS (INSERT INTO notes VALUES (:id) RETURNING id) SELECT pg_sleep(:seconds) FROM kept")
     runs: list[int] = []
 
@@ -285,14 +290,15 @@ async def test_idempotent_work_is_still_under_way_the_second_run_waits_for_it(li
         runs.append(1)
         if len(runs) > 1:
             return (await connection.execute(KEEP, {"id": 1})).rowcount
-        await connection.execute(slow, {"id": 1, "seconds": LIMIT / 2})
+        await connection.execute(slow, {"id": 1, "seconds": 5})
         return 1
 
-    call = asyncio.create_task(line.database.idempotent(work))
+    call = asyncio.create_task(patient.idempotent(work))
 
     async def begun() -> bool:
         asked = text(
-            "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' AND pid <> :own"
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' "
+            "AND query LIKE '%pg_sleep%' AND pid <> :own"
         )
         (own,) = await line.direct.rows(PID, {})
         return bool(await line.direct.rows(asked, {"own": own.pid}))
@@ -300,7 +306,9 @@ async def test_idempotent_work_is_still_under_way_the_second_run_waits_for_it(li
     await eventually(begun)
     line.proxy.cut()
     assert await call == 0
+    assert len(runs) == 2
     assert await line.notes() == [1]
+    await patient.close()
 
 
 async def test_server_that_became_a_standby_is_away_and_left_for_the_next_one(database_url: str) -> None:

@@ -1,0 +1,16 @@
+"""What every model of deliveries needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from activities.delivery import recording
+from activities.webhook_delivery import stream
+
+
+@pytest.fixture
+def order_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step of a schedule waits for a moment to pass, and none is cut off because it took long."""
+    monkeypatch.setattr(recording, "RECORD_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(recording, "LAST_WORDS", 3600.0)
+    monkeypatch.setattr(stream, "GATHER", 0.0)

@@ -1,0 +1,44 @@
+"""Where a single message waits for its rate: inside the worker for a moment, and else back with the server."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+from typing import Final, cast
+
+from activities.delivery.pacing import ASLEEP, Limit, Naps
+from activities.delivery.sending import Job
+from activities.delivery.stream import NAP, AlonePatience
+from hermod.domain.rates import URGENT
+
+LIMIT: Final = Limit(bucket="main", rate=4.0, words="main sends 4 messages a second")
+MOMENT: Final = 0.001
+
+
+def job(tenant: str = "demo", priority: int = 5) -> Job:
+    parts = SimpleNamespace(account=SimpleNamespace(tenant=tenant), item=SimpleNamespace(priority=priority))
+    return cast(Job, parts)
+
+
+async def test_short_wait_is_slept_in_place_which_is_free_afterwards() -> None:
+    naps = Naps()
+    assert await AlonePatience(naps).nap(LIMIT, job(), MOMENT) is None
+    assert not naps.asleep
+
+
+async def test_long_wait_is_left_to_the_server() -> None:
+    again = await AlonePatience(Naps()).nap(LIMIT, job(), 2 * NAP)
+    assert again is not None
+    assert again >= 2 * NAP
+
+
+async def test_all_places_are_taken_only_an_urgent_message_and_other_tenants_wait_in_place() -> None:
+    naps = Naps()
+    patience = AlonePatience(naps)
+    async with AsyncExitStack() as others:
+        for _ in range(ASLEEP):
+            await others.enter_async_context(naps.sleeping("main/demo"))
+        assert await patience.nap(LIMIT, job(), MOMENT) is not None
+        assert await patience.nap(LIMIT, job(priority=URGENT), MOMENT) is None
+        assert await patience.nap(LIMIT, job("another"), MOMENT) is None
+    assert await patience.nap(LIMIT, job(), MOMENT) is None
