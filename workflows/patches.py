@@ -11,7 +11,7 @@ from typing import Final
 from temporalio import workflow
 
 CANCELLED_WHATEVER_THE_END: Final = "cancelled-whatever-the-end"
-"""Once a delivery was asked to stop, it is withdrawn, however its activity ended. Before, only if that was cancelled."""
+"""What was asked to stop is withdrawn, however its activity ended. Before, only where that ended as cancelled."""
 LET_GO_WHATEVER_THE_END: Final = "let-go-whatever-the-end"
 """A line goes on without what it let go, however the activity ended, and ends where all of it is cancelled. Before, it
 failed in the one case and went on in the other."""

@@ -40,7 +40,7 @@ async def dispatched(
 ) -> DeliveryReport:
     """Run a dispatch, and report. Raises the ApplicationError that says when the server is to run it again.
 
-    `take_over` is done first, where the work comes from another workflow.
+    `take_over` is done first: of what a batch of the released version has left to its next workflow.
     """
     info = activity.info()
     async with pulse() as beating:

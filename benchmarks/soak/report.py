@@ -208,10 +208,10 @@ def _counts(figures: Mapping[str, Any]) -> str:
 def _explained(figures: Mapping[str, Any]) -> str:
     twice = figures["found"]["messages"].get("taken twice", 0)
     return (
-        "What is on record beyond what was accepted was made by the form: its mails and its webhooks. Partial submissions"
-        " that were not abandoned were sent. Messages that a provider took twice, each after an outcome called"
-        f" unknown: {twice}. What was repeated after `message_rejected` are dead letters that an operator retried;"
-        " after `success`, deliveries that a replay sent again."
+        "What is on record beyond what was accepted was made by the form: its mails and its webhooks. Partial"
+        " submissions that were not abandoned were sent. Messages that a provider took twice, each after an outcome"
+        f" called unknown: {twice}. What was repeated after `message_rejected` are dead letters that an operator"
+        " retried; after `success`, deliveries that a replay sent again."
     )
 
 

@@ -35,8 +35,7 @@ def orphan(number: str) -> Orphan:
 
 
 class Ledger:
-    """Its records, each with its own workflow, which Temporal does not know any more; those of `broken` cannot be looked
-    at."""
+    """Records with a workflow each, which Temporal does not know any more. Those of `broken` cannot be looked at."""
 
     def __init__(
         self, unstarted: Sequence[str], stalled: Sequence[str], broken: Sequence[str], error: Exception

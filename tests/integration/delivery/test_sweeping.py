@@ -196,6 +196,21 @@ async def test_start_repeated_for_a_batch_that_runs_marks_what_it_knows_and_no_m
     assert (await house.hermod.status(stranger)).workflow_id == message_workflow(house.hermod.tenant, stranger)
 
 
+async def test_message_that_a_batch_of_the_released_version_left_is_taken_over_by_its_own_workflow(
+    house: House,
+) -> None:
+    """There the batch was the owner until the next workflow came."""
+    await house.add_account("main")
+    message, _ = await accepted(house, letter(), letter())
+    tenant, batch = house.hermod.tenant, (await house.hermod.status(message)).workflow_id
+    await put(house, "status = 'retrying'", message)
+    alone = SendNotificationInput(tenant=tenant, message=message, channel=Channel.EMAIL, taken_from=batch)
+    own = message_workflow(tenant, message)
+    await house.client.execute_workflow("SendNotification", alone, id=own, task_queue=WORKFLOWS)
+    view = await house.hermod.status(message)
+    assert (view.status, view.workflow_id) == (Status.SENT, own)
+
+
 async def test_workflow_whose_input_this_version_cannot_read_does_not_keep_the_others_from_being_started(
     house: House,
 ) -> None:
