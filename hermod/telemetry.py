@@ -30,7 +30,9 @@ ANNOUNCED = Counter("hermod_form_announcements_total", "Moments of submissions a
 PAYMENT_EVENTS = Counter("hermod_payment_events_total", "Calls of payment providers, by what they came to", ["result"])
 RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
-SWEEP_FAILURES = Counter("hermod_sweep_failures_total", "Kinds of records that one sweep could not look at", ["kind"])
+SWEEP_FAILURES = Counter(
+    "hermod_sweep_failures_total", "Kinds of records of which one sweep could not look after all", ["kind"]
+)
 INSERTS = Counter("hermod_clickhouse_inserts_total", "Inserts into ClickHouse", ["table", "result"])
 INSERTED_ROWS = Counter("hermod_clickhouse_rows_total", "Rows that ClickHouse has answered for", ["table"])
 INSERT_SECONDS = Histogram(

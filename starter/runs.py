@@ -52,7 +52,10 @@ async def workflow_status(client: Client, workflow_id: str) -> tuple[WorkflowExe
 
 
 async def begun_with(client: Client, workflow_id: str, run_id: str | None) -> Run | None:
-    """What the run was begun with; None where Temporal has no history of it. Raises Unavailable."""
+    """What the run was begun with; None where Temporal has no history of it.
+
+    Raises Unavailable, also where this version cannot read it.
+    """
     events = client.get_workflow_handle(workflow_id, run_id=run_id or None).fetch_history_events(page_size=1)
     try:
         async with answered_within(ANSWER_WITHIN):
@@ -65,7 +68,10 @@ async def begun_with(client: Client, workflow_id: str, run_id: str | None) -> Ru
         return None
     begun = first.workflow_execution_started_event_attributes
     kind = _INPUTS.get(begun.workflow_type.name)
-    given = await client.data_converter.decode(begun.input.payloads, [kind]) if kind is not None else ()
+    try:
+        given = await client.data_converter.decode(begun.input.payloads, [kind]) if kind is not None else ()
+    except Exception as error:  # a payload may be anything
+        raise Unavailable("what the workflow was begun with cannot be read by this version") from error
     return Run(first.event_time.ToDatetime(UTC), frozenset().union(*map(_records, given)))
 
 

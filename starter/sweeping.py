@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -89,6 +89,14 @@ class Workflows(Protocol[Record_contra]):
         ...
 
 
+class Incomplete(Exception):
+    """Some workflows could not be looked after, for whatever reason: the log names them. `report` is of the others."""
+
+    def __init__(self, report: SweepReport) -> None:
+        super().__init__("some workflows could not be looked after")
+        self.report = report
+
+
 class LedgerSweeper(Generic[Record]):
     """The sweeper of one ledger. Every pass is safe to repeat and to break off; two of them may run at once."""
 
@@ -108,29 +116,42 @@ class LedgerSweeper(Generic[Record]):
         self._limit = limit
 
     async def sweep(self) -> SweepReport:
-        """Raises Unavailable."""
+        """Raises Incomplete when all has been tried; where nothing could be done, the first error instead."""
         now = self._clock.now()
         unstarted = await self._records.unstarted(now, older_than=UNSTARTED_AFTER, limit=self._limit)
-        started = sum(await self._each(unstarted, self._start))
+        started, errors = await self._each(unstarted, self._start)
         now = self._clock.now()
         stalled = await self._records.stalled(now, older_than=STALLED_AFTER, limit=self._limit)
-        reports = await self._each(stalled, self._look_after)
-        return SweepReport(
-            started=started,
-            restarted=sum(report.restarted for report in reports),
-            buried=sum(report.buried for report in reports),
+        reports, more_errors = await self._each(stalled, self._look_after)
+        report = SweepReport(
+            started=sum(started),
+            restarted=sum(one.restarted for one in reports),
+            buried=sum(one.buried for one in reports),
         )
+        for error in (*errors, *more_errors):
+            raise error if report == SweepReport() else Incomplete(report)
+        return report
 
     async def _each(
         self, records: Iterable[Record], handle: Callable[[list[Record]], Awaitable[Answer]]
-    ) -> list[Answer]:
-        """The answers for the workflows that were taken up in time, the oldest first."""
+    ) -> tuple[list[Answer], list[Exception]]:
+        """The workflows are taken up as long as there is time, the oldest first: the answers, and what went wrong."""
         until = self._clock.now() + LOOK_TIME
+        answers: list[Answer] = []
+        errors: list[Exception] = []
 
-        async def take_up(group: list[Record]) -> list[Answer]:
-            return [await handle(group)] if self._clock.now() < until else []
+        async def take_up(group: list[Record]) -> None:
+            if self._clock.now() >= until:
+                return
+            try:
+                answers.append(await handle(group))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are looked after
+                errors.append(error)
+                names = {"workflow_id": group[0].workflow_id, "tenant": group[0].tenant}
+                _log.error("workflow_not_swept", **names, **_described(error))
 
-        return [answer for some in await some_at_once(AT_ONCE, take_up, _by_workflow(records)) for answer in some]
+        _ = await some_at_once(AT_ONCE, take_up, _by_workflow(records))
+        return answers, errors
 
     async def _start(self, group: Sequence[Record]) -> int:
         """How many of the records have a workflow now."""
@@ -236,8 +257,9 @@ class Sweepers:
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are swept
                 errors[kind] = error
                 SWEEP_FAILURES.labels(kind).inc()
-                trace = None if isinstance(error, Unavailable) else error
-                _log.error("sweep_failed", kind=kind, error=type(error).__name__, exc_info=trace)
+                _log.error("sweep_failed", kind=kind, **_described(error))
+                if isinstance(error, Incomplete):
+                    reports.append(error.report)
         if errors and not reports and all(isinstance(error, Unavailable) for error in errors.values()):
             raise Unavailable("no kind of record could be swept")
         return SweepReport(
@@ -246,6 +268,13 @@ class Sweepers:
             buried=sum(report.buried for report in reports),
             failed=tuple(errors),
         )
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    """For the log: what is ours in words, anything else with its trace."""
+    if isinstance(error, Unavailable | Incomplete):
+        return {"error": type(error).__name__, "reason": str(error)}
+    return {"error": type(error).__name__, "exc_info": error}
 
 
 async def _woken(wake: Callable[[], Awaitable[int]]) -> SweepReport:

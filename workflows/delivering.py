@@ -5,7 +5,7 @@ honestly.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.failures import DEAD_LETTER, RECORDS_MISSING, RESTORE
     from hermod.contracts.delivery import DeliveryReport, DeliveryResult
     from workflows.search_attributes import STATUS
+from workflows.patches import CANCELLED_WHATEVER_THE_END, owned_before_it_leaves
 
 FAILED = "failed"
 HANDED_OFF = "handed_off"
@@ -23,8 +24,8 @@ HANDED_OFF = "handed_off"
 MISSING = "missing"
 """The status of a workflow whose records the database does not have."""
 
-Handoff = Callable[[DeliveryReport], Awaitable[None]]
-"""Starts the workflows of what left a batch."""
+Handoff = Callable[[DeliveryReport], Iterator[Awaitable[None]]]
+"""Starts the workflows of what left a batch, one after another."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,20 @@ class Delivering:
         Once cancelling was asked for, it does not matter how the activity ended: one whose worker was lost meanwhile
         ends by its heartbeat's time-out, and is not run again.
         """
+        report = await self._deliver_or_withdraw(handoff)
+        if handoff is not None and _leaves(report) and not owned_before_it_leaves():
+            for start in handoff(report):
+                await start
+        return report
+
+    async def _deliver_or_withdraw(self, handoff: Handoff | None) -> DeliveryReport:
         try:
             self._task = asyncio.create_task(self._deliver(handoff))
             if self._withdrawn:
                 self._task.cancel()
             return await self._task
         except BaseException as error:
-            if not (is_cancelled_exception(error) or self._is_cancelled()):
+            if not (is_cancelled_exception(error) or self._is_cancelled_whatever_the_end()):
                 raise
             report = await self._trade.withdraw()
             if self._withdrawn:
@@ -70,8 +78,9 @@ class Delivering:
                 raise
             raise CancelledError("cancelled in Temporal") from error
 
-    def _is_cancelled(self) -> bool:
-        return self._withdrawn or workflow.cancellation_reason() is not None
+    def _is_cancelled_whatever_the_end(self) -> bool:
+        is_cancelled = self._withdrawn or workflow.cancellation_reason() is not None
+        return is_cancelled and workflow.patched(CANCELLED_WHATEVER_THE_END)
 
     async def withdraw(self) -> DeliveryResult:
         """Stop now; requests that are under way come to their end. Answers how the messages ended."""
@@ -107,14 +116,25 @@ class Delivering:
             # A dead letter reported by another run is one that an operator has reset: this run tries again.
             if not report.counts.get(FAILED) or report.run == workflow.info().run_id:
                 break
-        if handoff is not None:
-            await handoff(report)
+        if handoff is not None and _leaves(report) and owned_before_it_leaves():
+            await self._hand_off(handoff(report))
         return report
+
+    async def _hand_off(self, starts: Iterator[Awaitable[None]]) -> None:
+        """Until it is withdrawn: a start that is under way by then may come to its end as if nothing had been asked."""
+        for start in starts:
+            await start
+            if self._withdrawn:
+                raise CancelledError("withdrawn")
+
+
+def _leaves(report: DeliveryReport) -> bool:
+    return bool(report.leaving or report.apart)
 
 
 def _status(report: DeliveryReport) -> str:
     """Of all; one that left for a workflow of its own only counts where nothing else is left to say."""
     ended = [status for status, count in report.counts.items() if count]
-    if report.handed_off or (not ended and (report.leaving or report.apart)):
+    if report.handed_off or (not ended and _leaves(report)):
         ended.append(HANDED_OFF)
     return ended[0] if len(ended) == 1 else "mixed"

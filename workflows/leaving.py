@@ -8,6 +8,8 @@ from temporalio import workflow
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
+from workflows.patches import owned_before_it_leaves
+
 
 async def let_go(alone: Any, order: Any, workflow_id: str) -> None:
     """`alone` is the run method of the workflow that takes over `order`."""
@@ -17,3 +19,8 @@ async def let_go(alone: Any, order: Any, workflow_id: str) -> None:
         )
     except WorkflowAlreadyStartedError:
         workflow.logger.info("already on its own")
+
+
+def taken_from() -> str | None:
+    """The batch that a workflow is to take its records over from; None where they are its own already."""
+    return None if owned_before_it_leaves() else workflow.info().workflow_id

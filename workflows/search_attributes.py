@@ -10,7 +10,7 @@ TENANT: Final = SearchAttributeKey.for_keyword("HermodTenant")
 CHANNEL: Final = SearchAttributeKey.for_keyword("HermodChannel")
 STATUS: Final = SearchAttributeKey.for_keyword("HermodStatus")
 """How the messages ended, where that is not simply `sent`: `failed`, `unknown`, `expired`, `cancelled`, `handed_off`
-(they go on in other workflows), or `mixed`."""
+(they go on in other workflows), `missing` (the database does not have them), or `mixed`."""
 CAMPAIGN: Final = SearchAttributeKey.for_keyword("HermodCampaign")
 REQUEST_ID: Final = SearchAttributeKey.for_keyword("HermodRequestId")
 

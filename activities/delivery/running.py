@@ -42,7 +42,7 @@ async def dispatched(
     """Run a dispatch, and report. Raises the ApplicationError that says when the server is to run it again.
 
     `drain`: how long requests that are under way may take to end once the worker is told to stop. `take_over` is done
-    first, where the work comes from another workflow.
+    first: of what a batch of the released version has left to its next workflow.
     """
     info = activity.info()
     async with pulse() as beating:

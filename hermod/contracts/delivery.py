@@ -8,15 +8,10 @@ from typing import Final
 from pydantic import Field
 
 from hermod.contracts.content import Channel
-from hermod.contracts.model import Model
+from hermod.contracts.model import Model, says_nothing
 
 BATCH_SIZE: Final = 500
 """Messages in one SendBatch workflow."""
-
-
-def _is_zero(count: int) -> bool:
-    """Left out then, so that a worker of the version before, which does not know the field, reads all other reports."""
-    return count == 0
 
 
 class SendNotificationInput(Model):
@@ -25,7 +20,8 @@ class SendNotificationInput(Model):
     channel: Channel
     due_at: datetime | None = None
     taken_from: str | None = None
-    """The batch workflow that hands the message over, where there is one."""
+    """The batch of the released version that leaves it to this workflow to take the message over from it. Any other one
+    makes it this workflow's before it reports."""
 
 
 class SendBatchInput(Model):
@@ -71,10 +67,10 @@ class DeliveryReport(Model):
     """Messages whose next attempt is too far away for a batch, with its time. They belong to their own workflow."""
     apart: tuple[Apart, ...] = ()
     """What a batch to several endpoints could not deliver at once."""
-    missing: int = Field(default=0, exclude_if=_is_zero)
+    missing: int = Field(default=0, exclude_if=says_nothing)
     """Records that the database does not have: it has lost them, or they were dropped."""
     reason: str | None = None
-    handed_off: int = Field(default=0, exclude_if=_is_zero)
+    handed_off: int = Field(default=0, exclude_if=says_nothing)
     """Webhook deliveries that wait with others for their endpoint from now on. They need no workflow of their own."""
 
 
@@ -90,7 +86,7 @@ class DeliveryResult(Model):
     """The result of a workflow, as the Web UI shows it."""
 
     counts: dict[str, int]
-    handed_off: int = Field(default=0, exclude_if=_is_zero)
+    handed_off: int = Field(default=0, exclude_if=says_nothing)
     """Messages or deliveries that go on in other workflows."""
 
 
@@ -121,5 +117,5 @@ class SweepReport(Model):
     started: int = 0
     restarted: int = 0
     buried: int = 0
-    failed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = Field(default=(), exclude_if=says_nothing)
     """Kinds of records whose part of the sweep went wrong; the next sweep tries them again."""

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 
 from hermod.contracts.content import Channel, Line
 from hermod.contracts.events import Reference
-from hermod.contracts.model import Model
+from hermod.contracts.model import Model, says_nothing
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.templates import Locale, TemplateName
 
@@ -270,7 +270,7 @@ class ResumeView(Model):
 class ProcessSubmissionInput(Model):
     tenant: str
     submission: str
-    is_reset: bool = False
+    is_reset: bool = Field(default=False, exclude_if=says_nothing)
     """Whether this is a run that an operator has made of an older one in Temporal. The workflow says so itself."""
 
 

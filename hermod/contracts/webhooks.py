@@ -305,7 +305,8 @@ class DeliverWebhooksInput(Model):
     """Where all of them go; None: to several."""
     deliveries: tuple[str, ...]
     taken_from: str | None = None
-    """The batch workflow that hands them over, where there is one."""
+    """The batch of the released version that leaves it to this workflow to take them over from it. Any other one makes
+    them this workflow's before it reports."""
     due_at: datetime | None = None
 
 
@@ -315,7 +316,7 @@ class WebhookOrder(Model):
     tenant: str
     deliveries: tuple[str, ...]
     taken_from: str | None = None
-    """The batch workflow that hands the delivery over, where there is one."""
+    """As in `DeliverWebhooksInput`."""
 
 
 class OrderedEndpointInput(Model):

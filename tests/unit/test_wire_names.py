@@ -25,6 +25,23 @@ from activities.webhooks import WebhookActivities
 from worker import WORKFLOW_CLASSES, workflow_runner
 from workflows.search_attributes import SEARCH_ATTRIBUTES
 
+ACTIVITY_CLASSES = (
+    NotificationActivities,
+    HousekeepingActivities,
+    ContentActivities,
+    RecordActivities,
+    PromiseActivities,
+    SubmissionActivities,
+    PartialActivities,
+    DeviceActivities,
+    NoticeActivities,
+    WebhookActivities,
+    WebhookOrderActivities,
+    WebhookReplayActivities,
+    WebhookWaitingActivities,
+    EventActivities,
+)
+
 
 def test_workflow_names_and_updates_are_as_released() -> None:
     found = {}
@@ -70,22 +87,7 @@ def test_signals_and_queries_are_as_released() -> None:
 
 def activity_names() -> set[str | None]:
     found = set()
-    for kind in (
-        NotificationActivities,
-        HousekeepingActivities,
-        ContentActivities,
-        RecordActivities,
-        PromiseActivities,
-        SubmissionActivities,
-        PartialActivities,
-        DeviceActivities,
-        NoticeActivities,
-        WebhookActivities,
-        WebhookOrderActivities,
-        WebhookReplayActivities,
-        WebhookWaitingActivities,
-        EventActivities,
-    ):
+    for kind in ACTIVITY_CLASSES:
         for _, method in inspect.getmembers(kind, inspect.isfunction):
             definition = activity._Definition.from_callable(method)
             if definition is not None:

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.queues import Lane
     from workflows.policies import DELIVER
     from workflows.search_attributes import STATUS
+from workflows.patches import ONLY_A_RESET_TRIES_AGAIN
 
 ROUNDS_A_RUN: Final = 100
 SHORTEST_WAIT: Final = timedelta(seconds=1)
@@ -56,14 +57,19 @@ class ProcessSubmission:
         for _ in range(ROUNDS_A_RUN):
             self._woken = False
             step = await self._process()
-            if self._is_reset() and step.status is SubmissionStatus.FAILED and step.run != workflow.info().run_id:
-                # The dead letter is the older run's: this one tries again.
+            if self._tries_again(step):
                 continue
             if step.wait_until is not None:
                 await self._wait(step.wait_until)
             elif not self._woken:
                 return step
         return None
+
+    def _tries_again(self, step: SubmissionStep) -> bool:
+        """Whether it was given up by an older run, of which this one was made to try again."""
+        if step.status is not SubmissionStatus.FAILED or step.run == workflow.info().run_id:
+            return False
+        return self._is_reset() or not workflow.patched(ONLY_A_RESET_TRIES_AGAIN)
 
     async def _process(self) -> SubmissionStep:
         order = self._order.model_copy(update={"is_reset": self._is_reset()})

@@ -6,6 +6,8 @@ the whole batch wait. A message whose next attempt is more than a minute away le
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterator
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -18,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from hermod.contracts.ids import message_workflow
 from workflows.delivering import Delivering
-from workflows.leaving import let_go
+from workflows.leaving import let_go, taken_from
 from workflows.notifications.delivering import messages
 from workflows.notifications.send_notification import SendNotification
 
@@ -40,7 +42,7 @@ class SendBatch:
         """Withdraw every message that is not on its way; answers how they ended."""
         return await self._delivering.withdraw()
 
-    async def _let_go(self, report: DeliveryReport) -> None:
+    def _let_go(self, report: DeliveryReport) -> Iterator[Awaitable[None]]:
         batch = self._batch
         for message, due_at in report.leaving.items():
             alone = SendNotificationInput(
@@ -48,6 +50,6 @@ class SendBatch:
                 message=message,
                 channel=batch.channel,
                 due_at=due_at,
-                taken_from=workflow.info().workflow_id,
+                taken_from=taken_from(),
             )
-            await let_go(SendNotification.run, alone, message_workflow(batch.tenant, message))
+            yield let_go(SendNotification.run, alone, message_workflow(batch.tenant, message))

@@ -9,6 +9,7 @@ others waiting.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterator
 from datetime import datetime
 
 from temporalio import workflow
@@ -18,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.ids import webhook_batch_workflow, webhook_part, webhook_workflow
     from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
 from workflows.delivering import Delivering
-from workflows.leaving import let_go
+from workflows.leaving import let_go, taken_from
 from workflows.webhooks.deliver_webhook import DeliverWebhook
 from workflows.webhooks.delivering import webhooks
 
@@ -40,13 +41,13 @@ class DeliverWebhooks:
         """Withdraw every delivery that is not on its way; answers how they ended."""
         return await self._delivering.withdraw()
 
-    async def _let_go(self, report: DeliveryReport) -> None:
-        batch, own = self._batch, workflow.info().workflow_id
+    def _let_go(self, report: DeliveryReport) -> Iterator[Awaitable[None]]:
+        batch = self._batch
         for delivery, due_at in report.leaving.items():
-            await self._start_alone(batch, delivery, due_at)
+            yield self._start_alone(batch, delivery, due_at)
         for group in report.apart:
             if len(group.deliveries) == 1:
-                await self._start_alone(batch, group.deliveries[0], group.due_at)
+                yield self._start_alone(batch, group.deliveries[0], group.due_at)
                 continue
             name = webhook_part(batch.batch, group.endpoint)
             others = DeliverWebhooksInput(
@@ -54,13 +55,11 @@ class DeliverWebhooks:
                 batch=name,
                 endpoint=group.endpoint,
                 deliveries=group.deliveries,
-                taken_from=own,
+                taken_from=taken_from(),
                 due_at=group.due_at,
             )
-            await let_go(DeliverWebhooks.run, others, webhook_batch_workflow(batch.tenant, name))
+            yield let_go(DeliverWebhooks.run, others, webhook_batch_workflow(batch.tenant, name))
 
     async def _start_alone(self, batch: DeliverWebhooksInput, delivery: str, due_at: datetime) -> None:
-        alone = DeliverWebhookInput(
-            tenant=batch.tenant, delivery=delivery, due_at=due_at, taken_from=workflow.info().workflow_id
-        )
+        alone = DeliverWebhookInput(tenant=batch.tenant, delivery=delivery, due_at=due_at, taken_from=taken_from())
         await let_go(DeliverWebhook.run, alone, webhook_workflow(batch.tenant, delivery))

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.webhook_steps import HeadOfLine, LineResult
     from hermod.contracts.webhooks import OrderedEndpointInput, WebhookOrder
     from workflows.policies import BOOKKEEPING, DELIVER
+from workflows.patches import LET_GO_WHATEVER_THE_END
 
 DELIVERIES_A_RUN: Final = 200
 LOOK_AGAIN: Final = timedelta(minutes=15)
@@ -88,12 +89,17 @@ class OrderedEndpoint:
         try:
             await self._task
         except BaseException as error:
-            # Once it was let go, it does not matter how the activity ended.
-            whole_line = workflow.cancellation_reason() is not None and is_cancelled_exception(error)
-            if whole_line or self._let_go != delivery:
+            if self._let_go != delivery or self._ends_line(error):
                 raise
         finally:
             self._current = self._task = None
+
+    def _ends_line(self, error: BaseException) -> bool:
+        """Once its delivery was let go, it does not matter how the activity ended, but where all is cancelled."""
+        is_cancel = is_cancelled_exception(error)
+        if is_cancel and workflow.cancellation_reason() is None:
+            return False
+        return is_cancel if workflow.patched(LET_GO_WHATEVER_THE_END) else not is_cancel
 
     async def _bring_to_its_end(self, delivery: str) -> None:
         order = WebhookOrder(tenant=self._line.tenant, deliveries=(delivery,))

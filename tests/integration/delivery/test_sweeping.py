@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from hermod.contracts.content import Channel
@@ -10,6 +11,7 @@ from hermod.contracts.ids import message_workflow
 from hermod.contracts.messages import MessageView, Outcome, Status
 from hermod.contracts.queues import WORKFLOWS
 from hermod.storage.orphaned_records import Limit
+from starter.sweeping import Incomplete
 from tests.support.orphans import HOUR, NOBODY, Later, accepted, age, begin_request, letter, put, swept
 from tests.support.polling import eventually
 from tests.support.product import House
@@ -192,3 +194,33 @@ async def test_start_repeated_for_a_batch_that_runs_marks_what_it_knows_and_no_m
     known = [await house.hermod.status(one) for one in messages]
     assert {(one.status, one.workflow_id) for one in known} == {(Status.QUEUED, workflow_id)}
     assert (await house.hermod.status(stranger)).workflow_id == message_workflow(house.hermod.tenant, stranger)
+
+
+async def test_message_that_a_batch_of_the_released_version_left_is_taken_over_by_its_own_workflow(
+    house: House,
+) -> None:
+    """There the batch was the owner until the next workflow came."""
+    await house.add_account("main")
+    message, _ = await accepted(house, letter(), letter())
+    tenant, batch = house.hermod.tenant, (await house.hermod.status(message)).workflow_id
+    await put(house, "status = 'retrying'", message)
+    alone = SendNotificationInput(tenant=tenant, message=message, channel=Channel.EMAIL, taken_from=batch)
+    own = message_workflow(tenant, message)
+    await house.client.execute_workflow("SendNotification", alone, id=own, task_queue=WORKFLOWS)
+    view = await house.hermod.status(message)
+    assert (view.status, view.workflow_id) == (Status.SENT, own)
+
+
+async def test_workflow_whose_input_this_version_cannot_read_does_not_keep_the_others_from_being_started(
+    house: House,
+) -> None:
+    await house.add_account("main", enabled=False)
+    (unreadable,), (other,) = await accepted(house, letter()), await accepted(house, letter())
+    workflow_id = (await house.hermod.status(unreadable)).workflow_id
+    _ = await house.client.start_workflow("SendBatch", {"of": "another version"}, id=workflow_id, task_queue="nobody")
+    await put(house, "updated_at = now() - interval '1 hour'", unreadable, other)
+    with pytest.raises(Incomplete):
+        await swept(house)
+    await house.reached(other, Status.DEFERRED)
+    assert (await house.hermod.status(unreadable)).status is Status.PENDING
+    await house.client.get_workflow_handle(workflow_id).terminate("by a test")

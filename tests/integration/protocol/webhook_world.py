@@ -243,8 +243,6 @@ class WebhookWorld(World):
         gated: Any = Gated(Watched(ledger, self), executor, self.gates)
         receiver = Receiver(self, executor)
         outcomes = carried.unpack(workflow.details)
-        if workflow.taken_from is not None:
-            await gated.hand_over(self.tenant, workflow.taken_from, workflow.members, workflow.id)
         ways = Ways(
             ledger=gated,
             endpoints=Gated(self._endpoints, executor, self.gates),

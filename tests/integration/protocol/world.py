@@ -48,7 +48,6 @@ class Workflow(Run):
     cancelling: bool = False
     children: list[Child] | None = None
     """Still to be started; None while the activity has not reported."""
-    taken_from: str | None = None
     failed: bool = False
 
     @property
@@ -179,7 +178,6 @@ class World(Simulation):
         due: datetime | None = None,
         *,
         anew: bool = False,
-        taken_from: str | None = None,
     ) -> None:
         """`anew`: a run that is still there makes way."""
         known = self.workflows.get(owner)
@@ -188,14 +186,12 @@ class World(Simulation):
                 return
             self._terminate(known)
         number = known.number + 1 if known else 1
-        self.workflows[owner] = Workflow(owner, number, due=due, members=members, taken_from=taken_from)
+        self.workflows[owner] = Workflow(owner, number, due=due, members=members)
 
     def reset(self, workflow: Workflow) -> None:
         """A new run under the same id; the old one's activity is not wanted any more."""
         self._terminate(workflow)
-        self.workflows[workflow.id] = Workflow(
-            workflow.id, workflow.number + 1, members=workflow.members, taken_from=workflow.taken_from
-        )
+        self.workflows[workflow.id] = Workflow(workflow.id, workflow.number + 1, members=workflow.members)
 
     async def withdraw(self, workflow: Workflow) -> None:
         """The cancel step of a workflow whose activity has ended, however it did."""
@@ -208,7 +204,7 @@ class World(Simulation):
         assert workflow.children is not None
         if workflow.children:
             child = workflow.children.pop(0)
-            self.start(child.id, child.members, child.due, taken_from=workflow.id)
+            self.start(child.id, child.members, child.due)
         if not workflow.children:
             await self._close(workflow)
 
