@@ -1,13 +1,16 @@
 """Outcomes that the database could not take yet, in the form in which a heartbeat carries them to the next try.
 
-Ids and codes only: heartbeat details are part of what Temporal stores.
+Ids and codes only: heartbeat details are part of what Temporal stores. They stay there until other ones replace them,
+also when their grant was never committed and its number has become another one's. So each names its grant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
+from activities.delivery.sending import NOT_STARTED
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import (
     Accepted,
@@ -19,7 +22,7 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.ports.ledger import Result
+from hermod.ports.ledger import InFlight, Result
 
 _KINDS: Final[dict[Outcome, type[AnyOutcome]]] = {
     kind.kind: kind
@@ -35,8 +38,22 @@ class Unrecorded(Exception):
         self.results = results
 
 
-Carried = Mapping[tuple[str, int], tuple[AnyOutcome, int | None]]
-"""By message id and attempt number: the outcome and the request's duration in milliseconds."""
+Grant = tuple[str, int, datetime | None]
+"""Record, attempt number, and when its request has ended at the latest. No two grants of a number have the same time;
+None: a worker of a version that did not tell it."""
+Told = TypeVar("Told")
+Carried = Mapping[Grant, tuple[AnyOutcome, int | None]]
+"""The outcome of a message's request, and its duration in milliseconds."""
+
+
+def told_of(carried: Mapping[Grant, Told], record: str, number: int, request: InFlight) -> Told | None:
+    """What was carried of this request."""
+    return carried.get((record, number, request.ends_by)) or carried.get((record, number, None))
+
+
+def grant(record: str, number: int, ends_by: str | None = None) -> Grant:
+    """As it was packed."""
+    return record, number, datetime.fromisoformat(ends_by) if ends_by is not None else None
 
 
 def pack(results: Sequence[Result]) -> list[list[Any]]:
@@ -49,20 +66,26 @@ def pack(results: Sequence[Result]) -> list[list[Any]]:
             result.outcome.error_code,
             result.outcome.provider_id if isinstance(result.outcome, Accepted) else None,
             result.duration_ms,
+            result.ends_by and result.ends_by.isoformat(),
         ]
         for result in results
     ]
 
 
 def unpack(details: Sequence[Any]) -> Carried:
-    """What an earlier try left; nothing where it left nothing."""
-    carried: dict[tuple[str, int], tuple[AnyOutcome, int | None]] = {}
-    for message, number, kind, status_code, error_code, provider_id, duration in details[0] if details else ():
+    """What an earlier try left; nothing where it left nothing.
+
+    A request that was not made, of an unnamed grant, is left out: that grant may never have been committed.
+    """
+    carried: dict[Grant, tuple[AnyOutcome, int | None]] = {}
+    for message, number, kind, status_code, error_code, provider_id, duration, *named in details[0] if details else ():
+        if not named and error_code == NOT_STARTED.error_code:
+            continue
         codes = {"status_code": status_code, "error_code": error_code}
         outcome: AnyOutcome
         if kind == Outcome.ACCEPTED:
             outcome = Accepted(provider_id=provider_id, **codes)
         else:
             outcome = _KINDS[Outcome(kind)](**codes)
-        carried[(message, number)] = (outcome, duration)
+        carried[grant(message, number, *named)] = (outcome, duration)
     return carried

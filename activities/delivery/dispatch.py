@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from activities.delivery.carried import Carried
+from activities.delivery.carried import Carried, told_of
 from activities.delivery.ledger_session import LedgerSession
 from activities.delivery.pacing import Pace
 from activities.delivery.progress import Dispatch, Progress, due
@@ -125,13 +125,14 @@ class Delivery:
         if items:
             await self._read_accounts()
         for item in items:
-            asked, told = item.in_flight, carried.get((item.id, item.attempts))
+            asked = item.in_flight
+            told = told_of(carried, item.id, item.attempts, asked) if asked is not None else None
             if asked is None or (told is None and not asked.lost):
                 continue
             outcome, duration = told or (LOST, None)
             safe = self._is_idempotent(asked.account) and not asked.shared
             where, now = standing(item, idempotent=safe, together=asked.shared), self._clock.now()
-            answer = Answer(asked.account, item.attempts, outcome, duration, asked.account_revision)
+            answer = Answer(asked.account, item.attempts, outcome, duration, asked.account_revision, asked.ends_by)
             if outcome is LOST:
                 step = after_lost_worker(where, now)
             elif outcome.error_code == NOT_STARTED.error_code:
@@ -314,7 +315,7 @@ class Delivery:
             safe = job.sender.capability.idempotency_key and not job.shared
             where = standing(item, idempotent=safe, together=job.refused_together)
             step = after(outcome, where, now, self._chance())
-        answer = Answer(job.account.name, item.attempts, outcome, job.duration_ms, job.account.revision)
+        answer = Answer(job.account.name, item.attempts, outcome, job.duration_ms, job.account.revision, job.ends_by)
         return self._settled(item, answer, step, now)
 
     def _settled(self, item: Item, answer: Answer, step: Step, now: datetime) -> Result:
@@ -333,7 +334,7 @@ class Delivery:
     def _never_made(self, job: Job) -> Result:
         """The result of a request whose intent may be committed, and that is not made."""
         job.item.attempts += 1
-        answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision)
+        answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision, job.ends_by)
         return self._settled(job.item, answer, _not_made(job.item), self._clock.now())
 
     async def _read_accounts(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from activities.delivery.carried import Unrecorded
@@ -61,15 +61,16 @@ class LedgerSession:
         Raises Unrecorded where no answer came: the intents may be committed, and the requests are not made.
         """
         work, now, begin_by = self._work, self._clock.now(), time.monotonic() + BEGIN_WITHIN.total_seconds()
+        for job in wave:
+            job.begin_by, job.ends_by = begin_by, ends_by(job.sender, now)
         try:
-            allowed = await self._ledger.grant(work.tenant, work.owner, [_intent(job, now) for job in wave], now)
+            allowed = await self._ledger.grant(work.tenant, work.owner, [_intent(job) for job in wave], now)
         except Unavailable:
             raise Unrecorded([never_made(job) for job in wave]) from None
         for job in wave:
             if job.item.id in allowed:
                 job.item.attempts += 1
                 job.item.status, job.item.next_attempt_at, job.item.wait_reason = Status.SENDING, None, None
-                job.begin_by = begin_by
                 granted.append(job)
             else:
                 self._lose(job.item)
@@ -142,7 +143,7 @@ class LedgerSession:
         item.status, item.next_attempt_at = Status.RETRYING, self._clock.now() + FENCED_WAIT
 
 
-def _intent(job: Job, now: datetime) -> Intent:
+def _intent(job: Job) -> Intent:
     item = job.item
     return Intent(
         message=item.id,
@@ -151,7 +152,7 @@ def _intent(job: Job, now: datetime) -> Intent:
         account=job.account.name,
         provider=job.account.provider,
         shared=job.shared,
-        ends_by=ends_by(job.sender, now),
+        ends_by=job.ends_by,
         account_revision=job.account.revision,
         decision=Decision(kind="route", verdict=job.account.name, reason=job.reason),
     )

@@ -61,6 +61,8 @@ class Job:
     started: bool = False
     begin_by: float = math.inf
     """In seconds of the monotonic clock: later it must not begin any more."""
+    ends_by: datetime | None = None
+    """Of its grant."""
     duration_ms: int = 0
 
     def settled(self) -> AnyOutcome:

@@ -20,13 +20,14 @@ NO_ACCOUNT_WAIT: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request's outcome: of which account, which attempt, and how long it took."""
+    """One request's outcome: of which account, which attempt (and grant), and how long it took."""
 
     account: str
     number: int
     outcome: AnyOutcome
     duration_ms: int | None
-    account_revision: int | None = None
+    account_revision: int | None
+    ends_by: datetime | None
 
 
 def standing(item: Item, *, idempotent: bool, together: bool = False) -> Standing:
@@ -140,6 +141,7 @@ def _result(item: Item, answer: Answer, decision: Decision | None) -> Result:
         spent=item.spent,
         next_attempt_at=item.next_attempt_at,
         decision=decision,
+        ends_by=answer.ends_by,
     )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from activities.delivery.carried import Grant, grant
+from activities.webhook_delivery.settling import NOT_MADE
 from hermod.ports.webhooks import Exchange, WebhookResult
 
-Carried = Mapping[tuple[str, int], Exchange]
-"""By delivery and number of the attempt."""
+Carried = Mapping[Grant, Exchange]
 
 
 def pack(results: Sequence[WebhookResult]) -> list[list[Any]]:
@@ -24,16 +25,21 @@ def pack(results: Sequence[WebhookResult]) -> list[list[Any]]:
             result.exchange.status_code,
             result.exchange.retry_after,
             result.exchange.duration_ms,
+            result.ends_by and result.ends_by.isoformat(),
         ]
         for result in results
     ]
 
 
 def unpack(details: Sequence[Any]) -> Carried:
-    """What an earlier try left; nothing where it left nothing."""
+    """What an earlier try left; nothing where it left nothing.
+
+    A request that was not made, of an unnamed grant, is left out: that grant may never have been committed.
+    """
     return {
-        (delivery, number): Exchange(
+        grant(delivery, number, *named): Exchange(
             outcome=outcome, status_code=status_code, retry_after=retry_after, duration_ms=duration
         )
-        for delivery, number, outcome, status_code, retry_after, duration in (details[0] if details else ())
+        for delivery, number, outcome, status_code, retry_after, duration, *named in (details[0] if details else ())
+        if named or outcome != NOT_MADE.outcome
     }

@@ -14,10 +14,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from activities.delivery.carried import Unrecorded
+from activities.delivery.carried import Unrecorded, told_of
 from activities.delivery.progress import Progress, Work, due
 from activities.delivery.recording import finish_despite_cancellation, record_last_words, record_uninterrupted
 from activities.delivery.sending import BEGIN_WITHIN, OVERTIME
@@ -32,6 +32,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
 from hermod.domain.endpoint_health import FOR_THE_ENDPOINT
 from hermod.ports.clock import Clock
+from hermod.ports.ledger import InFlight
 from hermod.ports.limiter import Limiter
 from hermod.ports.webhook_lines import Waiters
 from hermod.ports.webhooks import (
@@ -149,25 +150,24 @@ class WebhookDispatch:
 
         One that another worker still makes is neither: it stays in flight.
         """
-        asked = [(item, item.in_flight, carried.get((item.id, item.attempts))) for item in items]
-        items = [item for item, flight, told in asked if flight is not None and (told is not None or flight.lost)]
-        if not items:
+        ended: list[tuple[DeliveryItem, Exchange]] = []
+        for item in items:
+            if (asked := item.in_flight) is None:
+                continue
+            told = told_of(carried, item.id, item.attempts, asked)
+            if told is not None or asked.lost:
+                ended.append((item, told or LOST))
+        if not ended:
             return
         now = self._clock.now()
         known: dict[str, Endpoint | None] = {}
-        for endpoint in {item.endpoint_id for item in items}:
+        for endpoint in {item.endpoint_id for item, _ in ended}:
             known[endpoint] = await self._ways.endpoints.endpoint(self._work.tenant, endpoint)
-        exchanges = [carried.get((item.id, item.attempts), LOST) for item in items]
-        await self._record(
-            [
-                self._settled(item, exchange, known[item.endpoint_id])
-                for item, exchange in zip(items, exchanges, strict=True)
-            ]
-        )
+        await self._record([self._settled(item, exchange, known[item.endpoint_id]) for item, exchange in ended])
         for endpoint, found in known.items():
-            told = [exchange for item, exchange in zip(items, exchanges, strict=True) if item.endpoint_id == endpoint]
             if found is not None:
-                await self._ways.health.note(found, told, now)
+                exchanges = [exchange for item, exchange in ended if item.endpoint_id == endpoint]
+                await self._ways.health.note(found, exchanges, now)
 
     def _leave_to_others(self, items: Sequence[DeliveryItem]) -> bool:
         """Whether requests are under way that living workers make: they are looked at again a little later."""
@@ -232,10 +232,10 @@ class WebhookDispatch:
         try:
             allowed = await self._grants.ask(intents)
         except Unavailable:
-            raise Unrecorded([self._never_made(item, endpoint) for item in items]) from None
+            raise Unrecorded([self._never_made(item, endpoint, ends_by) for item in items]) from None
         for item in items:
             if item.id in allowed:
-                item.attempts += 1
+                _begin(item, ends_by)
                 item.status, item.next_attempt_at, item.wait_reason = DeliveryStatus.SENDING, None, None
                 granted.append(_Job(item, endpoint, begin_by))
             else:
@@ -247,8 +247,8 @@ class WebhookDispatch:
         intents = [intent for wave in waves for intent in wave]
         return await self._ways.ledger.grant(work.tenant, work.owner, intents, self._clock.now())
 
-    def _never_made(self, item: DeliveryItem, endpoint: Endpoint) -> WebhookResult:
-        item.attempts += 1
+    def _never_made(self, item: DeliveryItem, endpoint: Endpoint, ends_by: datetime) -> WebhookResult:
+        _begin(item, ends_by)
         return self._settled(item, NOT_MADE, endpoint)
 
     def _lose(self, item: DeliveryItem) -> None:
@@ -380,3 +380,7 @@ class WebhookDispatch:
             elif not endpoint.enabled:
                 changes.append(parked(item))
         await self._change(changes)
+
+
+def _begin(item: DeliveryItem, ends_by: datetime) -> None:
+    item.attempts, item.in_flight = item.attempts + 1, InFlight(ends_by=ends_by, lost=False)

@@ -24,6 +24,7 @@ def settled(
 ) -> WebhookResult:
     """The ledger's line for this request. Without an endpoint, which was deleted, nothing follows but the end."""
     verdict = after(exchange, _standing(item, endpoint), chance)
+    ends_by = item.in_flight.ends_by if item.in_flight is not None else None
     item.status, item.spent, item.in_flight, item.wait_reason = verdict.status, verdict.spent, None, None
     item.next_attempt_at = None if verdict.delay is None else now + verdict.delay
     return WebhookResult(
@@ -34,6 +35,7 @@ def settled(
         spent=item.spent,
         next_attempt_at=item.next_attempt_at,
         wait_reason=None,
+        ends_by=ends_by,
     )
 
 

@@ -39,6 +39,8 @@ class InFlight:
     """It is for several messages: a repeat of it would be another request."""
     lost: bool = True
     """Nobody will record what became of it: its worker is gone, or its own deadline is over. Else it is left alone."""
+    ends_by: datetime | None = None
+    """Of its grant, and of no other grant of this number: one may have been asked for in vain before it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +113,8 @@ class Result:
     spent: int
     next_attempt_at: datetime | None
     decision: Decision | None
+    ends_by: datetime | None = None
+    """Of its grant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,8 @@ class WebhookResult:
     spent: int
     next_attempt_at: datetime | None
     wait_reason: str | None
+    ends_by: datetime | None = None
+    """Of its grant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,6 +167,7 @@ class _Asked(NamedTuple):
     over: bool
     """Its own deadline has passed."""
     account_revision: int | None
+    ends_by: str | None
 
 
 def _open_request(row: Row[Any]) -> _Asked | None:
@@ -204,7 +205,11 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> Item:
         if asked.outcome is None and asked.number == item.attempts:
             lost = asked.over or asked.worker not in living
             item.in_flight = InFlight(
-                account=asked.account, account_revision=asked.account_revision, shared=asked.shared, lost=lost
+                account=asked.account,
+                account_revision=asked.account_revision,
+                shared=asked.shared,
+                lost=lost,
+                ends_by=datetime.fromisoformat(asked.ends_by) if asked.ends_by else None,
             )
         elif asked.round == item.round:
             item.tried.add(asked.account)

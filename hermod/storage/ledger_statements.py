@@ -52,7 +52,7 @@ FETCH: Final = sql(f"""
            CASE WHEN m.attempt_count > 0 THEN
              (SELECT json_agg(json_build_array(a.account, a.outcome, a.number, a.round, a.shared,
                                                extract(epoch FROM a.started_at), a.worker,
-                                               coalesce(a.ends_by <= :now, false), a.account_revision)
+                                               coalesce(a.ends_by <= :now, false), a.account_revision, a.ends_by)
                               ORDER BY a.number)
                 FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id
                  AND (a.round = m.round OR a.outcome IS NULL OR a.outcome = 'unknown')) END AS asked

@@ -150,7 +150,6 @@ def answer_name(delivery: str, number: int) -> str:
 
 def _item(row: Row[Any], body: bytes, living: Collection[int]) -> DeliveryItem:
     """`living`: the workers that are there."""
-    worker, over = row.asked or (None, False)
     return DeliveryItem(
         id=row.id,
         endpoint_id=row.endpoint_id,
@@ -164,7 +163,14 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> DeliveryItem:
         wait_reason=row.wait_reason,
         request_id=row.request_id,
         order_key=row.order_key,
-        in_flight=InFlight(lost=over or worker not in living) if row.in_flight else None,
+        in_flight=_in_flight(row.asked or (None, False, None), living) if row.in_flight else None,
+    )
+
+
+def _in_flight(asked: tuple[int | None, bool, str | None], living: Collection[int]) -> InFlight:
+    worker, over, ends_by = asked
+    return InFlight(
+        lost=over or worker not in living, ends_by=datetime.fromisoformat(ends_by) if ends_by is not None else None
     )
 
 

@@ -33,7 +33,7 @@ FETCH: Final = sql(f"""
     SELECT d.id, d.endpoint_id, d.event_id, d.event_type, d.status, d.attempt_count, d.spent, d.next_attempt_at,
            d.wait_reason, d.request_id, d.order_key, e.body, d.status = 'sending' AS in_flight,
            CASE WHEN d.status = 'sending' THEN
-             (SELECT json_build_array(a.worker, coalesce(a.ends_by <= :now, false)) FROM webhook_attempts a
+             (SELECT json_build_array(a.worker, coalesce(a.ends_by <= :now, false), a.ends_by) FROM webhook_attempts a
                WHERE a.tenant_id = d.tenant_id AND a.delivery_id = d.id AND a.number = d.attempt_count) END AS asked
       FROM webhook_deliveries d LEFT JOIN webhook_events e ON e.tenant_id = :tenant AND e.id = d.event_id
      WHERE d.tenant_id = :tenant AND d.id = ANY(:ids)

@@ -12,7 +12,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import text
@@ -27,6 +27,7 @@ from tests.integration.protocol.gates import Gates
 
 BEGIN: Final = datetime.now(UTC).replace(microsecond=0)
 """Ids tell the time at which they were made, so the world's time begins today."""
+TICK: Final = timedelta(microseconds=1)
 CONTENT_DAYS: Final = 30
 ROUNDS: Final = 60
 """Of the event loop, after which everybody stands at a gate."""
@@ -123,6 +124,8 @@ class Simulation(ABC):
         self.contents = Contents(database, self.vault, CONTENT_DAYS)
 
     def now(self) -> datetime:
+        """A little later at every look, so that no two grants are of the same moment."""
+        self.time += TICK
         return self.time
 
     def new_id(self, prefix: str) -> str:

@@ -65,6 +65,12 @@ GRANT_IS_MADE_AND_ITS_ANSWER_LOST_AS_THE_WORKER_IS_CUT_OFF: Final[tuple[Rule, ..
     (Deliveries.goes_on, {"which": 0, "until": END}),
     (Deliveries.hand_out, {"which": 0, "worker": 0, "until": END}),
 )
+GRANT_NEVER_WAS_AND_THE_NEXT_ONE_IS_TAKEN: Final[tuple[Rule, ...]] = (
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("grant")}),
+    (Deliveries.step, {"which": 0, "fate": Fate.NOT_MADE}),
+    (Deliveries.goes_on, {"which": 0, "until": END}),
+    (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("record")}),
+)
 FIRST_GOES_ON: Final[Rule] = (Deliveries.goes_on, {"which": 0, "until": END})
 STANDS_BEFORE_A_CHANGE: Final[Rule] = (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("change")})
 ANOTHER_MAKES_A_REQUEST: Final[Rule] = (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": END})
@@ -77,6 +83,10 @@ SUBMISSION_IS_TAKEN_UP: Final[tuple[Rule, ...]] = (
     (SubmissionProtocol.hand_out, {"which": 0, "worker": 0, "until": _until("the end", SubmissionProtocol)}),
 )
 WORKFLOW_IS_TERMINATED: Final[Rule] = (SubmissionProtocol.workflow_is_terminated, {"which": 0})
+
+
+WORKER_DIES: Final[Rule] = (Deliveries.worker_dies, {"which": 0, "made": False})
+NEXT_TRY: Final[Rule] = (Deliveries.hand_out, {"which": 0, "worker": 0, "until": END})
 
 
 def _messages(*answers: str, first: Guarantee = Guarantee.AT_LEAST_ONCE) -> Rule:
@@ -160,6 +170,27 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
             ANOTHER_MAKES_A_REQUEST,
             FIRST_GOES_ON,
         ),
+    ),
+    "message-is-taken-after-a-grant-that-never-was-and-its-worker-dies": (
+        MessageProtocol,
+        (
+            _messages("accept", first=Guarantee.AT_MOST_ONCE),
+            *GRANT_NEVER_WAS_AND_THE_NEXT_ONE_IS_TAKEN,
+            WORKER_DIES,
+            NEXT_TRY,
+        ),
+    ),
+    "message-is-taken-after-a-grant-that-never-was-and-its-worker-is-late": (
+        MessageProtocol,
+        (_messages("accept"), *GRANT_NEVER_WAS_AND_THE_NEXT_ONE_IS_TAKEN, ANOTHER_MAKES_A_REQUEST, FIRST_GOES_ON),
+    ),
+    "delivery-is-taken-after-a-grant-that-never-was-and-its-worker-dies": (
+        WebhookProtocol,
+        (_webhooks("accept"), *GRANT_NEVER_WAS_AND_THE_NEXT_ONE_IS_TAKEN, WORKER_DIES, NEXT_TRY),
+    ),
+    "delivery-is-taken-after-a-grant-that-never-was-and-its-worker-is-late": (
+        WebhookProtocol,
+        (_webhooks("accept"), *GRANT_NEVER_WAS_AND_THE_NEXT_ONE_IS_TAKEN, ANOTHER_MAKES_A_REQUEST, FIRST_GOES_ON),
     ),
     "payment-wakes-a-workflow-that-is-terminated-before-it-looks": (
         SubmissionProtocol,
