@@ -46,7 +46,6 @@ from activities.delivery.unsubscribing import content_with_link
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, Unavailable
-from hermod.contracts.messages import Status
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
 from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_worker
 from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
@@ -259,7 +258,7 @@ class Delivery:
         )
         held = await stream.run()
         left = {id(job) for job in stream.rest}
-        again += [job.item for job in jobs if id(job) not in left and job.item.status is Status.SENDING]
+        again += [job.item for job in jobs if id(job) not in left and job.item.fails_over]
         if held is not None:
             await self._hold_back([job.item for job in stream.rest], held)
         if held is None or held.wait is None:
@@ -328,7 +327,6 @@ class Delivery:
         if isinstance(step, NextAccount):
             item.tried.add(answer.account)
             another = isinstance(self._look_up(item, now), Route)
-        item.in_flight = None
         return settle(item, answer, step, another=another, now=now)
 
     def _never_made(self, job: Job) -> Result:

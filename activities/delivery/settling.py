@@ -39,9 +39,11 @@ def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: dateti
 
     The item is brought to where the ledger will be.
     """
+    item.in_flight, item.fails_over = None, False
     if isinstance(step, NextAccount):
         if another:
-            item.spending = step.spending
+            item.fails_over, item.spending = True, step.spending
+            item.status, item.next_attempt_at = Status.RETRYING, now
             return _result(item, answer, Decision(kind="failover", verdict="next account", reason=step.reason))
         step = step.otherwise
     if isinstance(step, Again):

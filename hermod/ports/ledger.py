@@ -72,6 +72,8 @@ class Item:
     """Accounts already asked in this round."""
     spending: bool = False
     """Whether a request of this round already makes the round count."""
+    fails_over: bool = False
+    """Another account is asked at once, in the same round."""
     in_flight: InFlight | None = None
     doubtful: str | None = None
     """The account of the last request whose outcome is unknown."""
@@ -108,7 +110,6 @@ class Result:
     outcome: AnyOutcome
     duration_ms: int | None
     status: Status
-    """`sending` where the next account follows at once."""
     round: int
     spent: int
     next_attempt_at: datetime | None

@@ -27,6 +27,7 @@ from hermod.storage.ledger_statements import (
     HAND_OVER,
     HANDED_OFF,
     KNOW_LATE,
+    LEFT_SENDING,
     LOG_LATE,
     MOVE_LATE,
     RECORD,
@@ -52,6 +53,9 @@ class SqlLedger:
         rows = await self._database.rows(FETCH, names)
         if len(rows) < len(messages) and await self._database.rows(ANY_DEAD, names | {"run": run}):
             await self._database.execute(REOPEN, names | {"run": run})
+            rows = await self._database.rows(FETCH, names)
+        if left := [row.id for row in rows if row.status == Status.SENDING and _open_request(row) is None]:
+            await self._database.execute(LEFT_SENDING, names | {"ids": left})
             rows = await self._database.rows(FETCH, names)
         if empty := [row.id for row in rows if row.body is None]:
             await self._database.execute(END_EMPTY, names | {"run": run, "ids": empty})
@@ -137,8 +141,7 @@ class SqlLedger:
         lost = [row for row in under_way if row.over or row.worker not in living]
         if lost:
             numbers = {"ids": [row.id for row in lost], "numbers": [row.number for row in lost]}
-            ending = {"otherwise": "cancelled", "code": None, "run": None}
-            await self._database.execute(END_LOST, names | numbers | ending)
+            await self._database.execute(END_LOST, names | numbers)
         return len(under_way) - len(lost)
 
     async def _record_late(self, names: Mapping[str, Any], results: Sequence[Result]) -> None:

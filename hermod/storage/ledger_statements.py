@@ -68,6 +68,14 @@ ANY_DEAD: Final = sql("""
      LIMIT 1
 """)
 
+# Workers of the version before left a message `sending` while its next account was about to be asked.
+LEFT_SENDING: Final = sql("""
+    UPDATE messages m SET status = 'retrying', next_attempt_at = :now, updated_at = :now
+     WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.workflow_id = :owner AND m.status = 'sending'
+       AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.tenant_id = :tenant AND a.message_id = m.id
+                                                  AND a.number = m.attempt_count AND a.outcome IS NULL)
+""")
+
 GRANT: Final = sql(f"""
     WITH intent AS (
       SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS int[]), CAST(:rounds AS int[]),
@@ -79,7 +87,7 @@ GRANT: Final = sql(f"""
              next_attempt_at = NULL, wait_reason = NULL, updated_at = :now
         FROM intent i
        WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id
-         AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = i.number - 1 THEN m.status IN ({_OPEN}) END
+         AND CASE WHEN m.workflow_id = :owner AND m.attempt_count = i.number - 1 THEN m.status IN ({_AT_REST}) END
       RETURNING m.id
     ), logged AS (
       INSERT INTO attempts (tenant_id, message_id, number, round, account, provider, shared, started_at, worker,
@@ -256,7 +264,8 @@ UNDER_WAY: Final = sql("""
      WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.status = 'sending'
        AND m.workflow_id IN (:owner, 'message/' || m.tenant_id || '/' || m.id)
 """)
-"""Messages with a request that nobody has recorded. Without an attempt there is nothing to wait for either."""
+"""Messages with a request that nobody has recorded. Those that a worker of an earlier version left between two
+requests (`LEFT_SENDING`) have none to wait for."""
 
 END_LOST: Final = sql("""
     WITH lost AS (
@@ -270,25 +279,20 @@ END_LOST: Final = sql("""
       RETURNING a.message_id
     ), moved AS (
       UPDATE messages m
-         SET status = CASE WHEN l.message_id IS NULL THEN CAST(:otherwise AS text) ELSE 'unknown' END,
-             error_code = CASE WHEN l.message_id IS NULL THEN coalesce(CAST(:code AS text), m.error_code)
-                               ELSE 'worker_lost' END,
-             error = :reason, finished_at = :now, updated_at = :now, next_attempt_at = NULL, wait_reason = NULL,
-             failed_run = CASE WHEN l.message_id IS NULL THEN CAST(:run AS text) END,
-             dead_at = CASE WHEN l.message_id IS NOT NULL OR :otherwise = 'failed' THEN CAST(:now AS timestamptz) END
+         SET status = 'unknown', error_code = 'worker_lost', error = :reason, finished_at = :now, updated_at = :now,
+             next_attempt_at = NULL, wait_reason = NULL, dead_at = :now
         FROM lost i LEFT JOIN logged l ON l.message_id = i.id
        WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = i.id AND m.attempt_count = i.number
          AND m.status = 'sending'
-      RETURNING m.id, m.status
+      RETURNING m.id
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
-      SELECT :tenant, id, :now, 'end', status, :reason FROM moved
+      SELECT :tenant, id, :now, 'end', 'unknown', :reason FROM moved
     )
     SELECT id FROM moved
 """)
-"""Messages whose worker is gone, and that nobody is to send again. Where a request was under way, what became of it is
-not known; one that was between two requests ends as `otherwise`, with that `code`. The number keeps it off a request
-begun since."""
+"""Messages whose worker is gone, and that nobody is to send again: what became of their request is not known. The
+number keeps it off a request begun since, and the join has attempts locked first."""
 
 END_EMPTY: Final = sql(f"""
     WITH moved AS (

@@ -67,6 +67,7 @@ class SharedStatements:
     """Make `:to` the owner. It answers the ids."""
     under_way: TextClause
     end_lost: TextClause
+    """Ends as `:otherwise` what has no state for an outcome that is not known."""
 
 
 def finding(table: str, columns: str, *, among: str, overdue: str) -> TextClause:
@@ -180,8 +181,8 @@ class OrphanedRecords(Generic[Record]):
             rest = _names(resting) | names | {"until": untouched_since}
             ended += len(await self._database.rows(self._statements.dead_letter, rest))
         if self._shared is not None and (lost := await self._lost(records, now)):
-            ending = {"otherwise": "failed", "code": "workflow_closed"}
-            ended += len(await self._database.rows(self._shared[0].end_lost, _names(lost) | names | ending))
+            ending = _names(lost) | names | {"otherwise": "failed"}
+            ended += len(await self._database.rows(self._shared[0].end_lost, ending))
         return ended
 
     async def _lost(self, records: Sequence[Record], now: datetime) -> list[Record]:

@@ -47,7 +47,7 @@ from tests.integration.protocol.simulation import Executor, Gated
 from tests.integration.protocol.world import Alive, Child, Heard, Watched, Workflow, World
 
 _LOOK: Final = text("""
-    SELECT m.id, m.status, m.workflow_id, m.guarantee, m.attempt_count, m.finished_at,
+    SELECT m.id, m.status, m.workflow_id, m.guarantee, m.not_after, m.attempt_count, m.finished_at,
            EXISTS (SELECT 1 FROM message_contents c
                     WHERE c.tenant_id = m.tenant_id AND c.message_id = m.id) AS has_content,
            EXISTS (SELECT 1 FROM decisions d WHERE d.tenant_id = m.tenant_id AND d.message_id = m.id
@@ -88,7 +88,7 @@ class Sender:
 
     async def send(self, message: Outgoing) -> AnyOutcome:
         async def arrive() -> AnyOutcome:
-            return self._world.provider_answers(message, self._account)
+            return self._world.provider_answers(message, self._account, self._executor)
 
         try:
             outcome: AnyOutcome = await self._world.gates.pass_through(self._executor, "request", arrive)
@@ -163,12 +163,14 @@ class MessageWorld(World):
 
     # What the outside does
 
-    async def accept(self, count: int, guarantee: Guarantee) -> None:
-        """Store messages that share a workflow; starting it is another step."""
+    async def accept(self, count: int, guarantee: Guarantee, lives: int | None = None) -> None:
+        """Store messages that share a workflow; starting it is another step. `lives`: minutes until `not_after`."""
         ids = [self.new_id("msg") for _ in range(count)]
         batch = batch_workflow(self.tenant, self.new_id("bat")) if count > 1 else message_workflow(self.tenant, ids[0])
         content = Email(to="ada@example.com", subject="s", text="t")
-        options = Options(guarantee=guarantee, retry=Preset.WEBHOOK if guarantee is Guarantee.AT_LEAST_ONCE else None)
+        not_after = self.time + timedelta(minutes=lives) if lives is not None else None
+        preset = Preset.WEBHOOK if guarantee is Guarantee.AT_LEAST_ONCE else None
+        options = Options(guarantee=guarantee, retry=preset, not_after=not_after)
         ready = Ready(Submission(content=content, options=options), content)
         await self._acceptance.take(self.tenant, [Draft(own, batch, None, ready) for own in ids], self.time)
 
@@ -253,7 +255,9 @@ class MessageWorld(World):
 
     # What the providers do
 
-    def provider_answers(self, message: Outgoing, account: Account) -> AnyOutcome:
+    def provider_answers(self, message: Outgoing, account: Account, executor: Executor) -> AnyOutcome:
+        not_after = self.records[message.id].not_after
+        assert not_after is None or executor.since <= not_after, f"requested after {not_after}: {message.id}"
         answer = self.answers.pop(0) if self.answers else "accept"
         taken = answer in ("accept", "accept, no answer")
         request = Request(message.id, message.attempt, account.name, account.identity_revision, taken)

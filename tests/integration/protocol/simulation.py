@@ -73,6 +73,8 @@ class Executor:
     """The activity itself: what a shutdown cuts off."""
     task: asyncio.Task[None] | None = None
     told: bool = False
+    since: datetime = BEGIN
+    """When it was handed out."""
 
     @property
     def is_current(self) -> bool:
@@ -179,7 +181,7 @@ class Simulation(ABC):
 
     async def hand_out(self, run: Run, process: Process) -> None:
         """Give the workflow's activity to a worker, for the first time or again."""
-        executor = Executor(process, run)
+        executor = Executor(process, run, since=self.time)
         run.executor = executor
         self.executors.append(executor)
         executor.work = asyncio.create_task(self.work(executor))

@@ -87,6 +87,12 @@ WORKFLOW_IS_TERMINATED: Final[Rule] = (SubmissionProtocol.workflow_is_terminated
 
 WORKER_DIES: Final[Rule] = (Deliveries.worker_dies, {"which": 0, "made": False})
 NEXT_TRY: Final[Rule] = (Deliveries.hand_out, {"which": 0, "worker": 0, "until": END})
+NO_ACCOUNT_FOR_TEN_HOURS: Final[Rule] = (MessageProtocol.accounts_change, {"which": 0, "minutes": 600})
+
+
+def _newest_is(machine: Deliveries, status: str) -> None:
+    newest = max(machine.wait_for(machine.world.rows()), key=lambda row: row.id)
+    assert newest.status == status, newest
 
 
 def _messages(*answers: str, first: Guarantee = Guarantee.AT_LEAST_ONCE) -> Rule:
@@ -191,6 +197,45 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
     "delivery-is-taken-after-a-grant-that-never-was-and-its-worker-is-late": (
         WebhookProtocol,
         (_webhooks("accept"), *GRANT_NEVER_WAS_AND_THE_NEXT_ONE_IS_TAKEN, ANOTHER_MAKES_A_REQUEST, FIRST_GOES_ON),
+    ),
+    "message-is-too-late-between-two-accounts": (
+        MessageProtocol,
+        (
+            _messages(),
+            NEXT_TRY,
+            (MessageProtocol.accept, {"guarantee": Guarantee.AT_LEAST_ONCE, "count": 1, "lives": 5}),
+            (MessageProtocol.sweep, {}),
+            (MessageProtocol.provider_will, {"answers": ["busy"]}),
+            (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("record")}),
+            NO_ACCOUNT_FOR_TEN_HOURS,
+            FIRST_GOES_ON,
+            (_newest_is, {"status": "expired"}),
+        ),
+    ),
+    "message-is-cancelled-between-two-accounts": (
+        MessageProtocol,
+        (
+            _messages("busy"),
+            (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("record")}),
+            NO_ACCOUNT_FOR_TEN_HOURS,
+            FIRST_GOES_ON,
+            (MessageProtocol.somebody_moves_a_message, {"which": 0, "move": "cancel", "started": False}),
+            (_newest_is, {"status": "cancelled"}),
+        ),
+    ),
+    "message-turns-out-accepted-between-two-accounts": (
+        MessageProtocol,
+        (
+            _messages("accept", "busy"),
+            (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("record")}),
+            (Deliveries.time_passes, {"minutes": 30, "days": 0}),
+            (Deliveries.another_takes_over, {"which": 0, "worker": 1, "until": _until("request")}),
+            NO_ACCOUNT_FOR_TEN_HOURS,
+            (Deliveries.step, {"which": 1, "fate": Fate.GO}),
+            (Deliveries.step, {"which": 1, "fate": Fate.GO}),
+            FIRST_GOES_ON,
+            (_newest_is, {"status": "sent"}),
+        ),
     ),
     "payment-wakes-a-workflow-that-is-terminated-before-it-looks": (
         SubmissionProtocol,

@@ -7,7 +7,8 @@ After every step:
 - an at_most_once message is never requested again where an earlier request may have been taken, unless the account that
   was asked recognises the repeat, or an operator has said that it was not sent;
 - a message that was taken is requested again only after the record called that request unknown, or an operator's word;
-- the attempts on record are numbered without a gap;
+- the attempts on record are numbered without a gap, and a message is `sending` as long as a request is under way;
+- no dispatch that began after `not_after` requests the message;
 - what is open has its content.
 
 At the end of each schedule everybody works as they should, and every message comes to an end with its reason; what a
@@ -48,9 +49,9 @@ class MessageProtocol(Deliveries):
         self.world.answers = list(answers)
 
     @precondition(lambda self: len(self.world.workflows) < MOST_WORKFLOWS)
-    @rule(guarantee=st.sampled_from(Guarantee), count=st.integers(1, 3))
-    def accept(self, guarantee: Guarantee, count: int) -> None:
-        self.do(self.world.accept(count, guarantee))
+    @rule(guarantee=st.sampled_from(Guarantee), count=st.integers(1, 3), lives=st.sampled_from([None, None, 5]))
+    def accept(self, guarantee: Guarantee, count: int, lives: int | None) -> None:
+        self.do(self.world.accept(count, guarantee, lives))
 
     @rule(answers=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=3))
     def provider_will(self, answers: list[str]) -> None:

@@ -275,6 +275,9 @@ class World(Simulation):
             elif now.outcome != before.outcome:
                 doubtful = before.lost or before.outcome == "unknown"
                 assert (doubtful, now.late_at is None) == (True, False), f"outcome written twice: {before} became {now}"
+        requested = {attempt for attempt, row in self.attempts.items() if row.outcome is None}
+        sending = {(one, row.attempt_count) for one, row in self.records.items() if row.status == "sending"}
+        assert requested == sending, f"requests under way: {requested}, sending: {sending}"
         for one, row in self.records.items():
             was = self._records_before.get(one)
             if was is not None and was.status == "sending":

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from activities.delivery.settling import expired
 from hermod.contracts import ids
 from hermod.contracts.content import Email
 from hermod.contracts.errors import IdempotencyMismatch, NotFound
@@ -140,6 +141,28 @@ async def test_request_without_an_outcome_is_seen_in_flight(database: Database) 
     await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
     (item,) = await ledger.open_items(TENANT, OWNER, RUN, [one.id], now())
     assert (item.in_flight, item.attempts, item.status) == (InFlight(account="main"), 1, Status.SENDING)
+
+
+async def test_message_left_sending_between_two_requests_by_an_earlier_version_is_at_rest(database: Database) -> None:
+    one = draft()
+    await taken(database, one)
+    ledger = SqlLedger(database, clear(database), Workers(database))
+    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
+    await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.SENDING)], now())
+    (item,) = await ledger.open_items(TENANT, OWNER, RUN, [one.id], now())
+    assert (item.in_flight, item.attempts, item.status) == (None, 1, Status.RETRYING)
+    assert item.next_attempt_at is not None
+    assert item.next_attempt_at <= now()
+    expires = expired(item, "not_after has passed")
+    assert await ledger.change(TENANT, OWNER, RUN, [expires], now()) == {one.id}
+
+
+async def test_grant_under_a_request_is_refused(database: Database) -> None:
+    one = draft()
+    await taken(database, one)
+    ledger = SqlLedger(database, clear(database), Workers(database))
+    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
+    assert await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now()) == set()
 
 
 async def test_late_outcome_replaces_unknown_and_leaves_a_message_that_moved_on(database: Database) -> None:

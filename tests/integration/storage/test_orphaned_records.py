@@ -148,9 +148,9 @@ async def test_request_under_way_of_a_living_worker_keeps_its_message_where_it_i
         orphans = await shelf.stalled()
         assert await shelf.orphaned.transfer(orphans, "batch/shop/new", LATER) == {lost, between}
         assert await shelf.dead_letter([replace(one, workflow_id="batch/shop/new") for one in orphans]) == 2
-    assert [await shelf.status(one) for one in messages] == [Status.SENDING, Status.UNKNOWN, Status.FAILED]
+    assert [await shelf.status(one) for one in messages] == [Status.SENDING, Status.UNKNOWN, Status.UNKNOWN]
     view = await shelf.messages.view(TENANT, between)
-    assert (view.error_code, view.attempts[0].outcome) == ("workflow_closed", "transient")
+    assert (view.error_code, view.attempts[0].outcome) == ("worker_lost", "transient")
 
 
 async def test_open_messages_are_looked_at_once_where_none_is_forgotten(shelf: Shelf) -> None:
