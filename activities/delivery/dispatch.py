@@ -17,7 +17,7 @@ from typing import Final
 from activities.delivery.carried import Carried, told_of
 from activities.delivery.ledger_session import LedgerSession
 from activities.delivery.pacing import Pace
-from activities.delivery.progress import Dispatch, Progress, due
+from activities.delivery.progress import Dispatch, Progress, due, leave_to_others
 from activities.delivery.recording import finish_despite_cancellation
 from activities.delivery.sending import (
     NOT_STARTED,
@@ -49,7 +49,6 @@ from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
 from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_worker
 from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
-from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
 from hermod.ports.ledger import Accounts, Change, Item, Ledger, Result
@@ -57,8 +56,6 @@ from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.ports.unsubscribing import UnsubscribeLinks
 
-BUSY_WAIT: Final = timedelta(seconds=1)
-"""After so long it looks again whether a request has ended that another dispatch makes."""
 FORGOTTEN: Final = "outcome unknown for so long that the provider would not recognise a repeat"
 REPOINTED: Final = "outcome unknown, and the account that was asked is another one by now"
 LONGEST_WAIT: Final = timedelta(seconds=30)
@@ -108,9 +105,10 @@ class Delivery:
         """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
         items = await self._books.open()
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
-        busy = self._leave_to_others(items)
-        free = [item for item in items if item.status in OPEN and item.in_flight is None]
-        ready = due(free, self._clock.now(), asked_now=not busy)
+        now = self._clock.now()
+        busy = leave_to_others(items, self._progress, now)
+        free = [item for item in items if self._books.may_go_on(item)]
+        ready = due(free, now, asked_now=not (busy or self._books.any_fenced))
         while (ready := await self._drop(ready)) and not self._stopping() and not self._is_overdue():
             ready = await self._send(await self._route(ready))
         return await self._books.conclude(self._progress)
@@ -141,16 +139,11 @@ class Delivery:
             results.append(self._settled(item, answer, step, now))
         await self._books.record(results)
 
-    def _leave_to_others(self, items: Sequence[Item]) -> bool:
-        """Whether requests are under way that living workers make: they are looked at again a little later."""
-        busy = [item for item in items if item.in_flight is not None]
-        for item in busy:
-            item.next_attempt_at = self._clock.now() + BUSY_WAIT
-            self._progress.reason = "a request of an earlier dispatch is still under way"
-        return bool(busy)
-
     async def _drop(self, items: list[Item]) -> list[Item]:
-        """What must not be sent any more: it is too late, the address gets nothing, or it might arrive twice."""
+        """End what must not be sent any more: it is too late, the address gets nothing, or it might arrive twice.
+
+        What the ledger does not let end goes no further either.
+        """
         now = self._clock.now()
         late = [item for item in items if item.not_after is not None and item.not_after <= now]
         barred = [item for item in items if item.suppressed is not None and item not in late]
@@ -160,7 +153,7 @@ class Delivery:
             + [suppressed(item) for item in barred]
             + [left_unknown(item, FORGOTTEN) for item in risky]
         )
-        return [item for item in items if item.status in OPEN]
+        return [item for item in items if self._books.may_go_on(item)]
 
     async def _route(self, items: Sequence[Item]) -> list[Job]:
         """An account for each item; those that have none now are put down as waiting."""
@@ -240,7 +233,7 @@ class Delivery:
         async with UnderWay() as accounts:
             for key, group in groups.items():
                 accounts.begin(self._stream(key, group, again))
-        return again
+        return [item for item in again if self._books.may_go_on(item)]
 
     async def _stream(self, key: tuple[str, bool], jobs: Sequence[Job], again: list[Item]) -> None:
         """Wave after wave of one account's jobs. What should be asked for again at once is added to `again`."""
@@ -262,7 +255,7 @@ class Delivery:
         if held is not None:
             await self._hold_back([job.item for job in stream.rest], held)
         if held is None or held.wait is None:
-            again += [job.item for job in stream.rest if job.item.status in OPEN]
+            again += [job.item for job in stream.rest]
 
     async def _hold_back(self, items: Sequence[Item], held: Held) -> None:
         """Put down that a rate keeps these messages waiting: at every end of the dispatch, and once in between."""

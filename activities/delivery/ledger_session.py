@@ -9,11 +9,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Final
 
 from activities.delivery.carried import Unrecorded
-from activities.delivery.progress import Dispatch, Progress
+from activities.delivery.progress import FENCED_WAIT, Dispatch, Progress
 from activities.delivery.recording import record_last_words, record_uninterrupted
 from activities.delivery.sending import BEGIN_WITHIN, Job, ends_by
 from hermod.contracts.errors import Unavailable
@@ -22,9 +20,6 @@ from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
 from hermod.ports.ledger import Change, Decision, Intent, Item, Ledger, Result
 from hermod.telemetry import FINISHED
-
-FENCED_WAIT: Final = timedelta(seconds=2)
-"""After so long a dispatch looks again at what turned out to be in other hands."""
 
 
 class LedgerSession:
@@ -45,6 +40,8 @@ class LedgerSession:
         self._stopping = stopping
         self._superseded = superseded
         self._items: dict[str, Item] = {}
+        self._fenced: set[str] = set()
+        """Of what the ledger did not take a step."""
 
     async def open(self) -> list[Item]:
         """Read the work's open messages. Raises Unavailable."""
@@ -52,6 +49,16 @@ class LedgerSession:
         items = await self._ledger.open_items(work.tenant, work.owner, work.run, work.messages, self._clock.now())
         self._items = {item.id: item for item in items}
         return items
+
+    @property
+    def any_fenced(self) -> bool:
+        return bool(self._fenced)
+
+    def may_go_on(self, item: Item) -> bool:
+        """Whether this dispatch may begin something more of the item: it is open, no request of it is under way, and it
+        has not turned out to be in other hands.
+        """
+        return item.status in OPEN and item.in_flight is None and item.id not in self._fenced
 
     async def begin_attempts(
         self, wave: Sequence[Job], granted: list[Job], never_made: Callable[[Job], Result]
@@ -140,6 +147,7 @@ class LedgerSession:
         progress.open = list(kept)
 
     def _lose(self, item: Item) -> None:
+        self._fenced.add(item.id)
         item.status, item.next_attempt_at = Status.RETRYING, self._clock.now() + FENCED_WAIT
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
@@ -11,10 +11,15 @@ from typing import Final, Protocol, TypeVar
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import Apart
 from hermod.contracts.messages import Status
+from hermod.ports.ledger import InFlight
 
 LEAVES_AFTER: Final = timedelta(seconds=60)
 """A retry further away than this leaves its batch for a workflow of its own."""
 DUE_WITHIN: Final = timedelta(milliseconds=50)
+FENCED_WAIT: Final = timedelta(seconds=2)
+"""After so long a dispatch looks again at what turned out to be in other hands."""
+BUSY_WAIT: Final = timedelta(seconds=1)
+"""After so long it looks again whether a request has ended that another dispatch makes."""
 
 
 class Waiting(Protocol):
@@ -31,6 +36,15 @@ class Waiting(Protocol):
 
     @property
     def wait_reason(self) -> str | None: ...
+
+
+class Requested(Protocol):
+    """An item of a ledger, as far as its newest request goes."""
+
+    next_attempt_at: datetime | None
+
+    @property
+    def in_flight(self) -> InFlight | None: ...
 
 
 Item = TypeVar("Item", bound=Waiting)
@@ -76,6 +90,15 @@ class Progress:
         """Until the next attempt that this workflow should make itself; None where nothing is left for it."""
         times = [item.next_attempt_at or now for item in self.open if alone or not _leaves(item, now)]
         return max(min(times) - now, timedelta(0)) if times else None
+
+
+def leave_to_others(items: Iterable[Requested], progress: Progress, now: datetime) -> bool:
+    """Whether requests are under way that living workers make: they are looked at again a little later."""
+    busy = [item for item in items if item.in_flight is not None]
+    for item in busy:
+        item.next_attempt_at = now + BUSY_WAIT
+        progress.reason = "a request of an earlier dispatch is still under way"
+    return bool(busy)
 
 
 def due(items: Sequence[Item], now: datetime, *, asked_now: bool = True) -> list[Item]:

@@ -14,11 +14,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from activities.delivery.carried import Unrecorded, told_of
-from activities.delivery.progress import Progress, Work, due
+from activities.delivery.progress import FENCED_WAIT, Progress, Work, due, leave_to_others
 from activities.delivery.recording import finish_despite_cancellation, record_last_words, record_uninterrupted
 from activities.delivery.sending import BEGIN_WITHIN, OVERTIME
 from activities.delivery.stream import UnderWay
@@ -51,10 +51,6 @@ from hermod.ports.webhooks import (
 from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, FINISHED, IN_FLIGHT, get_logger
 
 CHANNEL: Final = "webhook"
-FENCED_WAIT: Final = timedelta(seconds=2)
-"""After so long a dispatch looks again at what turned out to be in other hands."""
-BUSY_WAIT: Final = timedelta(seconds=1)
-"""After so long it looks again whether a request has ended that another dispatch makes."""
 
 _log = get_logger(__name__)
 
@@ -109,6 +105,8 @@ class WebhookDispatch:
         """Granted, and not recorded yet."""
         self._recording = False
         self._items: dict[str, DeliveryItem] = {}
+        self._fenced: set[str] = set()
+        """Of what the ledger did not take a step: it has turned out to be in other hands."""
         self._recovered: set[str] = set()
         """Endpoints whose breaker a request has closed."""
         self._grants: Together[Sequence[WebhookIntent], set[str]] = Together(self._grant_all)
@@ -119,9 +117,8 @@ class WebhookDispatch:
         items = await self._ways.ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
         self._items = {item.id: item for item in items}
         await self._settle_in_flight(items, carried)
-        busy = self._leave_to_others(items)
-        free = [item for item in items if item.status in OPEN_DELIVERIES and item.in_flight is None]
-        ready = self._ready(free, busy=busy)
+        busy = leave_to_others(items, self._progress, self._clock.now())
+        ready = self._ready([item for item in at_rest(items) if item.id not in self._fenced], busy=busy)
         several = len(by_endpoint(items)) > 1
         try:
             async with UnderWay() as endpoints:
@@ -143,7 +140,8 @@ class WebhookDispatch:
             if waiter and item.wait_reason in FOR_THE_ENDPOINT:
                 # The waiter comes when the pause is over, or was ended early.
                 item.next_attempt_at = None
-        return sorted(due(free, self._clock.now(), asked_now=not (busy or waiter)), key=lambda item: item.id)
+        asked_now = not (busy or waiter or self._fenced)
+        return sorted(due(free, self._clock.now(), asked_now=asked_now), key=lambda item: item.id)
 
     async def _settle_in_flight(self, items: Sequence[DeliveryItem], carried: Carried) -> None:
         """Requests that an earlier dispatch made and did not record: what it passed on, or that its worker was lost.
@@ -168,14 +166,6 @@ class WebhookDispatch:
             if found is not None:
                 exchanges = [exchange for item, exchange in ended if item.endpoint_id == endpoint]
                 await self._ways.health.note(found, exchanges, now)
-
-    def _leave_to_others(self, items: Sequence[DeliveryItem]) -> bool:
-        """Whether requests are under way that living workers make: they are looked at again a little later."""
-        busy = [item for item in items if item.in_flight is not None]
-        for item in busy:
-            item.next_attempt_at = self._clock.now() + BUSY_WAIT
-            self._progress.reason = "a request of an earlier dispatch is still under way"
-        return bool(busy)
 
     async def _send_to(self, endpoint: str, items: Sequence[DeliveryItem], *, briefly: bool) -> None:
         work, ways = self._work, self._ways
@@ -252,6 +242,7 @@ class WebhookDispatch:
         return self._settled(item, NOT_MADE, endpoint)
 
     def _lose(self, item: DeliveryItem) -> None:
+        self._fenced.add(item.id)
         item.status, item.next_attempt_at = DeliveryStatus.RETRYING, self._clock.now() + FENCED_WAIT
 
     async def _request(self, job: _Job, door: Door) -> None:
