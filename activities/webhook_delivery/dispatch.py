@@ -200,9 +200,12 @@ class WebhookDispatch:
     ) -> None:
         """Commit the intents and begin the requests. A place is taken for each; they are given back one by one."""
         granted: list[_Job] = []
+        ends_by = self._clock.now() + BEGIN_WITHIN + endpoint.timeout + 2 * OVERTIME
         try:
-            begun = self._begin_attempts(endpoint, items, granted)
-            await finish_despite_cancellation(begun, lambda: [self._never_made(item, endpoint) for item in items])
+            begun = self._begin_attempts(endpoint, items, ends_by, granted)
+            await finish_despite_cancellation(
+                begun, lambda: [self._never_made(item, endpoint, ends_by) for item in items]
+            )
         except BaseException:
             door.give_back(len(items))
             raise
@@ -210,14 +213,15 @@ class WebhookDispatch:
         for job in granted:
             under_way.begin(self._request(job, door))
 
-    async def _begin_attempts(self, endpoint: Endpoint, items: Sequence[DeliveryItem], granted: list[_Job]) -> None:
+    async def _begin_attempts(
+        self, endpoint: Endpoint, items: Sequence[DeliveryItem], ends_by: datetime, granted: list[_Job]
+    ) -> None:
         """Commit the intents; what may be sent is added to `granted`, and is under way from then on.
 
         What is not granted was cancelled, or is in other hands: the next dispatch will see. Raises Unrecorded where no
         answer came: the intents may be committed, and the requests are not made.
         """
         begin_by = time.monotonic() + BEGIN_WITHIN.total_seconds()
-        ends_by = self._clock.now() + BEGIN_WITHIN + endpoint.timeout + 2 * OVERTIME
         intents = [WebhookIntent(delivery=item.id, number=item.attempts + 1, ends_by=ends_by) for item in items]
         try:
             allowed = await self._grants.ask(intents)
