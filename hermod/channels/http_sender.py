@@ -28,6 +28,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
+from hermod.channels.composing import Uncomposed, composing
 from hermod.channels.redaction import one_line
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent
@@ -99,7 +100,12 @@ class HttpSender(ABC):
     async def send(self, message: Outgoing) -> AnyOutcome:
         # A kept connection may be dying unseen. Where a repeat cannot be recognised, it gets a connection of its own.
         fresh = message.attempt > 1 and not self.capability.idempotency_key
-        reply = await self.exchange(self.request(message), fresh=fresh)
+        try:
+            with composing(message):
+                request = self.request(message)
+        except Uncomposed as fault:
+            return fault.outcome
+        reply = await self.exchange(request, fresh=fresh)
         return self.outcome(reply, message) if isinstance(reply, Reply) else reply
 
     async def exchange(self, request: httpx.Request, *, fresh: bool = False) -> Reply | NoReply:
