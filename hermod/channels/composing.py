@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from hermod.channels.redaction import one_line
-from hermod.contracts.outcomes import MessageRejected
+from hermod.contracts.outcomes import AnyOutcome, MessageRejected
 from hermod.ports.sender import Outgoing
 from hermod.telemetry import get_logger
 
@@ -42,3 +42,17 @@ def composing(message: Outgoing) -> Iterator[None]:
         _log.error("not_composed", error=type(mistake).__name__, message_id=message.id, tenant=message.tenant)
         error = f"it could not be composed: {type(mistake).__name__}"
         raise Uncomposed(MessageRejected(error_code=ERROR_CODE, error=error)) from mistake
+
+
+def composable(
+    messages: Sequence[Outgoing], compose: Callable[[Outgoing], object]
+) -> tuple[list[Outgoing], dict[str, AnyOutcome]]:
+    """The messages that a request can be made of, and what the others come to, by id."""
+    refused: dict[str, AnyOutcome] = {}
+    for one in messages:
+        try:
+            with composing(one):
+                compose(one)
+        except Uncomposed as fault:
+            refused[one.id] = fault.outcome
+    return [one for one in messages if one.id not in refused], refused
