@@ -8,6 +8,7 @@ to ask for more).
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Final
 
 import phonenumbers
@@ -37,12 +38,28 @@ def is_stored(info: ValidationInfo) -> bool:
     return info.context is TRUSTED
 
 
+def is_domain(name: str) -> bool:
+    """Whether it has the form of a domain in ASCII, of one label or more."""
+    return _LABELS.fullmatch(name.lower()) is not None
+
+
 def is_local_domain(domain: str) -> bool:
     """Whether a domain means something on one's own network only: `localhost`, `mailhost`, `server.local`, `x.test`.
 
     Such an address is well formed. Whether it is taken is a setting's business, see `hermod.domain.acceptance`.
     """
     return "." not in domain or domain.lower().rpartition(".")[2] in SPECIAL_USE_DOMAIN_NAMES
+
+
+def local_domain_fault(address: str, allowed: Collection[str]) -> str | None:
+    """Why an address, as the types here give it, cannot be taken where only `allowed` domains are local; None: it can.
+
+    `allowed` names domains in lower case; each stands for those below it, too.
+    """
+    domain = split_address(address)[1].rpartition("@")[2].lower()
+    if not is_local_domain(domain) or any(domain == one or domain.endswith(f".{one}") for one in allowed):
+        return None
+    return f"{domain} is no public domain; HERMOD_LOCAL_EMAIL_DOMAINS names the local ones that are taken"
 
 
 def _email(value: str, info: ValidationInfo) -> str:
@@ -57,7 +74,7 @@ def _email(value: str, info: ValidationInfo) -> str:
 def _address(address: str) -> str:
     """The address normalised. Raises ValueError."""
     local, _, domain = address.rpartition("@")
-    local_domain = bool(_LABELS.fullmatch(domain.lower())) and is_local_domain(domain)
+    local_domain = is_domain(domain) and is_local_domain(domain)
     checked = f"{local}@local.example.com" if local_domain else address
     try:
         normalised = validate_email(checked, check_deliverability=False, allow_quoted_local=True).normalized
