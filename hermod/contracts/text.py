@@ -25,6 +25,11 @@ def line(value: str) -> str:
     return value
 
 
+def as_line(value: str) -> str:
+    """The text on one line, for words that somebody else wrote: what a line may not hold becomes space."""
+    return " ".join(_NOT_IN_A_LINE.sub(" ", value).split())
+
+
 def text(value: str) -> str:
     if "\0" in value:
         raise ValueError("must not contain a NUL character")
