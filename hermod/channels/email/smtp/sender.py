@@ -17,8 +17,10 @@ from typing import Final
 
 import aiosmtplib
 
+from hermod.channels.access_tokens import NoToken
 from hermod.channels.composing import Uncomposed, composing
 from hermod.channels.email import mime
+from hermod.channels.email.smtp import oauth
 from hermod.channels.email.smtp.connections import Connection, Connections, Opening, Server
 from hermod.channels.email.smtp.replies import Stage, refusal
 from hermod.channels.redaction import one_line
@@ -62,8 +64,8 @@ class SmtpSender:
         custom_headers=True,
         max_recipients=100,
         default_rate=10.0,
-        credentials=("host", "port", "username", "password", "tls"),
-        optional_credentials=("port", "username", "password", "tls"),
+        credentials=("host", "port", "username", "password", "tls", *oauth.CREDENTIALS),
+        optional_credentials=("port", "username", "password", "tls", *oauth.CREDENTIALS),
         deadline=timedelta(seconds=60),
     )
 
@@ -71,8 +73,13 @@ class SmtpSender:
         self.account = account
         self._clock = wiring.clock
         self._deadline = wiring.deadline or self.capability.deadline.total_seconds()
-        self._secrets = tuple(account.credentials.get(name, "") for name in ("username", "password"))
-        self._connections = Connections(server_of(account.credentials), wiring.guard, deadline=self._deadline)
+        credentials = account.credentials
+        secret = ("username", "password", "oauth_client_secret", "oauth_refresh_token")
+        self._secrets = tuple(credentials.get(name, "") for name in secret)
+        by_token = "oauth_token_url" in credentials
+        tokens = oauth.MailTokens(credentials, wiring, self._deadline / 4) if by_token else None
+        server = server_of(credentials)
+        self._connections = Connections(server, wiring.guard, deadline=self._deadline, tokens=tokens)
 
     @classmethod
     def check(cls, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterator[FieldError]:
@@ -89,7 +96,9 @@ class SmtpSender:
             yield FieldError("credentials.port", "must be a port number")
         if credentials.get("tls", "starttls") not in TLS_MODES:
             yield FieldError("credentials.tls", "must be one of " + ", ".join(TLS_MODES))
-        if ("username" in credentials) != ("password" in credentials):
+        by_token = any(name in credentials for name in oauth.CREDENTIALS)
+        yield from oauth.faults(credentials, guard)
+        if not by_token and ("username" in credentials) != ("password" in credentials):
             missing = "password" if "username" in credentials else "username"
             yield FieldError(f"credentials.{missing}", "missing: username and password go together")
 
@@ -203,6 +212,8 @@ class SmtpSender:
     def _not_opened(self, failure: Opening, message: Outgoing) -> AnyOutcome:
         """No connection, no TLS or no login: nothing was sent. Only what will not mend by itself halts the account."""
         cause, stage = failure.__cause__, failure.stage
+        if isinstance(cause, NoToken):
+            return cause.outcome
         if isinstance(cause, AddressRefused):
             return AccountHalted(error_code="address_refused", error=str(cause))
         if isinstance(cause, aiosmtplib.SMTPResponseException) and cause.code >= 400:
