@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from hermod.contracts.forms import FormNotification
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import Accepted
+from hermod.domain.forms.notifications import rendered
+from starter.intake import message_from
 from tests.integration.conformance.test_smtp_stages import hosting, outgoing
 from tests.support import mail_reader
 from tests.unit.channels import samples
@@ -164,3 +167,43 @@ async def test_mail_that_cannot_be_composed_is_refused_before_anything_is_said(c
 
 def outgoing_of(content: Any) -> Any:
     return samples.outgoing(content, sender="news@example.com")
+
+
+@pytest.mark.parametrize("text", BREAKS)
+async def test_what_a_visitor_enters_into_a_form_arrives_as_text(text: str) -> None:
+    notification = FormNotification.model_validate(
+        {
+            "channel": "email",
+            "to": "shop@example.com",
+            "content": {
+                "subject": "From {{ data.name }}",
+                "text": "{{ data.name }}",
+                "reply_to": ["{{ data.name }} <{{ data.email }}>"],
+                "attachments": [{"filename": "{{ data.name }}", "content_base64": "eA=="}],
+            },
+        }
+    )
+    message = rendered(notification, {"data": {"name": text, "email": "eve@evil.example"}})
+    assert message is not None
+    async with hosting() as (host, sender):
+        outcome = await sender.send(outgoing_of(message_from(message).content))
+    assert isinstance(outcome, Accepted), outcome
+    assert [command for command in host.connections[0] if command.startswith("RCPT")] == ["RCPT TO:<shop@example.com>"]
+    mail = mail_reader.read(host.mails[0])
+    assert mail_reader.text(mail.one("Subject")) == f"From {text}"
+    assert [address for _, address in mail_reader.mailboxes(mail.one("Reply-To"))] == ["eve@evil.example"]
+    assert not mail.all("Bcc")
+    files = [part for part in message_from_bytes(host.mails[0]).walk() if part.get_content_disposition()]
+    assert [part.get_filename() for part in files] == [text]
+
+
+async def test_address_in_quotes_is_named_to_the_server_as_it_is_written() -> None:
+    async with hosting() as (host, sender):
+        content = samples.email(to='Taro <"taro..x"@example.com>', cc=['"a <b, c> d"@example.com'])
+        outcome = await sender.send(samples.outgoing(content, sender='"no reply"@example.com'))
+    assert isinstance(outcome, Accepted), outcome
+    assert host.connections[0][1].startswith('MAIL FROM:<"no reply"@example.com>')
+    assert host.connections[0][2:4] == ['RCPT TO:<"taro..x"@example.com>', 'RCPT TO:<"a <b, c> d"@example.com>']
+    mail = mail_reader.read(host.mails[0])
+    assert mail_reader.mailboxes(mail.one("To")) == [("Taro", '"taro..x"@example.com')]
+    assert mail_reader.mailboxes(mail.one("Cc")) == [("", '"a <b, c> d"@example.com')]
