@@ -171,7 +171,7 @@ def build_workers(
     of_lane: dict[Lane, list[Callable[..., Any]]] = {
         **{lane: [notifications.deliver] for lane in (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)},
         Lane.WEBHOOKS: [webhooks.deliver_webhooks],
-        **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock)),
+        **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock, settings)),
     }
     bookkeeping = _bookkeeping(client, storage, events, senders, clock)
     workflows = Worker(

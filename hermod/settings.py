@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from hermod.contracts.addresses import is_domain
 from hermod.outbound.allow_list import AllowList
 
 
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     data_dir: Path = _env("HERMOD_DATA_DIR", Path(".hermod"))
     allow_private_addresses: bool = _env("HERMOD_ALLOW_PRIVATE_ADDRESSES", False)
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_WEBHOOK_ALLOWED_HOSTS", ())
+    local_email_domains: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_LOCAL_EMAIL_DOMAINS", ())
     worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
     drain_seconds: float = _env("HERMOD_DRAIN_SECONDS", 75.0, ge=0, le=3600)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
@@ -104,6 +106,16 @@ class Settings(BaseSettings):
         entries = tuple(hosts.replace(",", " ").split()) if isinstance(hosts, str) else hosts
         AllowList.of(entries)
         return entries
+
+    @field_validator("local_email_domains", mode="before")
+    @classmethod
+    def _are_domains(cls, domains: Any) -> Any:
+        given = domains.replace(",", " ").split() if isinstance(domains, str) else domains
+        named = tuple(domain.lower().removeprefix(".") for domain in given)
+        for domain in named:
+            if not is_domain(domain):
+                raise ValueError(f"{domain} is no domain; name them like localhost,local,mailhost")
+        return named
 
     @field_validator("log_level")
     @classmethod

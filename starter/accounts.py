@@ -26,6 +26,7 @@ async def save_account(hermod: Hermod, name: str, account: AccountInput) -> Save
         account,
         stored=kept.credentials if kept is not None and same_provider else None,
         allow_private=core.settings.allow_private_addresses,
+        local_domains=core.settings.local_email_domains,
     )
     try:
         await core.storage.accounts.get(tenant, name, now)

@@ -147,7 +147,7 @@ class Hermod:
         for index, one in enumerate(contents):
             asked = one if isinstance(one, Submission) else submission(one, None, options)
             try:
-                _raise_for(faults(asked, accounts, now))
+                _raise_for(faults(asked, accounts, now, self._core.settings.local_email_domains))
                 good.append((index, await self._core.preparer.prepare(self._tenant, asked)))
             except InvalidInput as wrong:
                 rejected.append(Rejected(index, wrong.errors))

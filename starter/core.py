@@ -50,7 +50,8 @@ class Core:
 
     @property
     def desk(self) -> MessageDesk:
-        return MessageDesk(self.storage, self.preparer, self.coalescer, self.clock)
+        local = self.settings.local_email_domains
+        return MessageDesk(self.storage, self.preparer, self.coalescer, self.clock, local)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from hermod.contracts.addresses import TRUSTED
+from hermod.contracts.addresses import WORDED
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.errors import FieldError, InvalidInput, NotFound
 from hermod.contracts.messages import Submission
@@ -90,7 +90,7 @@ def _with_words(content: AnyContent, words: Words, said: str) -> AnyContent:
     fields = {name: getattr(content, name) for name in type(content).model_fields}
     fields |= {"template": None, "data": {}, **words, **own}
     try:
-        return type(content).model_validate(fields, context=TRUSTED)
+        return type(content).model_validate(fields, context=WORDED)
     except ValidationError as error:
         raise InvalidInput([_unfit(one, said, words) for one in field_errors(error, fields)]) from None
 

@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError
+from hermod.contracts.text import LINE_PATTERN
 
 MOST: Final = 100
 """Errors that one answer names."""
@@ -63,12 +65,12 @@ _WORDS: Final[Mapping[str, str]] = {
 """By pydantic's type of error; `{…}` are its details."""
 
 PATTERNS: Final[Mapping[str, str]] = {
-    r"^[^\x00-\x1f\x7f]*$": "must be one line, without control characters",
     r"^https?://\S+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s]+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
-    r"^[\w.+-]+/[\w.+-]+$": "must be a media type like application/pdf",
-    r"^[\w.@+-]+$": "must consist of letters, digits and . _ @ + -",
+    LINE_PATTERN: "must be one line, without control characters",
+    MEDIA_TYPE: "must be a media type like application/pdf, or text/calendar; method=REQUEST",
+    r"^[A-Za-z0-9_.@+-]+$": "must consist of letters from a to z, digits and . _ @ + -",
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "must consist of lower-case letters, digits, - and _, 63 at most",
     r"^[a-z][a-z0-9_]{0,39}$": "must be the name of a provider, like sendgrid",
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
@@ -88,7 +90,9 @@ PATTERNS: Final[Mapping[str, str]] = {
 }
 """What a pattern of ours asks for; a test finds the pattern that has no words here."""
 
-_WRONG_KIND: Final = frozenset({"string_type", "dict_type", "model_type", "model_attributes_type"})
+_WRONG_KIND: Final = frozenset(
+    {"string_type", "list_type", "tuple_type", "dict_type", "model_type", "model_attributes_type"}
+)
 
 
 class _Fault(NamedTuple):

@@ -12,9 +12,17 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_trusted
+from hermod.contracts import text
+from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_stored, is_trusted
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 
@@ -23,15 +31,33 @@ MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 
 RESERVED_HEADERS: Final = frozenset(
     "from to cc bcc subject reply-to date sender message-id content-type content-transfer-encoding mime-version "
-    "return-path received dkim-signature".split()
+    "content-disposition return-path received dkim-signature".split()
 )
 """Header names that belong to Hermod or the provider and cannot be set by a message."""
 
-_HEADER_NAME: Final = re.compile(r"[!-9;-~]+")
-_ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+_HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
+_TOKEN: Final = r"[A-Za-z0-9!#$&^_.+-]+"
+MEDIA_TYPE: Final = rf'^{_TOKEN}/{_TOKEN}( ?; ?{_TOKEN}=({_TOKEN}|"[ !#-\[\]-~]*"))*$'
 
-Line = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=998)]
-"""One line of text: no line breaks, no control characters."""
+
+def _line(value: str, info: ValidationInfo) -> str:
+    return value if is_stored(info) else text.line(value)
+
+
+def _text(value: str, info: ValidationInfo) -> str:
+    return value if is_stored(info) else text.text(value)
+
+
+Line = Annotated[
+    str,
+    StringConstraints(max_length=998),
+    AfterValidator(_line),
+    Field(json_schema_extra={"pattern": text.LINE_PATTERN}),
+]
+"""One line of text: nothing that anybody takes for a line break, no control characters."""
+
+Text = Annotated[str, AfterValidator(_text)]
+"""Text of any number of lines, without NUL."""
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
 
@@ -70,9 +96,10 @@ class Attachment(Model):
     """A file of an email. `content_id` makes it inline: the HTML shows it as `cid:<content_id>`."""
 
     filename: Annotated[Line, Field(min_length=1, max_length=255)]
-    content_type: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+/[\w.+-]+$")] = "application/octet-stream"
+    content_type: Annotated[str, StringConstraints(pattern=MEDIA_TYPE, max_length=255)] = "application/octet-stream"
+    """With parameters where they matter: `text/calendar; method=REQUEST`."""
     content_base64: str
-    content_id: Annotated[str, StringConstraints(pattern=r"^[\w.@+-]+$", max_length=255)] | None = None
+    content_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@+-]+$", max_length=255)] | None = None
 
     @field_validator("content_base64")
     @classmethod
@@ -102,27 +129,37 @@ class Email(Content):
     channel: Literal[Channel.EMAIL] = Channel.EMAIL
     to: EmailAddress
     subject: Line | None = None
-    html: Annotated[str, Field(max_length=2_000_000)] | None = None
-    text: Annotated[str, Field(max_length=2_000_000)] | None = None
+    html: Annotated[Text, Field(max_length=2_000_000)] | None = None
+    text: Annotated[Text, Field(max_length=2_000_000)] | None = None
     from_: EmailAddress | None = Field(default=None, alias="from")
-    reply_to: EmailAddress | None = None
+    reply_to: EmailAddress | Annotated[tuple[EmailAddress, ...], Field(max_length=10)] | None = None
     cc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     headers: dict[str, Line] = Field(default_factory=dict, max_length=50)
     attachments: tuple[Attachment, ...] = Field(default=(), max_length=50)
     template: str | None = None
 
+    @property
+    def reply_addresses(self) -> tuple[str, ...]:
+        """`reply_to`, however many it names."""
+        return (self.reply_to,) if isinstance(self.reply_to, str) else self.reply_to or ()
+
     def words(self) -> bool:
         return bool(self.html or self.text)
 
     @field_validator("headers")
     @classmethod
-    def _allowed_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+    def _allowed_headers(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if is_stored(info):
+            return headers
+        spellings: dict[str, str] = {}
         for name in headers:
             if not _HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no header name")
             if name.lower() in RESERVED_HEADERS:
                 raise ValueError(f"{name} is set by Hermod; use the field of that name where there is one")
+            if (other := spellings.setdefault(name.lower(), name)) != name:
+                raise ValueError(f"{other} and {name} are one header; give it once")
         return headers
 
     @field_validator("attachments")
@@ -144,7 +181,7 @@ class Sms(Content):
 
     channel: Literal[Channel.SMS] = Channel.SMS
     to: PhoneNumber
-    body: Annotated[str, Field(max_length=1600)] | None = None
+    body: Annotated[Text, Field(max_length=1600)] | None = None
     media_urls: tuple[Url, ...] = Field(default=(), max_length=10)
     from_: Annotated[Line, Field(max_length=64)] | None = Field(default=None, alias="from")
     template: str | None = None
@@ -166,7 +203,7 @@ class WhatsApp(Content):
 
     channel: Literal[Channel.WHATSAPP] = Channel.WHATSAPP
     to: PhoneNumber
-    body: Annotated[str, Field(max_length=4096)] | None = None
+    body: Annotated[Text, Field(max_length=4096)] | None = None
     template: WhatsAppTemplate | str | None = None
 
     def words(self) -> bool:
@@ -179,9 +216,9 @@ class Push(Content):
     own_words = ("title", "body", "data")
 
     channel: Literal[Channel.PUSH] = Channel.PUSH
-    to: Annotated[str, StringConstraints(pattern=_ONE_LINE, min_length=1, max_length=4096)] | PlainObject
-    title: Annotated[str, Field(max_length=512)] | None = None
-    body: Annotated[str, Field(max_length=4096)] | None = None
+    to: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_line)] | PlainObject
+    title: Annotated[Text, Field(max_length=512)] | None = None
+    body: Annotated[Text, Field(max_length=4096)] | None = None
     image: Url | None = None
     url: Url | None = None
     collapse_key: Annotated[Line, Field(max_length=64)] | None = None

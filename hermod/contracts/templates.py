@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from hermod.contracts.content import Channel, Line
+from hermod.contracts.content import Channel, Line, Text
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 
@@ -36,7 +36,7 @@ def _part(part: str) -> str:
 Locale = Annotated[str, AfterValidator(_locale)]
 """A language, and a country or a script where it matters: en, de-AT, zh-Hant-TW."""
 
-Source = Annotated[str, StringConstraints(max_length=MAX_SOURCE)]
+Source = Annotated[Text, Field(max_length=MAX_SOURCE)]
 
 FIELDS: Final[dict[Channel, tuple[str, ...]]] = {
     Channel.EMAIL: ("subject", "html", "mjml", "text"),

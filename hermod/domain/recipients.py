@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.addresses import EmailAddress, PhoneNumber, split_address
+from hermod.contracts.addresses import EmailAddress, PhoneNumber
 from hermod.contracts.content import Channel
+from hermod.contracts.mailboxes import split_address
 
 FINGERPRINT_BYTES: Final = 16
 _EMAIL: Final[TypeAdapter[str]] = TypeAdapter(EmailAddress)

@@ -14,14 +14,15 @@ from hermod.contracts.content import CONTENT_OF
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.contracts.forms import FormNotification
 from hermod.contracts.messages import Options
+from hermod.contracts.text import as_line
 from hermod.domain.templates.compiled import MARKUP
 from hermod.domain.templates.meter import Meter, TemplateFault
 from hermod.domain.templates.sandbox import Field, MissingVariable, compile_field
 
 OWN_FIELDS: Final = frozenset({"channel", "to", "template", "locale"})
 """What a notification has beside its content."""
-_ONE_LINE: Final = frozenset({"to", "subject", "title"})
-"""Fields that lose line breaks: a visitor's name may have some."""
+_ONE_LINE: Final = frozenset({"to", "subject", "title", "from", "reply_to", "cc", "bcc", "headers"})
+"""Fields that lose line breaks and control characters: a visitor's name may have some."""
 _DEEPEST: Final = 20
 
 
@@ -99,7 +100,8 @@ def _words(place: str, source: str, scope: Mapping[str, Any], meter: Meter, mark
         raise InvalidInput.of(place, f"asks for {str(absent.name)[:100]}, which is not there") from None
     except TemplateFault as fault:
         raise InvalidInput.of(place, fault.message) from None
-    return " ".join(text.split()) if place in _ONE_LINE else text
+    is_line = place.partition(".")[0] in _ONE_LINE or place.endswith(".filename")
+    return as_line(text) if is_line else text
 
 
 def _sources(notification: FormNotification) -> Iterator[tuple[str, str, bool]]:

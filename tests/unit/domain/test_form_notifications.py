@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from hermod.contracts.content import Email
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.forms import FormInput, FormNotification
 from hermod.domain.forms.definitions import check
 from hermod.domain.forms.notifications import faults, rendered
+from starter.intake import message_from
 
 SCOPE: dict[str, Any] = {"data": {"email": "ada@example.com", "name": "Ada\r\nBcc: <x>"}, "form": "signup"}
 
@@ -111,3 +113,26 @@ def test_definition_that_cannot_work_is_refused(settings: dict[str, Any], field:
     with pytest.raises(InvalidInput) as wrong:
         check(FormInput.model_validate({"name": "A", "schema": {}, **settings}))
     assert [error.field for error in wrong.value.errors] == [field]
+
+
+@pytest.mark.parametrize("broken", ["Ada\r\nBcc: x", "Ada\u2028Bcc: x", "Ada\u0085Bcc: x", "Ada\x07\x9f Bcc: x"])
+def test_what_is_entered_into_a_line_is_one_line(broken: str) -> None:
+    content = {
+        "subject": "{{ data.name }}",
+        "text": "{{ data.name }}",
+        "from": "{{ data.name }} <shop@example.com>",
+        "reply_to": ["{{ data.name }} <{{ data.email }}>"],
+        "headers": {"X-Name": "{{ data.name }}"},
+        "attachments": [{"filename": "{{ data.name }}.txt", "content_base64": "eA=="}],
+    }
+    message = rendered(notification(content=content), {"data": {"email": "ada@example.com", "name": broken}})
+    assert message is not None
+    email = message_from(message).content
+    assert isinstance(email, Email)
+    line = "Ada Bcc: x"
+    assert (email.subject, email.text, email.headers["X-Name"]) == (line, broken, line)
+    assert (email.from_, email.reply_addresses) == (
+        f'"{line}" <shop@example.com>',
+        (f'"{line}" <ada@example.com>',),
+    )
+    assert email.attachments[0].filename == f"{line}.txt"

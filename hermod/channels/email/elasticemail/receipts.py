@@ -24,7 +24,7 @@ from hermod.channels.calls import check_time, id_of, only_header, rfc3339
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
 from hermod.contracts.accounts import Account
-from hermod.contracts.addresses import split_address
+from hermod.contracts.mailboxes import split_address
 from hermod.contracts.receipts import Happening
 from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
