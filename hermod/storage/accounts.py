@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from hermod.contracts.accounts import Account, AccountInput, AccountView
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.domain.origins import same_address
 from hermod.domain.rates import effective
 from hermod.domain.routing import HALTED
 from hermod.storage.engine import Database, sql
@@ -21,6 +22,7 @@ from hermod.telemetry import get_logger
 CACHE_SECONDS: Final = 1.0
 UNREADABLE: Final = "undecryptable"
 UNREADABLE_WAIT: Final = timedelta(minutes=1)
+MOVED: Final = "needed again when base_url changes: what is stored was given for another address"
 
 _log = get_logger(__name__)
 
@@ -47,7 +49,7 @@ _PUT: Final = sql("""
 """)
 _ONE: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND name = :id")
 _LOCKED: Final = sql(
-    "SELECT provider, credentials FROM provider_accounts WHERE tenant_id = :tenant AND name = :id FOR UPDATE"
+    "SELECT provider, base_url, credentials FROM provider_accounts WHERE tenant_id = :tenant AND name = :id FOR UPDATE"
 )
 _ALL: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant ORDER BY channel, position, name")
 _SEALED: Final = sql("SELECT tenant_id, name, credentials FROM provider_accounts FOR UPDATE")
@@ -103,11 +105,19 @@ class ProviderAccounts:
             raise NotFound(f"there is no provider account {name}")
         return self._view(rows[0], now)
 
+    async def stored(self, tenant: str, name: str) -> Account | None:
+        """The account as it is stored at this moment, with its credentials."""
+        rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
+        return self._account(rows[0]) if rows else None
+
     async def all(self, tenant: str, now: datetime) -> list[AccountView]:
         return [self._view(row, now) for row in await self._database.rows(_ALL, {"tenant": tenant})]
 
     async def put(self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime) -> AccountView:
-        """Create or replace. Without credentials, the stored ones stay; the breaker is closed, as it may now work."""
+        """Create or replace; the breaker is closed, as it may now work.
+
+        Without credentials, the stored ones stay, unless the provider or its address is another one: InvalidInput.
+        """
         settings = {
             "tenant": tenant,
             "id": name,
@@ -169,6 +179,8 @@ class ProviderAccounts:
                 raise InvalidInput.of("credentials", "needed for a new account")
             if stored.provider != account.provider:
                 raise InvalidInput.of("credentials", "needed when the provider changes")
+            if not same_address(stored.base_url, account.base_url):
+                raise InvalidInput.of("credentials", MOVED)
             return bytes(stored.credentials)
         given = {key: value.get_secret_value() for key, value in account.credentials.items()}
         if stored is not None and self._holds(stored.credentials, given):
