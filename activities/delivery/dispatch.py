@@ -49,7 +49,7 @@ from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.messages import Status
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
 from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_worker
-from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
+from hermod.domain.routing import NoRoute, Route, eligible, route
 from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
@@ -197,7 +197,7 @@ class Delivery:
                 return found
             won, until = await claim_probe(self._accounts, self._work.tenant, found.account, now)
             at = self._known.index(found.account)
-            self._known[at] = found.account.model_copy(update={"blocked_until": until, "blocked_reason": HALTED})
+            self._known[at] = found.account.model_copy(update={"blocked_until": until})
             self._in_order.clear()
             if won:
                 return found

@@ -9,7 +9,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL that was checked. One host written in two ways may count as two, never two as one."""
+    """Scheme, host and port of a checked URL. One host written in two ways may count as two, never two as one."""
     parts = urlsplit(url)
     return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme.lower())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,9 +11,10 @@ from sqlalchemy import Row
 from hermod.contracts.accounts import Account, AccountInput, AccountView
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.domain.account_health import FailuresInARow
 from hermod.domain.origins import same_address
 from hermod.domain.rates import effective
-from hermod.domain.routing import HALTED
+from hermod.domain.routing import BREAKER
 from hermod.storage.engine import Database, sql
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
@@ -59,14 +60,15 @@ _RESEAL: Final = sql(
 _BLOCK: Final = sql("""
     UPDATE provider_accounts
        SET blocked_until = greatest(blocked_until, :until),
-           blocked_reason = CASE WHEN blocked_reason = 'halted' AND blocked_until IS NOT NULL THEN blocked_reason
+           blocked_reason = CASE WHEN blocked_until IS NOT NULL AND :reason <> 'halted'
+                                      AND blocked_reason IN ('halted', 'away') THEN blocked_reason
                                  ELSE :reason END,
-           blocked_count = blocked_count + CASE WHEN :reason = 'halted' THEN 1 ELSE 0 END
+           blocked_count = greatest(blocked_count, CAST(:times AS int))
      WHERE tenant_id = :tenant AND name = :id AND revision = CAST(:revision AS int)
 """)
 _CLAIM: Final = sql("""
     UPDATE provider_accounts SET blocked_until = :until
-     WHERE tenant_id = :tenant AND name = :id AND blocked_reason = 'halted' AND blocked_until <= :now
+     WHERE tenant_id = :tenant AND name = :id AND blocked_reason IN ('halted', 'away') AND blocked_until <= :now
     RETURNING name
 """)
 _UNBLOCK: Final = sql("""
@@ -84,6 +86,8 @@ class ProviderAccounts:
         self._vault = vault
         self._usual_rates = usual_rates or {}
         self._recent = Recent(self._read, CACHE_SECONDS)
+        self._failures: dict[tuple[str, str, int], FailuresInARow] = {}
+        """Only of accounts whose last request failed."""
 
     async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
         return [account for account in await self._recent.get(tenant) if account.channel is channel]
@@ -152,11 +156,23 @@ class ProviderAccounts:
         return len(rows)
 
     async def block(
-        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime
+        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime, times: int = 0
     ) -> None:
+        """`times` is a number and not one more: many requests under way meet the same trouble."""
         names = {"tenant": tenant, "id": account, "revision": revision, "until": until, "reason": reason}
-        await self._database.execute(_BLOCK, names)
+        await self._database.execute(_BLOCK, names | {"times": times})
         self._recent.forget(tenant)
+
+    def failed(self, account: Account, requests: int, messages: Collection[str]) -> bool:
+        """Counted by each worker for itself: no statement for a failure, and what others see is the breaker."""
+        key = (account.tenant, account.name, account.revision)
+        enough = self._failures.setdefault(key, FailuresInARow()).add(requests, messages)
+        if enough:
+            del self._failures[key]
+        return enough
+
+    def worked(self, account: Account) -> None:
+        self._failures.pop((account.tenant, account.name, account.revision), None)
 
     async def claim_probe(self, tenant: str, account: str, now: datetime, lease_until: datetime) -> bool:
         names = {"tenant": tenant, "id": account, "now": now, "until": lease_until}
@@ -222,7 +238,7 @@ class ProviderAccounts:
         )
 
     def _view(self, row: Row[Any], now: datetime) -> AccountView:
-        blocked = row.blocked_until is not None and (row.blocked_until > now or row.blocked_reason == HALTED)
+        blocked = row.blocked_until is not None and (row.blocked_until > now or row.blocked_reason in BREAKER)
         return AccountView(
             name=row.name,
             channel=Channel(row.channel),

@@ -140,6 +140,12 @@ class Accounts:
     async def block(self, *args: object) -> None:
         return None
 
+    def failed(self, *args: object) -> bool:
+        return False
+
+    def worked(self, *args: object) -> None:
+        return None
+
     async def claim_probe(self, *args: object) -> bool:
         return True
 
