@@ -166,6 +166,9 @@ class Delivery:
         """An account for each item; those that have none now are put down as waiting."""
         await self._read_accounts()
         now = self._clock.now()
+        if any(isinstance(self._look_up(item, now), NoRoute) for item in items):
+            # Before anything waits: an account may have been put, or mended, since the list was read.
+            await self._read_accounts(fresh=True)
         jobs: list[Job] = []
         changes: list[Change] = []
         for item in items:
@@ -335,8 +338,8 @@ class Delivery:
         answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision)
         return self._settled(job.item, answer, _not_made(job.item), self._clock.now())
 
-    async def _read_accounts(self) -> None:
-        known = await self._accounts.for_channel(self._work.tenant, self._work.channel)
+    async def _read_accounts(self, *, fresh: bool = False) -> None:
+        known = await self._accounts.for_channel(self._work.tenant, self._work.channel, fresh=fresh)
         self._known = [self._usable(account) for account in known]
         self._in_order.clear()
 

@@ -180,8 +180,8 @@ class Ledger(Protocol):
 
 
 class Accounts(Protocol):
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
-        """All accounts of a channel, with credentials; at most a second old."""
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
+        """All accounts of a channel, with credentials; at most a second old, or read at this moment."""
         ...
 
     async def block(

@@ -89,18 +89,25 @@ class ProviderAccounts:
         self._failures: dict[tuple[str, str, int], FailuresInARow] = {}
         """Only of accounts whose last request failed."""
 
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
+        if fresh:
+            self._recent.forget(tenant)
         return [account for account in await self._recent.get(tenant) if account.channel is channel]
 
     async def find(self, tenant: str, name: str) -> Account | None:
         """An account by its name, for callers who have not shown that they know the tenant: no guess is kept."""
         accounts = await self._recent.get(tenant)
-        if not accounts:
-            self._recent.forget(tenant)
-        return next((account for account in accounts if account.name == name), None)
+        found = next((account for account in accounts if account.name == name), None)
+        if found is not None or not accounts:
+            if not accounts:
+                self._recent.forget(tenant)
+            return found
+        return await self.stored(tenant, name)  # it may be new
 
-    async def names(self, tenant: str) -> dict[str, Channel]:
+    async def names(self, tenant: str, *, fresh: bool = False) -> dict[str, Channel]:
         """Every account's channel, by name; also of an account whose credentials cannot be read."""
+        if fresh:
+            self._recent.forget(tenant)
         return {account.name: account.channel for account in await self._recent.get(tenant)}
 
     async def get(self, tenant: str, name: str, now: datetime) -> AccountView:

@@ -134,7 +134,7 @@ class Accounts:
         changes = {"blocked_until": until, "blocked_reason": "a test"}
         self._accounts = [account.model_copy(update=changes) for account in self._accounts]
 
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
         return list(self._accounts)
 
     async def block(self, *args: object) -> None:
