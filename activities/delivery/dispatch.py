@@ -222,7 +222,7 @@ class Delivery:
             item=item,
             account=found.account,
             sender=sender,
-            reason=found.reason,
+            reason=f"{found.reason}; {item.left_out}" if item.left_out else found.reason,
             outgoing=Outgoing(
                 id=item.id,
                 tenant=self._work.tenant,

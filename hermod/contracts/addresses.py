@@ -6,6 +6,7 @@ Syntax only: no name is resolved and nobody is asked. Email by email-validator, 
 
 from __future__ import annotations
 
+import re
 from email.utils import formataddr, parseaddr
 from typing import Annotated, Final
 
@@ -13,6 +14,8 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
+_MEXICO: Final = 52
+_MEXICAN_MOBILE: Final = re.compile(r"1\d{10}")
 TRUSTED: Final = {"trusted": True}
 """Validation context for what was checked before and comes back from the ledger: costly checks are skipped."""
 
@@ -51,9 +54,14 @@ def _phone(value: str, info: ValidationInfo) -> str:
         number = phonenumbers.parse(value, None)
     except phonenumbers.NumberParseException:
         raise ValueError("not a phone number; write it with + and the country code, like +14155550100") from None
-    if not phonenumbers.is_possible_number(number):
+    if not (phonenumbers.is_possible_number(number) or _is_older_spelling(number)):
         raise ValueError("no such phone number is possible; write it with + and the country code, like +14155550100")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _is_older_spelling(number: phonenumbers.PhoneNumber) -> bool:
+    """Mexico's mobile numbers had a 1 after the country code until 2019; WhatsApp still writes it."""
+    return number.country_code == _MEXICO and _MEXICAN_MOBILE.fullmatch(str(number.national_number)) is not None
 
 
 EmailAddress = Annotated[str, StringConstraints(max_length=998), AfterValidator(_email)]

@@ -66,6 +66,8 @@ class Item:
     """1 to 10, 10 is the most urgent."""
     suppressed: str | None = None
     """Why nothing may be sent to this address at the moment, or None."""
+    left_out: str | None = None
+    """Why somebody in copy gets nothing, where somebody does: `content` names them no more."""
     tried: set[str] = field(default_factory=set)
     """Accounts already asked in this round."""
     spending: bool = False

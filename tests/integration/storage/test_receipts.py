@@ -248,3 +248,26 @@ async def test_inbound_message_is_kept_without_its_words(office: Office) -> None
     }
     assert "4711" not in str(rows)
     assert "4155550100" not in str(rows)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        ("+525512345678", "5215512345678"),
+        ("+541123456789", "5491123456789"),
+        ("+5511987654321", "551187654321"),
+        ("+5215512345678", "525512345678"),
+    ],
+)
+async def test_stop_from_the_other_spelling_of_a_number_is_of_the_same_person(
+    office: Office, sent: str, answers: str
+) -> None:
+    message = await office.message(to=sent)
+    (row,) = await office.rows("SELECT address_hash FROM messages WHERE tenant_id = :tenant")
+    said = event(H.INBOUND, address=answers, words="STOP")
+    await office.take(said, channel=Channel.WHATSAPP)
+    (stopped,) = await office.rows("SELECT address_hash, channel FROM suppressions WHERE tenant_id = :tenant")
+    assert (bytes(stopped.address_hash), stopped.channel) == (bytes(row.address_hash), "whatsapp")
+    assert message
+    await office.take(event(H.INBOUND, address=sent, words="START"), channel=Channel.WHATSAPP)
+    assert await office.suppressed() == []
