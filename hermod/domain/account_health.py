@@ -29,7 +29,8 @@ _OUR_OWN: Final = frozenset({"adapter_error", "closed", "interrupted", "not_star
 
 def away_wait(failures: int) -> timedelta:
     """How long an account whose provider is away is left alone: 10 s, doubling, up to 15 minutes."""
-    return min(FIRST_WAIT * 2 ** min(max(failures - 1, 0), 10), LONGEST_WAIT)
+    doublings = min(max(failures - 1, 0), 10)
+    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
 
 
 def says_away(outcome: AnyOutcome) -> bool:
