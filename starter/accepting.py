@@ -41,6 +41,9 @@ class MessageDesk:
 
     async def check(self, tenant: str, asked: Submission) -> None:
         """Raises InvalidInput for what no provider account of the tenant could ever send."""
-        accounts = await self.storage.accounts.names(tenant)
-        if wrong := tuple(faults(asked, accounts, self.clock.now(), self.local_domains)):
+        accounts, now = self.storage.accounts, self.clock.now()
+        if not any(faults(asked, await accounts.names(tenant), now, self.local_domains)):
+            return
+        # Before saying no: an account may have been put since the list was read.
+        if wrong := tuple(faults(asked, await accounts.names(tenant, fresh=True), now, self.local_domains)):
             raise InvalidInput(wrong)

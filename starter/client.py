@@ -140,12 +140,14 @@ class Hermod:
         self, contents: Sequence[AnyContent | Submission], *, request_id: str | None = None, **options: Any
     ) -> BatchReceipt:
         """Store many messages, one workflow per 500. A bad one is rejected with its index, and the others go."""
-        accounts = await self._core.storage.accounts.names(self._tenant)
-        now = self._core.clock.now()
+        everything = [one if isinstance(one, Submission) else submission(one, None, options) for one in contents]
+        stored, now = self._core.storage.accounts, self._core.clock.now()
+        accounts = await stored.names(self._tenant)
+        if any(any(faults(one, accounts, now)) for one in everything):
+            accounts = await stored.names(self._tenant, fresh=True)
         good: list[tuple[int, tuple[Ready, ...]]] = []
         rejected: list[Rejected] = []
-        for index, one in enumerate(contents):
-            asked = one if isinstance(one, Submission) else submission(one, None, options)
+        for index, asked in enumerate(everything):
             try:
                 _raise_for(faults(asked, accounts, now, self._core.settings.local_email_domains))
                 good.append((index, await self._core.preparer.prepare(self._tenant, asked)))

@@ -18,6 +18,7 @@ from hermod.ports.receipts import Answer, Callback, Desk, Forged, ReceiptReader,
 from hermod.storage.accounts import UNREADABLE
 from hermod.telemetry import RECEIPTS, get_logger
 from starter.core import Core
+from starter.replies import pass_on
 
 FETCH_SECONDS: Final = 5.0
 FETCH_BYTES: Final = 64 * 1024
@@ -57,6 +58,7 @@ async def receive(core: Core, provider: str, tenant: str, account: str, call: Ca
         _log.warning("report_unreadable", reason=str(reason)[:200], **whose)
         raise MalformedReport("the body is not what the provider documents") from None
     if reading.events:
+        await pass_on(core, found, reading.events)
         taken = await core.storage.receipts.take(tenant, found.name, found.channel, reading.events, now)
         for kind, count in Counter(event.kind.value for event in reading.events).items():
             RECEIPTS.labels(found.channel.value, provider, kind).inc(count)

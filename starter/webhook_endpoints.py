@@ -24,6 +24,7 @@ from hermod.contracts.webhooks import (
     Rotation,
     WhenExhausted,
 )
+from hermod.domain.origins import origin
 from hermod.outbound.webhook_requests import RESERVED_HEADERS, post_for
 from hermod.ports.webhooks import DeliveryItem, Exchange
 from hermod.settings import Settings
@@ -35,6 +36,7 @@ TEST_TYPE: Final = "hermod.test"
 _ENDS_WAITS: Final = frozenset({"enabled", "url"})
 """Settings after which there may be no pause to wait for any more."""
 _OURS: Final = ("webhook-", "content-", "proxy-")
+_MOVED: Final = "needed again, or null to drop it: it was given for another address than this url"
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]{1,100}")
 """Of RFC 9110, in lower case."""
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -69,6 +71,7 @@ async def change_endpoint(hermod: Hermod, endpoint: str, given: object) -> Endpo
     def change(current: EndpointSettings) -> EndpointSettings:
         wanted = merged(current, given)
         _check(wanted, hermod.core.settings)
+        _check_moved(current, wanted, given)
         return wanted
 
     core = hermod.core
@@ -150,6 +153,17 @@ def _check(endpoint: EndpointSettings, settings: Settings) -> None:
     """Raises InvalidInput for what could never be sent."""
     if faults := tuple(_faults(endpoint, settings)):
         raise InvalidInput(faults)
+
+
+def _check_moved(current: EndpointSettings, wanted: EndpointSettings, given: Mapping[str, Any]) -> None:
+    """Raises InvalidInput where headers that were stored for one origin would go to another."""
+    if origin(current.url) == origin(wanted.url):
+        return
+    headers = given.get("headers")
+    named = {name.lower() for name in headers} if isinstance(headers, Mapping) else set()
+    kept = sorted(name for name in current.headers if name.lower() not in named)
+    if kept:
+        raise InvalidInput([FieldError(f"headers.{name}", _MOVED) for name in kept])
 
 
 def _faults(endpoint: EndpointSettings, settings: Settings) -> Iterator[FieldError]:

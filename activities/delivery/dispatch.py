@@ -48,7 +48,7 @@ from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
 from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_worker
-from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
+from hermod.domain.routing import NoRoute, Route, eligible, route
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
 from hermod.ports.ledger import Accounts, Change, Item, Ledger, Result
@@ -159,6 +159,9 @@ class Delivery:
         """An account for each item; those that have none now are put down as waiting."""
         await self._read_accounts()
         now = self._clock.now()
+        if any(isinstance(self._look_up(item, now), NoRoute) for item in items):
+            # Before anything waits: an account may have been put, or mended, since the list was read.
+            await self._read_accounts(fresh=True)
         jobs: list[Job] = []
         changes: list[Change] = []
         for item in items:
@@ -190,7 +193,7 @@ class Delivery:
                 return found
             won, until = await claim_probe(self._accounts, self._work.tenant, found.account, now)
             at = self._known.index(found.account)
-            self._known[at] = found.account.model_copy(update={"blocked_until": until, "blocked_reason": HALTED})
+            self._known[at] = found.account.model_copy(update={"blocked_until": until})
             self._in_order.clear()
             if won:
                 return found
@@ -212,7 +215,7 @@ class Delivery:
             item=item,
             account=found.account,
             sender=sender,
-            reason=found.reason,
+            reason=f"{found.reason}; {item.left_out}" if item.left_out else found.reason,
             outgoing=Outgoing(
                 id=item.id,
                 tenant=self._work.tenant,
@@ -328,8 +331,8 @@ class Delivery:
         answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision, job.ends_by)
         return self._settled(job.item, answer, _not_made(job.item), self._clock.now())
 
-    async def _read_accounts(self) -> None:
-        known = await self._accounts.for_channel(self._work.tenant, self._work.channel)
+    async def _read_accounts(self, *, fresh: bool = False) -> None:
+        known = await self._accounts.for_channel(self._work.tenant, self._work.channel, fresh=fresh)
         self._known = [self._usable(account) for account in known]
         self._in_order.clear()
 

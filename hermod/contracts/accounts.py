@@ -19,7 +19,9 @@ ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$
 
 
 class AccountInput(Model):
-    """`PUT /v1/provider-accounts/{name}`. Credentials are write-only; leave them out to keep the stored ones."""
+    """`PUT /v1/provider-accounts/{name}`. Credentials are write-only; leave them out to keep the stored ones.
+
+    They are needed again with another `provider` or `base_url`: what is stored never goes to a new address."""
 
     channel: Channel
     provider: ProviderName

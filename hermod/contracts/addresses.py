@@ -18,6 +18,8 @@ from pydantic import AfterValidator, StringConstraints, ValidationInfo
 from hermod.contracts.mailboxes import split_address, written
 from hermod.contracts.text import is_line
 
+_MEXICO: Final = 52
+_MEXICAN_MOBILE: Final = re.compile(r"1\d{10}")
 TRUSTED: Final = {"trusted": True}
 """Validation context for what was checked before and comes back from the ledger: costly checks are skipped, and what an
 earlier version took is not refused."""
@@ -93,9 +95,14 @@ def _phone(value: str, info: ValidationInfo) -> str:
         number = phonenumbers.parse(value, None)
     except phonenumbers.NumberParseException:
         raise ValueError("not a phone number; write it with + and the country code, like +14155550100") from None
-    if not phonenumbers.is_possible_number(number):
+    if not (phonenumbers.is_possible_number(number) or _is_older_spelling(number)):
         raise ValueError("no such phone number is possible; write it with + and the country code, like +14155550100")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _is_older_spelling(number: phonenumbers.PhoneNumber) -> bool:
+    """Mexico's mobile numbers had a 1 after the country code until 2019; WhatsApp still writes it."""
+    return number.country_code == _MEXICO and _MEXICAN_MOBILE.fullmatch(str(number.national_number)) is not None
 
 
 EmailAddress = Annotated[str, StringConstraints(max_length=998), AfterValidator(_email)]

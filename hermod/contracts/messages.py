@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
@@ -78,6 +78,9 @@ class Preset(StrEnum):
     WEBHOOK_STANDARD = "webhook-standard"
 
 
+_USUAL: Final = {Channel.SMS: Preset.SMS, Channel.WHATSAPP: Preset.FALLBACK}
+
+
 class Options(Model):
     """How a message is to be sent: everything but its content."""
 
@@ -116,7 +119,7 @@ class Options(Model):
     def preset(self, channel: Channel) -> Preset:
         if self.retry is not None:
             return self.retry
-        return Preset.SMS if channel in (Channel.SMS, Channel.WHATSAPP) else Preset.NOTIFICATION
+        return _USUAL.get(channel, Preset.NOTIFICATION)
 
 
 class EmailMessage(Email, Options):

@@ -42,7 +42,7 @@ def _listed(*seconds: float) -> Callable[[int], timedelta]:
 _MINUTE, _HOUR = 60.0, 3600.0
 
 SCHEDULES: Final[dict[Preset, Schedule]] = {
-    Preset.NOTIFICATION: Schedule(5, _doubling(2), jitter=0.3, limit=timedelta(minutes=5)),
+    Preset.NOTIFICATION: Schedule(6, _doubling(2), jitter=0.3, limit=timedelta(minutes=5)),
     Preset.SMS: Schedule(5, _listed(1, 2, 4, 8, 16)),
     Preset.FALLBACK: Schedule(3, _listed(2, 4, 8)),
     Preset.WEBHOOK_FAST: Schedule(6, _listed(1, 2, 4, 8, 16), jitter=WEBHOOK_JITTER),

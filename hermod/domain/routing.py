@@ -10,6 +10,10 @@ from hermod.contracts.accounts import Account
 
 HALTED = "halted"
 THROTTLED = "throttled"
+AWAY = "away"
+BREAKER = frozenset({HALTED, AWAY})
+"""Reasons after which one message tries the account before all others may: the account is in trouble, or its provider
+is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +57,7 @@ def route(
         elif (reason := unfit(account)) is not None:
             skipped.append(f"{account.name} cannot: {reason}")
         else:
-            return Route(account, probe=account.blocked_reason == HALTED, reason="; ".join(skipped) or "first in order")
+            return Route(
+                account, probe=account.blocked_reason in BREAKER, reason="; ".join(skipped) or "first in order"
+            )
     return NoRoute(min(waits, default=None), "; ".join(skipped) or "no enabled account for this channel")

@@ -7,7 +7,7 @@ has done a part of its work, and the next one finds the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -68,6 +68,8 @@ class Item:
     """1 to 10, 10 is the most urgent."""
     suppressed: str | None = None
     """Why nothing may be sent to this address at the moment, or None."""
+    left_out: str | None = None
+    """Why somebody in copy gets nothing, where somebody does: `content` names them no more."""
     tried: set[str] = field(default_factory=set)
     """Accounts already asked in this round."""
     spending: bool = False
@@ -185,18 +187,27 @@ class Ledger(Protocol):
 
 
 class Accounts(Protocol):
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
-        """All accounts of a channel, with credentials; at most a second old."""
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
+        """All accounts of a channel, with credentials; at most a second old, or read at this moment."""
         ...
 
     async def block(
-        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime
+        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime, times: int = 0
     ) -> None:
-        """Leave the account alone until then: `halted` opens the breaker, `throttled` only waits. Never shortens."""
+        """Leave the account alone until then: `halted` and `away` open the breaker, `throttled` only waits. Never
+        shortens. `times`: how often in a row, this one included."""
+        ...
+
+    def failed(self, account: Account, requests: int, messages: Collection[str]) -> bool:
+        """Note requests that failed as all would. True where so many in a row have that the account should rest."""
+        ...
+
+    def worked(self, account: Account) -> None:
+        """Its provider has answered: failures are counted from the beginning."""
         ...
 
     async def claim_probe(self, tenant: str, account: str, now: datetime, lease_until: datetime) -> bool:
-        """Whether this caller may try a halted account whose time has come. One caller wins."""
+        """Whether this caller may try an account whose breaker is open and whose time has come. One caller wins."""
         ...
 
     async def unblock(self, tenant: str, account: str, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,8 +11,10 @@ from sqlalchemy import Row
 from hermod.contracts.accounts import Account, AccountInput, AccountView
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.domain.account_health import FailuresInARow
+from hermod.domain.origins import same_address
 from hermod.domain.rates import effective
-from hermod.domain.routing import HALTED
+from hermod.domain.routing import BREAKER
 from hermod.storage.engine import Database, sql
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
@@ -21,6 +23,7 @@ from hermod.telemetry import get_logger
 CACHE_SECONDS: Final = 1.0
 UNREADABLE: Final = "undecryptable"
 UNREADABLE_WAIT: Final = timedelta(minutes=1)
+MOVED: Final = "needed again when base_url changes: what is stored was given for another address"
 
 _log = get_logger(__name__)
 
@@ -47,7 +50,7 @@ _PUT: Final = sql("""
 """)
 _ONE: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND name = :id")
 _LOCKED: Final = sql(
-    "SELECT provider, credentials FROM provider_accounts WHERE tenant_id = :tenant AND name = :id FOR UPDATE"
+    "SELECT provider, base_url, credentials FROM provider_accounts WHERE tenant_id = :tenant AND name = :id FOR UPDATE"
 )
 _ALL: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant ORDER BY channel, position, name")
 _SEALED: Final = sql("SELECT tenant_id, name, credentials FROM provider_accounts FOR UPDATE")
@@ -57,14 +60,15 @@ _RESEAL: Final = sql(
 _BLOCK: Final = sql("""
     UPDATE provider_accounts
        SET blocked_until = greatest(blocked_until, :until),
-           blocked_reason = CASE WHEN blocked_reason = 'halted' AND blocked_until IS NOT NULL THEN blocked_reason
+           blocked_reason = CASE WHEN blocked_until IS NOT NULL AND :reason <> 'halted'
+                                      AND blocked_reason IN ('halted', 'away') THEN blocked_reason
                                  ELSE :reason END,
-           blocked_count = blocked_count + CASE WHEN :reason = 'halted' THEN 1 ELSE 0 END
+           blocked_count = greatest(blocked_count, CAST(:times AS int))
      WHERE tenant_id = :tenant AND name = :id AND revision = CAST(:revision AS int)
 """)
 _CLAIM: Final = sql("""
     UPDATE provider_accounts SET blocked_until = :until
-     WHERE tenant_id = :tenant AND name = :id AND blocked_reason = 'halted' AND blocked_until <= :now
+     WHERE tenant_id = :tenant AND name = :id AND blocked_reason IN ('halted', 'away') AND blocked_until <= :now
     RETURNING name
 """)
 _UNBLOCK: Final = sql("""
@@ -82,19 +86,28 @@ class ProviderAccounts:
         self._vault = vault
         self._usual_rates = usual_rates or {}
         self._recent = Recent(self._read, CACHE_SECONDS)
+        self._failures: dict[tuple[str, str, int], FailuresInARow] = {}
+        """Only of accounts whose last request failed."""
 
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
+        if fresh:
+            self._recent.forget(tenant)
         return [account for account in await self._recent.get(tenant) if account.channel is channel]
 
     async def find(self, tenant: str, name: str) -> Account | None:
         """An account by its name, for callers who have not shown that they know the tenant: no guess is kept."""
         accounts = await self._recent.get(tenant)
-        if not accounts:
-            self._recent.forget(tenant)
-        return next((account for account in accounts if account.name == name), None)
+        found = next((account for account in accounts if account.name == name), None)
+        if found is not None or not accounts:
+            if not accounts:
+                self._recent.forget(tenant)
+            return found
+        return await self.stored(tenant, name)  # it may be new
 
-    async def names(self, tenant: str) -> dict[str, Channel]:
+    async def names(self, tenant: str, *, fresh: bool = False) -> dict[str, Channel]:
         """Every account's channel, by name; also of an account whose credentials cannot be read."""
+        if fresh:
+            self._recent.forget(tenant)
         return {account.name: account.channel for account in await self._recent.get(tenant)}
 
     async def get(self, tenant: str, name: str, now: datetime) -> AccountView:
@@ -103,11 +116,19 @@ class ProviderAccounts:
             raise NotFound(f"there is no provider account {name}")
         return self._view(rows[0], now)
 
+    async def stored(self, tenant: str, name: str) -> Account | None:
+        """The account as it is stored at this moment, with its credentials."""
+        rows = await self._database.rows(_ONE, {"tenant": tenant, "id": name})
+        return self._account(rows[0]) if rows else None
+
     async def all(self, tenant: str, now: datetime) -> list[AccountView]:
         return [self._view(row, now) for row in await self._database.rows(_ALL, {"tenant": tenant})]
 
     async def put(self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime) -> AccountView:
-        """Create or replace. Without credentials, the stored ones stay; the breaker is closed, as it may now work."""
+        """Create or replace; the breaker is closed, as it may now work.
+
+        Without credentials, the stored ones stay, unless the provider or its address is another one: InvalidInput.
+        """
         settings = {
             "tenant": tenant,
             "id": name,
@@ -142,11 +163,23 @@ class ProviderAccounts:
         return len(rows)
 
     async def block(
-        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime
+        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime, times: int = 0
     ) -> None:
+        """`times` is a number and not one more: many requests under way meet the same trouble."""
         names = {"tenant": tenant, "id": account, "revision": revision, "until": until, "reason": reason}
-        await self._database.execute(_BLOCK, names)
+        await self._database.execute(_BLOCK, names | {"times": times})
         self._recent.forget(tenant)
+
+    def failed(self, account: Account, requests: int, messages: Collection[str]) -> bool:
+        """Counted by each worker for itself: no statement for a failure, and what others see is the breaker."""
+        key = (account.tenant, account.name, account.revision)
+        enough = self._failures.setdefault(key, FailuresInARow()).add(requests, messages)
+        if enough:
+            del self._failures[key]
+        return enough
+
+    def worked(self, account: Account) -> None:
+        self._failures.pop((account.tenant, account.name, account.revision), None)
 
     async def claim_probe(self, tenant: str, account: str, now: datetime, lease_until: datetime) -> bool:
         names = {"tenant": tenant, "id": account, "now": now, "until": lease_until}
@@ -169,6 +202,8 @@ class ProviderAccounts:
                 raise InvalidInput.of("credentials", "needed for a new account")
             if stored.provider != account.provider:
                 raise InvalidInput.of("credentials", "needed when the provider changes")
+            if not same_address(stored.base_url, account.base_url):
+                raise InvalidInput.of("credentials", MOVED)
             return bytes(stored.credentials)
         given = {key: value.get_secret_value() for key, value in account.credentials.items()}
         if stored is not None and self._holds(stored.credentials, given):
@@ -210,7 +245,7 @@ class ProviderAccounts:
         )
 
     def _view(self, row: Row[Any], now: datetime) -> AccountView:
-        blocked = row.blocked_until is not None and (row.blocked_until > now or row.blocked_reason == HALTED)
+        blocked = row.blocked_until is not None and (row.blocked_until > now or row.blocked_reason in BREAKER)
         return AccountView(
             name=row.name,
             channel=Channel(row.channel),

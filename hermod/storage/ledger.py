@@ -12,6 +12,7 @@ from hermod.contracts.addresses import TRUSTED
 from hermod.contracts.content import CONTENT_OF, Channel
 from hermod.contracts.messages import Category, Guarantee, Outcome, Preset, Status
 from hermod.contracts.outcomes import Accepted
+from hermod.domain.recipients import fingerprint, in_copy, without_copies
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Change, InFlight, Intent, Item, Result
 from hermod.storage.contents import Contents
@@ -19,6 +20,7 @@ from hermod.storage.engine import Database
 from hermod.storage.ledger_statements import (
     ANY_DEAD,
     CHANGE,
+    COPIED,
     COUNTS,
     END_EMPTY,
     END_LOST,
@@ -62,7 +64,16 @@ class SqlLedger:
             rows = [row for row in rows if row.body is not None]
         living = await self._workers.living({asked.worker for row in rows if (asked := _open_request(row)) is not None})
         unseal = await self._contents.opening(tenant)
-        return [_item(row, unseal(row.id, row.body), living) for row in rows]
+        items = [_item(row, unseal(row.id, row.body), living) for row in rows]
+        copied = {fingerprint(Channel.EMAIL, address) for item in items for address in in_copy(item.content)}
+        if copied:
+            names = {"tenant": tenant, "hashes": sorted(copied), "now": now}
+            suppressed = {
+                (bytes(row.hash), row.category): row.reason for row in await self._database.rows(COPIED, names)
+            }
+            for item in items:
+                _leave_out(item, suppressed)
+        return items
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[Intent], now: datetime) -> set[str]:
         if not intents:
@@ -218,6 +229,19 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> Item:
             item.tried.add(asked.account)
             item.spending = item.spending or asked.outcome not in _FREE_OUTCOMES
     return item
+
+
+def _leave_out(item: Item, suppressed: Mapping[tuple[bytes, str], str]) -> None:
+    """Take those in copy out of the mail who get no messages of its category."""
+    gone: dict[str, str] = {}
+    for address in in_copy(item.content):
+        hash_ = fingerprint(Channel.EMAIL, address)
+        reason = suppressed.get((hash_, "*")) or suppressed.get((hash_, item.category.value))
+        if reason is not None:
+            gone[address] = reason
+    if gone:
+        item.content = without_copies(item.content, gone)
+        item.left_out = f"{len(gone)} in copy left out: {', '.join(sorted(set(gone.values())))}"
 
 
 def _results(results: Sequence[Result]) -> dict[str, Any]:

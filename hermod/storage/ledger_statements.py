@@ -62,6 +62,12 @@ FETCH: Final = sql(f"""
        AND CASE WHEN m.workflow_id = :owner THEN m.status IN ({_OPEN}) END
 """)  # noqa: S608 - the names are ours
 
+COPIED: Final = sql("""
+    SELECT s.address_hash AS hash, s.category, s.reason FROM suppressions s
+     WHERE s.tenant_id = :tenant AND s.address_hash = ANY(CAST(:hashes AS bytea[])) AND s.channel IN ('email', '*')
+       AND (s.expires_at IS NULL OR s.expires_at > :now)
+""")
+
 ANY_DEAD: Final = sql("""
     SELECT 1 FROM messages
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run

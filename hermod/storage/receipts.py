@@ -65,7 +65,11 @@ _LOCK: Final = sql("""
     SELECT m.tenant_id, m.id, m.channel, m.status, m.recipient, m.address_hash, m.provider, m.provider_message_id,
            m.error_code, m.error,
            (SELECT json_agg(json_build_array(a.account, a.provider, a.outcome) ORDER BY a.number) FROM attempts a
-             WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id) AS asked
+             WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id) AS asked,
+           m.status = 'bounced' AND NOT EXISTS (
+             SELECT 1 FROM receipts r WHERE r.tenant_id = m.tenant_id AND r.message_id = m.id
+                AND r.kind IN ('bounced', 'failed', 'suppressed', 'unregistered')
+                AND (m.channel <> 'email' OR r.address_hash IS NULL OR r.address_hash = m.address_hash)) AS soft
       FROM messages m
      WHERE m.tenant_id = :tenant AND m.id = ANY(CAST(:ids AS text[])) AND m.status <> 'sending'
        FOR NO KEY UPDATE OF m SKIP LOCKED
@@ -226,6 +230,7 @@ def _found(row: Row[Any]) -> Found:
         provider_message_id=row.provider_message_id,
         error_code=row.error_code,
         error=row.error,
+        soft=row.soft,
         asked=tuple((account, provider, outcome) for account, provider, outcome in row.asked or ()),
     )
 

@@ -92,7 +92,7 @@ provider_accounts = Table(
         comment="the revision that last changed provider, address or credentials",
     ),
     moment("blocked_until"),
-    Column("blocked_reason", Text, comment="halted (breaker) or throttled"),
+    Column("blocked_reason", Text, comment="halted or away (breaker), or throttled"),
     Column("blocked_count", Integer, nullable=False, server_default=text("0"), comment="halts in a row"),
     created(),
     created("updated_at"),

@@ -49,7 +49,7 @@ async def put_account(
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
-    """Create or replace an account. Without credentials, the stored ones stay.
+    """Create or replace an account. Without credentials, the stored ones stay, at the same address.
 
     \b
     Examples:

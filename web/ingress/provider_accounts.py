@@ -46,7 +46,10 @@ class AccountList(Model):
     openapi_extra={"requestBody": ACCOUNT_BODY},
 )
 async def put_account(name: AccountName, request: Request, hermod: Caller) -> Response:
-    """Settings that could never work are refused, field by field. Leave `credentials` out to keep the stored ones."""
+    """Settings that could never work are refused, field by field. Leave `credentials` out to keep the stored ones.
+
+    With another `provider` or `base_url` they are needed again: stored credentials never go to a new address.
+    """
     account = checked(AccountInput, await read_json_body(request, MAX_ACCOUNT_BYTES))
     saved = await save_account(hermod, name, account)
     return answer(saved.view, 201 if saved.created else 200)

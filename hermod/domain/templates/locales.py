@@ -36,11 +36,28 @@ def reference(text: str) -> Reference | None:
     return Reference(found["name"], int(found["version"]) if found["version"] else None) if found else None
 
 
+_PARENTS: Final = {
+    **dict.fromkeys(
+        (f"es-{at}" for at in "AR BO BR BZ CL CO CR CU DO EC GT HN MX NI PA PE PR PY SV US UY VE".split()), "es-419"
+    ),
+    **dict.fromkeys((f"pt-{at}" for at in "AO CH CV FR GQ GW LU MO MZ ST TL".split()), "pt-PT"),
+    **dict.fromkeys((f"zh-{at}" for at in ("TW", "HK", "MO")), "zh-Hant"),
+    **dict.fromkeys((f"zh-{at}" for at in ("CN", "SG")), "zh-Hans"),
+    "zh-Hant-MO": "zh-Hant-HK",
+    "no": "nb",
+    "nb": "no",
+    "nn": "no",
+}
+"""CLDR's parents that are not what is left without the last part, of the languages that are written in several ways."""
+
+
 def lineage(locale: str) -> Iterator[str]:
-    """A locale and what it is a part of: de-AT, de."""
-    while locale:
+    """A locale and what it is a part of, or may stand for it: de-AT, de; es-MX, es-419, es; zh-TW, zh-Hant, zh."""
+    seen: set[str] = set()
+    while locale and locale not in seen:
+        seen.add(locale)
         yield locale
-        locale = locale.rpartition("-")[0]
+        locale = _PARENTS.get(locale) or locale.rpartition("-")[0]
 
 
 def chosen(heads: Sequence[Head], locale: str | None, version: int | None) -> Head | None:

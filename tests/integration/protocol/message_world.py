@@ -134,10 +134,16 @@ class Accounts:
         changes = {"blocked_until": until, "blocked_reason": "a test"}
         self._accounts = [account.model_copy(update=changes) for account in self._accounts]
 
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
         return list(self._accounts)
 
     async def block(self, *args: object) -> None:
+        return None
+
+    def failed(self, *args: object) -> bool:
+        return False
+
+    def worked(self, *args: object) -> None:
         return None
 
     async def claim_probe(self, *args: object) -> bool:

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.contracts.messages import Preset
+from hermod.contracts.content import Channel
+from hermod.contracts.messages import Options, Preset
 from hermod.domain.backoff import MAX_RETRY_AFTER, SCHEDULES, asked_wait, next_delay, probe_wait
 
 MINUTE, HOUR = 60, 3600
 
 DELAYS = {
-    Preset.NOTIFICATION: [2, 4, 8, 16],
+    Preset.NOTIFICATION: [2, 4, 8, 16, 32],
     Preset.SMS: [1, 2, 4, 8],
     Preset.FALLBACK: [2, 4],
     Preset.WEBHOOK_FAST: [1, 2, 4, 8, 16],
@@ -56,3 +57,17 @@ def test_asked_wait_is_bounded(retry_after: float | None, seconds: float) -> Non
 
 def test_probe_wait_doubles_up_to_a_quarter_of_an_hour() -> None:
     assert [probe_wait(failures).total_seconds() for failures in (0, 1, 2, 3, 6, 50)] == [30, 30, 60, 120, 900, 900]
+
+
+@pytest.mark.parametrize(
+    ("channel", "preset"),
+    [
+        (Channel.EMAIL, Preset.NOTIFICATION),
+        (Channel.PUSH, Preset.NOTIFICATION),
+        (Channel.SMS, Preset.SMS),
+        (Channel.WHATSAPP, Preset.FALLBACK),
+    ],
+)
+def test_channel_has_its_usual_preset_where_a_message_names_none(channel: Channel, preset: Preset) -> None:
+    assert Options().preset(channel) is preset
+    assert Options(retry=Preset.WEBHOOK).preset(channel) is Preset.WEBHOOK
