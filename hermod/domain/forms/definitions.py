@@ -28,6 +28,6 @@ def _faults(form: FormInput) -> Iterator[FieldError]:
             yield FieldError(f"on_submit.notifications.{place}.{fault.field}", fault.message)
     if form.partials.resume_url is not None and TOKEN not in form.partials.resume_url:
         yield FieldError("partials.resume_url", f"must have {TOKEN} where the resume token goes")
-    honeypot = form.spam.honeypot
-    if honeypot is not None and honeypot in form.schema_.get("required", ()):
+    honeypot, required = form.spam.honeypot, form.schema_.get("required")
+    if honeypot is not None and isinstance(required, list) and honeypot in required:
         yield FieldError("spam.honeypot", "is a required field of the schema, and people leave it empty")

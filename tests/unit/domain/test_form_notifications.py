@@ -105,6 +105,10 @@ def test_notification_that_can_never_be_sent_is_refused_when_the_form_is_put(
         ({"partials": {"resume_url": "https://example.com/"}}, "partials.resume_url"),
         ({"schema": {"required": ["website"]}, "spam": {"honeypot": "website"}}, "spam.honeypot"),
         ({"schema": {"type": "x"}}, "schema.type"),
+        *(({"schema": {"required": wrong}, "spam": {"honeypot": "website"}}, "schema.required") for wrong in (5, True)),
+        ({"schema": {"required": None}, "spam": {"honeypot": "website"}}, "schema.required"),
+        ({"schema": {"required": "my website"}, "spam": {"honeypot": "website"}}, "schema.required"),
+        ({"schema": {"required": {"website": 1}}, "spam": {"honeypot": "website"}}, "schema.required"),
     ],
 )
 def test_definition_that_cannot_work_is_refused(settings: dict[str, Any], field: str) -> None:
