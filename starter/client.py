@@ -29,6 +29,7 @@ from starter.events import taken_alone
 from starter.partial_revisions import draft_of
 from starter.submission_intake import checked_key, submitted
 from starter.telling import followed_up, tell_cancelled
+from starter.templates import call_steps
 from starter.wording import field_errors
 
 
@@ -144,11 +145,12 @@ class Hermod:
         now = self._core.clock.now()
         good: list[tuple[int, tuple[Ready, ...]]] = []
         rejected: list[Rejected] = []
+        steps = call_steps()
         for index, one in enumerate(contents):
             asked = one if isinstance(one, Submission) else submission(one, None, options)
             try:
                 _raise_for(faults(asked, accounts, now))
-                good.append((index, await self._core.preparer.prepare(self._tenant, asked)))
+                good.append((index, await self._core.preparer.prepare(self._tenant, asked, steps)))
             except InvalidInput as wrong:
                 rejected.append(Rejected(index, wrong.errors))
         batch = batch_id()

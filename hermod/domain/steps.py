@@ -26,6 +26,10 @@ class Steps:
     def used(self) -> int:
         return self._most - self._left
 
+    def spend(self, steps: int) -> None:
+        """For work that is done; it is the next charge that raises."""
+        self._left -= steps
+
     def charge(self, steps: int) -> None:
         self._left -= steps
         if self._left < 0:

@@ -8,6 +8,7 @@ from typing import Final
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.contracts.forms import FormInput
 from hermod.domain.forms import notifications, schemas
+from hermod.domain.templates.sandbox import Tokens
 
 TOKEN: Final = "{token}"
 
@@ -23,9 +24,12 @@ def _faults(form: FormInput) -> Iterator[FieldError]:
         schemas.compiled(form.schema_)
     except InvalidInput as wrong:
         yield from wrong.errors
+    tokens = Tokens()
     for place, notification in enumerate(form.on_submit.notifications):
-        for fault in notifications.faults(notification):
+        for fault in notifications.faults(notification, form.schema_, tokens):
             yield FieldError(f"on_submit.notifications.{place}.{fault.field}", fault.message)
+        if tokens.used_up:
+            break
     if form.partials.resume_url is not None and TOKEN not in form.partials.resume_url:
         yield FieldError("partials.resume_url", f"must have {TOKEN} where the resume token goes")
     honeypot, required = form.spam.honeypot, form.schema_.get("required")
