@@ -68,13 +68,11 @@ def faults(
             if tokens.used_up:
                 return
             continue
-        if never := _never_there(notification, place, source, field, schema or {}):
+        if never := _never_there(notification, source, field, schema or {}):
             yield FieldError(place, never)
 
 
-def _never_there(
-    notification: FormNotification, place: str, source: str, field: Field, schema: Mapping[str, Any]
-) -> str | None:
+def _never_there(notification: FormNotification, source: str, field: Field, schema: Mapping[str, Any]) -> str | None:
     """What is asked for and can never be there, whatever is entered; None where all can."""
     properties = schema.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
@@ -86,10 +84,6 @@ def _never_there(
             return f'data.{name[:100]} is read as a calculation; write data["{name[:100]}"]'
     if unknown:
         return f"there is no {unknown[0][:100]} here, only {', '.join(sorted(scope))}; what was entered is in data"
-    if place in ("to", "when") and schema.get("additionalProperties") is False and not schema.get("patternProperties"):
-        for owner, name in sorted(field.asked):
-            if owner == "data" and name not in properties:
-                return f"asks for data.{name[:100]}, which the schema does not allow to be entered"
     return None
 
 

@@ -185,16 +185,6 @@ def test_variable_of_the_text_itself_is_taken() -> None:
     assert [*faults(notification(content={"subject": "x", "text": text}))] == []
 
 
-@pytest.mark.parametrize(
-    ("settings", "field"), [({"when": "not data.optout"}, "when"), ({"to": "{{ data.mail }}"}, "to")]
-)
-def test_field_that_a_closed_schema_never_has_is_refused(settings: dict[str, Any], field: str) -> None:
-    closed = {"properties": {"email": {}}, "additionalProperties": False}
-    assert [fault.field for fault in faults(notification(**settings), closed)] == [field]
-    for opened in (closed | {"additionalProperties": True}, closed | {"patternProperties": {"^m|^o": {}}}):
-        assert [*faults(notification(**settings), opened)] == []
-
-
 def test_texts_of_a_form_are_counted_together_before_they_are_parsed() -> None:
     text = "{{ [" + "1," * 900 + "1] }}"
     headers = {f"X-{number}": text for number in range(5)}
