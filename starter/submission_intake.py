@@ -229,7 +229,7 @@ def _is_filled(value: Any) -> bool:
         return bool(value.strip())
     if isinstance(value, dict | list):
         return any(map(_is_filled, value.values() if isinstance(value, dict) else value))
-    return value is not None and value is not False
+    return bool(value)
 
 
 def _size(count: int) -> str:

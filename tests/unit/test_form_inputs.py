@@ -50,13 +50,13 @@ def test_what_is_no_duration_is_refused_with_what_to_write(given: Any, place: tu
     assert error == (".".join(place), "must be a number of seconds, or a duration like PT24H or 24h")
 
 
-@pytest.mark.parametrize("left", ["", " ", "\t\n", "\u00a0", None, False, [], {}, [""], [[], {"a": " "}]])
+@pytest.mark.parametrize("left", ["", " ", "\t\n", "\u00a0", None, False, 0, [], {}, [""], [[], {"a": " "}]])
 def test_honeypot_that_nobody_has_filled_in_makes_no_spam(left: Any) -> None:
     data = {"name": "Ada", "website": left}
     assert without_honeypot(data, SpamGuard(honeypot="website")) == ({"name": "Ada"}, False)
 
 
-@pytest.mark.parametrize("filled", ["x", " x ", 0, 1, True, ["", "x"], {"a": {"b": "x"}}])
+@pytest.mark.parametrize("filled", ["x", " x ", "0", 1, True, ["", "x"], {"a": {"b": "x"}}])
 def test_honeypot_that_was_filled_in_makes_spam(filled: Any) -> None:
     data = {"name": "Ada", "website": filled}
     assert without_honeypot(data, SpamGuard(honeypot="website")) == ({"name": "Ada"}, True)
