@@ -20,6 +20,7 @@ from hermod.contracts.errors import IdempotencyMismatch, InvalidInput
 from hermod.contracts.forms import FormMoment, FormNotification
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.forms.notifications import rendered
+from hermod.heavy_work import off_loop
 from hermod.ports.clock import Clock
 from hermod.ports.forms import Announced, Announcement
 from hermod.storage import event_outbox, journeys
@@ -86,7 +87,7 @@ class FormAnnouncer:
 
     async def _notify(self, told: Announcement, place: int, notification: FormNotification) -> Sequence[str]:
         """The messages that a notification comes to; none where its condition does not hold. Raises InvalidInput."""
-        message = rendered(notification, told.scope)
+        message = await off_loop(rendered, notification, told.scope)
         if message is None:
             return ()
         asked = message_from(message, idempotency_key=f"{identity(told)}/{place}")

@@ -29,6 +29,7 @@ from starter.events import taken_alone
 from starter.partial_revisions import draft_of
 from starter.submission_intake import checked_key, submitted
 from starter.telling import followed_up, tell_cancelled
+from starter.templates import call_steps
 from starter.wording import field_errors
 
 
@@ -141,16 +142,21 @@ class Hermod:
     ) -> BatchReceipt:
         """Store many messages, one workflow per 500. A bad one is rejected with its index, and the others go."""
         everything = [one if isinstance(one, Submission) else submission(one, None, options) for one in contents]
-        stored, now = self._core.storage.accounts, self._core.clock.now()
+        stored, now, local = (
+            self._core.storage.accounts,
+            self._core.clock.now(),
+            self._core.settings.local_email_domains,
+        )
         accounts = await stored.names(self._tenant)
-        if any(any(faults(one, accounts, now)) for one in everything):
+        if any(any(faults(one, accounts, now, local)) for one in everything):
             accounts = await stored.names(self._tenant, fresh=True)
         good: list[tuple[int, tuple[Ready, ...]]] = []
         rejected: list[Rejected] = []
+        steps = call_steps()
         for index, asked in enumerate(everything):
             try:
-                _raise_for(faults(asked, accounts, now, self._core.settings.local_email_domains))
-                good.append((index, await self._core.preparer.prepare(self._tenant, asked)))
+                _raise_for(faults(asked, accounts, now, local))
+                good.append((index, await self._core.preparer.prepare(self._tenant, asked, steps)))
             except InvalidInput as wrong:
                 rejected.append(Rejected(index, wrong.errors))
         batch = batch_id()

@@ -5,6 +5,7 @@ Temporal: accepted means durable, and the sweeper starts what could not be start
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,9 @@ from hermod.contracts.forms import (
 )
 from hermod.contracts.ids import new_id, submission_workflow
 from hermod.contracts.messages import IdempotencyKey
+from hermod.domain.forms.schemas import FEW_STEPS, FormSchema, steps_of
+from hermod.domain.steps import TooManySteps
+from hermod.heavy_work import off_loop
 from hermod.ports.clock import Clock
 from hermod.storage.forms import Form
 from hermod.storage.submission_acceptance import SubmissionDraft
@@ -31,6 +35,8 @@ from starter.background import Background
 from starter.dispatching import USE_RUNNING, Start, Starts
 from starter.wording import field_errors
 
+SMALL: Final = 16 * 1024
+"""Bytes of JSON that are walked over in a moment."""
 CHANNEL: Final = "form"
 """As the search attribute says it."""
 KEY_HEADER: Final = "Idempotency-Key"
@@ -68,7 +74,7 @@ class Submissions:
         """
         found = await self._storage.forms.compiled(tenant, form)
         try:
-            draft = self._draft(found, asked, key, request_id)
+            draft = await self._draft(found, asked, key, request_id)
             await self._admit(tenant, found, asked)
         except (InvalidInput, TooMany) as refusal:
             SUBMISSIONS.labels("limited" if isinstance(refusal, TooMany) else "refused").inc()
@@ -133,13 +139,16 @@ class Submissions:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
         await self._background.drain()
 
-    def _draft(self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None) -> SubmissionDraft:
+    async def _draft(
+        self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None
+    ) -> SubmissionDraft:
         """Raises InvalidInput for what does not fit the form. What fills the honeypot need not fit."""
         guard = form.definition.spam
-        if len(orjson.dumps(asked.data)) > guard.max_bytes:
+        size = len(orjson.dumps(asked.data))
+        if size > guard.max_bytes:
             raise InvalidInput.of("data", f"must be at most {_size(guard.max_bytes)} as JSON")
-        data, is_spam = _without_honeypot(asked.data, guard)
-        if not is_spam and (wrong := form.schema.faults(data)):
+        data, is_spam = without_honeypot(asked.data, guard)
+        if not is_spam and (wrong := await faults_in(form.schema, data, size)):
             raise InvalidInput(wrong)
         return SubmissionDraft(
             id=new_id("sub"), form=form, asked=asked, data=data, key=key, request_id=request_id, is_spam=is_spam
@@ -154,6 +163,14 @@ class Submissions:
         wait = await self._storage.visitor_rates.wait(tenant, form.id, address, per_hour, now)
         if wait is not None:
             raise TooMany("this address has submitted the form too often", retry_after=wait)
+
+
+async def faults_in(schema: FormSchema, data: Mapping[str, Any], size: int) -> list[FieldError]:
+    """What does not fit the form; what takes long to say is found out off the event loop. Raises TooManySteps."""
+    if size <= SMALL:
+        with suppress(TooManySteps):
+            return schema.faults(data, steps_of(FEW_STEPS))
+    return await off_loop(schema.faults, data)
 
 
 def submitted(
@@ -198,12 +215,21 @@ def _start(tenant: str, submission: str, request_id: str | None, signal: str | N
     )
 
 
-def _without_honeypot(data: dict[str, Any], guard: SpamGuard) -> tuple[dict[str, Any], bool]:
+def without_honeypot(data: dict[str, Any], guard: SpamGuard) -> tuple[dict[str, Any], bool]:
     """What was entered but for the field that people do not see, and whether that was filled in."""
     if guard.honeypot is None or guard.honeypot not in data:
         return data, False
     kept = {name: value for name, value in data.items() if name != guard.honeypot}
-    return kept, data[guard.honeypot] not in ("", None, False)
+    return kept, _is_filled(data[guard.honeypot])
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether anything was entered: browsers and form libraries send an empty field in many ways."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    if isinstance(value, dict | list):
+        return any(map(_is_filled, value.values() if isinstance(value, dict) else value))
+    return bool(value)
 
 
 def _size(count: int) -> str:

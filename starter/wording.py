@@ -25,6 +25,7 @@ LONGEST: Final = 200
 _AN_OBJECT: Final = "must be an object"
 _A_NUMBER: Final = "must be a number"
 _A_WHOLE_NUMBER: Final = "must be a whole number"
+_A_DURATION: Final = "must be a number of seconds, or a duration like PT24H or 24h"
 _A_TIME: Final = "must be a time like 2030-05-01T12:00:00Z"
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -58,6 +59,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "datetime_type": _A_TIME,
     "datetime_parsing": _A_TIME,
     "datetime_from_date_parsing": _A_TIME,
+    "time_delta_type": _A_DURATION,
+    "time_delta_parsing": _A_DURATION,
     "timezone_aware": "must name its time zone, like 2030-05-01T12:00:00Z",
     "value_error": "{error}",
     "misplaced": "{message}",

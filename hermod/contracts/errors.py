@@ -15,7 +15,7 @@ HermodError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class FieldError(NamedTuple):
@@ -37,7 +37,7 @@ class InvalidInput(HermodError):
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in self.errors))
 
     @classmethod
-    def of(cls, field: str, message: str) -> InvalidInput:
+    def of(cls, field: str, message: str) -> Self:
         return cls([FieldError(field, message)])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from hermod.contracts.content import Channel, Line
 from hermod.contracts.events import Reference
@@ -21,8 +23,23 @@ MAX_DATA_BYTES: Final = 256 * 1024
 FormId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Session = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,128}$")]
 """A visitor's session, random, made by the application; it becomes part of a workflow id, so no address."""
-FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366))]
-"""Seconds as a number, or ISO 8601 (`PT24H`)."""
+_SHORT: Final = re.compile(
+    r"(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?", re.IGNORECASE | re.ASCII
+)
+
+
+def _duration(given: object) -> object:
+    """`24h` and `1h30m` as they are meant; and true, which counts as 1 elsewhere, is no second."""
+    if isinstance(given, bool):
+        raise PydanticCustomError("time_delta_type", "true and false are no durations")
+    if isinstance(given, str) and (short := _SHORT.fullmatch(given.strip())):
+        days, hours, minutes, seconds = (int(part or 0) for part in short.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return given
+
+
+FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), BeforeValidator(_duration)]
+"""Seconds as a number, ISO 8601 (`PT24H`), or `24h`."""
 
 
 class FormMoment(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.forms import FormInput, FormPage, FormSummary, FormView, SubmissionTerms
 from hermod.domain.forms.definitions import check
 from hermod.domain.forms.schemas import FormSchema, compiled
+from hermod.heavy_work import off_loop
 from hermod.storage.engine import Database, sql
 
 CACHE_SECONDS: Final = 1.0
@@ -82,7 +82,7 @@ class Forms:
 
     async def put(self, tenant: str, form: str, definition: FormInput, *, actor: str, now: datetime) -> PutForm:
         """Store a definition, as the next revision unless it says the same. Raises InvalidInput, by field."""
-        await asyncio.to_thread(check, definition)
+        await off_loop(check, definition)
         stored = orjson.dumps(definition.model_dump(mode="json", by_alias=True)).decode()
         names = {"tenant": tenant, "id": form, "actor": actor, "now": now, "definition": stored}
         rows = await self._database.rows(_PUT, names)
@@ -116,7 +116,7 @@ class Forms:
         row = await self._row(tenant, form)
         if kept is None or kept[1].revision != row.revision:
             definition = FormInput.model_validate(row.definition)
-            found = Form(form, row.revision, definition, await asyncio.to_thread(_schema, definition))
+            found = Form(form, row.revision, definition, await off_loop(_schema, definition))
         else:
             found = kept[1]
         self._kept[tenant, form] = (time.monotonic(), found)

@@ -64,7 +64,12 @@ async def test_put_counts_revisions_and_the_same_again_changes_nothing(api: Api)
         ({"schema": []}, "schema"),
         ({"schema": {"const": "\0"}}, "schema"),
         ({"name": "a\0b"}, "name"),
+        *(
+            ({"schema": {"required": wrong}, "spam": {"honeypot": "website"}}, "schema.required")
+            for wrong in (5, None, True)
+        ),
         ({"payment": {"expires_in": 0}}, "payment.expires_in"),
+        ({"payment": {"expires_in": True}}, "payment.expires_in"),
         ({"payment": {"provider": "paypal"}}, "payment.provider"),
         ({"on_submit": {"notifications": [{"channel": "email", "to": "{{"}]}}, "on_submit.notifications.0.to"),
         ({"on_submit": {"notifications": [{"channel": "fax", "to": "x"}]}}, "on_submit.notifications.0.channel"),
@@ -142,6 +147,24 @@ async def test_key_used_at_the_same_moment_stores_one(api: Api) -> None:
     answers = await asyncio.gather(*(submit(api, key="k-1") for _ in range(8)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+async def test_wrong_entry_deep_in_a_recursive_form_is_named_where_it_is(api: Api) -> None:
+    node = {"oneOf": [{"$ref": "#/$defs/section"}, {"$ref": "#/$defs/question"}]}
+    parts = {
+        name: {
+            "type": "object",
+            "required": [name],
+            "properties": {name: {"type": "string"}, "items": {"type": "array", "items": {"$ref": "#/$defs/node"}}},
+        }
+        for name in ("section", "question")
+    }
+    await put(api, schema={"$ref": "#/$defs/node", "$defs": {"node": node, **parts}})
+    data: dict[str, Any] = {"question": 5}
+    for _ in range(20):
+        data = {"section": "a", "items": [data]}
+    field = "data" + ".items.0" * 20 + ".question"
+    assert_problem(await submit(api, data=data), 422, "invalid-input", field)
 
 
 async def test_filled_honeypot_is_kept_as_spam_and_an_empty_one_is_left_out(api: Api) -> None:
