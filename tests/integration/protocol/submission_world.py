@@ -180,10 +180,13 @@ class SubmissionWorld(Simulation):
             await self._submissions.mark_started(self.tenant, submission, self.time)
 
     async def sweep(self) -> None:
-        for found in await self._orphaned.unstarted(self.time, older_than=UNSTARTED_AFTER, limit=_LIMIT):
+        # In an order of their own: the database has none for what came at the same moment.
+        unstarted = await self._orphaned.unstarted(self.time, older_than=UNSTARTED_AFTER, limit=_LIMIT)
+        for found in sorted(unstarted, key=lambda one: one.id):
             self._begin(found.id)
             await self._submissions.mark_started(self.tenant, found.id, self.time)
-        for found in await self._orphaned.stalled(self.time, older_than=STALLED_AFTER, limit=_LIMIT):
+        stalled = await self._orphaned.stalled(self.time, older_than=STALLED_AFTER, limit=_LIMIT)
+        for found in sorted(stalled, key=lambda one: one.id):
             flow = self.flows.get(found.id)
             if flow is None or flow.state == "completed":
                 self._begin(found.id)
@@ -198,7 +201,7 @@ class SubmissionWorld(Simulation):
                     self.time,
                     untouched_since=self.time - STALLED_AFTER,
                 )
-        for untold in await self._payments.untold(self.time, older_than=UNTOLD_AFTER, limit=100):
+        for untold in sorted(await self._payments.untold(self.time, older_than=UNTOLD_AFTER, limit=100)):
             await self.tell(untold, marked=True)
 
     # What Temporal does

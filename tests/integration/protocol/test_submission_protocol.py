@@ -80,6 +80,7 @@ class SubmissionProtocol(Machine):
 
 
 @pytest.mark.timeout(TIMEOUT)
+@pytest.mark.usefixtures("order_alone_decides")
 def test_protocol_of_submissions_keeps_its_promises_in_every_schedule(
     database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
