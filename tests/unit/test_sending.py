@@ -92,8 +92,7 @@ def jobs_of(provider: Provider, *, count: int) -> list[Job]:
 
 
 @pytest.fixture(params=[1, 2], ids=["alone", "together"])
-def count(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sending, "OVERTIME", timedelta(seconds=SHORT))
+def count(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
@@ -120,7 +119,10 @@ async def test_worker_stood_still_and_no_answer_came_the_adapter_says_so(count: 
     assert {job.settled().error_code for job in jobs} == {"timeout"}
 
 
-async def test_adapter_does_not_keep_to_its_deadline_is_cut_off_and_blamed(count: int) -> None:
+async def test_adapter_does_not_keep_to_its_deadline_is_cut_off_and_blamed(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "OVERTIME", timedelta(seconds=SHORT))
     jobs = jobs_of(Provider(keeps_time=False), count=count)
     await send_all(jobs, lambda: False)
     assert {job.settled().error_code for job in jobs} == {"adapter_error"}

@@ -51,7 +51,8 @@ async def test_body_and_a_request_could_not_record_both_are_handed_on() -> None:
     assert raised.value.results == ["never made", "outcome"]
 
 
-async def test_body_is_cancelled_and_has_something_to_hand_on_requests_under_way_are_cut_off() -> None:
+async def cancelled_with_a_request(raised: type[BaseException], *, instead: BaseException | None = None) -> Any:
+    """Cancel a body, which raises `instead`: what comes of it, and whether its request under way was cut off."""
     begun, cut_off = asyncio.Event(), []
 
     async def request() -> None:
@@ -68,35 +69,23 @@ async def test_body_is_cancelled_and_has_something_to_hand_on_requests_under_way
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                raise Unrecorded(["never made"]) from None
+                if instead is None:
+                    raise
+                raise instead from None
 
     task = asyncio.create_task(work())
     await begun.wait()
     task.cancel()
-    with pytest.raises(Unrecorded) as raised:
+    with pytest.raises(raised) as came:
         await asyncio.wait_for(task, 5)
-    assert (cut_off, raised.value.results) == (["interrupted"], ["never made"])
+    return came.value, cut_off
+
+
+async def test_body_is_cancelled_and_has_something_to_hand_on_requests_under_way_are_cut_off() -> None:
+    error, cut_off = await cancelled_with_a_request(Unrecorded, instead=Unrecorded(["never made"]))
+    assert (cut_off, error.results) == (["interrupted"], ["never made"])
 
 
 async def test_body_is_cancelled_requests_under_way_are() -> None:
-    begun, cut_off = asyncio.Event(), []
-
-    async def request() -> None:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cut_off.append("interrupted")
-            raise
-
-    async def work() -> None:
-        async with UnderWay() as requests:
-            requests.begin(request())
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(work())
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    _, cut_off = await cancelled_with_a_request(asyncio.CancelledError)
     assert cut_off == ["interrupted"]

@@ -7,7 +7,7 @@ import gzip
 import time
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
@@ -290,13 +290,15 @@ async def test_exchange_proxy_of_the_environment_is_not_used(
         assert (await post(client, port)).status == 200
 
 
-async def test_client_close_waits_for_the_exchange_under_way() -> None:
+async def closed_during_an_exchange(before_the_answer: Callable[[], Awaitable[None]]) -> int:
+    """The status of an exchange whose client is closed before its answer comes."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
     async def handler(reader: Reader, writer: Writer) -> None:
         await read_request(reader)
         arrived.set()
         await go.wait()
+        await before_the_answer()
         writer.write(answer("202 Accepted"))
         await reader.read()
 
@@ -307,32 +309,26 @@ async def test_client_close_waits_for_the_exchange_under_way() -> None:
         closing = asyncio.create_task(client.aclose())
         await asyncio.sleep(0)
         go.set()
-        assert (await exchange).status == 202
+        reply = await exchange
         await asyncio.wait_for(closing, 5)
+    return reply.status
+
+
+async def test_client_close_waits_for_the_exchange_under_way() -> None:
+    async def nothing() -> None:
+        return
+
+    assert await closed_during_an_exchange(nothing) == 202
 
 
 async def test_client_close_reads_what_came_while_the_process_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "DRAIN_SECONDS", LATE / 4)
-    arrived, go = asyncio.Event(), asyncio.Event()
 
-    async def handler(reader: Reader, writer: Writer) -> None:
-        await read_request(reader)
-        arrived.set()
-        await go.wait()
+    async def stand_still() -> None:
         time.sleep(3 * LATE)  # noqa: ASYNC251 - the whole process, and not only the server
         await asyncio.sleep(0.01)  # what has come is read in more than one turn of the loop
-        writer.write(answer("202 Accepted"))
-        await reader.read()
 
-    client = HttpClient(AddressGuard(allow_private=True))
-    async with serving(handler) as port:
-        exchange = asyncio.create_task(post(client, port))
-        await asyncio.wait_for(arrived.wait(), 5)
-        closing = asyncio.create_task(client.aclose())
-        await asyncio.sleep(0)
-        go.set()
-        assert (await exchange).status == 202
-        await asyncio.wait_for(closing, 5)
+    assert await closed_during_an_exchange(stand_still) == 202
 
 
 async def test_exchange_name_that_resolves_to_this_machine_is_refused() -> None:

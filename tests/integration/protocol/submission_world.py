@@ -351,7 +351,8 @@ class SubmissionWorld(Simulation):
             assert _is_over(row), f"stranded: {row.id} {row.status} {row.untold_since}"
             if row.status == SubmissionStatus.FAILED:
                 continue
-            assert set(row.announced) == set(self.announced.get(row.id, [])), "announced, and not on record"
+            unrecorded = set(self.announced.get(row.id, [])) - set(row.announced)
+            assert all(_is_overtaken(row, mark) for mark in unrecorded), f"announced, and not on record: {unrecorded}"
             if row.payment_status in _PAID or row.payment_expires_at is None:
                 assert row.status == SubmissionStatus.COMPLETED, f"paid, and {row.status}"
             if row.payment_refunds:
@@ -366,6 +367,21 @@ class SubmissionWorld(Simulation):
 
 def _is_over(row: Row[Any]) -> bool:
     return row.finished_at is not None and (row.untold_since is None or row.status == SubmissionStatus.FAILED)
+
+
+def _is_overtaken(row: Row[Any], mark: str) -> bool:
+    """Whether the payment has said more since that moment. Who died between announcing it and writing that down has
+    nobody who announces it again then."""
+    moment, _, turn = mark.partition(":")
+    match FormMoment(moment):
+        case FormMoment.PAYMENT_FAILED:
+            return row.payment_status != PaymentStatus.FAILED or turn != str(row.payment_failures)
+        case FormMoment.REFUNDED:
+            return turn != str(row.payment_refunds)
+        case FormMoment.EXPIRED:
+            return row.payment_status in (*_PAID, PaymentStatus.REFUNDED)
+        case _:
+            return False
 
 
 def _flow(executor: Executor) -> Flow:

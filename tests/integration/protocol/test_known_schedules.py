@@ -198,6 +198,17 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
         WebhookProtocol,
         (_webhooks("accept"), *GRANT_NEVER_WAS_AND_THE_NEXT_ONE_IS_TAKEN, ANOTHER_MAKES_A_REQUEST, FIRST_GOES_ON),
     ),
+    "payment-failed-and-is-made-while-the-worker-that-announced-its-failure-dies": (
+        SubmissionProtocol,
+        (
+            (SubmissionProtocol.begin, {"paid": False}),
+            (SubmissionProtocol.payment_says, {"which": 0, "kind": FactKind.FAILED}),
+            (SubmissionProtocol.workflow_hears_of_payment, {"which": 0, "marked": False}),
+            (SubmissionProtocol.hand_out, {"which": 0, "worker": 0, "until": _until("announce", SubmissionProtocol)}),
+            (SubmissionProtocol.payment_says, {"which": 0, "kind": FactKind.PAID}),
+            (SubmissionProtocol.worker_dies, {"which": 0, "made": True}),
+        ),
+    ),
     "message-is-too-late-between-two-accounts": (
         MessageProtocol,
         (

@@ -74,6 +74,17 @@ async def taken(database: Database, *drafts: Draft) -> list[Receipt | Idempotenc
     return [answers[one.id] for one in drafts]
 
 
+async def in_its_second_request(database: Database) -> tuple[SqlLedger, Draft]:
+    """A message whose first request ended as unknown, and whose second one is under way."""
+    one = draft()
+    await taken(database, one)
+    ledger = SqlLedger(database, clear(database), Workers(database))
+    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
+    await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.RETRYING)], now())
+    await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now())
+    return ledger, one
+
+
 async def test_same_key_and_body_gives_the_same_message(database: Database) -> None:
     first, second = draft("k"), draft("k")
     assert await taken(database, first) == await taken(database, second)
@@ -166,12 +177,7 @@ async def test_grant_under_a_request_is_refused(database: Database) -> None:
 
 
 async def test_late_outcome_replaces_unknown_and_leaves_a_message_that_moved_on(database: Database) -> None:
-    one = draft()
-    await taken(database, one)
-    ledger = SqlLedger(database, clear(database), Workers(database))
-    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
-    await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.RETRYING)], now())
-    await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now())
+    ledger, one = await in_its_second_request(database)
     await ledger.record(TENANT, RUN, [result(one.id, Accepted(provider_id="late"), Status.SENT)], now())
     view = await Messages(database).view(TENANT, one.id)
     assert view.status is Status.SENDING
@@ -182,12 +188,7 @@ async def test_late_outcome_replaces_unknown_and_leaves_a_message_that_moved_on(
 async def test_message_whose_earlier_request_turns_out_accepted_while_another_is_under_way_is_sent_with_it(
     database: Database, status: Status
 ) -> None:
-    one = draft()
-    await taken(database, one)
-    ledger = SqlLedger(database, clear(database), Workers(database))
-    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
-    await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.RETRYING)], now())
-    await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now())
+    ledger, one = await in_its_second_request(database)
     await ledger.record(TENANT, RUN, [result(one.id, Accepted(provider_id="late"), Status.SENT)], now())
     refused = result(one.id, OutcomeUnknown(), status, 2)
     assert await ledger.record(TENANT, RUN, [refused], now()) == set()
@@ -201,12 +202,7 @@ async def test_message_whose_earlier_request_turns_out_accepted_while_another_is
 async def test_late_success_is_being_written_when_the_next_outcome_comes_and_counts(
     database: Database, database_url: str, status: Status
 ) -> None:
-    one = draft()
-    await taken(database, one)
-    ledger = SqlLedger(database, clear(database), Workers(database))
-    await ledger.grant(TENANT, OWNER, [intent(one.id)], now())
-    await ledger.record(TENANT, RUN, [result(one.id, OutcomeUnknown(), Status.RETRYING)], now())
-    await ledger.grant(TENANT, OWNER, [intent(one.id, 2)], now())
+    ledger, one = await in_its_second_request(database)
     async with PostgresProxy.before(database_url) as proxy:
         slow = Database(proxy.through(database_url))
         frozen = SqlLedger(slow, clear(slow), Workers(slow))

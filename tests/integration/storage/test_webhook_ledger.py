@@ -76,6 +76,14 @@ class Book:
         assert isinstance(taken, TakenEvent)
         return taken.receipt.deliveries[0].id
 
+    async def in_its_second_request(self) -> str:
+        """A delivery whose first request was lost with its worker, and whose second one is under way."""
+        own = await self.delivery()
+        await self.grant(own)
+        await self.record(own, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
+        await self.grant(own, 2)
+        return own
+
     async def item(self, delivery: str, run: str = RUN) -> DeliveryItem | None:
         found = await self.ledger.open_items(TENANT, webhook_workflow(TENANT, delivery), run, [delivery], now())
         return found[0] if found else None
@@ -194,11 +202,8 @@ async def test_late_outcome_replaces_lost_in_the_log_and_leaves_the_delivery_tha
 async def test_delivery_that_turns_out_delivered_while_another_request_is_under_way_is_delivered_with_it(
     book: Book,
 ) -> None:
-    one = await book.delivery()
-    lost, busy = Exchange(outcome="worker_lost"), Exchange(outcome="http_error", status_code=503, error="busy")
-    await book.grant(one)
-    await book.record(one, lost, DeliveryStatus.RETRYING)
-    await book.grant(one, 2)
+    one = await book.in_its_second_request()
+    busy = Exchange(outcome="http_error", status_code=503, error="busy")
     await book.record(one, GOOD, DeliveryStatus.DELIVERED)
     await book.record(one, busy, DeliveryStatus.RETRYING, 2)
     view = await book.deliveries.view(TENANT, one)
@@ -210,10 +215,7 @@ async def test_delivery_that_turns_out_delivered_while_another_request_is_under_
 async def test_late_success_is_being_written_when_the_next_outcome_comes_and_counts(
     book: Book, database_url: str
 ) -> None:
-    one = await book.delivery()
-    await book.grant(one)
-    await book.record(one, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
-    await book.grant(one, 2)
+    one = await book.in_its_second_request()
     async with PostgresProxy.before(database_url) as proxy:
         slow = Database(proxy.through(database_url))
         held = proxy.hold_answer("SET late_success_number")
@@ -234,20 +236,14 @@ async def test_late_success_is_being_written_when_the_next_outcome_comes_and_cou
 async def test_delivery_that_was_given_up_and_turns_out_delivered_is_delivered(
     book: Book, status: DeliveryStatus
 ) -> None:
-    one = await book.delivery()
-    await book.grant(one)
-    await book.record(one, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
-    await book.grant(one, 2)
+    one = await book.in_its_second_request()
     await book.record(one, Exchange(outcome="http_error", status_code=503), status, 2)
     await book.record(one, GOOD, DeliveryStatus.DELIVERED)
     assert (await book.deliveries.view(TENANT, one)).status is DeliveryStatus.DELIVERED
 
 
 async def test_delivery_that_is_sent_again_does_not_count_what_was_delivered_late_before(book: Book) -> None:
-    one = await book.delivery()
-    await book.grant(one)
-    await book.record(one, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING)
-    await book.grant(one, 2)
+    one = await book.in_its_second_request()
     await book.record(one, GOOD, DeliveryStatus.DELIVERED)
     await book.record(one, Exchange(outcome="http_error", status_code=503), DeliveryStatus.RETRYING, 2)
     reopened = text("UPDATE webhook_deliveries SET status = 'pending', finished_at = NULL WHERE id = :id")
