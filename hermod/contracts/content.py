@@ -33,7 +33,7 @@ _ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 Line = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=998)]
 """One line of text: no line breaks, no control characters."""
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+Url = Annotated[str, StringConstraints(pattern=r"^[hH][tT][tT][pP][sS]?://[^\s]+$", max_length=2048)]
 
 
 class Channel(StrEnum):
