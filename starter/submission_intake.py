@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.bootstrap import Storage
-from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, TooMany
+from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, TooMany
 from hermod.contracts.forms import (
     ProcessSubmissionInput,
     SpamGuard,
@@ -22,7 +22,6 @@ from hermod.contracts.forms import (
     SubmissionStatus,
 )
 from hermod.contracts.ids import new_id, submission_workflow
-from hermod.contracts.messages import IdempotencyKey
 from hermod.ports.clock import Clock
 from hermod.storage.forms import Form
 from hermod.storage.submission_acceptance import SubmissionDraft
@@ -33,11 +32,6 @@ from starter.wording import field_errors
 
 CHANNEL: Final = "form"
 """As the search attribute says it."""
-KEY_HEADER: Final = "Idempotency-Key"
-
-
-class _Keyed(BaseModel):
-    key: IdempotencyKey | None = None
 
 
 class Submissions:
@@ -175,14 +169,6 @@ def submitted(
         return SubmissionInput.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
-
-
-def checked_key(key: str | None) -> str | None:
-    """Raises InvalidInput for a key that no caller may use."""
-    try:
-        return _Keyed(key=key).key
-    except ValidationError as error:
-        raise InvalidInput([FieldError(KEY_HEADER, one.message) for one in field_errors(error, {"key": key})]) from None
 
 
 def _start(tenant: str, submission: str, request_id: str | None, signal: str | None = None) -> Start:

@@ -175,7 +175,7 @@ class AddressGuard:
         return self.host_fault(host)
 
     def host_fault(self, host: str) -> str | None:
-        """Why the host can never be dialled, or None: no name, a literal address off limits, or this machine by name."""
+        """Why the host can never be dialled, or None: no name, an address off limits, or this machine by name."""
         try:
             self.check_host(host)
         except AddressRefused as reason:
