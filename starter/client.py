@@ -26,8 +26,9 @@ from hermod.storage.acceptance import Draft, Ready, take
 from starter.core import Core, open_core
 from starter.dispatching import Unit
 from starter.events import taken_alone
+from starter.idempotency import checked_key
 from starter.partial_revisions import draft_of
-from starter.submission_intake import checked_key, submitted
+from starter.submission_intake import submitted
 from starter.telling import followed_up, tell_cancelled
 from starter.templates import call_steps
 from starter.wording import field_errors

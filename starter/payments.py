@@ -39,14 +39,20 @@ class RefusedEvent(HermodError):
     """The call is the provider's, and nothing that can be taken. The text is for the provider's log of calls."""
 
 
-async def receive_stripe(core: Core, tenant: str, body: bytes, signatures: Sequence[str]) -> TakenPayment:
+async def stripe_sender(core: Core, tenant: str) -> StripeAccount | None:
+    """The tenant's account. Known before the body is read, so that nothing is held for who has none."""
+    return await core.storage.stripe_accounts.find(tenant) if _NAME.fullmatch(tenant) else None
+
+
+async def receive_stripe(
+    core: Core, tenant: str, account: StripeAccount | None, body: bytes, signatures: Sequence[str]
+) -> TakenPayment:
     """Take in a call of Stripe's. `signatures` are the values of its signature header.
 
     Raises ForgedEvent for what is not signed with a secret of the tenant, in the same words where there is no such
     tenant; RefusedEvent and MalformedJson for what is signed and cannot be taken; Unavailable, after which Stripe
     repeats the call. Nothing is kept then.
     """
-    account = await core.storage.stripe_accounts.find(tenant) if _NAME.fullmatch(tenant) else None
     try:
         secrets = _NOBODYS if account is None else account.secrets
         stripe_signatures.check(body, signatures, secrets, core.clock.now())

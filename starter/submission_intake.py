@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.bootstrap import Storage
-from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, TooMany
+from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, TooMany
 from hermod.contracts.forms import (
     ProcessSubmissionInput,
     SpamGuard,
@@ -23,7 +23,6 @@ from hermod.contracts.forms import (
     SubmissionStatus,
 )
 from hermod.contracts.ids import new_id, submission_workflow
-from hermod.contracts.messages import IdempotencyKey
 from hermod.domain.forms.schemas import FEW_STEPS, FormSchema, steps_of
 from hermod.domain.steps import TooManySteps
 from hermod.heavy_work import off_loop
@@ -39,11 +38,6 @@ SMALL: Final = 16 * 1024
 """Bytes of JSON that are walked over in a moment."""
 CHANNEL: Final = "form"
 """As the search attribute says it."""
-KEY_HEADER: Final = "Idempotency-Key"
-
-
-class _Keyed(BaseModel):
-    key: IdempotencyKey | None = None
 
 
 class Submissions:
@@ -192,14 +186,6 @@ def submitted(
         return SubmissionInput.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
-
-
-def checked_key(key: str | None) -> str | None:
-    """Raises InvalidInput for a key that no caller may use."""
-    try:
-        return _Keyed(key=key).key
-    except ValidationError as error:
-        raise InvalidInput([FieldError(KEY_HEADER, one.message) for one in field_errors(error, {"key": key})]) from None
 
 
 def _start(tenant: str, submission: str, request_id: str | None, signal: str | None = None) -> Start:

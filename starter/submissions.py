@@ -16,7 +16,7 @@ from hermod.contracts.forms import (
     SubmissionView,
 )
 from starter.client import Hermod
-from starter.submission_intake import checked_key
+from starter.idempotency import checked_key
 from starter.telling import followed_up
 from starter.wording import field_errors
 

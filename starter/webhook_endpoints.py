@@ -116,6 +116,7 @@ async def try_endpoint(hermod: Hermod, endpoint: str, *, request_id: str | None 
     NotFound, and InvalidInput where its URL may not be called.
     """
     core = hermod.core
+    core.storage.webhook_endpoints.forget(hermod.tenant, endpoint)  # it is tried as it is now
     known = await core.storage.webhook_endpoints.endpoint(hermod.tenant, endpoint)
     if known is None:
         raise NotFound(f"there is no webhook endpoint {endpoint}")

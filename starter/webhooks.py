@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hermod.contracts.errors import InvalidInput
+from hermod.contracts.errors import IdempotencyMismatch, InvalidInput
 from hermod.contracts.ids import parse_workflow_id
 from hermod.contracts.webhooks import (
     DeliveryPage,
@@ -19,17 +19,33 @@ from hermod.contracts.webhooks import (
 )
 from hermod.storage.webhook_deliveries import Moved
 from starter.client import Hermod
+from starter.idempotency import checked_key, event_id_of
 from starter.telling import followed_up, tell_cancelled
 from starter.wording import field_errors
 
 
-async def emit_event(hermod: Hermod, given: Any, *, request_id: str | None = None) -> EventReceipt:
-    """Take in an event that came as JSON. Raises InvalidInput, naming each wrong field."""
+async def emit_event(
+    hermod: Hermod, given: Any, *, idempotency_key: str | None = None, request_id: str | None = None
+) -> EventReceipt:
+    """Take in an event that came as JSON. Raises InvalidInput, naming each wrong field.
+
+    `idempotency_key` makes the call safe to repeat; an event that has an id of its own needs none. Raises
+    IdempotencyMismatch where the key stands for another event.
+    """
+    key = checked_key(idempotency_key)
     try:
         event = EventInput.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
-    return await hermod.core.webhooks.take(hermod.tenant, event, request_id)
+    if key is None or event.event_id is not None:
+        return await hermod.core.webhooks.take(hermod.tenant, event, request_id)
+    keyed = event.model_copy(update={"event_id": event_id_of(key)})
+    try:
+        return await hermod.core.webhooks.take(hermod.tenant, keyed, request_id)
+    except InvalidInput as wrong:
+        if any(one.field == "event_id" for one in wrong.errors):
+            raise IdempotencyMismatch from None
+        raise
 
 
 async def delivery_status(hermod: Hermod, delivery: str) -> DeliveryView:

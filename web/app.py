@@ -13,6 +13,7 @@ from hermod.contracts.errors import HermodError
 from hermod.settings import Settings
 from starter.client import Hermod
 from web import operations, reference
+from web.arrival import Arrival
 from web.ingress import (
     analytics,
     devices,
@@ -64,6 +65,7 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
     )
     app.state.hermod = hermod
     app.add_middleware(Observed)
+    app.add_middleware(Arrival)
     app.add_exception_handler(HermodError, answer_hermod_error)
     app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_wrong_parameters)

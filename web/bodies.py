@@ -2,34 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hermod.contracts.errors import InvalidInput
+from hermod.contracts.errors import InvalidInput, Unavailable
 from starter.intake import read_json
 from starter.wording import field_errors
 from web.problems import BodyTooLarge
 
 MIB: Final = 1024 * 1024
+MOST_UNVERIFIED: Final = 64 * MIB
+"""Held at once, in one process, of bodies whose senders are not known yet: a call is a few KiB."""
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Unverified:
+    """How many bytes are held of callers that have not shown who they are."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def hold(self, size: int) -> None:
+        """Raises Unavailable where it would be too many."""
+        if self.held + size > MOST_UNVERIFIED:
+            raise Unavailable("too much is on its way at once; nothing of the call was kept")
+        self.held += size
+
+
+_unverified: Final = _Unverified()
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The body, of `limit` bytes at most. Raises BodyTooLarge, before the rest of such a body has arrived."""
+    return b"".join([chunk async for chunk in _chunks(request, limit)])
+
+
+@asynccontextmanager
+async def unverified_body(request: Request, limit: int, *, keep: int) -> AsyncIterator[bytes]:
+    """The body of a caller that only the body can show to be who it says, or its first `keep` bytes.
+
+    What is not kept is read all the same: otherwise the time of the answer would tell whom we know. Raises
+    BodyTooLarge, and Unavailable where `MOST_UNVERIFIED` bytes of such callers are held already.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in _chunks(request, limit):
+            kept = chunk[: keep - size]
+            if kept:
+                _unverified.hold(len(kept))
+                size += len(kept)
+                chunks.append(kept)
+        yield b"".join(chunks)
+    finally:
+        _unverified.held -= size
+
+
+async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
-    chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+        yield chunk
 
 
 async def read_json_body(request: Request, limit: int) -> Any:

@@ -43,6 +43,10 @@ class BodyTooLarge(HermodError):
     """The body is larger than this call takes."""
 
 
+class BodyTooSlow(HermodError):
+    """The body did not come in time."""
+
+
 class FieldProblem(BaseModel):
     """One wrong field."""
 
@@ -100,6 +104,7 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (MalformedReport, 400, "malformed-report", "The report cannot be read"),
     (ForgedEvent, 400, "wrong-signature", "The signature is wrong"),
     (RefusedEvent, 400, "refused-event", "The event cannot be taken"),
+    (BodyTooSlow, 408, "body-too-slow", "The body did not come in time"),
     (BodyTooLarge, 413, "body-too-large", "The body is too large"),
     (NotFound, 404, "not-found", "There is no such thing"),
     (Gone, 410, "gone", "It is no longer there"),
@@ -111,6 +116,7 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
 )
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"www-authenticate": 'Bearer realm="hermod"'},
+    408: {"connection": "close"},
     413: {"connection": "close"},  # the rest of the body is on its way, and nobody will read it
     503: {"retry-after": str(RETRY_AFTER)},
 }

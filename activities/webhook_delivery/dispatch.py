@@ -363,7 +363,10 @@ class WebhookDispatch:
 
     async def _endpoints_of(self, items: Sequence[DeliveryItem]) -> dict[str, Endpoint | None]:
         tenant, endpoints = self._work.tenant, self._ways.endpoints
-        return {endpoint: await endpoints.endpoint(tenant, endpoint) for endpoint in by_endpoint(items)}
+        return {
+            endpoint: await endpoints.endpoint(tenant, endpoint, max(item.endpoint_revision for item in group))
+            for endpoint, group in by_endpoint(items).items()
+        }
 
     async def _close(self, items: Sequence[DeliveryItem], endpoints: Mapping[str, Endpoint | None]) -> None:
         """What came to rest after its endpoint was disabled, or deleted, waits for nothing any more."""

@@ -1,6 +1,7 @@
 """The deliveries of one endpoint on their way: as many at once as it takes, as fast as its rate lets them go.
 
-Before each request leaves, the endpoint is looked at as it is by then (at most a second old): disabled, paused by its
+Before each request leaves, the endpoint is looked at as it is by then (at most a second old, and
+never older than when its deliveries were read): disabled, paused by its
 receiver, resting behind its breaker, or slowed down. What cannot go now is held back, and has spent nothing.
 """
 
@@ -71,6 +72,7 @@ class EndpointStream:
         """Deliveries for which no request was made."""
         self._tenant = tenant
         self._endpoint = endpoint
+        self._revision = max((item.endpoint_revision for item in items), default=0)
         self._door = door
         self._endpoints = endpoints
         self._health = health
@@ -91,7 +93,7 @@ class EndpointStream:
         crowded = self._door.is_overrun
         ends_at = self._clock.now() + (BRIEFLY if self._briefly else LONGEST)
         while self.rest and not (requests.errors or self._stopping() or self._clock.now() > ends_at):
-            endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint)
+            endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint, self._revision)
             if endpoint is None:
                 return [cancelled(item) for item in self.rest]
             if not endpoint.enabled:

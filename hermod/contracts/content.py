@@ -59,7 +59,7 @@ Line = Annotated[
 Text = Annotated[str, AfterValidator(_text)]
 """Text of any number of lines, without NUL."""
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+Url = Annotated[str, StringConstraints(pattern=r"^[hH][tT][tT][pP][sS]?://[^\s]+$", max_length=2048)]
 
 
 class Channel(StrEnum):

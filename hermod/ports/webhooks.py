@@ -59,6 +59,8 @@ class DeliveryItem:
     wait_reason: str | None
     request_id: str | None
     order_key: str | None
+    endpoint_revision: int = 0
+    """Of the endpoint's settings when the delivery was read: the request is made by these, or by newer ones."""
     in_flight: InFlight | None = None
 
 
@@ -156,8 +158,11 @@ class Poster(Protocol):
 
 
 class Endpoints(Protocol):
-    async def endpoint(self, tenant: str, endpoint: str) -> Endpoint | None:
-        """At most a second old; None for one that was deleted. Raises Unavailable, also where secrets do not open."""
+    async def endpoint(self, tenant: str, endpoint: str, at_least: int = 0) -> Endpoint | None:
+        """At most a second old, and of the revision `at_least` or a newer one; None for one that was deleted.
+
+        Raises Unavailable, also where secrets do not open.
+        """
         ...
 
 

@@ -12,11 +12,9 @@ from sqlalchemy import Row
 from hermod.contracts.errors import InvalidInput, NotFound, Unavailable
 from hermod.contracts.payments import StripeAccountInput
 from hermod.storage.engine import Database, sql
-from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
 
-CACHE_SECONDS: Final = 1.0
 _log = get_logger(__name__)
 
 _ONE: Final = sql("SELECT * FROM stripe_accounts WHERE tenant_id = :tenant")
@@ -57,14 +55,10 @@ class StripeAccounts:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
-        self._recent = Recent(self._read, CACHE_SECONDS)
 
     async def find(self, tenant: str) -> StripeAccount | None:
-        """For callers who have not shown that they know the tenant: no guess is kept. Raises Unavailable."""
-        account = await self._recent.get(tenant)
-        if account is None:
-            self._recent.forget(tenant)
-        return account
+        """As it is now: once a secret was put, in whatever process, Stripe may sign with it. Raises Unavailable."""
+        return await self._read(tenant)
 
     async def get(self, tenant: str) -> StripeAccount:
         """Raises NotFound."""
@@ -85,14 +79,12 @@ class StripeAccounts:
         sealed = self._vault.seal({"secrets": list(dict.fromkeys(secrets))})
         names = {"tenant": tenant, "secrets": sealed, "livemode": given.livemode, "actor": actor, "now": now}
         (row,) = await self._database.rows(_PUT, names)
-        self._recent.forget(tenant)
         return self._opened(row)
 
     async def delete(self, tenant: str, *, actor: str, now: datetime) -> None:
         """Calls of Stripe are refused from now on; what it has told stays. Raises NotFound."""
         if not await self._database.rows(_DELETE, {"tenant": tenant, "actor": actor, "now": now}):
             raise _none()
-        self._recent.forget(tenant)
 
     async def unreadable(self, tenant: str) -> bool:
         """Whether there are secrets that no key in HERMOD_SECRET_KEY opens."""

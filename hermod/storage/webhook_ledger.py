@@ -163,6 +163,7 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> DeliveryItem:
         wait_reason=row.wait_reason,
         request_id=row.request_id,
         order_key=row.order_key,
+        endpoint_revision=row.revision or 0,
         in_flight=_in_flight(row.asked or (None, False, None), living) if row.in_flight else None,
     )
 

@@ -32,11 +32,12 @@ REOPEN: Final = sql(f"""
 
 FETCH: Final = sql(f"""
     SELECT d.id, d.endpoint_id, d.event_id, d.event_type, d.status, d.attempt_count, d.spent, d.next_attempt_at,
-           d.wait_reason, d.request_id, d.order_key, e.body, d.status = 'sending' AS in_flight,
+           d.wait_reason, d.request_id, d.order_key, e.body, w.revision, d.status = 'sending' AS in_flight,
            CASE WHEN d.status = 'sending' THEN
              (SELECT json_build_array(a.worker, coalesce(a.ends_by <= :now, false), a.ends_by) FROM webhook_attempts a
                WHERE a.tenant_id = d.tenant_id AND a.delivery_id = d.id AND a.number = d.attempt_count) END AS asked
       FROM webhook_deliveries d LEFT JOIN webhook_events e ON e.tenant_id = :tenant AND e.id = d.event_id
+      LEFT JOIN webhook_endpoints w ON w.tenant_id = :tenant AND w.id = d.endpoint_id
      WHERE d.tenant_id = :tenant AND d.id = ANY(:ids)
        AND CASE WHEN d.workflow_id = :owner THEN d.status IN ({_OPEN}) END
 """)  # noqa: S608 - the names are ours

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from hermod.contracts.events import EventsReceipt
 from starter.event_intake import read_events
 from starter.events import taken_alone
+from starter.idempotency import KEY_HEADER, checked_key, with_event_ids
 from web.authentication import Caller
 from web.bodies import MIB, answer, read_body
-from web.examples import EVENTS_BODY
+from web.examples import EVENTS_BODY, IDEMPOTENCY_KEY
 from web.reference import answers
 
 MAX_EVENTS_BYTES: Final = 8 * MIB
@@ -29,16 +30,17 @@ router: Final = APIRouter(prefix="/v1", tags=["events"])
         {202: (EventsReceipt, "The good ones are stored, and soon in ClickHouse, whatever happens from now on.")},
         *(400, 401, 413, 422, 503),
     ),
-    openapi_extra={"requestBody": EVENTS_BODY},
+    openapi_extra={"requestBody": EVENTS_BODY, "parameters": [IDEMPOTENCY_KEY]},
 )
 async def track_events(request: Request, hermod: Caller) -> Response:
     """Takes one event, or an object with up to 10,000 of them.
 
     Of several, every one that is right is taken; the others come back in `rejected`, each with its place and its
     errors, even those that are no JSON. An event with an `event_id` is taken once in seven days, however often it
-    comes. The properties of one have at most 16 KiB, 256 keys and 8 levels; `occurred_at` lies within the last 365
-    days, and at most 24 hours ahead.
+    comes; an `Idempotency-Key` does the same for a call whose events have none. The properties of one have at most 16
+    KiB, 256 keys and 8 levels; `occurred_at` lies within the last 365 days, and at most 24 hours ahead.
     """
+    key = checked_key(request.headers.get(KEY_HEADER))
     given, alone = read_events(await read_body(request, MAX_EVENTS_BYTES))
-    receipt = await hermod.core.events.take(hermod.tenant, given)
+    receipt = await hermod.core.events.take(hermod.tenant, with_event_ids(given, key))
     return answer(taken_alone(receipt) if alone else receipt, 202)

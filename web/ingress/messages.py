@@ -15,6 +15,7 @@ from hermod.contracts.errors import FieldError, InvalidInput, NotFound
 from hermod.contracts.messages import MAX_BATCH, MessageView, Page, Receipt, Resolution, Status, Submission
 from hermod.contracts.model import Model
 from starter.client import BatchReceipt, Rejected
+from starter.idempotency import KEY_HEADER
 from starter.intake import KEY_FIELD, keyed_message_from, message_from
 from web.authentication import Caller
 from web.bodies import MIB, answer, checked, read_json_body
@@ -26,7 +27,6 @@ from web.reference import answers
 MAX_MESSAGE_BYTES: Final = 16 * MIB
 MAX_BATCH_BYTES: Final = 32 * MIB
 MAX_MOVE_BYTES: Final = 4 * 1024
-KEY_HEADER: Final = "Idempotency-Key"
 _SLICE: Final = 50
 """Messages checked at a stretch, some milliseconds; then other requests have their turn."""
 

@@ -13,12 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hermod.ports.receipts import Callback
-from starter.receipts import receive
-from web.bodies import MIB, read_body
+from starter.receipts import receive, reporter
+from web.bodies import MIB, unverified_body
 from web.context import context_of, core_of
 from web.reference import answers
 
 MAX_REPORT_BYTES: Final = MIB
+KEPT_OF_STRANGERS: Final = 8 * 1024
+"""Bytes of a call that are looked at where there is no such account: for a provider's test call."""
 
 router: Final = APIRouter(prefix="/ingress/receipts", tags=["providers"])
 Provider = Annotated[str, Path(description="As the account names it.")]
@@ -47,10 +49,13 @@ async def answer_handshake(provider: Provider, tenant: Tenant, account: Account,
 
 
 async def _take(provider: str, tenant: str, account: str, request: Request) -> Response:
-    body = await read_body(request, MAX_REPORT_BYTES)
     core = core_of(request)
-    call = as_called(request, body, core.settings.public_url)
-    answered = await receive(core, provider, tenant, account, call)
+    found = await reporter(core, provider, tenant, account)
+    async with unverified_body(
+        request, MAX_REPORT_BYTES, keep=MAX_REPORT_BYTES if found else KEPT_OF_STRANGERS
+    ) as body:
+        call = as_called(request, body, core.settings.public_url)
+        answered = await receive(core, provider, tenant, found, call)
     context_of(request).tenant = tenant
     return Response(answered.body, answered.status, media_type=answered.content_type)
 

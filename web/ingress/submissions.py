@@ -20,7 +20,7 @@ from hermod.contracts.forms import (
     SubmissionView,
 )
 from hermod.contracts.model import Model
-from starter.submission_intake import KEY_HEADER
+from starter.idempotency import KEY_HEADER
 from starter.submissions import discard_submission, retry_submission, submission, submissions, submit
 from web.authentication import Caller
 from web.bodies import answer, read_json_body

@@ -20,6 +20,7 @@ from hermod.contracts.webhooks import (
     EventId,
     EventReceipt,
 )
+from starter.idempotency import KEY_HEADER
 from starter.webhooks import (
     cancel_delivery,
     deliveries,
@@ -31,7 +32,7 @@ from starter.webhooks import (
 from web.authentication import Caller
 from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
-from web.examples import EVENT_BODY
+from web.examples import EVENT_BODY, IDEMPOTENCY_KEY
 from web.reference import answers
 
 MAX_EVENT_BYTES: Final = MIB
@@ -62,17 +63,20 @@ class DeliveryQuery(Model):
         {202: (EventReceipt, "Stored. It reaches every endpoint that asked for it, whatever happens from now on.")},
         *(400, 401, 413, 422, 503),
     ),
-    openapi_extra={"requestBody": EVENT_BODY},
+    openapi_extra={"requestBody": EVENT_BODY, "parameters": [IDEMPOTENCY_KEY]},
 )
 async def send_webhook_event(request: Request, hermod: Caller) -> Response:
     """Stores the event with a delivery for each endpoint that asked for its type, and starts them.
 
     Receivers get `{"type", "timestamp", "data"}`: the type, when the event was accepted, and the payload. With an
-    `event_id`, the same event again gives the same answer and sends nothing; another event is refused. Endpoints that
-    keep order get the events with one `ordering_key` strictly one after another. The payload has at most 256 KiB.
+    `event_id` or an `Idempotency-Key`, the same event again gives the same answer and sends nothing; another event is
+    refused. Where both are given, `event_id` counts. Endpoints that keep order get the events with one `ordering_key`
+    strictly one after another. The payload has at most 256 KiB.
     """
     given = await read_json_body(request, MAX_EVENT_BYTES)
-    return answer(await emit_event(hermod, given, request_id=context_of(request).request_id), 202)
+    key = request.headers.get(KEY_HEADER)
+    receipt = await emit_event(hermod, given, idempotency_key=key, request_id=context_of(request).request_id)
+    return answer(receipt, 202)
 
 
 @router.get(

@@ -85,3 +85,15 @@ async def test_wrong_call_is_a_problem_and_stores_nothing(
 async def test_call_without_a_key_is_refused(api: Api) -> None:
     del api.client.headers["authorization"]
     assert_problem(await post(api, {"type": "a"}), 401, "unauthorized")
+
+
+async def test_call_repeated_under_its_idempotency_key_counts_its_events_once(api: Api) -> None:
+    events = {"events": [{"type": "page.viewed"}, {"type": "page.viewed"}, {"type": "page.left", "event_id": "own"}]}
+    key = {"Idempotency-Key": "batch:1"}
+    first = (await api.client.post("/v1/events", json=events, headers=key)).json()
+    again = (await api.client.post("/v1/events", json=events, headers=key)).json()
+    assert (first["accepted"], first["duplicates"], again["accepted"], again["duplicates"]) == (3, 0, 3, 3)
+    alone = [
+        (await api.client.post("/v1/events", json={"type": "x"}, headers={"Idempotency-Key": "1"})).json() for _ in "ab"
+    ]
+    assert [one["duplicates"] for one in alone] == [0, 1]

@@ -225,7 +225,7 @@ class SmtpSender:
         if isinstance(cause, TimeoutError):
             return Transient(error_code="connect_timeout", error="no connection in time")
         if isinstance(cause, socket.gaierror):
-            return Transient(error_code="dns", error="the server's name does not resolve")
+            return Transient(error_code="dns", error="the server's name does not resolve to a public address")
         if isinstance(cause, ssl.SSLError):
             return Transient(error_code="tls", error=one_line(f"no TLS connection: {cause.reason}"))
         if isinstance(cause, OSError):
