@@ -16,6 +16,7 @@ from jsonschema_rs import RegexOptions, ValidationError, ValidationErrorKind, Va
 
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.contracts.forms import MAX_SCHEMA_BYTES
+from hermod.domain.forms.formats import FORMATS
 
 DRAFTS: Final = {
     "https://json-schema.org/draft/2020-12/schema": jsonschema_rs.Draft202012Validator,
@@ -86,7 +87,9 @@ def compiled(schema: Mapping[str, Any]) -> FormSchema:
         raise InvalidInput.of("schema.$schema", f"must be one of {', '.join(DRAFTS)}, or missing")
     _Size(schema).check()
     try:
-        validator = draft(dict(schema), offline=True, pattern_options=RegexOptions(), validate_formats=True)
+        validator = draft(
+            dict(schema), offline=True, pattern_options=RegexOptions(), validate_formats=True, formats=dict(FORMATS)
+        )
     except ValidationError as error:
         raise InvalidInput.of(_field("schema", error.instance_path), _of_schema(error)) from None
     except ValueError as error:
