@@ -47,6 +47,7 @@ from hermod.storage.promises import Promises
 from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
+from hermod.storage.releasing import ReleasedSubmissions
 from hermod.storage.resume_tokens import ResumeTokens
 from hermod.storage.stripe_accounts import StripeAccounts
 from hermod.storage.submission_acceptance import SubmissionAcceptance
@@ -120,6 +121,7 @@ class Storage:
     submission_acceptance: SubmissionAcceptance
     submission_ledger: SqlSubmissionLedger
     submissions: Submissions
+    released_submissions: ReleasedSubmissions
     suppressions: Suppressions
     templates: Templates
     tenants: Tenants
@@ -186,6 +188,7 @@ def build_storage(settings: Settings) -> Storage:
         submission_acceptance=SubmissionAcceptance(database, contents),
         submission_ledger=SqlSubmissionLedger(database, contents),
         submissions=Submissions(database, contents),
+        released_submissions=ReleasedSubmissions(database),
         suppressions=suppressions,
         templates=Templates(database),
         tenants=Tenants(database),
