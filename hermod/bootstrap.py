@@ -31,6 +31,7 @@ from hermod.storage.endpoint_health import SqlEndpointHealth
 from hermod.storage.engine import Database
 from hermod.storage.event_claims import SqlEventOutbox
 from hermod.storage.event_outbox import EventAcceptance
+from hermod.storage.event_refusals import EventRefusals
 from hermod.storage.exclusive import alone
 from hermod.storage.forms import Forms
 from hermod.storage.hygiene import Learning
@@ -101,6 +102,7 @@ class Storage:
     endpoint_health: SqlEndpointHealth
     event_acceptance: EventAcceptance
     event_outbox: SqlEventOutbox
+    event_refusals: EventRefusals
     forms: Forms
     journeys: Journeys
     ledger: SqlLedger
@@ -168,6 +170,7 @@ def build_storage(settings: Settings) -> Storage:
         endpoint_health=_endpoint_health(settings, database, webhook_endpoints),
         event_acceptance=EventAcceptance(database, contents),
         event_outbox=SqlEventOutbox(database, contents),
+        event_refusals=EventRefusals(database, contents),
         forms=Forms(database),
         journeys=Journeys(database),
         ledger=SqlLedger(database, contents, workers),

@@ -11,6 +11,7 @@ from hermod.contracts.analytics import (
     Funnel,
     FunnelAsked,
     Interval,
+    RefusedEventsPage,
     Span,
     Timeseries,
     TimeseriesAsked,
@@ -61,6 +62,11 @@ async def funnel(hermod: Hermod, asked: FunnelAsked) -> Funnel:
     if len(set(asked.steps)) < len(asked.steps):
         raise InvalidInput.of("steps", "each may stand there only once")
     return await queries.steps(hermod.tenant, asked.steps, asked, since, until)
+
+
+async def refused_events(hermod: Hermod, *, cursor: str | None = None, limit: int = 50) -> RefusedEventsPage:
+    """What was accepted and ClickHouse cannot take, the newest first. Raises Unavailable."""
+    return await hermod.core.storage.event_refusals.page(hermod.tenant, cursor=cursor, limit=limit)
 
 
 def _refuse(asked: FunnelAsked, names: tuple[str, ...], why: str) -> None:
