@@ -151,10 +151,12 @@ class AnalyticsQueries:
         where.add(f"type IN ({', '.join(names)})")
         conditions = ", ".join(f"type = {name}" for name in names)
         where.parameters["window"] = asked.within * 1000
+        # One event is one step: where a type stands there twice, the second time comes later than the first.
+        mode = ", 'strict_increase'" if len(set(steps)) < len(steps) else ""
         rows = await self._rows(
             f"""
             SELECT level, count() AS count FROM (
-              SELECT windowFunnel({{window:UInt64}})({_MILLISECONDS}, {conditions}) AS level
+              SELECT windowFunnel({{window:UInt64}}{mode})({_MILLISECONDS}, {conditions}) AS level
                 FROM events {where} GROUP BY {asked.by.value})
              GROUP BY level
             """,  # noqa: S608

@@ -18,7 +18,7 @@ LONGEST: Final = timedelta(days=400)
 MAX_STEPS: Final = 10
 MAX_TOP: Final = 100
 
-_NAME: Final = r"[^\x00-\x1f\x7f=<>]{1,128}"
+_NAME: Final = r"[^\x00-\x1f\x7f=<>`\\]{1,128}"
 PropertyFilter = Annotated[str, StringConstraints(pattern=rf"^{_NAME}[=<>]", max_length=400)]
 """`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested.
 

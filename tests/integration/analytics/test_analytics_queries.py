@@ -335,3 +335,19 @@ async def test_filters_find_what_a_person_would_expect(queries: AnalyticsQueries
     for name in ("$browser", "a/b", "👍"):
         top = await queries.top("shop", TopAsked(by=f"property:{name}"), NOON, NOON + HOUR)
         assert len(top.items) == 1, name
+
+
+async def test_step_that_stands_twice_in_a_funnel_has_to_happen_twice(
+    queries: AnalyticsQueries, sink: ClickHouseSink
+) -> None:
+    path = {"once": ["a", "b"], "twice": ["a", "a", "b"], "later": ["a", "b", "a"], "thrice": ["a", "a", "a"]}
+    lines = [
+        event(NOON + place * timedelta(seconds=1), type=step, contact=who)
+        for who, steps in path.items()
+        for place, step in enumerate(steps)
+    ]
+    await told(sink, "events", lines)
+    steps = ("a", "a", "b")
+    answer = await queries.steps("shop", steps, FunnelAsked(steps=steps), NOON, NOON + HOUR)
+    assert answer.steps is not None
+    assert [step.count for step in answer.steps] == [4, 3, 1]
