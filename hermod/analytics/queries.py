@@ -151,8 +151,8 @@ class AnalyticsQueries:
         where.add(f"type IN ({', '.join(names)})")
         conditions = ", ".join(f"type = {name}" for name in names)
         where.parameters["window"] = asked.within * 1000
-        # One event is one step: where a type stands there twice, the second time comes later than the first.
-        mode = ", 'strict_increase'" if len(set(steps)) < len(steps) else ""
+        # One event is one step, also where its type stands there twice.
+        mode = ", 'strict_once'" if len(set(steps)) < len(steps) else ""
         rows = await self._rows(
             f"""
             SELECT level, count() AS count FROM (
