@@ -31,7 +31,6 @@ from hermod.storage.endpoint_health import SqlEndpointHealth
 from hermod.storage.engine import Database
 from hermod.storage.event_claims import SqlEventOutbox
 from hermod.storage.event_outbox import EventAcceptance
-from hermod.storage.event_refusals import EventRefusals
 from hermod.storage.exclusive import alone
 from hermod.storage.forms import Forms
 from hermod.storage.hygiene import Learning
@@ -48,7 +47,6 @@ from hermod.storage.promises import Promises
 from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
-from hermod.storage.releasing import ReleasedSubmissions
 from hermod.storage.resume_tokens import ResumeTokens
 from hermod.storage.stripe_accounts import StripeAccounts
 from hermod.storage.submission_acceptance import SubmissionAcceptance
@@ -102,7 +100,6 @@ class Storage:
     endpoint_health: SqlEndpointHealth
     event_acceptance: EventAcceptance
     event_outbox: SqlEventOutbox
-    event_refusals: EventRefusals
     forms: Forms
     journeys: Journeys
     ledger: SqlLedger
@@ -123,7 +120,6 @@ class Storage:
     submission_acceptance: SubmissionAcceptance
     submission_ledger: SqlSubmissionLedger
     submissions: Submissions
-    released_submissions: ReleasedSubmissions
     suppressions: Suppressions
     templates: Templates
     tenants: Tenants
@@ -170,7 +166,6 @@ def build_storage(settings: Settings) -> Storage:
         endpoint_health=_endpoint_health(settings, database, webhook_endpoints),
         event_acceptance=EventAcceptance(database, contents),
         event_outbox=SqlEventOutbox(database, contents),
-        event_refusals=EventRefusals(database, contents),
         forms=Forms(database),
         journeys=Journeys(database),
         ledger=SqlLedger(database, contents, workers),
@@ -191,7 +186,6 @@ def build_storage(settings: Settings) -> Storage:
         submission_acceptance=SubmissionAcceptance(database, contents),
         submission_ledger=SqlSubmissionLedger(database, contents),
         submissions=Submissions(database, contents),
-        released_submissions=ReleasedSubmissions(database),
         suppressions=suppressions,
         templates=Templates(database),
         tenants=Tenants(database),

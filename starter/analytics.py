@@ -19,6 +19,7 @@ from hermod.contracts.analytics import (
     TopAsked,
 )
 from hermod.contracts.errors import FieldError, InvalidInput
+from hermod.storage.event_refusals import EventRefusals
 from starter.client import Hermod
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -64,7 +65,9 @@ async def funnel(hermod: Hermod, asked: FunnelAsked) -> Funnel:
 
 async def refused_events(hermod: Hermod, *, cursor: str | None = None, limit: int = 50) -> RefusedEventsPage:
     """What was accepted and ClickHouse cannot take, the newest first. Raises Unavailable."""
-    return await hermod.core.storage.event_refusals.page(hermod.tenant, cursor=cursor, limit=limit)
+    storage = hermod.core.storage
+    refusals = EventRefusals(storage.database, storage.contents)
+    return await refusals.page(hermod.tenant, cursor=cursor, limit=limit)
 
 
 def _refuse(asked: FunnelAsked, names: tuple[str, ...], why: str) -> None:

@@ -20,6 +20,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.model import Model
 from hermod.ports.clock import Clock
 from hermod.settings import Settings
+from hermod.storage.event_refusals import EventRefusals
 from starter.backlog import BacklogView, BacklogWatch
 from starter.lanes import Crews, look_at_workers
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
@@ -124,7 +125,9 @@ async def _backlog(backlog: BacklogWatch) -> tuple[str, BacklogView]:
 
 
 async def _refused(storage: Storage) -> tuple[str, int]:
-    return "", await storage.event_refusals.count(datetime.now(UTC), within=timedelta(days=1))
+    return "", await EventRefusals(storage.database, storage.contents).count(
+        datetime.now(UTC), within=timedelta(days=1)
+    )
 
 
 async def _workers(client: Client) -> tuple[str, Crews]:

@@ -15,6 +15,7 @@ from hermod.contracts.forms import (
     SubmissionSummary,
     SubmissionView,
 )
+from hermod.storage.releasing import ReleasedSubmissions
 from starter.client import Hermod
 from starter.submission_intake import checked_key
 from starter.telling import followed_up
@@ -69,7 +70,7 @@ async def release_submission(hermod: Hermod, submission: str) -> SubmissionSumma
     view = await core.storage.submissions.view(hermod.tenant, submission)
     if view.status is SubmissionStatus.SPAM and view.data is not None:
         await core.submissions.check(hermod.tenant, view.form, view.data)
-    released = core.storage.released_submissions
+    released = ReleasedSubmissions(core.storage.database)
     moved = await released.release(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
     if view.session is not None:
         core.partials.converted(hermod.tenant, view.form, view.session)
