@@ -46,7 +46,7 @@ class SubmissionActivities:
         run = activity.info().workflow_run_id or ""
         record = await self._ledger.open(order.tenant, order.submission, run, beating.now(), is_reset=order.is_reset)
         token = record.fencing_token
-        while record.status not in (SubmissionStatus.FAILED, SubmissionStatus.SPAM):
+        while record.status is not SubmissionStatus.FAILED:
             if record.fencing_token != token:
                 raise failures.superseded()
             match next_move(record.standing, beating.now()):
@@ -96,6 +96,8 @@ def announcement(record: SubmissionRecord, tell: Tell, beating: Pulse) -> Announ
         "backend_id": record.backend_id,
         "submitted_at": record.created_at.isoformat(),
     }
+    if record.status is SubmissionStatus.SPAM:
+        about["spam"] = True
     return Announcement(
         tenant=record.tenant,
         moment=tell.moment,

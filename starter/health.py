@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.model import Model
 from hermod.ports.clock import Clock
 from hermod.settings import Settings
+from hermod.storage.event_refusals import EventRefusals
 from starter.backlog import BacklogView, BacklogWatch
 from starter.lanes import Crews, look_at_workers
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
@@ -52,6 +53,8 @@ class Health(Model):
     workers: Check
     clickhouse: Check
     backlog: BacklogView | None
+    refused_events: int | None = None
+    """Of analytics, of the last day: accepted, and nothing that ClickHouse can take; null where it is not known."""
 
     @property
     def delivers(self) -> bool:
@@ -61,19 +64,33 @@ class Health(Model):
 
 async def check(storage: Storage, analytics: Analytics, client: Client, backlog: BacklogWatch) -> Health:
     """A look at everything, all at once."""
-    (database, _), (temporal, _), (workers, crews), (clickhouse, _), (waiting, found) = await asyncio.gather(
+    (
+        (database, _),
+        (temporal, _),
+        (workers, crews),
+        (clickhouse, _),
+        (waiting, found),
+        (_, refused),
+    ) = await asyncio.gather(
         _timed(_database(storage)),
         _timed(_temporal(client)),
         _timed(_workers(client)),
         _timed(_clickhouse(analytics)),
         _timed(_backlog(backlog)),
+        _timed(_refused(storage)),
     )
     well = database.ok and temporal.ok and workers.ok and clickhouse.ok and waiting.ok
     if (found is not None and found.late(backlog.late_after)) or (crews is not None and _missed(crews, found)):
         well = False
     status = "ok" if well else "degraded" if database.ok else "down"
     return Health(
-        status=status, database=database, temporal=temporal, workers=workers, clickhouse=clickhouse, backlog=found
+        status=status,
+        database=database,
+        temporal=temporal,
+        workers=workers,
+        clickhouse=clickhouse,
+        backlog=found,
+        refused_events=refused,
     )
 
 
@@ -105,6 +122,12 @@ async def _clickhouse(analytics: Analytics) -> tuple[str, None]:
 
 async def _backlog(backlog: BacklogWatch) -> tuple[str, BacklogView]:
     return "", await backlog.look()
+
+
+async def _refused(storage: Storage) -> tuple[str, int]:
+    return "", await EventRefusals(storage.database, storage.contents).count(
+        datetime.now(UTC), within=timedelta(days=1)
+    )
 
 
 async def _workers(client: Client) -> tuple[str, Crews]:

@@ -7,6 +7,7 @@ statement, never for Temporal. A workflow is woken once until it has looked, how
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -26,6 +27,7 @@ from starter.background import Background
 from starter.dispatching import Start, Starts
 from starter.gathering import Gathering
 from starter.some_at_once import some_at_once
+from starter.submission_intake import without_honeypot
 from starter.telling import nudge
 from starter.wording import field_errors
 
@@ -63,6 +65,8 @@ class Partials:
 
         Raises NotFound where there is no such form, Unavailable, with nothing stored, and MaybeStored.
         """
+        guard = await self._storage.forms.guard(tenant, draft.form)
+        draft = replace(draft, is_spam=without_honeypot(draft.data, guard)[1])
         saved = await self._calls.ask(tenant, draft)
         if saved is None:
             raise NotFound(f"there is no form {draft.form}")
@@ -70,12 +74,12 @@ class Partials:
             id=draft.session,
             status=saved.status,
             revision=saved.revision,
-            stored=saved.revision == draft.revision,
+            stored=saved.stored,
             resume_token=self._storage.resume_tokens.token(tenant, draft.form, draft.session),
         )
 
     def converted(self, tenant: str, form: str, session: str) -> None:
-        """A submission has converted the partial, and has been committed: its workflow, if there is one, may end.
+        """A submission has ended the partial, and has been committed: its workflow, if there is one, may end.
 
         It would find out by itself when the form counts as abandoned.
         """

@@ -70,6 +70,9 @@ async def receive_stripe(
         _refuse("wrong_mode", tenant, event.type)
         modes = ("live", "test") if event.livemode else ("test", "live")
         raise RefusedEvent(f"the event is of Stripe's {modes[0]} mode, and this account of its {modes[1]} mode")
+    if event.account is not None and event.account not in account.connected_accounts:
+        _refuse("wrong_account", tenant, event.type)
+        raise RefusedEvent("the event is of a connected account that this payment account does not name")
     taken = await core.payments.take(tenant, event)
     _log.info("payment_event_taken", tenant=tenant, event_id=event.id, type=event.type, new=taken.new)
     return taken
@@ -115,6 +118,7 @@ def _view(hermod: Hermod, account: StripeAccount) -> StripeAccountView:
     return StripeAccountView(
         secrets=len(account.secrets),
         livemode=account.livemode,
+        connected_accounts=account.connected_accounts,
         url=f"{public}/ingress/stripe/{hermod.tenant}" if public is not None else None,
         event_types=EVENT_TYPES,
         created_at=account.created_at,

@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.bootstrap import Storage
-from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, TooMany
+from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, NotFound, TooMany
 from hermod.contracts.forms import (
     ProcessSubmissionInput,
     SpamGuard,
@@ -51,7 +51,7 @@ class Submissions:
         *,
         converted: Callable[[str, str, str], None] = lambda tenant, form, session: None,
     ) -> None:
-        """`converted` is told of each session (tenant, form, session) whose partial a submission may have completed."""
+        """`converted` is told of each session (tenant, form, session) whose partial a submission may have ended."""
         self._storage = storage
         self._clock = clock
         self._starts = Starts(client, storage.limits)
@@ -69,7 +69,7 @@ class Submissions:
         found = await self._storage.forms.compiled(tenant, form)
         try:
             draft = await self._draft(found, asked, key, request_id)
-            await self._admit(tenant, found, asked)
+            await self._admit(tenant, found, asked, key)
         except (InvalidInput, TooMany) as refusal:
             SUBMISSIONS.labels("limited" if isinstance(refusal, TooMany) else "refused").inc()
             # What was right when the key was first used may be wrong by now: the answer stays the same.
@@ -83,11 +83,20 @@ class Submissions:
             SUBMISSIONS.labels("refused").inc()
             raise
         SUBMISSIONS.labels("spam" if draft.is_spam else "accepted" if taken.new else "repeated").inc()
-        if taken.new and asked.session is not None and not draft.is_spam:
+        if taken.new and asked.session is not None:
             self._converted(tenant, form, asked.session)
         if taken.receipt.status is SubmissionStatus.PENDING:
             self._background.start(lambda: self.begin(tenant, taken.receipt.id, request_id))
         return taken.receipt
+
+    async def check(self, tenant: str, form: str, data: Mapping[str, Any]) -> None:
+        """Raises InvalidInput for what does not fit the form; where that was deleted, everything does."""
+        try:
+            found = await self._storage.forms.compiled(tenant, form)
+        except NotFound:
+            return
+        if wrong := await faults_in(found.schema, data, len(orjson.dumps(data))):
+            raise InvalidInput(wrong)
 
     async def wake(self, tenant: str, submission: str, request_id: str | None = None) -> bool:
         """Have a submission's record looked at again; call it after the commit that changed the record.
@@ -145,13 +154,21 @@ class Submissions:
         if not is_spam and (wrong := await faults_in(form.schema, data, size)):
             raise InvalidInput(wrong)
         return SubmissionDraft(
-            id=new_id("sub"), form=form, asked=asked, data=data, key=key, request_id=request_id, is_spam=is_spam
+            id=new_id("sub"),
+            form=form,
+            asked=asked,
+            data=asked.data if is_spam else data,
+            key=key,
+            request_id=request_id,
+            caught_by=guard.honeypot if is_spam else None,
         )
 
-    async def _admit(self, tenant: str, form: Form, asked: SubmissionInput) -> None:
-        """Raises TooMany."""
+    async def _admit(self, tenant: str, form: Form, asked: SubmissionInput, key: str | None) -> None:
+        """A repeat under its key is no visit. Raises TooMany."""
         per_hour = form.definition.spam.per_address_per_hour
         if asked.remote_address is None or per_hour is None:
+            return
+        if await self._storage.submission_acceptance.repeated(tenant, form.id, key, asked) is not None:
             return
         address, now = asked.remote_address, self._clock.now()
         wait = await self._storage.visitor_rates.wait(tenant, form.id, address, per_hour, now)

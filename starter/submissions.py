@@ -15,6 +15,7 @@ from hermod.contracts.forms import (
     SubmissionSummary,
     SubmissionView,
 )
+from hermod.storage.releasing import ReleasedSubmissions
 from starter.client import Hermod
 from starter.idempotency import checked_key
 from starter.telling import followed_up
@@ -56,6 +57,23 @@ async def retry_submission(hermod: Hermod, submission: str) -> SubmissionSummary
     """Begin a dead letter again, at the step that failed. Raises NotFound and Conflict."""
     core = hermod.core
     moved = await core.storage.submissions.retry(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
+    started = await followed_up(core.submissions.begin_again(hermod.tenant, submission, moved.request_id))
+    return moved.summary.model_copy(update={"status": SubmissionStatus.PROCESSING}) if started else moved.summary
+
+
+async def release_submission(hermod: Hermod, submission: str) -> SubmissionSummary:
+    """Say that what was caught as spam is none: it is processed like any other, once it fits its form.
+
+    Raises NotFound, Conflict, and InvalidInput, naming each field that does not fit the form as it is now.
+    """
+    core = hermod.core
+    view = await core.storage.submissions.view(hermod.tenant, submission)
+    if view.status is SubmissionStatus.SPAM and view.data is not None:
+        await core.submissions.check(hermod.tenant, view.form, view.data)
+    released = ReleasedSubmissions(core.storage.database)
+    moved = await released.release(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
+    if view.session is not None:
+        core.partials.converted(hermod.tenant, view.form, view.session)
     started = await followed_up(core.submissions.begin_again(hermod.tenant, submission, moved.request_id))
     return moved.summary.model_copy(update={"status": SubmissionStatus.PROCESSING}) if started else moved.summary
 

@@ -6,6 +6,7 @@ on times are written as these have them, and spans begin and end on whole minute
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,11 @@ _START: Final = {
 }
 _MILLISECONDS: Final = "toUInt64(toUnixTimestamp64Milli(occurred_at))"
 _PROPERTY: Final = "property:"
+_NUMBERS: Final = "('Int64', 'UInt64', 'Float64')"
+_COMPARISON: Final = re.compile(r"(>=|<=|=|>|<)")
+_INTEGER: Final = re.compile(r"-?\d+", re.ASCII)
+"""Compared as it is written: large ones are no floating-point numbers."""
+_DECIMAL: Final = re.compile(r"[+-]?\d{1,300}(\.\d{0,300})?([eE][+-]?\d{1,2})?", re.ASCII)
 _STATES: Final = frozenset(ChannelFunnel.model_fields) - {"channel"}
 _SEEN: Final = "('opened', 'clicked')"
 
@@ -145,10 +151,12 @@ class AnalyticsQueries:
         where.add(f"type IN ({', '.join(names)})")
         conditions = ", ".join(f"type = {name}" for name in names)
         where.parameters["window"] = asked.within * 1000
+        # One event is one step, also where its type stands there twice.
+        mode = ", 'strict_once'" if len(set(steps)) < len(steps) else ""
         rows = await self._rows(
             f"""
             SELECT level, count() AS count FROM (
-              SELECT windowFunnel({{window:UInt64}})({_MILLISECONDS}, {conditions}) AS level
+              SELECT windowFunnel({{window:UInt64}}{mode})({_MILLISECONDS}, {conditions}) AS level
                 FROM events {where} GROUP BY {asked.by.value})
              GROUP BY level
             """,  # noqa: S608
@@ -193,8 +201,7 @@ class _Where:
         elif type_ != "*":
             where.equal("type", type_)
         for one in properties:
-            name, _, value = one.partition("=")
-            where.add(f"toString({where.property(name)}) = {where.name(value)}")
+            where.compare(one)
         return where
 
     def __str__(self) -> str:
@@ -213,6 +220,24 @@ class _Where:
         """A property, of whatever type it is. As an identifier it is read alone; by a function, with all the others."""
         return self.name(f"properties.{name}", "Identifier")
 
+    def compare(self, wanted: str) -> None:
+        """A condition on a property, as `PropertyFilter` says. What an event does not have is not empty."""
+        name, operator, value = _COMPARISON.split(wanted, maxsplit=1)
+        found = self.property(name)
+        self.add(f"{found} IS NOT NULL")
+        number = None if operator == "=" and _INTEGER.fullmatch(value) else _number(value)
+        conditions = []
+        if number is not None:
+            conditions.append(
+                f"dynamicType({found}) IN {_NUMBERS} "
+                f"AND toFloat64OrNull(toString({found})) {operator} {self.name(str(number), 'Float64')}"
+            )
+        if operator == "=":
+            conditions.append(f"toString({found}) = {self.name(value)}")
+        elif number is None:
+            conditions.append(f"dynamicType({found}) = 'String' AND toString({found}) {operator} {self.name(value)}")
+        self.add(f"({' OR '.join(conditions)})")
+
     def equal(self, column: str, value: str) -> None:
         self.add(f"{column} = {self.name(value)}")
 
@@ -220,6 +245,11 @@ class _Where:
         """`since` and `until` are whole seconds."""
         self.parameters |= {"since": round(since.timestamp()), "until": round(until.timestamp())}
         self.add(f"{moment} >= toDateTime({{since:UInt32}}, 'UTC') AND {moment} < toDateTime({{until:UInt32}}, 'UTC')")
+
+
+def _number(value: str) -> float | None:
+    """What a person would write as a number; no `nan`, no `1_000`."""
+    return float(value) if _DECIMAL.fullmatch(value) else None
 
 
 def _down(at: datetime, step: timedelta) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
@@ -18,9 +18,12 @@ LONGEST: Final = timedelta(days=400)
 MAX_STEPS: Final = 10
 MAX_TOP: Final = 100
 
-_NAME: Final = r"[\w.:\- ]{1,128}"
-PropertyFilter = Annotated[str, StringConstraints(pattern=rf"^{_NAME}=", max_length=400)]
-"""`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested."""
+_NAME: Final = r"[^\x00-\x1f\x7f=<>`\\]{1,128}"
+PropertyFilter = Annotated[str, StringConstraints(pattern=rf"^{_NAME}[=<>]", max_length=400)]
+"""`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested.
+
+`total>50`, `total>=50`, `<` and `<=` compare numbers with a number, and texts (dates as `2026-11-30`) with any other.
+"""
 By = Annotated[str, StringConstraints(pattern=rf"^(type|source|contact|session|property:{_NAME})$")]
 
 
@@ -119,6 +122,24 @@ class Top(Model):
     since: datetime
     until: datetime
     items: tuple[TopItem, ...]
+
+
+class RefusedEvents(Model):
+    """Events of one type that were accepted and that ClickHouse cannot take. They are kept for 90 days."""
+
+    id: str
+    type: str
+    count: int
+    reason: str
+    """ClickHouse's code, and nothing of what is in them."""
+    refused_at: datetime
+    events: tuple[dict[str, Any], ...]
+    """The first of them, as they came; none where the tenant's key cannot be read."""
+
+
+class RefusedEventsPage(Model):
+    items: tuple[RefusedEvents, ...]
+    next_cursor: str | None
 
 
 class ChannelFunnel(Model):

@@ -49,6 +49,8 @@ class FormMoment(StrEnum):
     PAID = "submission.paid"
     PAYMENT_FAILED = "submission.payment_failed"
     REFUNDED = "submission.refunded"
+    DISPUTED = "submission.disputed"
+    PAYMENT_RETURNED = "submission.payment_returned"
     EXPIRED = "submission.expired"
     PARTIAL = "form.partial"
     ABANDONED = "form.abandoned"
@@ -94,7 +96,7 @@ class PartialRules(Model):
 
 class SpamGuard(Model):
     honeypot: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
-    """A field that people do not see; what fills it is kept as spam, and nothing is done with it."""
+    """A field that people do not see. What fills it is kept as spam: nothing comes of it but word of money."""
     per_address_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = 60
     max_bytes: Annotated[int, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
 
@@ -152,6 +154,7 @@ class SubmissionStatus(StrEnum):
     FAILED = "failed"
     """A dead letter: the backend refused it for good. It can be retried."""
     SPAM = "spam"
+    """The honeypot was filled in. A payment for it is told, and somebody may say that it is no spam."""
 
 
 class PaymentStatus(StrEnum):
@@ -165,6 +168,10 @@ class PaymentStatus(StrEnum):
     PAID = "paid"
     PARTIALLY_REFUNDED = "partially_refunded"
     REFUNDED = "refunded"
+    DISPUTED = "disputed"
+    """The payer, or their bank, contests some of it: it is being looked at, or lost."""
+    RETURNED = "returned"
+    """The payer's bank took it back: there was no money, or no such account."""
     EXPIRED = "expired"
 
 
@@ -175,8 +182,10 @@ class SubmissionInput(Model):
     session: Session | None = None
     """Of the partial that it completes."""
     contact: Reference | None = None
-    remote_address: Annotated[str, StringConstraints(max_length=64)] | None = None
-    """The visitor's address, for the rate of the form's spam guard. Only a keyed hash is used, and nothing kept."""
+    remote_address: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+    """The visitor's address, for the rate of the form's spam guard, also with a port or as `X-Forwarded-For` has it,
+    the visitor first. Only a keyed hash is used, and nothing kept.
+    """
     metadata: PlainObject = Field(default_factory=dict)
 
 
@@ -191,11 +200,24 @@ class PaymentView(Model):
     amount: int | None = None
     """In the currency's smallest unit, as received."""
     amount_refunded: int = 0
+    amount_disputed: int = 0
+    """Contested, and not won."""
+    amount_returned: int = 0
+    """Taken back by the payer's bank."""
     currency: str | None = None
     reference: str | None = None
     """The provider's id of it, `pi_…`."""
     paid_at: datetime | None = None
     failure_code: str | None = None
+
+
+class SpamView(Model):
+    """What caught a submission as spam. It stays there when somebody has said that it is none."""
+
+    field: str
+    """The honeypot."""
+    value: Any
+    """What it was filled with; None where what was entered was dropped."""
 
 
 class SubmissionView(Model):
@@ -205,6 +227,8 @@ class SubmissionView(Model):
     status: SubmissionStatus
     data: dict[str, Any] | None
     """None where it was dropped."""
+    caught_by: SpamView | None
+    """None where nothing did."""
     session: str | None
     contact: str | None
     metadata: dict[str, Any]
@@ -238,6 +262,8 @@ class PartialStatus(StrEnum):
     OPEN = "open"
     ABANDONED = "abandoned"
     CONVERTED = "converted"
+    SPAM = "spam"
+    """The honeypot was filled in, here or in its submission: nothing comes of it."""
 
 
 class PartialInput(Model):

@@ -12,11 +12,12 @@ import orjson
 from sqlalchemy import Row
 
 from hermod.contracts.errors import InvalidInput, NotFound
-from hermod.contracts.forms import FormInput, FormPage, FormSummary, FormView, SubmissionTerms
+from hermod.contracts.forms import FormInput, FormPage, FormSummary, FormView, SpamGuard, SubmissionTerms
 from hermod.domain.forms.definitions import check
 from hermod.domain.forms.schemas import FormSchema, compiled
 from hermod.heavy_work import off_loop
 from hermod.storage.engine import Database, sql
+from hermod.storage.recent import Recent
 
 CACHE_SECONDS: Final = 1.0
 """For so long after a change another process may still go by the form as it was."""
@@ -79,6 +80,7 @@ class Forms:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: OrderedDict[tuple[str, str], tuple[float, Form]] = OrderedDict()
+        self._guards = Recent(self._guard, CACHE_SECONDS)
 
     async def put(self, tenant: str, form: str, definition: FormInput, *, actor: str, now: datetime) -> PutForm:
         """Store a definition, as the next revision unless it says the same. Raises InvalidInput, by field."""
@@ -86,7 +88,7 @@ class Forms:
         stored = orjson.dumps(definition.model_dump(mode="json", by_alias=True)).decode()
         names = {"tenant": tenant, "id": form, "actor": actor, "now": now, "definition": stored}
         rows = await self._database.rows(_PUT, names)
-        self._kept.pop((tenant, form), None)
+        self._forget(tenant, form)
         if rows:
             return PutForm(_view(rows[0]), changed=True)
         return PutForm(await self.view(tenant, form), changed=False)
@@ -106,7 +108,7 @@ class Forms:
         names = {"tenant": tenant, "id": form, "actor": actor, "now": now}
         if not await self._database.rows(_DELETE, names):
             raise _unknown(form)
-        self._kept.pop((tenant, form), None)
+        self._forget(tenant, form)
 
     async def compiled(self, tenant: str, form: str) -> Form:
         """The form as it is now, or was a second ago. Raises NotFound."""
@@ -124,6 +126,17 @@ class Forms:
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
         return found
+
+    async def guard(self, tenant: str, form: str) -> SpamGuard:
+        """The form's spam guard, as it is or was a second ago; its schema need not be valid. Raises NotFound."""
+        return await self._guards.get((tenant, form))
+
+    async def _guard(self, key: tuple[str, str]) -> SpamGuard:
+        return SpamGuard.model_validate((await self._row(*key)).definition.get("spam", {}))
+
+    def _forget(self, tenant: str, form: str) -> None:
+        self._kept.pop((tenant, form), None)
+        self._guards.forget((tenant, form))
 
     async def _row(self, tenant: str, form: str) -> Row[Any]:
         rows = await self._database.rows(_GET, {"tenant": tenant, "id": form})

@@ -20,10 +20,12 @@ _log = get_logger(__name__)
 _ONE: Final = sql("SELECT * FROM stripe_accounts WHERE tenant_id = :tenant")
 _PUT: Final = sql("""
     WITH saved AS (
-      INSERT INTO stripe_accounts AS a (tenant_id, secrets, livemode, created_at, updated_at)
-      VALUES (:tenant, CAST(:secrets AS bytea), CAST(:livemode AS bool), :now, :now)
+      INSERT INTO stripe_accounts AS a (tenant_id, secrets, livemode, connected_accounts, created_at, updated_at)
+      VALUES (:tenant, CAST(:secrets AS bytea), CAST(:livemode AS bool), coalesce(CAST(:connected AS text[]), '{}'),
+              :now, :now)
       ON CONFLICT (tenant_id) DO UPDATE SET
-        secrets = excluded.secrets, livemode = excluded.livemode, updated_at = excluded.updated_at
+        secrets = excluded.secrets, livemode = excluded.livemode, updated_at = excluded.updated_at,
+        connected_accounts = coalesce(CAST(:connected AS text[]), a.connected_accounts)
       RETURNING *
     ), audited AS (
       INSERT INTO audit (tenant_id, at, actor, action, subject)
@@ -48,6 +50,7 @@ class StripeAccount:
     livemode: bool
     created_at: datetime
     updated_at: datetime
+    connected_accounts: tuple[str, ...]
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -77,7 +80,9 @@ class StripeAccounts:
         else:
             secrets = [secret.get_secret_value() for secret in given.secrets]
         sealed = self._vault.seal({"secrets": list(dict.fromkeys(secrets))})
-        names = {"tenant": tenant, "secrets": sealed, "livemode": given.livemode, "actor": actor, "now": now}
+        connected = None if given.connected_accounts is None else list(dict.fromkeys(given.connected_accounts))
+        names = {"tenant": tenant, "secrets": sealed, "livemode": given.livemode, "connected": connected}
+        names |= {"actor": actor, "now": now}
         (row,) = await self._database.rows(_PUT, names)
         return self._opened(row)
 
@@ -114,7 +119,7 @@ class StripeAccounts:
         except UndecryptableSecret as reason:
             _log.error("stripe_secrets_undecryptable", tenant=row.tenant_id)
             raise Unavailable(f"the secrets of the account at Stripe cannot be read: {reason}") from None
-        return StripeAccount(row.livemode, row.created_at, row.updated_at, secrets)
+        return StripeAccount(row.livemode, row.created_at, row.updated_at, tuple(row.connected_accounts), secrets)
 
 
 def _none() -> NotFound:

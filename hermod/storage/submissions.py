@@ -1,4 +1,4 @@
-"""Reading submissions, and the moves that people make: retry, discard."""
+"""Reading submissions, and the moves that people make with dead letters: retry, discard."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.forms import (
     PaymentStatus,
     PaymentView,
+    SpamView,
     SubmissionPage,
     SubmissionStatus,
     SubmissionSummary,
@@ -89,6 +90,7 @@ class Submissions:
             form_revision=row.form_revision,
             status=row.status,
             data=opened(row, unseal),
+            caught_by=_caught_by(row, unseal),
             session=row.session,
             contact=row.contact,
             metadata=row.metadata,
@@ -121,7 +123,7 @@ class Submissions:
             "limit": limit + 1,
         }
         rows = await self._database.rows(_LIST, names)
-        items = tuple(map(_summary, rows[:limit]))
+        items = tuple(map(summary, rows[:limit]))
         return SubmissionPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
 
     async def retry(self, tenant: str, submission: str, *, actor: str, now: datetime) -> MovedSubmission:
@@ -144,7 +146,7 @@ class Submissions:
         names = {"tenant": tenant, "id": submission, "actor": actor, "now": now, "verb": verb}
         rows: Sequence[Row[Any]] = await self._database.rows(_MOVES[verb], names)
         if rows:
-            return MovedSubmission(_summary(rows[0]), rows[0].request_id)
+            return MovedSubmission(summary(rows[0]), rows[0].request_id)
         row = await self._row(tenant, submission)
         raise Conflict(f"the submission is {row.status}; {_WHY[verb]}")
 
@@ -156,7 +158,20 @@ class Submissions:
 
 
 def opened(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any] | None:
-    """What was entered; None where it was dropped."""
+    """What was entered, without the honeypot's field; None where it was dropped."""
+    data = _all(row, unseal)
+    if data is not None and row.caught_by is not None:
+        data.pop(row.caught_by, None)
+    return data
+
+
+def _caught_by(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> SpamView | None:
+    if row.caught_by is None:
+        return None
+    return SpamView(field=row.caught_by, value=(_all(row, unseal) or {}).get(row.caught_by))
+
+
+def _all(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any] | None:
     if row.data is None:
         return None
     data: dict[str, Any] = orjson.loads(unseal(row.id, row.data))
@@ -172,6 +187,8 @@ def payment_of(row: Row[Any]) -> PaymentView | None:
         expires_at=row.payment_expires_at,
         amount=row.amount,
         amount_refunded=row.amount_refunded,
+        amount_disputed=row.amount_disputed,
+        amount_returned=row.amount_returned,
         currency=row.currency,
         reference=row.payment_reference,
         paid_at=row.paid_at,
@@ -179,7 +196,7 @@ def payment_of(row: Row[Any]) -> PaymentView | None:
     )
 
 
-def _summary(row: Row[Any]) -> SubmissionSummary:
+def summary(row: Row[Any]) -> SubmissionSummary:
     return SubmissionSummary(
         id=row.id,
         form=row.form_id,

@@ -1,4 +1,4 @@
-"""`hermod submissions`: what visitors have submitted, and the dead letters among it."""
+"""`hermod submissions`: what visitors have submitted, and the dead letters and spam among it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import typer
 from hermod.contracts.forms import SubmissionStatus, SubmissionSummary
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
-from starter.submissions import discard_submission, retry_submission, submission, submissions
+from starter.submissions import discard_submission, release_submission, retry_submission, submission, submissions
 
-app: Final = typer.Typer(help="Submissions of forms: follow them, retry dead letters.", no_args_is_help=True)
+app: Final = typer.Typer(
+    help="Submissions of forms: follow them, retry dead letters, and what is no spam.", no_args_is_help=True
+)
 
 SubmissionId = Annotated[str, typer.Argument(metavar="ID", help="sub_…, as the list shows it.")]
 
@@ -56,6 +58,7 @@ async def show_submission(own: SubmissionId, tenant: TenantName = None, as_json:
             ("id", found.id),
             ("form", f"{found.form}, revision {found.form_revision}"),
             ("status", found.status.value),
+            ("caught by", found.caught_by and f"{found.caught_by.field}: {found.caught_by.value}"),
             ("session", found.session),
             ("contact", found.contact),
             ("payment", payment and payment.status.value),
@@ -85,6 +88,15 @@ async def discard(own: SubmissionId, tenant: TenantName = None, as_json: Json = 
     """Take a dead letter off the list by status. Its record stays."""
     async with client(tenant) as hermod:
         moved = await discard_submission(hermod, own)
+    _print_moved(moved, as_json)
+
+
+@app.command("not-spam")
+@command
+async def not_spam(own: SubmissionId, tenant: TenantName = None, as_json: Json = False) -> None:
+    """Say that a submission which the honeypot caught is no spam. It is processed as if it came now."""
+    async with client(tenant) as hermod:
+        moved = await release_submission(hermod, own)
     _print_moved(moved, as_json)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.analytics import RefusedEventsPage
 from hermod.contracts.events import EventsReceipt
+from hermod.contracts.model import Model
+from starter.analytics import refused_events
 from starter.event_intake import read_events
 from starter.events import taken_alone
 from starter.idempotency import KEY_HEADER, checked_key, with_event_ids
@@ -20,6 +24,23 @@ from web.reference import answers
 MAX_EVENTS_BYTES: Final = 8 * MIB
 
 router: Final = APIRouter(prefix="/v1", tags=["events"])
+
+
+class RefusedQuery(Model):
+    cursor: Annotated[str, Field(pattern=r"^evb_[0-9a-f]{28}:[^\x00]{1,255}$", max_length=300)] | None = Field(
+        default=None, description="`next_cursor` of the page before."
+    )
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+@router.get(
+    "/events/refused",
+    summary="Events that could not be counted",
+    responses=answers({200: (RefusedEventsPage, "Newest first.")}, 401, 422, 503),
+)
+async def list_refused_events(hermod: Caller, query: Annotated[RefusedQuery, Query()]) -> Response:
+    """What was accepted and ClickHouse cannot take, with its reason, for 90 days. No answer counts it."""
+    return answer(await refused_events(hermod, cursor=query.cursor, limit=query.limit))
 
 
 @router.post(

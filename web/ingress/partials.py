@@ -12,14 +12,14 @@ from hermod.contracts.errors import Gone, NotFound
 from hermod.contracts.forms import MAX_DATA_BYTES, PartialReceipt, PartialView, ResumeView
 from starter.partials import partial, resumed, save_partial
 from web.authentication import Caller
-from web.bodies import answer, read_json_body
+from web.bodies import MIB, answer, read_json_body
 from web.context import context_of, core_of
 from web.examples import SCHEMAS
 from web.problems import problem_of
 from web.reference import answers
 
-MAX_PARTIAL_BYTES: Final = 2 * MAX_DATA_BYTES
-"""Spaces between what is counted are free."""
+MAX_PARTIAL_BYTES: Final = 6 * MAX_DATA_BYTES + MIB // 2
+"""What is counted is the data, not how they are written: a character may come as `\\u0061`, with spaces between."""
 _OPEN: Final = {
     "access-control-allow-origin": "*",
     "cache-control": "no-store",

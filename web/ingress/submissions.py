@@ -21,16 +21,23 @@ from hermod.contracts.forms import (
 )
 from hermod.contracts.model import Model
 from starter.idempotency import KEY_HEADER
-from starter.submissions import discard_submission, retry_submission, submission, submissions, submit
+from starter.submissions import (
+    discard_submission,
+    release_submission,
+    retry_submission,
+    submission,
+    submissions,
+    submit,
+)
 from web.authentication import Caller
-from web.bodies import answer, read_json_body
+from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
 from web.examples import IDEMPOTENCY_KEY, SCHEMAS
 from web.ingress.forms import FormName
 from web.reference import answers
 
-MAX_SUBMISSION_BYTES: Final = 2 * MAX_DATA_BYTES
-"""Spaces between what is counted are free."""
+MAX_SUBMISSION_BYTES: Final = 6 * MAX_DATA_BYTES + MIB // 2
+"""What is counted is the data, not how they are written: a character may come as `\\u0061`, with spaces between."""
 
 router: Final = APIRouter(prefix="/v1", tags=["forms"])
 SubmissionId = Annotated[str, Path(description="`sub_…`, as the answer to the submission said.", alias="id")]
@@ -85,7 +92,7 @@ async def submit_form(name: FormName, request: Request, hermod: Caller) -> Respo
     submission again gives the same answer, and another one is refused.
 
     `remote_address` is the visitor's, for the rate of the form's spam guard; it is kept nowhere. What fills the
-    form's honeypot is stored as `spam`, and nothing comes of it.
+    form's honeypot is stored as `spam`, and nothing comes of it but word of money, until somebody says that it is none.
     """
     given = await read_json_body(request, MAX_SUBMISSION_BYTES)
     key = request.headers.get(KEY_HEADER)
@@ -129,6 +136,19 @@ async def retry_failed_submission(own: SubmissionId, hermod: Caller) -> Response
 async def discard_failed_submission(own: SubmissionId, hermod: Caller) -> Response:
     """Takes a dead letter off the list by status; its record stays."""
     return answer(await discard_submission(hermod, _known(own)), 202)
+
+
+@router.post(
+    "/submissions/{id}/not-spam",
+    summary="Say that a submission is no spam",
+    status_code=202,
+    responses=answers({202: (SubmissionSummary, "Done, and durable.")}, 401, 404, 409, 422, 503),
+)
+async def release_caught_submission(own: SubmissionId, hermod: Caller) -> Response:
+    """It is processed as if it came now, without what filled the honeypot, which `caught_by` keeps. What does not fit
+    the form as it is now is refused, with each field by name.
+    """
+    return answer(await release_submission(hermod, _known(own)), 202)
 
 
 def _known(own: str) -> str:

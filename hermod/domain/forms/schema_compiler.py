@@ -14,6 +14,7 @@ from jsonschema_rs import RegexOptions, ValidationError, ValidationErrorKind, Va
 
 from hermod.contracts.errors import InvalidInput
 from hermod.domain.forms import patterns
+from hermod.domain.forms.formats import FORMATS
 from hermod.domain.forms.schema_parts import LONGEST_FIELD, REFERENCES, Path, References, field
 from hermod.domain.forms.schema_walk import Part
 from hermod.domain.forms.schema_words import Fault, message, nearest
@@ -159,7 +160,9 @@ class Compiler:
 
     def _validator(self, path: Path, schema: dict[str, Any]) -> Validator:
         try:
-            return DRAFTS[self._dialect](schema, offline=True, pattern_options=RegexOptions(), validate_formats=True)
+            return DRAFTS[self._dialect](
+                schema, offline=True, pattern_options=RegexOptions(), validate_formats=True, formats=dict(FORMATS)
+            )
         except ValidationError as error:
             below = () if path[-2:-1] == ("patternProperties",) else error.instance_path
             raise InvalidInput.of(field("schema", (*path, *below)), _of_schema(error)) from None

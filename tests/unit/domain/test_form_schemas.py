@@ -216,3 +216,37 @@ def test_wrong_entry_of_an_alternative_is_told_by_the_faults_of_the_nearest(
 def test_names_of_fields_are_told_with_what_is_wrong_about_them() -> None:
     schema = compiled({"propertyNames": {"maxLength": 3}})
     assert schema.faults({"long name": 1}) == [FieldError("data.long name", "its name must have at most 3 characters")]
+
+
+@pytest.mark.parametrize("format_", ["email", "idn-email"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Your Bank <ada@example.com>",
+        '"Your Bank" <ada@example.com>',
+        "<ada@example.com>",
+        "ada@example.com, grace@example.com",
+        "ada@example.com (Ada)",
+        "mailto:ada@example.com",
+        " ada@example.com",
+        "ada@example.com\n",
+        "ada@example.com\r\nBcc: grace@example.com",
+        "ada@exa mple.com",
+        "ada@-example.com",
+        "ada..l@example.com",
+        "ada@",
+        "@example.com",
+        "ada",
+    ],
+)
+def test_what_is_more_than_one_bare_address_is_no_email(format_: str, value: str) -> None:
+    schema = compiled({"properties": {"email": {"type": "string", "format": format_}}})
+    assert [fault.field for fault in schema.faults({"email": value})] == ["data.email"]
+
+
+@pytest.mark.parametrize(
+    "value", ["ada@example.com", "ada+news.letter@mail.example.co.uk", "o'hara_1@x.example", '"ada l"@example.com']
+)
+def test_bare_address_is_an_email(value: str) -> None:
+    schema = compiled({"properties": {"email": {"format": "email"}, "other": {"format": "idn-email"}}})
+    assert schema.faults({"email": value, "other": "jörg@müller.example"}) == []
