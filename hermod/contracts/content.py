@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator, 
 from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_trusted
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Text, Whole
 
 MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 """All attachments of one message together, decoded: the smallest limit among the providers (Postmark)."""
@@ -33,7 +34,7 @@ _ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 Line = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=998)]
 """One line of text: no line breaks, no control characters."""
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
 
 
 class Channel(StrEnum):
@@ -71,7 +72,7 @@ class Attachment(Model):
 
     filename: Annotated[Line, Field(min_length=1, max_length=255)]
     content_type: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+/[\w.+-]+$")] = "application/octet-stream"
-    content_base64: str
+    content_base64: Text
     content_id: Annotated[str, StringConstraints(pattern=r"^[\w.@+-]+$", max_length=255)] | None = None
 
     @field_validator("content_base64")
@@ -102,15 +103,15 @@ class Email(Content):
     channel: Literal[Channel.EMAIL] = Channel.EMAIL
     to: EmailAddress
     subject: Line | None = None
-    html: Annotated[str, Field(max_length=2_000_000)] | None = None
-    text: Annotated[str, Field(max_length=2_000_000)] | None = None
+    html: Annotated[Text, Field(max_length=2_000_000)] | None = None
+    text: Annotated[Text, Field(max_length=2_000_000)] | None = None
     from_: EmailAddress | None = Field(default=None, alias="from")
     reply_to: EmailAddress | None = None
     cc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     headers: dict[str, Line] = Field(default_factory=dict, max_length=50)
     attachments: tuple[Attachment, ...] = Field(default=(), max_length=50)
-    template: str | None = None
+    template: Text | None = None
 
     def words(self) -> bool:
         return bool(self.html or self.text)
@@ -144,10 +145,10 @@ class Sms(Content):
 
     channel: Literal[Channel.SMS] = Channel.SMS
     to: PhoneNumber
-    body: Annotated[str, Field(max_length=1600)] | None = None
+    body: Annotated[Text, Field(max_length=1600)] | None = None
     media_urls: tuple[Url, ...] = Field(default=(), max_length=10)
     from_: Annotated[Line, Field(max_length=64)] | None = Field(default=None, alias="from")
-    template: str | None = None
+    template: Text | None = None
 
     def words(self) -> bool:
         return bool(self.body or self.media_urls)
@@ -166,8 +167,8 @@ class WhatsApp(Content):
 
     channel: Literal[Channel.WHATSAPP] = Channel.WHATSAPP
     to: PhoneNumber
-    body: Annotated[str, Field(max_length=4096)] | None = None
-    template: WhatsAppTemplate | str | None = None
+    body: Annotated[Text, Field(max_length=4096)] | None = None
+    template: WhatsAppTemplate | Text | None = None
 
     def words(self) -> bool:
         return bool(self.body)
@@ -180,13 +181,13 @@ class Push(Content):
 
     channel: Literal[Channel.PUSH] = Channel.PUSH
     to: Annotated[str, StringConstraints(pattern=_ONE_LINE, min_length=1, max_length=4096)] | PlainObject
-    title: Annotated[str, Field(max_length=512)] | None = None
-    body: Annotated[str, Field(max_length=4096)] | None = None
+    title: Annotated[Text, Field(max_length=512)] | None = None
+    body: Annotated[Text, Field(max_length=4096)] | None = None
     image: Url | None = None
     url: Url | None = None
     collapse_key: Annotated[Line, Field(max_length=64)] | None = None
-    ttl_seconds: Annotated[int, Field(ge=0, le=2_419_200)] | None = None
-    template: str | None = None
+    ttl_seconds: Annotated[Whole, Field(ge=0, le=2_419_200)] | None = None
+    template: Text | None = None
 
     def words(self) -> bool:
         return bool(self.title or self.body or (self.data and self.template is None))

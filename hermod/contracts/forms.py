@@ -12,6 +12,7 @@ from hermod.contracts.content import Channel, Line
 from hermod.contracts.events import Reference
 from hermod.contracts.model import Model
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import NOT_TRUTH, Whole
 from hermod.contracts.templates import Locale, TemplateName
 
 MAX_SCHEMA_BYTES: Final = 256 * 1024
@@ -21,7 +22,7 @@ MAX_DATA_BYTES: Final = 256 * 1024
 FormId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Session = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,128}$")]
 """A visitor's session, random, made by the application; it becomes part of a workflow id, so no address."""
-FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366))]
+FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), NOT_TRUTH]
 """Seconds as a number, or ISO 8601 (`PT24H`)."""
 
 
@@ -78,8 +79,8 @@ class PartialRules(Model):
 class SpamGuard(Model):
     honeypot: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
     """A field that people do not see; what fills it is kept as spam, and nothing is done with it."""
-    per_address_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = 60
-    max_bytes: Annotated[int, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
+    per_address_per_hour: Annotated[Whole, Field(ge=1, le=100_000)] | None = 60
+    max_bytes: Annotated[Whole, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
 
 
 class FormInput(Model):
@@ -226,7 +227,7 @@ class PartialStatus(StrEnum):
 class PartialInput(Model):
     """`PUT /v1/forms/{id}/partials/{session}`. The highest revision wins; the others change nothing."""
 
-    revision: Annotated[int, Field(ge=0, le=2**62)]
+    revision: Annotated[Whole, Field(ge=0, le=2**62)]
     data: PlainObject
     contact: Reference | None = None
 
