@@ -19,6 +19,7 @@ from hermod.contracts.errors import InvalidInput
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.ports.clock import Clock
+from hermod.storage.apart import store_apart
 from hermod.storage.webhook_acceptance import EventDraft, TakenEvent, event_body, take_events
 from hermod.storage.webhook_endpoints import Subscriber
 from hermod.telemetry import ACCEPTED
@@ -48,7 +49,7 @@ class Webhooks:
         self._storage = storage
         self._clock = clock
         self._background = Background()
-        self._calls = Gathering(self._store, self._background, MOST_EVENTS)
+        self._calls: Gathering[_Call, TakenEvent] = Gathering(self._store, self._background, MOST_EVENTS)
         starts = Starts(client, storage.limits)
         self.dispatcher = WebhookDispatcher(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
@@ -59,10 +60,8 @@ class Webhooks:
 
         Raises InvalidInput and Unavailable, with nothing stored, and MaybeStored.
         """
-        answer = await self._calls.ask(tenant, await self._call(tenant, event, request_id))
-        if isinstance(answer, InvalidInput):
-            raise answer
-        return answer.receipt
+        taken = await self._calls.ask(tenant, await self._call(tenant, event, request_id))
+        return taken.receipt
 
     async def stage(
         self, connection: AsyncConnection, tenant: str, event: EventInput, request_id: str | None
@@ -91,12 +90,13 @@ class Webhooks:
         body = event_body(event, self._clock.now())
         return _Call(event, body, await self._storage.webhook_endpoints.for_event(tenant, event.type), request_id)
 
-    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | InvalidInput]:
-        answers = await self._storage.webhook_acceptance.take(tenant, _drafts(tenant, calls), self._clock.now())
+    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | Exception]:
+        acceptance, now = self._storage.webhook_acceptance, self._clock.now()
+        answers = await store_apart(lambda some: acceptance.take(tenant, some, now), _drafts(tenant, calls))
         self._start(tenant, calls, answers)
         return answers
 
-    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | InvalidInput]) -> None:
+    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | Exception]) -> None:
         started = [
             (delivery, call.request_id)
             for call, answer in zip(calls, answers, strict=True)

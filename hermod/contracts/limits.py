@@ -15,7 +15,13 @@ MOST_WEIGHT: Final = 1_000.0
 """The bounds are those of Temporal's fairness weights."""
 
 Domain = Annotated[
-    str, StringConstraints(to_lower=True, max_length=253, pattern=r"^[^\s@.\x00-\x1f\x7f]+(\.[^\s@.\x00-\x1f\x7f]+)+$", strip_whitespace=True)
+    str,
+    StringConstraints(
+        to_lower=True,
+        max_length=253,
+        pattern=r"^[^\s@.\x00-\x1f\x7f]+(\.[^\s@.\x00-\x1f\x7f]+)+$",
+        strip_whitespace=True,
+    ),
 ]
 
 

@@ -16,12 +16,14 @@ from hermod.ports.ledger import InFlight
 from hermod.ports.webhooks import DeliveryItem, Exchange, HandedOff, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents, Seal
 from hermod.storage.engine import Database
+from hermod.storage.readable import each
 from hermod.storage.webhook_ledger_statements import (
     ANY_DEAD,
     CHANGE,
     COUNTS,
     END_EMPTY,
     END_LOST,
+    END_UNREADABLE,
     FETCH,
     GRANT,
     HAND_OVER,
@@ -57,7 +59,10 @@ class SqlWebhookLedger:
             rows = [row for row in rows if row.body is not None]
         living = await self._workers.living({row.asked[0] for row in rows if row.asked})
         unseal = await self._contents.opening(tenant)
-        return [_item(row, unseal(row.event_id, row.body), living) for row in rows]
+        items, broken = each("delivery", rows, lambda row: _item(row, unseal(row.event_id, row.body), living))
+        if broken:
+            await self._end_unreadable(names | {"run": run}, [row for row in rows if row.id in broken], broken, living)
+        return items
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[WebhookIntent], now: datetime) -> set[str]:
         names = {
@@ -133,6 +138,19 @@ class SqlWebhookLedger:
             ending = {"otherwise": "cancelled", "run": None, "reason": "cancelled after its worker was lost"}
             await self._database.execute(END_LOST, names | numbers | ending)
         return len(under_way) - len(lost)
+
+    async def _end_unreadable(
+        self, names: Mapping[str, Any], rows: Sequence[Row[Any]], broken: Mapping[str, str], living: Collection[int]
+    ) -> None:
+        """They end with their reason. A request under way comes to its end first, unless its worker is lost."""
+        reasons = {id: f"the record cannot be read as it is stored: {reason}" for id, reason in broken.items()}
+        await self._database.execute(END_UNREADABLE, {**names, "ids": list(reasons), "reasons": list(reasons.values())})
+        for row in rows:
+            worker, over = row.asked or (None, False)
+            if row.status == DeliveryStatus.SENDING and (over or worker not in living):
+                ending = {"otherwise": "failed", "reason": reasons[row.id]}
+                numbers = {"ids": [row.id], "numbers": [row.attempt_count]}
+                await self._database.execute(END_LOST, {**names, **numbers, **ending})
 
     async def _record_late(self, parameters: Mapping[str, Any]) -> None:
         """Outcomes of requests that were called lost. What is logged already changes nothing."""

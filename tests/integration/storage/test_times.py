@@ -40,10 +40,15 @@ async def test_time_at_the_edge_comes_back_as_it_went(database: Database, at: da
 
 @pytest.mark.parametrize(
     ("stored", "read"),
-    [("infinity", NEVER), ("-infinity", FIRST), ("20000-01-01 00:00:00+00", NEVER), ("0044-03-15 00:00:00+00 BC", FIRST)],
+    [
+        ("infinity", NEVER),
+        ("-infinity", FIRST),
+        ("20000-01-01 00:00:00+00", NEVER),
+        ("0044-03-15 00:00:00+00 BC", FIRST),
+    ],
 )
 async def test_time_beyond_the_calendar_is_its_first_or_last_moment(
     database: Database, stored: str, read: datetime
 ) -> None:
-    (row,) = await database.rows(text(f"SELECT timestamptz '{stored}' AS at"), {})  # noqa: S608 - ours
+    (row,) = await database.rows(text(f"SELECT timestamptz '{stored}' AS at"), {})
     assert row.at == read
