@@ -16,8 +16,9 @@ Answer = TypeVar("Answer")
 
 
 class Gathering(Generic[Asked, Answer]):
-    """`serve(tenant, calls)` answers calls that came together, in their order, at most `most` of them. An answer that is
-    an error is raised to its caller.
+    """`serve(tenant, calls)` answers calls that came together, in their order, at most `most` of them.
+
+    An answer that is an error is raised to its caller.
     """
 
     def __init__(

@@ -163,8 +163,9 @@ class Contents:
         return seal
 
     async def opening(self, tenant: str) -> Callable[[str, bytes], bytes]:
-        """How this tenant's bodies are read. What it gives raises Unavailable without the key, and Unreadable for a body
-        that the key does not open.
+        """How this tenant's bodies are read.
+
+        What it gives raises Unavailable where the key cannot be read, Unreadable for a body that it does not open.
         """
         known = await self._of(tenant)
 

@@ -87,8 +87,8 @@ class Database:
     statement without an answer ends its connection, and those that were opened before it are replaced before their next
     use: what silenced one of them has silenced the others.
 
-    All of it raises Unavailable; and MaybeStored, which is one, where a change was sent and the answer got lost. A value
-    that cannot be stored raises InvalidInput, with nothing stored.
+    All of it raises Unavailable; and MaybeStored, which is one, where a change was sent and the answer got lost; and
+    InvalidInput for a value that cannot be stored, with nothing stored.
     """
 
     def __init__(self, database_url: str, *, pool_size: int = 10, timeout: float = TIMEOUT) -> None:
