@@ -27,6 +27,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.contents import ContentActivities
 from activities.devices import DeviceActivities
 from activities.events import EventActivities
+from activities.failing import FailureInterceptor
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from activities.partials import PartialActivities
@@ -175,12 +176,14 @@ def build_workers(
         **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock)),
     }
     bookkeeping = _bookkeeping(client, storage, events, senders, clock)
+    interceptors = [FailureInterceptor(storage.failing, clock)]
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
         workflows=WORKFLOW_CLASSES,
         activities=[notifications.withdraw, webhooks.withdraw_webhooks, *bookkeeping],
         workflow_runner=workflow_runner(),
+        interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
         workflow_task_poller_behavior=WORKFLOW_POLLS,
         graceful_shutdown_timeout=drain,
@@ -191,6 +194,7 @@ def build_workers(
             client,
             task_queue=lane,
             activities=of_lane[lane],
+            interceptors=interceptors,
             max_concurrent_activities=places[lane],
             max_concurrent_activity_task_polls=POLLS,
             max_heartbeat_throttle_interval=HEARTBEAT_EVERY,

@@ -32,6 +32,7 @@ from hermod.storage.engine import Database
 from hermod.storage.event_claims import SqlEventOutbox
 from hermod.storage.event_outbox import EventAcceptance
 from hermod.storage.exclusive import alone
+from hermod.storage.failing import SqlFailingActivities
 from hermod.storage.forms import Forms
 from hermod.storage.hygiene import Learning
 from hermod.storage.journeys import Journeys
@@ -108,6 +109,7 @@ class Storage:
     orphaned_submissions: OrphanedSubmissions
     payments: Payments
     promises: Promises
+    failing: SqlFailingActivities
     rates: Rates
     receipts: Receipts
     records: Records
@@ -173,6 +175,7 @@ def build_storage(settings: Settings) -> Storage:
         orphaned_submissions=OrphanedSubmissions(database),
         payments=Payments(database),
         promises=_promises(settings),
+        failing=SqlFailingActivities(database),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),

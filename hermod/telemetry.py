@@ -31,6 +31,9 @@ PAYMENT_EVENTS = Counter("hermod_payment_events_total", "Calls of payment provid
 RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
 UNREADABLE = Counter("hermod_records_unreadable_total", "Records that cannot be read as they are stored", ["kind"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
+ACTIVITY_FAILURES = Counter(
+    "hermod_activity_failures_total", "Activities that failed, by the class of their error", ["activity", "error"]
+)
 SWEEP_FAILURES = Counter("hermod_sweep_failures_total", "Kinds of records that one sweep could not look at", ["kind"])
 INSERTS = Counter("hermod_clickhouse_inserts_total", "Inserts into ClickHouse", ["table", "result"])
 INSERTED_ROWS = Counter("hermod_clickhouse_rows_total", "Rows that ClickHouse has answered for", ["table"])

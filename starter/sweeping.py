@@ -108,13 +108,16 @@ class LedgerSweeper(Generic[Record]):
         self._limit = limit
 
     async def sweep(self) -> SweepReport:
-        """Raises Unavailable."""
+        """Raises Unavailable, and what went wrong with one workflow's records, after the others."""
+        errors: list[Exception] = []
         now = self._clock.now()
         unstarted = await self._records.unstarted(now, older_than=UNSTARTED_AFTER, limit=self._limit)
-        started = sum(await self._each(unstarted, self._start))
+        started = sum(await self._each(unstarted, self._start, errors))
         now = self._clock.now()
         stalled = await self._records.stalled(now, older_than=STALLED_AFTER, limit=self._limit)
-        reports = await self._each(stalled, self._look_after)
+        reports = await self._each(stalled, self._look_after, errors)
+        if errors:
+            raise errors[0]
         return SweepReport(
             started=started,
             restarted=sum(report.restarted for report in reports),
@@ -122,13 +125,26 @@ class LedgerSweeper(Generic[Record]):
         )
 
     async def _each(
-        self, records: Iterable[Record], handle: Callable[[list[Record]], Awaitable[Answer]]
+        self,
+        records: Iterable[Record],
+        handle: Callable[[list[Record]], Awaitable[Answer]],
+        errors: list[Exception],
     ) -> list[Answer]:
         """The answers for the workflows that were taken up in time, the oldest first."""
         until = self._clock.now() + LOOK_TIME
 
         async def take_up(group: list[Record]) -> list[Answer]:
-            return [await handle(group)] if self._clock.now() < until else []
+            if self._clock.now() >= until:
+                return []
+            try:
+                return [await handle(group)]
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this workflow's
+                names = {"tenant": group[0].tenant, "workflow_id": group[0].workflow_id}
+                _log.error("records_not_swept", error=type(error).__name__, **names)
+                errors.append(error)
+                return []
 
         return [answer for some in await some_at_once(AT_ONCE, take_up, _by_workflow(records)) for answer in some]
 

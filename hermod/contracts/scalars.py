@@ -31,6 +31,11 @@ def is_sendable(text: str) -> bool:
     return True
 
 
+def sendable(text: str) -> str:
+    """`text` without what cannot be stored."""
+    return text if is_sendable(text) else text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def _text(value: str, info: ValidationInfo) -> str:
     if not is_trusted(info) and not is_sendable(value):
         raise ValueError("must be text without NUL characters, in valid Unicode")

@@ -14,6 +14,7 @@ from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.domain.rates import effective
 from hermod.domain.routing import HALTED
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
@@ -157,7 +158,7 @@ class ProviderAccounts:
 
     async def _read(self, tenant: str) -> tuple[Account, ...]:
         rows = await self._database.rows(_ALL, {"tenant": tenant})
-        return tuple(self._account(row) for row in rows)
+        return listed("account", rows, self._account, key="name")
 
     async def _sealed(self, tenant: str, name: str, account: AccountInput) -> bytes:
         if account.credentials is not None:

@@ -17,11 +17,11 @@ _log = get_logger(__name__)
 
 
 def each(
-    kind: str, rows: Iterable[Row[Any]], read: Callable[[Row[Any]], Record]
+    kind: str, rows: Iterable[Row[Any]], read: Callable[[Row[Any]], Record], *, key: str = "id"
 ) -> tuple[list[Record], dict[str, str]]:
     """The records, and why the others cannot be read, by their ids. Raises Unavailable where reading any of them does.
 
-    `kind` is for the metric: `message`, `delivery` …
+    `kind` is for the metric: `message`, `delivery` …; `key` is the column with the id.
     """
     records: list[Record] = []
     broken: dict[str, str] = {}
@@ -31,10 +31,27 @@ def each(
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this row's
-            broken[row.id] = reason(error)
-            UNREADABLE.labels(kind).inc()
-            _log.error("record_unreadable", kind=kind, id=row.id, error=broken[row.id])
+            name = str(getattr(row, key))
+            broken[name] = _noted(kind, name, error)
     return records, broken
+
+
+def listed(
+    kind: str, rows: Iterable[Row[Any]], read: Callable[[Row[Any]], Record], *, key: str = "id"
+) -> tuple[Record, ...]:
+    """The records of a list, without those that cannot be read: the log names them."""
+    return tuple(each(kind, rows, read, key=key)[0])
+
+
+def or_none(kind: str, name: str, read: Callable[[], Record]) -> Record | None:
+    """One part of a record, or None where it cannot be read: the rest of it can be shown. Raises Unavailable."""
+    try:
+        return read()
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this part's
+        _noted(kind, name, error)
+        return None
 
 
 def reason(error: Exception) -> str:
@@ -45,3 +62,10 @@ def reason(error: Exception) -> str:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)
         return "; ".join(f"{one['loc'][0] if one['loc'] else 'content'}: {one['type']}" for one in wrong[:5])
     return type(error).__name__
+
+
+def _noted(kind: str, name: str, error: Exception) -> str:
+    why = reason(error)
+    UNREADABLE.labels(kind).inc()
+    _log.error("record_unreadable", kind=kind, id=name, error=why)
+    return why

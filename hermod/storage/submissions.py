@@ -20,6 +20,7 @@ from hermod.contracts.forms import (
 )
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed, or_none
 
 _ONE: Final = sql("SELECT * FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
 _LIST: Final = sql("""
@@ -88,7 +89,7 @@ class Submissions:
             form=row.form_id,
             form_revision=row.form_revision,
             status=row.status,
-            data=opened(row, unseal),
+            data=or_none("submission", row.id, lambda: opened(row, unseal)),
             session=row.session,
             contact=row.contact,
             metadata=row.metadata,
@@ -121,8 +122,9 @@ class Submissions:
             "limit": limit + 1,
         }
         rows = await self._database.rows(_LIST, names)
-        items = tuple(map(_summary, rows[:limit]))
-        return SubmissionPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("submission", shown, _summary)
+        return SubmissionPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def retry(self, tenant: str, submission: str, *, actor: str, now: datetime) -> MovedSubmission:
         """A dead letter begins again, at the step that failed. Raises NotFound and Conflict."""

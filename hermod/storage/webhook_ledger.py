@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Row
 
+from hermod.contracts.scalars import sendable
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
 from hermod.ports.ledger import InFlight
 from hermod.ports.webhooks import DeliveryItem, Exchange, HandedOff, WebhookChange, WebhookIntent, WebhookResult
@@ -193,7 +194,7 @@ def _results(results: Sequence[WebhookResult], seal: Seal) -> dict[str, Any]:
         "numbers": [result.number for result in results],
         "outcomes": [exchange.outcome for exchange in exchanges],
         "status_codes": [exchange.status_code for exchange in exchanges],
-        "errors": [exchange.error for exchange in exchanges],
+        "errors": [None if exchange.error is None else sendable(exchange.error) for exchange in exchanges],
         "addresses": [exchange.address for exchange in exchanges],
         "exchanges": [_facts(exchange) for exchange in exchanges],
         "bodies": [_answer(result, seal) for result in results],
@@ -212,11 +213,15 @@ def _facts(exchange: Exchange) -> str | None:
     if not exchange.request_headers:
         return None
     facts = {
-        "request_headers": dict(exchange.request_headers),
-        "response_headers": dict(exchange.response_headers),
+        "request_headers": _plain(exchange.request_headers),
+        "response_headers": _plain(exchange.response_headers),
         "phases": exchange.phases.model_dump(),
     }
     return orjson.dumps(facts).decode()
+
+
+def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+    return {sendable(name): sendable(value) for name, value in headers.items()}
 
 
 def _answer(result: WebhookResult, seal: Seal) -> bytes | None:

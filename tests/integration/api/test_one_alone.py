@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -19,7 +18,7 @@ NEVER = "9999-12-31T23:59:59.9999999Z"
 BEYOND = ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"]
 GOOD = Email(to="ada@example.com", subject="Hello", text="It works")
 
-SPOILED: list[Mapping[str, Any]] = [
+SPOILED: list[dict[str, Any]] = [
     {"not_after": BEYOND[0]},
     {"send_at": BEYOND[1]},
     {"priority": True},
@@ -33,7 +32,7 @@ SPOILED: list[Mapping[str, Any]] = [
 
 
 @pytest.mark.parametrize("changes", SPOILED, ids=str)
-async def test_batch_of_five_has_a_spoiled_one_in_the_middle_takes_four(api: Api, changes: Mapping[str, Any]) -> None:
+async def test_batch_of_five_has_a_spoiled_one_in_the_middle_takes_four(api: Api, changes: dict[str, Any]) -> None:
     messages = [EMAIL, EMAIL, EMAIL | changes, EMAIL, EMAIL]
     response = await api.client.post("/v1/messages/batch", json={"messages": messages})
     assert response.status_code == 202, response.text
@@ -44,7 +43,7 @@ async def test_batch_of_five_has_a_spoiled_one_in_the_middle_takes_four(api: Api
 
 
 @pytest.mark.parametrize("changes", SPOILED, ids=str)
-async def test_single_call_is_spoiled_those_beside_it_are_taken(api: Api, changes: Mapping[str, Any]) -> None:
+async def test_single_call_is_spoiled_those_beside_it_are_taken(api: Api, changes: dict[str, Any]) -> None:
     answers = await asyncio.gather(*(api.send(EMAIL | (changes if number == 2 else {})) for number in range(5)))
     assert [answer.status_code for answer in answers] == [202, 202, 422, 202, 202]
     assert_problem(answers[2], 422, "invalid-input")
@@ -60,7 +59,7 @@ async def test_message_never_expires_is_taken_as_it_was_said(api: Api) -> None:
     assert story["not_after"] == "9999-12-31T23:59:59.999999Z"
 
 
-UNCHECKED: list[Mapping[str, Any]] = [
+UNCHECKED: list[dict[str, Any]] = [
     {"subject": "Hi\nx"},
     {"to": "nobody"},
     {"to": 5},
@@ -69,14 +68,14 @@ UNCHECKED: list[Mapping[str, Any]] = [
     {"text": "half of a pair: \ud800"},
     {"headers": {"Subject": "x"}},
     {"data": {"n": float("inf")}},
-    {"data": {"at": datetime.max}},
+    {"data": {"at": datetime(2030, 1, 1)}},  # noqa: DTZ001
     {"attachments": (Attachment(filename="a", content_base64="eA==").model_copy(update={"filename": "a\n"}),)},
     {"subjekt": "x"},
 ]
 
 
 @pytest.mark.parametrize("changes", UNCHECKED, ids=str)
-async def test_copy_of_a_model_is_wrong_it_alone_is_rejected(api: Api, changes: Mapping[str, Any]) -> None:
+async def test_copy_of_a_model_is_wrong_it_alone_is_rejected(api: Api, changes: dict[str, Any]) -> None:
     wrong = GOOD.model_copy(update=changes)
     receipt = await api.hermod.send_many([GOOD, GOOD, wrong, GOOD, Submission(content=GOOD)])
     assert [one.index for one in receipt.rejected] == [2]
