@@ -111,16 +111,15 @@ class SqlSubmissionLedger:
         rows = await self._database.rows(_OPEN, names)
         if not rows and is_reset:
             rows = await self._database.rows(_REOPEN, names | {"run": run})
-        if not rows:
-            return await self._stands(tenant, submission)
         try:
-            return await self._record(rows[0])
-        except Unavailable:
+            return await self._record(rows[0]) if rows else await self._stands(tenant, submission)
+        except (Unavailable, NotFound):
             raise
         except Exception as error:
             why = reason(error)
-            told = {"run": run, "code": UNREADABLE_CODE, "error": f"it cannot be read as it is stored: {why}"}
-            await self._database.rows(_END_UNREADABLE, names | told | {"token": rows[0].fencing_token})
+            if rows:
+                told = {"run": run, "code": UNREADABLE_CODE, "error": f"it cannot be read as it is stored: {why}"}
+                await self._database.rows(_END_UNREADABLE, names | told | {"token": rows[0].fencing_token})
             raise Unreadable(why) from error
 
     async def saved(self, record: SubmissionRecord, backend_id: str | None, now: datetime) -> SubmissionRecord:
