@@ -71,8 +71,9 @@ def _refuse(asked: FunnelAsked, names: tuple[str, ...], why: str) -> None:
 
 def _span(asked: Span, now: datetime, usual: timedelta) -> tuple[datetime, datetime]:
     until = asked.until or now
-    if until < EARLIEST:
-        raise InvalidInput.of("until", f"must not be before {EARLIEST:%Y-%m-%d}")
+    for name, at in (("since", asked.since), ("until", until)):
+        if at is not None and at < EARLIEST:
+            raise InvalidInput.of(name, f"must not be before {EARLIEST:%Y-%m-%d}")
     if until > now + AHEAD:
         raise InvalidInput.of("until", "must not be more than two days ahead")
     since = asked.since or until - usual

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from hermod.contracts.accounts import Account, AccountInput, AccountView
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
-from hermod.domain.rates import effective
+from hermod.domain.rates import countable, effective
 from hermod.domain.routing import HALTED
 from hermod.storage.engine import Database, sql
 from hermod.storage.readable import listed
@@ -188,7 +188,7 @@ class ProviderAccounts:
             base_url=row.base_url,
             from_=row.sender,
             order=row.position,
-            rate_per_second=row.rate_per_second,
+            rate_per_second=None if row.rate_per_second is None else countable(row.rate_per_second),
             enabled=row.enabled,
             blocked_until=blocked_until,
             blocked_reason=blocked_reason,

@@ -101,7 +101,7 @@ class Devices:
     async def of(self, tenant: str, contact: str) -> list[DeviceView]:
         """The living ones, last seen first; none where nobody knows the contact."""
         living = [row for row in await self._rows(tenant, contact) if row.removed_at is None]
-        return list(listed("device", living, _view, key="platform"))
+        return list(listed("device", living, _view, key="token_hash"))
 
     async def remove(self, tenant: str, contact: str, device: str, now: datetime) -> None:
         """Raises NotFound."""

@@ -12,7 +12,6 @@ from hermod.contracts.addresses import TRUSTED
 from hermod.contracts.content import CONTENT_OF, Channel
 from hermod.contracts.messages import Category, Guarantee, Outcome, Preset, Status
 from hermod.contracts.outcomes import Accepted
-from hermod.contracts.scalars import sendable
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Change, InFlight, Intent, Item, Result
 from hermod.storage.contents import Contents
@@ -238,9 +237,9 @@ def _results(results: Sequence[Result]) -> dict[str, Any]:
         "numbers": [result.number for result in results],
         "outcomes": [outcome.kind.value for outcome in outcomes],
         "status_codes": [outcome.status_code for outcome in outcomes],
-        "error_codes": [_said(outcome.error_code) for outcome in outcomes],
-        "errors": [_said(outcome.error) for outcome in outcomes],
-        "provider_ids": [_said(outcome.provider_id) if isinstance(outcome, Accepted) else None for outcome in outcomes],
+        "error_codes": [outcome.error_code for outcome in outcomes],
+        "errors": [outcome.error for outcome in outcomes],
+        "provider_ids": [outcome.provider_id if isinstance(outcome, Accepted) else None for outcome in outcomes],
         "durations": [result.duration_ms for result in results],
         "statuses": [result.status.value for result in results],
         "rounds": [result.round for result in results],
@@ -249,11 +248,6 @@ def _results(results: Sequence[Result]) -> dict[str, Any]:
         "closed": [result.status not in OPEN for result in results],
     }
     return columns | _decisions(results)
-
-
-def _said(text: str | None) -> str | None:
-    """A provider's words, which may hold anything."""
-    return None if text is None else sendable(text)
 
 
 def _decisions(steps: Sequence[Intent | Result | Change]) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class WebhookNotices:
 
     async def open(self, limit: int) -> Sequence[Notice]:
         """Over all tenants, the oldest first."""
-        return listed("notice", await self._database.rows(_OPEN, {"limit": limit}), _notice)
+        rows = await self._database.rows(_OPEN, {"limit": limit})
+        return list(listed("notice", rows, _notice, key="endpoint_id"))
 
     async def listeners(self, notice: Notice) -> list[str]:
         """The endpoints that asked for such events by name. The disabled one is none of them."""

@@ -16,6 +16,7 @@ from hermod.contracts.ids import new_id
 from hermod.contracts.messages import Options, Status, Submission
 from hermod.contracts.outcomes import Accepted
 from hermod.contracts.receipts import Happening
+from hermod.contracts.scalars import LEAST_RATE
 from hermod.contracts.webhooks import DeliveryStatus, EventInput
 from hermod.ports.ledger import Intent, Result
 from hermod.ports.receipts import Event
@@ -208,6 +209,15 @@ async def test_report_cannot_be_settled_it_is_given_up_and_the_others_are(storag
     assert [row.event_id for row in rows] == ["r2"]
 
 
+async def test_rate_was_stored_before_there_was_a_least_one_it_counts_as_that(storage: Storage) -> None:
+    await change(storage, "UPDATE tenants SET rate_per_second = 1e-300 WHERE id = :tenant")
+    insert = "INSERT INTO domain_rates (tenant_id, domain, rate_per_second) VALUES (:tenant, 'a.com', 1e-9)"
+    await change(storage, insert)
+    rules = await storage.limits.rules(TENANT)
+    assert (rules.rate, rules.domains) == (LEAST_RATE, {"a.com": LEAST_RATE})
+    assert (await storage.limits.get(TENANT)).rate_per_second == LEAST_RATE
+
+
 async def test_statement_is_spoiled_each_good_record_is_stored_once() -> None:
     stored: list[int] = []
 
@@ -243,7 +253,8 @@ async def test_submission_cannot_be_read_it_ends_with_its_reason(storage: Storag
     statement = text("""
         INSERT INTO form_submissions (tenant_id, id, form_id, form_revision, definition, status, data, workflow_id,
                                       body_hash, metadata)
-        VALUES (:tenant, :id, 'signup', 1, '{"name": "Sign up"}', 'processing', '\\x7b', 'submission/shop/sub_1', '', '{}')
+        VALUES (:tenant, :id, 'signup', 1, '{"name": "Sign up"}', 'processing', '\\x7b', 'submission/shop/sub_1', '',
+                '{}')
     """)
     await storage.database.execute(statement, {"tenant": TENANT, "id": "sub_1"})
     with pytest.raises(Unreadable):
