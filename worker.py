@@ -176,30 +176,27 @@ def build_workers(
         **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock)),
     }
     bookkeeping = _bookkeeping(client, storage, events, senders, clock)
-    interceptors = [FailureInterceptor(storage.failing, clock)]
+    common: dict[str, Any] = {"graceful_shutdown_timeout": drain, "disable_eager_activity_execution": True}
+    common["interceptors"] = [FailureInterceptor(storage.failing, clock)]
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
         workflows=WORKFLOW_CLASSES,
         activities=[notifications.withdraw, webhooks.withdraw_webhooks, *bookkeeping],
         workflow_runner=workflow_runner(),
-        interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
         workflow_task_poller_behavior=WORKFLOW_POLLS,
-        graceful_shutdown_timeout=drain,
-        disable_eager_activity_execution=True,
+        **common,
     )
     return [workflows] + [
         Worker(
             client,
             task_queue=lane,
             activities=of_lane[lane],
-            interceptors=interceptors,
             max_concurrent_activities=places[lane],
             max_concurrent_activity_task_polls=POLLS,
             max_heartbeat_throttle_interval=HEARTBEAT_EVERY,
-            graceful_shutdown_timeout=drain,
-            disable_eager_activity_execution=True,
+            **common,
         )
         for lane in lanes
     ]

@@ -143,8 +143,7 @@ def _database(settings: Settings) -> Database:
 
 
 def build_storage(settings: Settings) -> Storage:
-    database = _database(settings)
-    vault = Vault(settings.secret_key.get_secret_value())
+    database, vault = _database(settings), Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
     accounts = ProviderAccounts(database, vault, _DEFAULT_RATES)
     suppressions = Suppressions(database)
