@@ -27,6 +27,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.contents import ContentActivities
 from activities.devices import DeviceActivities
 from activities.events import EventActivities
+from activities.failing import FailureInterceptor
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from activities.partials import PartialActivities
@@ -174,6 +175,8 @@ def build_workers(
         **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock, settings)),
     }
     bookkeeping = _bookkeeping(client, storage, events, senders, clock)
+    common: dict[str, Any] = {"graceful_shutdown_timeout": drain, "disable_eager_activity_execution": True}
+    common["interceptors"] = [FailureInterceptor(storage.failing, clock)]
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
@@ -182,8 +185,7 @@ def build_workers(
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
         workflow_task_poller_behavior=WORKFLOW_POLLS,
-        graceful_shutdown_timeout=drain,
-        disable_eager_activity_execution=True,
+        **common,
     )
     return [workflows] + [
         Worker(
@@ -193,8 +195,7 @@ def build_workers(
             max_concurrent_activities=places[lane],
             max_concurrent_activity_task_polls=POLLS,
             max_heartbeat_throttle_interval=HEARTBEAT_EVERY,
-            graceful_shutdown_timeout=drain,
-            disable_eager_activity_execution=True,
+            **common,
         )
         for lane in lanes
     ]

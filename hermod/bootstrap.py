@@ -32,6 +32,7 @@ from hermod.storage.engine import Database
 from hermod.storage.event_claims import SqlEventOutbox
 from hermod.storage.event_outbox import EventAcceptance
 from hermod.storage.exclusive import alone
+from hermod.storage.failing import SqlFailingActivities
 from hermod.storage.forms import Forms
 from hermod.storage.hygiene import Learning
 from hermod.storage.journeys import Journeys
@@ -111,6 +112,7 @@ class Storage:
     orphaned_submissions: OrphanedSubmissions
     payments: Payments
     promises: Promises
+    failing: SqlFailingActivities
     rates: Rates
     receipts: Receipts
     records: Records
@@ -144,8 +146,7 @@ def _database(settings: Settings) -> Database:
 
 
 def build_storage(settings: Settings) -> Storage:
-    database = _database(settings)
-    vault = Vault(settings.secret_key.get_secret_value())
+    database, vault = _database(settings), Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
     accounts = ProviderAccounts(database, vault, _DEFAULT_RATES)
     suppressions = Suppressions(database)
@@ -176,6 +177,7 @@ def build_storage(settings: Settings) -> Storage:
         orphaned_submissions=OrphanedSubmissions(database),
         payments=Payments(database),
         promises=_promises(settings),
+        failing=SqlFailingActivities(database),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),

@@ -29,7 +29,11 @@ SAVES = Counter("hermod_submission_saves_total", "Requests to the user's own bac
 ANNOUNCED = Counter("hermod_form_announcements_total", "Moments of submissions and partials that were told", ["moment"])
 PAYMENT_EVENTS = Counter("hermod_payment_events_total", "Calls of payment providers, by what they came to", ["result"])
 RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
+UNREADABLE = Counter("hermod_records_unreadable_total", "Records that cannot be read as they are stored", ["kind"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
+ACTIVITY_FAILURES = Counter(
+    "hermod_activity_failures_total", "Activities that failed, by the class of their error", ["activity", "error"]
+)
 SWEEP_FAILURES = Counter(
     "hermod_sweep_failures_total", "Kinds of records of which one sweep could not look after all", ["kind"]
 )

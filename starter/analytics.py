@@ -78,11 +78,14 @@ def _refuse(asked: FunnelAsked, names: tuple[str, ...], why: str) -> None:
 
 def _span(asked: Span, now: datetime, usual: timedelta) -> tuple[datetime, datetime]:
     until = asked.until or now
+    for name, at in (("since", asked.since), ("until", until)):
+        if at is not None and at < EARLIEST:
+            raise InvalidInput.of(name, f"must not be before {EARLIEST:%Y-%m-%d}")
+    if until > now + AHEAD:
+        raise InvalidInput.of("until", "must not be more than two days ahead")
     since = asked.since or until - usual
     if since < EARLIEST:
         raise InvalidInput.of("since", f"must not be before {EARLIEST:%Y-%m-%d}")
-    if until > now + AHEAD:
-        raise InvalidInput.of("until", "must not be more than two days ahead")
     if since >= until:
         raise InvalidInput.of("since", "must be before until")
     if until - since > LONGEST:

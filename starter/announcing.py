@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from hermod.bootstrap import Storage
 from hermod.channels.redaction import one_line
-from hermod.contracts.errors import IdempotencyMismatch, InvalidInput
+from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, Unavailable
 from hermod.contracts.forms import FormMoment, FormNotification
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.forms.notifications import rendered
@@ -60,6 +60,11 @@ class FormAnnouncer:
                 _log.info("told_before_in_other_words", tenant=told.tenant, reference=told.reference, place=place)
             except InvalidInput as wrong:
                 refused.append((place, one_line(wording.one_line(wrong.errors))))
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this notification's
+                _log.error("notification_failed", reference=told.reference, notification=place, exc_info=error)
+                refused.append((place, f"cannot be made ({type(error).__name__})"))
         announced = Announced(deliveries, tuple(messages), tuple(refused))
         if await self._note(told, announced):
             ANNOUNCED.labels(told.moment.value).inc()

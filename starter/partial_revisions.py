@@ -22,6 +22,7 @@ from hermod.contracts.forms import MAX_DATA_BYTES, FormId, PartialInput, Partial
 from hermod.contracts.ids import partial_workflow
 from hermod.contracts.model import Model
 from hermod.ports.clock import Clock
+from hermod.storage.apart import store_apart
 from hermod.storage.partials import PartialDraft, PartialKey, SavedPartial
 from starter.background import Background
 from starter.dispatching import Start, Starts
@@ -58,7 +59,9 @@ class Partials:
         self._clock = clock
         self._starts = Starts(client, storage.limits)
         self._background = Background()
-        self._calls = Gathering(self._store, self._background, MOST_REVISIONS)
+        self._calls: Gathering[PartialDraft, SavedPartial | None] = Gathering(
+            self._store, self._background, MOST_REVISIONS
+        )
 
     async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
         """Keep a revision where it is the highest one.
@@ -99,12 +102,13 @@ class Partials:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
         await self._background.drain(self._calls.flush)
 
-    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | None]:
-        answers = await self._storage.partials.save(tenant, drafts, self._clock.now())
+    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | Exception | None]:
+        partials, now = self._storage.partials, self._clock.now()
+        answers = await store_apart(lambda some: partials.save(tenant, some, now), drafts)
         woken = {
             PartialKey(tenant, draft.form, draft.session)
             for draft, saved in zip(drafts, answers, strict=True)
-            if saved is not None and saved.wakes
+            if isinstance(saved, SavedPartial) and saved.wakes
         }
         for key in woken:
             self._background.start(partial(self._wake, key))

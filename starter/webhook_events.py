@@ -19,6 +19,7 @@ from hermod.contracts.errors import InvalidInput
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.ports.clock import Clock
+from hermod.storage.apart import store_apart
 from hermod.storage.webhook_acceptance import EventDraft, TakenEvent, event_body, take_events
 from hermod.telemetry import ACCEPTED
 from starter.background import Background
@@ -46,7 +47,7 @@ class Webhooks:
         self._storage = storage
         self._clock = clock
         self._background = Background()
-        self._calls = Gathering(self._store, self._background, MOST_EVENTS)
+        self._calls: Gathering[_Call, TakenEvent] = Gathering(self._store, self._background, MOST_EVENTS)
         starts = Starts(client, storage.limits)
         self.dispatcher = WebhookDispatcher(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
@@ -58,8 +59,6 @@ class Webhooks:
         Raises InvalidInput and Unavailable, with nothing stored, and MaybeStored.
         """
         answer = await self._calls.ask(tenant, self._call(event, request_id))
-        if isinstance(answer, InvalidInput):
-            raise answer
         return answer.receipt
 
     async def stage(
@@ -89,9 +88,10 @@ class Webhooks:
     def _call(self, event: EventInput, request_id: str | None) -> _Call:
         return _Call(event, event_body(event, self._clock.now()), request_id)
 
-    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | InvalidInput]:
+    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | Exception]:
+        acceptance, now = self._storage.webhook_acceptance, self._clock.now()
         drafts = await self._drafts(tenant, calls)
-        answers = await self._storage.webhook_acceptance.take(tenant, drafts, self._clock.now())
+        answers = await store_apart(lambda some: acceptance.take(tenant, some, now), drafts)
         self._start(tenant, calls, answers)
         return answers
 
@@ -103,7 +103,7 @@ class Webhooks:
             for call, deliveries in zip(calls, planned(tenant, fans), strict=True)
         ]
 
-    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | InvalidInput]) -> None:
+    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | Exception]) -> None:
         started = [
             (delivery, call.request_id)
             for call, answer in zip(calls, answers, strict=True)

@@ -153,7 +153,7 @@ def _fault(detail: ErrorDetails, given: object, tag: str | None) -> _Fault:
 def _has(given: object, step: int | str) -> bool:
     if isinstance(given, Mapping):
         return step in given
-    return isinstance(given, list) and isinstance(step, int) and step < len(given)
+    return isinstance(given, list | tuple) and isinstance(step, int) and step < len(given)
 
 
 def _message(detail: ErrorDetails) -> str:

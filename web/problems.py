@@ -27,6 +27,7 @@ from hermod.contracts.errors import (
     TooMany,
     Unauthorized,
     Unavailable,
+    Unreadable,
 )
 from starter.intake import MalformedJson
 from starter.payments import ForgedEvent, RefusedEvent
@@ -111,6 +112,7 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (Conflict, 409, "conflict", "The state forbids it"),
     (Unauthorized, 401, "unauthorized", "The credentials are missing or wrong"),
     (TooMany, 429, "too-many", "Too often for now"),
+    (Unreadable, 500, "unreadable", "The record cannot be read"),
     (MaybeStored, 503, "maybe-stored", "It is not known whether it was done"),
     (Unavailable, 503, "unavailable", "Try again in a moment"),
 )

@@ -38,6 +38,7 @@ from activities.delivery.settling import (
     settle,
     standing,
     suppressed,
+    unprepared,
     waiting,
 )
 from activities.delivery.stream import Held, Patience, Stream, UnderWay
@@ -55,11 +56,14 @@ from hermod.ports.ledger import Accounts, Change, Item, Ledger, Result
 from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.ports.unsubscribing import UnsubscribeLinks
+from hermod.telemetry import get_logger
 
 FORGOTTEN: Final = "outcome unknown for so long that the provider would not recognise a repeat"
 REPOINTED: Final = "outcome unknown, and the account that was asked is another one by now"
 LONGEST_WAIT: Final = timedelta(seconds=30)
 """A dispatch that is held back by a rate ends after so long: the next one reads its messages afresh."""
+
+_log = get_logger(__name__)
 
 LOST = OutcomeUnknown(error_code="worker_lost", error="the worker was lost while the request was on its way")
 
@@ -170,7 +174,10 @@ class Delivery:
                 continue
             found = await self._account_for(item, now)
             if isinstance(found, Route):
-                jobs.append(self._job(item, found))
+                try:
+                    jobs.append(self._job(item, found))
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
+                    changes.append(unprepared(item, error))
             else:
                 any_enabled = bool(self._eligible(item.requested_account))
                 changes.append(waiting(item, found, any_enabled=any_enabled, now=now))
@@ -200,7 +207,11 @@ class Delivery:
 
     def _look_up(self, item: Item, now: datetime) -> Route | NoRoute:
         def unfit(account: Account) -> str | None:
-            return self._senders.sender(account).cannot_express(item.content)
+            try:
+                return self._senders.sender(account).cannot_express(item.content)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
+                _log.error("content_not_weighed", message_id=item.id, account=account.name, exc_info=error)
+                return f"{account.name} cannot make anything of the content ({type(error).__name__})"
 
         return route(self._eligible(promise_keeps_to(item) or item.requested_account), item.tried, unfit, now)
 

@@ -78,7 +78,11 @@ def is_batchable(job: Job) -> bool:
     """Whether this message may go out with others. A repeat goes alone, where its own key or refusal counts."""
     if job.sender.capability.max_batch <= 1 or job.item.attempts:
         return False
-    return cast(BatchSender, job.sender).batchable(job.outgoing.content)
+    try:
+        return cast(BatchSender, job.sender).batchable(job.outgoing.content)
+    except Exception as error:  # noqa: BLE001 - alone, whatever it is, it is this message's
+        _log.error("content_not_weighed", message_id=job.item.id, account=job.account.name, exc_info=error)
+        return False
 
 
 def share(jobs: Sequence[Job]) -> None:

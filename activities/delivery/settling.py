@@ -11,6 +11,9 @@ from hermod.contracts.outcomes import AnyOutcome
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
 from hermod.domain.routing import NoRoute
 from hermod.ports.ledger import Change, Decision, Item, Result
+from hermod.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 KEY_LIFE: Final = timedelta(hours=23)
 """How long a provider's idempotency key is relied on: all that know one keep it for a day."""
@@ -98,6 +101,15 @@ def suppressed(item: Item) -> Change:
     item.status, item.next_attempt_at = Status.SUPPRESSED, None
     decision = Decision(kind="suppression", verdict="suppressed", reason=reason)
     return _change(item, decision, error_code="suppressed", error=f"the address is suppressed: {reason}")
+
+
+def unprepared(item: Item, error: Exception) -> Change:
+    """No request can be made of it."""
+    item.status, item.next_attempt_at = Status.FAILED, None
+    reason = f"no request can be made of its content ({type(error).__name__})"
+    _log.error("message_not_prepared", message_id=item.id, exc_info=error)
+    decision = Decision(kind="end", verdict=Status.FAILED.value, reason=reason)
+    return _change(item, decision, error_code="unprepared", error=reason)
 
 
 def forgotten(item: Item, now: datetime) -> bool:

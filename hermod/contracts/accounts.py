@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from hermod.contracts.content import Channel, Line, Url
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Rate, Whole
 
 DEMO_ORDER = 100
 """`order` of the demo tenant's own accounts: any account that a user adds comes first."""
@@ -30,9 +31,9 @@ class AccountInput(Model):
     """Instead of the provider's own address: a regional host, a proxy, or the sandbox."""
     from_: Annotated[Line, Field(max_length=320)] | None = Field(default=None, alias="from")
     """The sender used where a message names none."""
-    order: Annotated[int, Field(ge=0, le=1000)] = 10
+    order: Annotated[Whole, Field(ge=0, le=1000)] = 10
     """Accounts are tried from the lowest number up."""
-    rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    rate_per_second: Rate | None = None
     """Messages a second, over all workers and all tenants that use the same credentials; requests a second where the
     provider counts those. The provider's usual rate where none is given."""
     enabled: bool = True

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Instant, Text
 from hermod.contracts.webhooks import EventFilter, EventType
 
 MAX_POINTS: Final = 1_500
@@ -19,7 +20,7 @@ MAX_STEPS: Final = 10
 MAX_TOP: Final = 100
 
 _NAME: Final = r"[^\x00-\x1f\x7f=<>`\\]{1,128}"
-PropertyFilter = Annotated[str, StringConstraints(pattern=rf"^{_NAME}[=<>]", max_length=400)]
+PropertyFilter = Annotated[Text, StringConstraints(pattern=rf"^{_NAME}[=<>]", max_length=400)]
 """`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested.
 
 `total>50`, `total>=50`, `<` and `<=` compare numbers with a number, and texts (dates as `2026-11-30`) with any other.
@@ -54,8 +55,8 @@ def _apart(given: object) -> object:
 class Span(Model):
     """From `since` to before `until`; without them, up to now."""
 
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
 
 
 class EventsAsked(Span):
@@ -79,9 +80,9 @@ class FunnelAsked(Span):
     """Of messages, or with `steps` of events."""
 
     channel: Literal["email", "sms", "whatsapp", "push", "webhook"] | None = None
-    template: Annotated[str, StringConstraints(max_length=200)] | None = None
+    template: Annotated[Text, StringConstraints(max_length=200)] | None = None
     """`welcome`, `welcome/de` or `welcome/de@3`; of webhooks, the type of the event."""
-    campaign: Annotated[str, StringConstraints(max_length=128)] | None = None
+    campaign: Annotated[Text, StringConstraints(max_length=128)] | None = None
     """As `campaign` in the messages' metadata."""
     steps: (
         Annotated[tuple[EventType, ...], BeforeValidator(_apart), Field(min_length=2, max_length=MAX_STEPS)] | None

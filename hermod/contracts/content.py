@@ -25,6 +25,7 @@ from hermod.contracts import text
 from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_stored, is_trusted
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Text, Whole
 
 MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 """All attachments of one message together, decoded: the smallest limit among the providers (Postmark)."""
@@ -44,22 +45,15 @@ def _line(value: str, info: ValidationInfo) -> str:
     return value if is_stored(info) else text.line(value)
 
 
-def _text(value: str, info: ValidationInfo) -> str:
-    return value if is_stored(info) else text.text(value)
-
-
 Line = Annotated[
-    str,
+    Text,
     StringConstraints(max_length=998),
     AfterValidator(_line),
     Field(json_schema_extra={"pattern": text.LINE_PATTERN}),
 ]
 """One line of text: nothing that anybody takes for a line break, no control characters."""
 
-Text = Annotated[str, AfterValidator(_text)]
-"""Text of any number of lines, without NUL."""
-
-Url = Annotated[str, StringConstraints(pattern=r"^[hH][tT][tT][pP][sS]?://[^\s]+$", max_length=2048)]
+Url = Annotated[str, StringConstraints(pattern=r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
 
 
 class Channel(StrEnum):
@@ -98,7 +92,7 @@ class Attachment(Model):
     filename: Annotated[Line, Field(min_length=1, max_length=255)]
     content_type: Annotated[str, StringConstraints(pattern=MEDIA_TYPE, max_length=255)] = "application/octet-stream"
     """With parameters where they matter: `text/calendar; method=REQUEST`."""
-    content_base64: str
+    content_base64: Text
     content_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@+-]+$", max_length=255)] | None = None
 
     @field_validator("content_base64")
@@ -137,7 +131,7 @@ class Email(Content):
     bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     headers: dict[str, Line] = Field(default_factory=dict, max_length=50)
     attachments: tuple[Attachment, ...] = Field(default=(), max_length=50)
-    template: str | None = None
+    template: Text | None = None
 
     @property
     def reply_addresses(self) -> tuple[str, ...]:
@@ -184,7 +178,7 @@ class Sms(Content):
     body: Annotated[Text, Field(max_length=1600)] | None = None
     media_urls: tuple[Url, ...] = Field(default=(), max_length=10)
     from_: Annotated[Line, Field(max_length=64)] | None = Field(default=None, alias="from")
-    template: str | None = None
+    template: Text | None = None
 
     def words(self) -> bool:
         return bool(self.body or self.media_urls)
@@ -204,7 +198,7 @@ class WhatsApp(Content):
     channel: Literal[Channel.WHATSAPP] = Channel.WHATSAPP
     to: PhoneNumber
     body: Annotated[Text, Field(max_length=4096)] | None = None
-    template: WhatsAppTemplate | str | None = None
+    template: WhatsAppTemplate | Text | None = None
 
     def words(self) -> bool:
         return bool(self.body)
@@ -216,14 +210,14 @@ class Push(Content):
     own_words = ("title", "body", "data")
 
     channel: Literal[Channel.PUSH] = Channel.PUSH
-    to: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_line)] | PlainObject
+    to: Annotated[Text, StringConstraints(min_length=1, max_length=4096), AfterValidator(_line)] | PlainObject
     title: Annotated[Text, Field(max_length=512)] | None = None
     body: Annotated[Text, Field(max_length=4096)] | None = None
     image: Url | None = None
     url: Url | None = None
     collapse_key: Annotated[Line, Field(max_length=64)] | None = None
-    ttl_seconds: Annotated[int, Field(ge=0, le=2_419_200)] | None = None
-    template: str | None = None
+    ttl_seconds: Annotated[Whole, Field(ge=0, le=2_419_200)] | None = None
+    template: Text | None = None
 
     def words(self) -> bool:
         return bool(self.title or self.body or (self.data and self.template is None))

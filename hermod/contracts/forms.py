@@ -14,6 +14,7 @@ from hermod.contracts.content import Channel, Line
 from hermod.contracts.events import Reference
 from hermod.contracts.model import Model, says_nothing
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Whole
 from hermod.contracts.templates import Locale, TemplateName
 
 MAX_SCHEMA_BYTES: Final = 256 * 1024
@@ -97,8 +98,8 @@ class PartialRules(Model):
 class SpamGuard(Model):
     honeypot: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
     """A field that people do not see. What fills it is kept as spam: nothing comes of it but word of money."""
-    per_address_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = 60
-    max_bytes: Annotated[int, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
+    per_address_per_hour: Annotated[Whole, Field(ge=1, le=100_000)] | None = 60
+    max_bytes: Annotated[Whole, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
 
 
 class FormInput(Model):
@@ -269,7 +270,7 @@ class PartialStatus(StrEnum):
 class PartialInput(Model):
     """`PUT /v1/forms/{id}/partials/{session}`. The highest revision wins; the others change nothing."""
 
-    revision: Annotated[int, Field(ge=0, le=2**62)]
+    revision: Annotated[Whole, Field(ge=0, le=2**62)]
     data: PlainObject
     contact: Reference | None = None
 

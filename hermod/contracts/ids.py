@@ -34,7 +34,7 @@ def new_id(prefix: str) -> str:
 
 def since(prefix: str, at: datetime) -> str:
     """The lower bound of the ids made from then on: every id made before sorts before it."""
-    return f"{prefix}_{int(at.timestamp() * 1000):012x}"
+    return f"{prefix}_{max(int(at.timestamp() * 1000), 0):012x}"
 
 
 def message_id() -> str:

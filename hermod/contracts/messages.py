@@ -7,13 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, WhatsApp
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.priorities import DEFAULT_PRIORITY
 from hermod.contracts.receipts import ReceiptView
+from hermod.contracts.scalars import Instant, Whole
 from hermod.contracts.templates import Locale
 
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -84,10 +85,10 @@ _USUAL: Final = {Channel.SMS: Preset.SMS, Channel.WHATSAPP: Preset.FALLBACK}
 class Options(Model):
     """How a message is to be sent: everything but its content."""
 
-    priority: Annotated[int, Field(ge=1, le=10)] = DEFAULT_PRIORITY
+    priority: Annotated[Whole, Field(ge=1, le=10)] = DEFAULT_PRIORITY
     """10 is the most urgent."""
-    send_at: AwareDatetime | None = None
-    not_after: AwareDatetime | None = None
+    send_at: Instant | None = None
+    not_after: Instant | None = None
     guarantee: Guarantee | None = None
     """Default: at_least_once for transactional, at_most_once for marketing."""
     category: Category = Category.TRANSACTIONAL

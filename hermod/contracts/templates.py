@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from hermod.contracts.content import Channel, Line, Text
+from hermod.contracts.content import Channel, Line
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Text, Whole
 
 MAX_SOURCE: Final = 512 * 1024
 """Characters of one field."""
@@ -149,7 +150,7 @@ class PreviewInput(Model):
     """`POST /v1/templates/{name}/preview`: what a message with this `data` would say. Nothing is sent."""
 
     locale: Locale | None = None
-    version: Annotated[int, Field(ge=1, le=999_999_999)] | None = None
+    version: Annotated[Whole, Field(ge=1, le=999_999_999)] | None = None
     data: PlainObject = Field(default_factory=dict)
 
 

@@ -1,8 +1,7 @@
-"""What text may not hold, decided once for each kind of field: names, subjects and headers are lines, bodies are texts.
+"""What a line may not hold: names, subjects and headers are lines, bodies are texts (`hermod.contracts.scalars`).
 
 A line goes where a line break would begin something else (a header, an SMTP command, a log line). What any reader takes
-for a line break is refused in it, in every script, and so are the other control characters. A text may have lines, and
-any character but NUL, which databases and mail servers cut off at.
+for a line break is refused in it, in every script, and so are the other control characters.
 """
 
 from __future__ import annotations
@@ -28,9 +27,3 @@ def line(value: str) -> str:
 def as_line(value: str) -> str:
     """The text on one line, for words that somebody else wrote: what a line may not hold becomes space."""
     return " ".join(_NOT_IN_A_LINE.sub(" ", value).split())
-
-
-def text(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("must not contain a NUL character")
-    return value

@@ -6,12 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from hermod.contracts.content import Line, Url
 from hermod.contracts.messages import Preset
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Instant, Number, Rate, Whole
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Of one event, as it is sent. The standard suggests 20 KiB; receivers may refuse more."""
@@ -30,7 +31,7 @@ EventFilter = Annotated[
 EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 """The caller's own id of an event. No dots: the signature joins its parts with them."""
 OrderingKey = Annotated[Line, Field(min_length=1, max_length=255)]
-Seconds = Annotated[float, Field(ge=0, le=24 * 3600)]
+Seconds = Annotated[Number, Field(ge=0, le=24 * 3600)]
 
 
 def _for_webhooks(preset: object) -> object:
@@ -91,14 +92,14 @@ class EndpointSettings(Model):
     description: Annotated[Line, Field(max_length=500)] | None = None
     retry: Retry = Preset.WEBHOOK
     """A named schedule, or the waits after each attempt, in seconds: three of them make four attempts."""
-    timeout_seconds: Annotated[float, Field(ge=1, le=30)] | None = None
+    timeout_seconds: Annotated[Number, Field(ge=1, le=30)] | None = None
     """For the whole exchange; 10 for `webhook-fast`, else 15."""
-    rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    max_concurrency: Annotated[int, Field(ge=1, le=100)] = 10
+    rate_per_second: Rate | None = None
+    max_concurrency: Annotated[Whole, Field(ge=1, le=100)] = 10
     """Requests under way at once; it is lowered while the endpoint asks for less (429, 502, 504)."""
     ordering: Ordering = Ordering.NONE
     when_exhausted: WhenExhausted = WhenExhausted.DEAD_LETTER
-    skip_after: Annotated[int, Field(ge=1, le=20)] | None = None
+    skip_after: Annotated[Whole, Field(ge=1, le=20)] | None = None
     headers: dict[str, Line] = Field(default_factory=dict, max_length=20)
     """Sent with every request. Stored encrypted, since they may be credentials; shown by name only."""
     asymmetric: bool = False
@@ -165,7 +166,7 @@ class EndpointPage(Model):
 class Rotation(Model):
     """`POST /v1/webhook-endpoints/{id}/rotate-secret`. Both secrets sign until the overlap is over."""
 
-    overlap_hours: Annotated[float, Field(ge=0, le=24 * 30)] = 24.0
+    overlap_hours: Annotated[Number, Field(ge=0, le=24 * 30)] = 24.0
 
 
 class NewSecret(Model):
@@ -259,11 +260,11 @@ class DeliveryPage(Model):
 class ReplayInput(Model):
     """`POST /v1/webhook-endpoints/{id}/replay`: send again what matches."""
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Instant
+    until: Instant | None = None
     types: Annotated[tuple[EventFilter, ...], Field(max_length=100)] = ()
     status: Annotated[tuple[DeliveryStatus, ...], Field(max_length=9)] = (DeliveryStatus.FAILED, DeliveryStatus.PARKED)
-    per_second: Annotated[float, Field(gt=0, le=1000)] = 10.0
+    per_second: Annotated[Rate, Field(le=1000)] = 10.0
     dry_run: bool = False
 
 

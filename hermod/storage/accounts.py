@@ -13,9 +13,10 @@ from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.domain.account_health import FailuresInARow
 from hermod.domain.origins import same_address
-from hermod.domain.rates import effective
+from hermod.domain.rates import countable, effective
 from hermod.domain.routing import BREAKER
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
@@ -193,7 +194,7 @@ class ProviderAccounts:
 
     async def _read(self, tenant: str) -> tuple[Account, ...]:
         rows = await self._database.rows(_ALL, {"tenant": tenant})
-        return tuple(self._account(row) for row in rows)
+        return listed("account", rows, self._account, key="name")
 
     def _sealed(self, account: AccountInput, stored: Row[Any] | None) -> bytes:
         """The stored bytes where they hold the same: sealed anew, they would seem to be other credentials."""
@@ -234,7 +235,7 @@ class ProviderAccounts:
             base_url=row.base_url,
             from_=row.sender,
             order=row.position,
-            rate_per_second=row.rate_per_second,
+            rate_per_second=None if row.rate_per_second is None else countable(row.rate_per_second),
             enabled=row.enabled,
             blocked_until=blocked_until,
             blocked_reason=blocked_reason,

@@ -17,6 +17,7 @@ from hermod.domain.forms.definitions import check
 from hermod.domain.forms.schemas import FormSchema, compiled
 from hermod.heavy_work import off_loop
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 from hermod.storage.recent import Recent
 
 CACHE_SECONDS: Final = 1.0
@@ -100,8 +101,9 @@ class Forms:
     async def page(self, tenant: str, *, cursor: str | None, limit: int) -> FormPage:
         """By id."""
         rows = await self._database.rows(_LIST, {"tenant": tenant, "cursor": cursor, "limit": limit + 1})
-        items = tuple(FormSummary(**row._asdict()) for row in rows[:limit])
-        return FormPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("form", shown, lambda row: FormSummary(**row._asdict()))
+        return FormPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def delete(self, tenant: str, form: str, *, actor: str, now: datetime) -> None:
         """Take no more submissions; those that there are go on. Raises NotFound."""

@@ -24,6 +24,7 @@ from hermod.storage.ledger_statements import (
     COUNTS,
     END_EMPTY,
     END_LOST,
+    END_UNREADABLE,
     FETCH,
     GRANT,
     HAND_OVER,
@@ -38,6 +39,7 @@ from hermod.storage.ledger_statements import (
     UNDER_WAY,
     WITHDRAW,
 )
+from hermod.storage.readable import each
 from hermod.storage.workers import Workers
 
 _FREE_OUTCOMES: Final = (Outcome.THROTTLED.value, Outcome.ACCOUNT_HALTED.value)
@@ -64,12 +66,14 @@ class SqlLedger:
             rows = [row for row in rows if row.body is not None]
         living = await self._workers.living({asked.worker for row in rows if (asked := _open_request(row)) is not None})
         unseal = await self._contents.opening(tenant)
-        items = [_item(row, unseal(row.id, row.body), living) for row in rows]
+        items, broken = each("message", rows, lambda row: _item(row, unseal(row.id, row.body), living))
+        if broken:
+            await self._end_unreadable(names | {"run": run}, [row for row in rows if row.id in broken], broken, living)
         copied = {fingerprint(Channel.EMAIL, address) for item in items for address in in_copy(item.content)}
         if copied:
-            names = {"tenant": tenant, "hashes": sorted(copied), "now": now}
+            asked_for = {"tenant": tenant, "hashes": sorted(copied), "now": now}
             suppressed = {
-                (bytes(row.hash), row.category): row.reason for row in await self._database.rows(COPIED, names)
+                (bytes(row.hash), row.category): row.reason for row in await self._database.rows(COPIED, asked_for)
             }
             for item in items:
                 _leave_out(item, suppressed)
@@ -154,6 +158,19 @@ class SqlLedger:
             numbers = {"ids": [row.id for row in lost], "numbers": [row.number for row in lost]}
             await self._database.execute(END_LOST, names | numbers)
         return len(under_way) - len(lost)
+
+    async def _end_unreadable(
+        self, names: Mapping[str, Any], rows: Sequence[Row[Any]], broken: Mapping[str, str], living: Collection[int]
+    ) -> None:
+        """They end with their reason. A request under way comes to its end first, unless its worker is lost."""
+        reasons = {id: f"the record cannot be read as it is stored: {reason}" for id, reason in broken.items()}
+        await self._database.execute(END_UNREADABLE, {**names, "ids": list(reasons), "reasons": list(reasons.values())})
+        for row in rows:
+            asked = _open_request(row)
+            if row.status == Status.SENDING and (asked is None or asked.over or asked.worker not in living):
+                ending = {"otherwise": "failed", "code": "unreadable", "reason": reasons[row.id]}
+                numbers = {"ids": [row.id], "numbers": [row.attempt_count]}
+                await self._database.execute(END_LOST, {**names, **numbers, **ending})
 
     async def _record_late(self, names: Mapping[str, Any], results: Sequence[Result]) -> None:
         """Outcomes of requests that were called lost: into the log, and to the messages that wait for word of them.

@@ -315,3 +315,18 @@ END_EMPTY: Final = sql(f"""
     INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
     SELECT :tenant, id, :now, 'end', 'failed', 'its content is gone' FROM moved
 """)  # noqa: S608
+
+END_UNREADABLE: Final = sql(f"""
+    WITH moved AS (
+      UPDATE messages m SET status = 'failed', error_code = 'unreadable', error = b.reason, finished_at = :now,
+             updated_at = :now, next_attempt_at = NULL, wait_reason = NULL, failed_run = CAST(:run AS text),
+             dead_at = :now
+        FROM unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS b(own, reason)
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = b.own AND m.workflow_id = :owner
+         AND m.status IN ({_AT_REST})
+      RETURNING m.id, m.error
+    )
+    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+    SELECT :tenant, id, :now, 'end', 'failed', error FROM moved
+""")  # noqa: S608
+"""Messages that cannot be read as they are stored."""

@@ -27,6 +27,7 @@ from hermod.contracts.receipts import ReceiptView
 from hermod.domain.states import CANCELLABLE
 from hermod.storage.engine import Database, sql
 from hermod.storage.message_reopening import with_content
+from hermod.storage.readable import listed
 
 _MESSAGE: Final = sql("""
     SELECT m.*,
@@ -279,6 +280,6 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
 def _page(rows: Sequence[Row[Any]], limit: int) -> Page:
     shown = rows[:limit]
     return Page(
-        items=tuple(MessageSummary(**_shared(row)) for row in shown),
+        items=listed("message", shown, lambda row: MessageSummary(**_shared(row))),
         next_cursor=shown[-1].id if len(rows) > limit else None,
     )

@@ -25,6 +25,7 @@ from hermod.ports.partials import Seen
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
 from hermod.storage.journeys import Step, note
+from hermod.storage.readable import or_none
 from hermod.storage.resume_tokens import ResumeTokens
 
 # The steps of a journey see the row as it was before the statement: a contact that is new to it is worth a step.
@@ -299,8 +300,13 @@ class SqlPartials:
         if row.data is None:
             return None
         unseal = await self._contents.opening(tenant)
-        data: dict[str, Any] = orjson.loads(unseal(_sealed_as(row.form_id, row.session), row.data))
-        return data
+        name = _sealed_as(row.form_id, row.session)
+
+        def read() -> dict[str, Any]:
+            data: dict[str, Any] = orjson.loads(unseal(name, row.data))
+            return data
+
+        return or_none("partial", name, read)
 
 
 async def _saved(

@@ -31,6 +31,7 @@ from hermod.domain.payments import Fact, Payment, payment_of
 from hermod.domain.stripe_events import StripeEvent
 from hermod.storage.engine import Database, sql
 from hermod.storage.journeys import Step, note
+from hermod.storage.readable import listed
 
 LATE: Final = "payment.late"
 """A step of the journey: the money came after the submission had expired, and brought it back."""
@@ -200,8 +201,9 @@ class Payments:
         """What was told, the newest first."""
         names = {"tenant": tenant, "submission": submission, "unlinked": unlinked, "cursor": cursor, "limit": limit + 1}
         rows = await self._database.rows(_PAGE, names)
-        items = tuple(_view(row) for row in rows[:limit])
-        return PaymentEventPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("payment_event", shown, _view)
+        return PaymentEventPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
 
 async def _apply(connection: AsyncConnection, tenant: str, event: str, now: datetime) -> bool:

@@ -10,26 +10,32 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.contracts.content import Channel
+from hermod.contracts.errors import Unavailable
 from hermod.contracts.messages import Status
 from hermod.contracts.receipts import Happening, SettleReport
 from hermod.domain.keywords import keyword
 from hermod.domain.recipients import as_reported, bare, fingerprint
 from hermod.ports.receipts import Event, Taken
+from hermod.storage.apart import store_apart
 from hermod.storage.engine import Database, sql
 from hermod.storage.receipt_effects import Found, Report, act
+from hermod.telemetry import get_logger
 
 LOOK_AGAIN: Final = timedelta(seconds=30)
 GIVE_UP: Final = timedelta(hours=24)
 AT_ONCE: Final = 1_000
 AT_MOST: Final = 20_000
 """Reports looked at in one pass; the next one comes in half a minute."""
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+MOST_AHEAD: Final = timedelta(days=1)
+"""So far may a provider's clock be off."""
 _LONGEST_NAME: Final = 200
 _LONGEST_TEXT: Final = 300
 
@@ -105,6 +111,9 @@ _LOOKED: Final = sql("""
 """)
 
 
+_log = get_logger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a report belongs: the message's id, and the message itself unless it is under way or in other hands."""
@@ -122,37 +131,79 @@ class Receipts:
     async def take(self, tenant: str, account: str, channel: Channel, events: Sequence[Event], now: datetime) -> Taken:
         reports: dict[str, Report] = {}
         for event in events:
-            report = _report(tenant, account, channel, event)
+            report = _report(tenant, account, channel, event, now)
             reports.setdefault(report.id, report)
         if not reports:
             return Taken(new=0, repeated=0)
-        async with self._database.begin() as connection:
-            placed = await _placed(connection, list(reports.values()))
-            rows = await connection.execute(_INSERT, _kept(tenant, account, placed, now))
-            new = {row.event_id for row in rows}
-            await act(connection, [(report, place.found) for report, place in placed if report.id in new], now)
-        return Taken(new=len(new), repeated=len(events) - len(new))
+
+        async def keep(some: Sequence[Report]) -> list[bool]:
+            """For each, whether it is new."""
+            async with self._database.begin() as connection:
+                placed = await _placed(connection, some)
+                rows = await connection.execute(_INSERT, _kept(tenant, account, placed, now))
+                new = {row.event_id for row in rows}
+                await act(connection, [(report, place.found) for report, place in placed if report.id in new], now)
+            return [report.id in new for report in some]
+
+        answers = await store_apart(keep, list(reports.values()))
+        for report, answer in zip(reports.values(), answers, strict=True):
+            if isinstance(answer, Unavailable):
+                raise answer
+            if isinstance(answer, Exception):
+                _log.error("report_not_kept", tenant=tenant, account=account, event_id=report.id, exc_info=answer)
+        new = answers.count(True)
+        return Taken(new=new, repeated=len(events) - new)
 
     async def settle(self, now: datetime) -> SettleReport:
-        settled = waiting = given_up = 0
-        for _ in range(AT_MOST // AT_ONCE):
-            async with self._database.begin() as connection:
-                rows = (await connection.execute(_UNSETTLED, {"now": now, "limit": AT_ONCE})).all()
-                placed = await _placed(connection, [_read(row) for row in rows]) if rows else []
-                looks = [_next_look(row, place, now) for row, (_, place) in zip(rows, placed, strict=True)]
-                if rows:
-                    await connection.execute(_LOOKED, _looked(placed, looks, now))
-                    found = [(report, place.found) for report, place in placed if place.found is not None]
-                    await act(connection, found, now)
-                    settled += len(found)
-                    given_up += looks.count(None) - len(found)
-                    waiting += len(looks) - looks.count(None)
-            if len(rows) < AT_ONCE:
+        total, most = SettleReport(), AT_ONCE
+        looked = 0
+        while looked < AT_MOST:
+            try:
+                report, rows = await self._settle_some(now, most)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's
+                # One of these is at fault: one by one from here on, and that one is given up.
+                if most == 1:
+                    await self._give_up_first(now, error)
+                most, looked = 1, looked + 1
+                continue
+            total = SettleReport(
+                settled=total.settled + report.settled,
+                waiting=total.waiting + report.waiting,
+                given_up=total.given_up + report.given_up,
+            )
+            looked += rows
+            if rows < most:
                 break
-        return SettleReport(settled=settled, waiting=waiting, given_up=given_up)
+        return total
+
+    async def _settle_some(self, now: datetime, most: int) -> tuple[SettleReport, int]:
+        """What became of so many reports, and how many there were."""
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(_UNSETTLED, {"now": now, "limit": most})).all()
+            if not rows:
+                return SettleReport(), 0
+            placed = await _placed(connection, [_read(row) for row in rows])
+            looks = [_next_look(row, place, now) for row, (_, place) in zip(rows, placed, strict=True)]
+            await connection.execute(_LOOKED, _looked(placed, looks, now))
+            found = [(report, place.found) for report, place in placed if place.found is not None]
+            await act(connection, found, now)
+        gone = looks.count(None)
+        report = SettleReport(settled=len(found), waiting=len(looks) - gone, given_up=gone - len(found))
+        return report, len(rows)
+
+    async def _give_up_first(self, now: datetime, error: Exception) -> None:
+        """The report that is next cannot be acted on: it is kept, and nothing comes of it."""
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(_UNSETTLED, {"now": now, "limit": 1})).all()
+            for row in rows:
+                _log.error("report_not_settled", tenant=row.tenant_id, event_id=row.event_id, exc_info=error)
+                key = {"tenants": [row.tenant_id], "accounts": [row.account], "ids": [row.event_id]}
+                await connection.execute(_LOOKED, key | {"now": now, "messages": [row.message_id], "looks": [None]})
 
 
-def _report(tenant: str, account: str, channel: Channel, event: Event) -> Report:
+def _report(tenant: str, account: str, channel: Channel, event: Event, now: datetime) -> Report:
     address = None if not event.address else as_reported(channel, _plain(event.address, 4096))
     inbound = event.kind is Happening.INBOUND
     asked = keyword(event.words) if inbound and event.words else None
@@ -165,7 +216,7 @@ def _report(tenant: str, account: str, channel: Channel, event: Event) -> Report
         code=asked.value if asked else _short(event.code),
         # What somebody wrote to us is theirs: of an inbound message only the keyword is kept.
         text=None if inbound or event.text is None else _plain(event.text, _LONGEST_TEXT),
-        at=event.at,
+        at=_plausible(event.at, now),
         own=_short(event.message_id),
         theirs=_short(event.provider_message_id),
         channel=channel,
@@ -173,6 +224,11 @@ def _report(tenant: str, account: str, channel: Channel, event: Event) -> Report
         hash=None if address is None else fingerprint(channel, address),
         asked=asked,
     )
+
+
+def _plausible(at: datetime | None, now: datetime) -> datetime:
+    """When it happened; the time it came, where a provider names one that cannot be."""
+    return at if at is not None and EARLIEST < at < now + MOST_AHEAD else now
 
 
 def _read(row: Row[Any]) -> Report:

@@ -35,14 +35,16 @@ from typing import Any, Final
 
 from sqlalchemy import Row, TextClause
 
-from hermod.contracts.errors import NotFound
+from hermod.contracts.errors import NotFound, Unavailable, Unreadable
 from hermod.contracts.forms import PaymentStatus, SubmissionStatus, SubmissionTerms
 from hermod.domain.forms.submissions import Standing, Tell
 from hermod.ports.submissions import SubmissionRecord
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import reason
 from hermod.storage.submissions import AFRESH, opened, payment_of
 
+UNREADABLE_CODE: Final = "unreadable"
 _KEY: Final = "tenant_id = :tenant AND id = :id"
 
 
@@ -75,6 +77,12 @@ _GIVE_UP: Final = _step(
     "dead_at = :now, finished_at = :now, untold_since = NULL",
     f"{_OWN} AND finished_at IS NULL AND saved_at IS NULL",
 )
+# Whatever step it had come to: no other can be made.
+_END_UNREADABLE: Final = _step(
+    "status = 'failed', error_code = CAST(:code AS text), error = CAST(:error AS text), failed_run = :run, "
+    "dead_at = :now, finished_at = :now, untold_since = NULL",
+    f"{_OWN} AND finished_at IS NULL",
+)
 _TOLD: Final = _step(
     "announced = CASE WHEN CAST(:mark AS text) = ANY(announced) THEN announced "
     "ELSE array_append(announced, CAST(:mark AS text)) END"
@@ -106,7 +114,16 @@ class SqlSubmissionLedger:
         rows = await self._database.rows(_OPEN, names)
         if not rows and is_reset:
             rows = await self._database.rows(_REOPEN, names | {"run": run})
-        return await self._record(rows[0]) if rows else await self._stands(tenant, submission)
+        try:
+            return await self._record(rows[0]) if rows else await self._stands(tenant, submission)
+        except (Unavailable, NotFound):
+            raise
+        except Exception as error:
+            why = reason(error)
+            if rows:
+                told = {"run": run, "code": UNREADABLE_CODE, "error": f"it cannot be read as it is stored: {why}"}
+                await self._database.rows(_END_UNREADABLE, names | told | {"token": rows[0].fencing_token})
+            raise Unreadable(why) from error
 
     async def saved(self, record: SubmissionRecord, backend_id: str | None, now: datetime) -> SubmissionRecord:
         return await self._moved(_SAVED, record, {"now": now, "backend_id": backend_id})

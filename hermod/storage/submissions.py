@@ -21,6 +21,7 @@ from hermod.contracts.forms import (
 )
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed, or_none
 
 _ONE: Final = sql("SELECT * FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
 _LIST: Final = sql("""
@@ -89,8 +90,8 @@ class Submissions:
             form=row.form_id,
             form_revision=row.form_revision,
             status=row.status,
-            data=opened(row, unseal),
-            caught_by=_caught_by(row, unseal),
+            data=or_none("submission", row.id, lambda: opened(row, unseal)),
+            caught_by=or_none("submission", row.id, lambda: _caught_by(row, unseal)),
             session=row.session,
             contact=row.contact,
             metadata=row.metadata,
@@ -123,8 +124,9 @@ class Submissions:
             "limit": limit + 1,
         }
         rows = await self._database.rows(_LIST, names)
-        items = tuple(map(summary, rows[:limit]))
-        return SubmissionPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("submission", shown, summary)
+        return SubmissionPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def retry(self, tenant: str, submission: str, *, actor: str, now: datetime) -> MovedSubmission:
         """A dead letter begins again, at the step that failed. Raises NotFound and Conflict."""

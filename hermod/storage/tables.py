@@ -384,3 +384,16 @@ audit = Table(
     Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Index("ix_audit_tenant_id_at", "tenant_id", "at"),
 )
+
+activity_failures = Table(
+    "activity_failures",
+    metadata,
+    Column("workflow_id", Text, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("error", Text, nullable=False, comment="the class of the last one"),
+    Column("attempts", Integer, nullable=False),
+    moment("first_at", nullable=False),
+    moment("last_at", nullable=False),
+    PrimaryKeyConstraint("workflow_id", "activity"),
+    Index("ix_activity_failures_last_at", "last_at"),
+)

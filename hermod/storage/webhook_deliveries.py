@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -25,6 +26,7 @@ from hermod.contracts.webhooks import (
 )
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed, or_none
 from hermod.storage.webhook_ledger import answer_name
 from hermod.storage.webhook_reopening import AFRESH, with_event
 
@@ -126,13 +128,13 @@ class WebhookDeliveries:
                 raise NotFound(f"there is no delivery {delivery}")
             attempts = (await connection.execute(_ATTEMPTS, names)).all()
         unseal = await self._contents.opening(tenant)
-        body = None if row.body is None else orjson.loads(unseal(row.event_id, row.body))
+        body = None if row.body is None else or_none("delivery", delivery, partial(_payload, row, unseal))
         return DeliveryView(
             **_shared(row),
             url=row.url or "",
             ordering_key=row.ordering_key,
             workflow_id=row.workflow_id,
-            payload=body["data"] if body else None,
+            payload=body,
             log=tuple(_attempt(attempt, unseal) for attempt in attempts),
         )
 
@@ -207,11 +209,18 @@ def _refusal(verb: str, row: Row[Any]) -> str:
     return f"the delivery is {row.status}; {_WHY[verb]}"
 
 
+def _payload(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any]:
+    payload: dict[str, Any] = orjson.loads(unseal(row.event_id, row.body))["data"]
+    return payload
+
+
 def _attempt(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> DeliveryAttemptView:
     facts = row.exchange or {}
     kept = row.response_body
     # The first byte tells an answer in the clear from an encrypted one.
-    text = None if kept is None else unseal(answer_name(row.delivery_id, row.number), kept)[1:].decode(errors="replace")
+    name = answer_name(row.delivery_id, row.number)
+    opened = None if kept is None else or_none("answer", name, lambda: unseal(name, kept))
+    text = None if opened is None else opened[1:].decode(errors="replace")
     return DeliveryAttemptView(
         number=row.number,
         outcome=row.outcome,
@@ -245,5 +254,6 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
 
 
 def _page(rows: Sequence[Row[Any]], limit: int) -> DeliveryPage:
-    shown = tuple(DeliverySummary(**_shared(row)) for row in rows[:limit])
-    return DeliveryPage(items=shown, next_cursor=shown[-1].id if len(rows) > limit else None)
+    shown = rows[:limit]
+    items = listed("delivery", shown, lambda row: DeliverySummary(**_shared(row)))
+    return DeliveryPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)

@@ -25,6 +25,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.webhooks import Endpoint
 from hermod.storage.endpoint_health import WINDOW
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoint_rows import as_endpoint, as_view, columns, stored_settings
@@ -202,8 +203,9 @@ class WebhookEndpoints:
         """The newest first."""
         names = {"tenant": tenant, "cursor": cursor, "limit": limit + 1, "since": now - WINDOW}
         rows = await self._database.rows(_PAGE, names)
-        shown = tuple(as_view(row, now) for row in rows[:limit])
-        return EndpointPage(items=shown, next_cursor=shown[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("endpoint", shown, lambda row: as_view(row, now))
+        return EndpointPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def update(
         self,

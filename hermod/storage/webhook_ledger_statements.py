@@ -227,3 +227,13 @@ END_EMPTY: Final = sql(f"""
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status IN ({_AT_REST})
        AND NOT EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = :tenant AND e.id = d.event_id)
 """)  # noqa: S608
+
+END_UNREADABLE: Final = sql(f"""
+    UPDATE webhook_deliveries d
+       SET status = 'failed', error = b.reason, finished_at = :now, updated_at = :now, next_attempt_at = NULL,
+           wait_reason = NULL, failed_run = CAST(:run AS text), dead_at = :now
+      FROM unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS b(own, reason)
+     WHERE d.tenant_id = :tenant AND d.id = ANY(:ids) AND d.id = b.own AND d.workflow_id = :owner
+       AND d.status IN ({_AT_REST})
+""")  # noqa: S608
+"""Deliveries that cannot be read as they are stored."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -20,9 +20,12 @@ from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.ids import new_id, replay_workflow, since
 from hermod.contracts.webhook_steps import ReplayStep
 from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayStatus, ReplayView
+from hermod.domain.rates import countable
 from hermod.storage.engine import Database, sql
 from hermod.storage.webhook_reopening import AFRESH, with_event
 
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""There are no deliveries from before."""
 SLACK: Final = timedelta(hours=1)
 """How far the clock that made an id may be from the one that dated the delivery."""
 
@@ -226,7 +229,7 @@ async def _begin(connection: AsyncConnection, row: Row[Any], now: datetime) -> B
         "now": now,
     }
     row = (await connection.execute(_ADVANCE, moved)).one()
-    return Begun(_step(row, len(begun) / row.per_second), row.endpoint_id, tuple(begun))
+    return Begun(_step(row, len(begun) / countable(row.per_second)), row.endpoint_id, tuple(begun))
 
 
 async def _held_by_endpoint(connection: AsyncConnection, row: Row[Any], now: datetime) -> Row[Any]:
@@ -271,7 +274,7 @@ def _names(tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> dic
         "endpoint": endpoint,
         "since": asked.since,
         "until": min(asked.until or now, now),
-        "cursor": since("whd", asked.since - SLACK),
+        "cursor": since("whd", max(asked.since, EARLIEST) - SLACK),
         "types": list(asked.types),
         "statuses": [status.value for status in asked.status if status not in OPEN_DELIVERIES],
         "now": now,

@@ -292,8 +292,8 @@ def _settings(
         "event_types": event_types,
         "description": description,
         "retry": _waits(retry) if retry is not None else None,
-        "timeout_seconds": timeout,
-        "rate_per_second": rate,
+        "timeout_seconds": _number(timeout),
+        "rate_per_second": _number(rate),
         "max_concurrency": max_concurrency,
         "ordering": ordering,
         "when_exhausted": when_exhausted,
@@ -305,8 +305,16 @@ def _settings(
     return {name: value for name, value in given.items() if value is not None and value != []}
 
 
-def _waits(text: str) -> str | list[str]:
-    return text if text[:1].isalpha() else text.split(",")
+def _waits(text: str) -> object:
+    return text if text[:1].isalpha() else [_number(one) for one in text.split(",")]
+
+
+def _number(text: str | None) -> object:
+    """What is no number stays as it is: the contract says what it should be."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def _pair(text: str) -> tuple[str, str]:

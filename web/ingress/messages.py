@@ -102,7 +102,7 @@ async def send_batch(request: Request, hermod: Caller) -> Response:
     """
     given = _messages_of(await read_json_body(request, MAX_BATCH_BYTES))
     good, rejected = await _sorted_out(given, request.headers.get(KEY_HEADER))
-    receipt = await hermod.send_many([asked for _, asked in good], request_id=context_of(request).request_id)
+    receipt = await hermod.take_many([asked for _, asked in good], request_id=context_of(request).request_id)
     return answer(_batch_answer([index for index, _ in good], receipt, rejected), 202)
 
 

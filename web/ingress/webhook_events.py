@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hermod.contracts.errors import NotFound
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Instant
 from hermod.contracts.webhooks import (
     DeliveryPage,
     DeliveryStatus,
@@ -47,8 +48,8 @@ class DeliveryQuery(Model):
     endpoint: EventId | None = Field(default=None, description="Deliveries to this endpoint, `whe_…`.")
     status: DeliveryStatus | None = Field(default=None, description="With it, those that were discarded are left out.")
     type: EventFilter | None = Field(default=None, description="`order.paid`, or `order.*` for everything below.")
-    since: AwareDatetime | None = Field(default=None, description="Accepted from then on.")
-    until: AwareDatetime | None = Field(default=None, description="Accepted before then.")
+    since: Instant | None = Field(default=None, description="Accepted from then on.")
+    until: Instant | None = Field(default=None, description="Accepted before then.")
     cursor: Annotated[str, Field(pattern=r"^whd_[0-9a-f]{28}$")] | None = Field(
         default=None, description="`next_cursor` of the page before."
     )

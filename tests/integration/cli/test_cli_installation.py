@@ -189,9 +189,18 @@ async def test_doctor_looks_at_a_running_product_finds_nothing(running: tuple[Cl
     report = await cli.json("doctor")
     assert report["ok"]
     assert [check["name"] for check in report["checks"]] == [
-        *("settings", "database", "schema", "secret key", "backlog", "ClickHouse"),
+        *("settings", "database", "schema", "secret key", "backlog", "activities", "ClickHouse"),
         *("Temporal", "namespace", "search attributes", "schedules", "workers"),
     ]
+
+
+async def test_doctor_names_an_activity_that_fails_again_and_again(cli: Cli) -> None:
+    core = cli.hermod.core
+    await core.storage.failing.note("message/shop/msg_1", "deliver", "TypeError", 7, core.clock.now())
+    checks = {check["name"]: check for check in (await cli.json("doctor", code=1))["checks"]}
+    assert not checks["activities"]["ok"]
+    assert "deliver (TypeError) in 1 workflows, such as message/shop/msg_1" in checks["activities"]["detail"]
+    assert "activity_keeps_failing" in checks["activities"]["advice"]
 
 
 async def test_doctor_finds_lanes_without_a_worker_and_what_waits_there(

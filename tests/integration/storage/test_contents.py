@@ -106,7 +106,7 @@ async def test_content_from_before_and_after_a_change_are_both_read(database: Da
     assert await read(database, kept, clear, sealed, again) == ["a secret word"] * 3
 
 
-async def test_content_moved_to_another_message_does_not_open(database: Database) -> None:
+async def test_content_moved_to_another_message_does_not_open_and_ends_it_alone(database: Database) -> None:
     kept = await encrypting(database)
     one, other = await take(database, kept), await take(database, kept)
     await database.execute(
@@ -116,8 +116,11 @@ async def test_content_moved_to_another_message_does_not_open(database: Database
         ),
         {"one": one, "other": other},
     )
-    with pytest.raises(Unavailable, match="does not open"):
-        await read(database, kept, other)
+    assert await read(database, kept, other) == []
+    (row,) = await database.rows(text("SELECT status, error FROM messages WHERE id = :id"), {"id": other})
+    assert row.status == "failed"
+    assert "does not open" in row.error
+    assert await read(database, kept, one) == ["a secret word"]
 
 
 async def test_content_without_its_key_waits_and_is_refused_at_accept(database: Database) -> None:
