@@ -68,8 +68,9 @@ class LedgerSession:
         Raises Unrecorded where no answer came: the intents may be committed, and the requests are not made.
         """
         work, now, begin_by = self._work, self._clock.now(), time.monotonic() + BEGIN_WITHIN.total_seconds()
+        ends = {sender: ends_by(sender, now) for sender in {job.sender for job in wave}}
         for job in wave:
-            job.begin_by, job.ends_by = begin_by, ends_by(job.sender, now)
+            job.begin_by, job.ends_by = begin_by, ends[job.sender]
         try:
             allowed = await self._ledger.grant(work.tenant, work.owner, [_intent(job) for job in wave], now)
         except Unavailable:

@@ -29,4 +29,4 @@ def messages(order: DeliveryOrder) -> Trade:
             NotificationActivities.withdraw, close, task_queue=WORKFLOWS, **BOOKKEEPING
         )
 
-    return Trade(deliver, withdraw, len(order.messages), Status.SENT)
+    return Trade(deliver=deliver, withdraw=withdraw, count=len(order.messages), good=Status.SENT)

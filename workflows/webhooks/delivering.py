@@ -29,4 +29,4 @@ def webhooks(order: WebhookOrder) -> Trade:
             WebhookActivities.withdraw_webhooks, close, task_queue=WORKFLOWS, **BOOKKEEPING
         )
 
-    return Trade(deliver, withdraw, len(order.deliveries), DeliveryStatus.DELIVERED)
+    return Trade(deliver=deliver, withdraw=withdraw, count=len(order.deliveries), good=DeliveryStatus.DELIVERED)
