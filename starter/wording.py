@@ -68,6 +68,7 @@ _WORDS: Final[Mapping[str, str]] = {
 """By pydantic's type of error; `{…}` are its details."""
 
 PATTERNS: Final[Mapping[str, str]] = {
+    r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
     r"^https?://\S+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s]+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
@@ -158,6 +159,8 @@ def _has(given: object, step: int | str) -> bool:
 
 def _message(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
+    if kind in ("too_short", "too_long") and context.get("field_type") == "Value":
+        kind = f"string_{kind}"  # a text that is checked by us before its length is
     if kind == "string_pattern_mismatch":
         return PATTERNS.get(context["pattern"], "has a character that is not allowed here")
     if kind in ("union_tag_not_found", "union_tag_invalid"):

@@ -25,7 +25,7 @@ from hermod.contracts import text
 from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_stored, is_trusted
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
-from hermod.contracts.scalars import Text, Whole
+from hermod.contracts.scalars import Text, Whole, checked_text
 
 MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 """All attachments of one message together, decoded: the smallest limit among the providers (Postmark)."""
@@ -42,11 +42,11 @@ MEDIA_TYPE: Final = rf'^{_TOKEN}/{_TOKEN}( ?; ?{_TOKEN}=({_TOKEN}|"[ !#-\[\]-~]*
 
 
 def _line(value: str, info: ValidationInfo) -> str:
-    return value if is_stored(info) else text.line(value)
+    return value if is_stored(info) else text.line(checked_text(value))
 
 
 Line = Annotated[
-    Text,
+    str,
     StringConstraints(max_length=998),
     AfterValidator(_line),
     Field(json_schema_extra={"pattern": text.LINE_PATTERN}),
@@ -210,7 +210,7 @@ class Push(Content):
     own_words = ("title", "body", "data")
 
     channel: Literal[Channel.PUSH] = Channel.PUSH
-    to: Annotated[Text, StringConstraints(min_length=1, max_length=4096), AfterValidator(_line)] | PlainObject
+    to: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_line)] | PlainObject
     title: Annotated[Text, Field(max_length=512)] | None = None
     body: Annotated[Text, Field(max_length=4096)] | None = None
     image: Url | None = None

@@ -35,10 +35,15 @@ def sendable(text: str) -> str:
     return text if is_sendable(text) else text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _text(value: str, info: ValidationInfo) -> str:
-    if not is_stored(info) and not is_sendable(value):
+def checked_text(value: str) -> str:
+    """Raises ValueError."""
+    if not is_sendable(value):
         raise ValueError("must be text without NUL characters, in valid Unicode")
     return value
+
+
+def _text(value: str, info: ValidationInfo) -> str:
+    return value if is_stored(info) else checked_text(value)
 
 
 def _instant(value: datetime) -> datetime:
