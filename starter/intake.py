@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from hermod.contracts.content import CONTENT_OF, AnyContent
 from hermod.contracts.errors import FieldError, HermodError, InvalidInput
 from hermod.contracts.messages import AnyMessage, Options, Submission
+from hermod.contracts.model import Model, is_unchecked
 from starter.wording import field_errors
 
 KEY_FIELD: Final = "idempotency_key"
@@ -44,6 +45,8 @@ def checked_again(one: _Model) -> _Model:
 
     Raises InvalidInput.
     """
+    if isinstance(one, Model) and not is_unchecked(one):
+        return one
     if not isinstance(one, BaseModel):
         raise InvalidInput.of("message", f"must be an Email, Sms, WhatsApp or Push, not {type(one).__name__}")
     strange = {name: value for name, value in vars(one).items() if name not in type(one).model_fields}
