@@ -163,7 +163,8 @@ RECORD: Final = sql(f"""
 LOG_LATE: Final = sql(f"""
     WITH result AS ({_RESULT}), logged AS (
       UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
-             error = r.error, provider_message_id = r.provider_id, duration_ms = r.duration, late_at = :now
+             error = r.error, provider_message_id = r.provider_id, late_provider_message_id = r.provider_id,
+             duration_ms = r.duration, late_at = :now
         FROM result r
        WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
          AND a.outcome = 'unknown' AND r.outcome <> 'unknown'

@@ -57,8 +57,9 @@ _MATCH: Final = sql("""
       ) AS theirs ON true
       LEFT JOIN LATERAL (
         SELECT a.message_id AS id FROM attempts a
-         WHERE own.id IS NULL AND theirs.id IS NULL AND a.tenant_id = e.tenant AND a.provider_message_id = e.theirs
-           AND a.late_at IS NOT NULL AND a.account = e.account
+         WHERE own.id IS NULL AND theirs.id IS NULL AND a.tenant_id = e.tenant
+           AND a.late_provider_message_id = e.theirs AND a.late_provider_message_id IS NOT NULL
+           AND a.account = e.account
          ORDER BY a.message_id DESC LIMIT 1
       ) AS late ON true
      WHERE own.id IS NOT NULL OR theirs.id IS NOT NULL OR late.id IS NOT NULL

@@ -199,10 +199,17 @@ attempts = Table(
     Column("worker", Integer, comment="the session of the worker that makes it"),
     Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
     Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
+    Column("late_provider_message_id", Text, comment="the provider's id, where it came late"),
     Column("account_revision", Integer, comment="of the account's settings"),
     PrimaryKeyConstraint("tenant_id", "message_id", "number"),
-    # A message has its provider's id itself, but for one that came when the message had moved on.
-    Index("ix_attempts_late", "tenant_id", "provider_message_id", postgresql_where=text("late_at IS NOT NULL")),
+    # A message has its provider's id itself, but for one that came when the message had moved on. Such ids have a
+    # column of their own: what every request sets must be in no index, or the row is written anew in all of them.
+    Index(
+        "ix_attempts_late_id",
+        "tenant_id",
+        "late_provider_message_id",
+        postgresql_where=text("late_provider_message_id IS NOT NULL"),
+    ),
     postgresql_with={"fillfactor": "85"},
 )
 
