@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hermod.contracts.analytics import BY_PATTERN, FILTER_PATTERN
 from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError
 from hermod.contracts.text import LINE_PATTERN
@@ -80,10 +81,8 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
     r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$": "must be *, or a type like order.paid, or order.*",
     r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$": "must be letters, digits and _, in parts joined by dots",
-    r"^[\w.:\- ]{1,128}=": "must be a property and its value, like plan=pro",
-    r"^(type|source|contact|session|property:[\w.:\- ]{1,128})$": (
-        "must be type, source, contact, session, or property:NAME"
-    ),
+    FILTER_PATTERN: "must be a property and its value, like plan=pro or total>50",
+    BY_PATTERN: "must be type, source, contact, session, or property:NAME",
     r"^[A-Za-z0-9_-]{8,128}$": "must be 8 to 128 letters, digits, - and _, without an address in it",
     r"^[A-Za-z0-9_-]{1,128}$": "must be 1 to 128 letters, digits, - and _",
     r"^[A-Za-z0-9_.:-]{1,128}$": "must be 1 to 128 letters, digits and _ . : -",

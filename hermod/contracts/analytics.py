@@ -20,12 +20,14 @@ MAX_STEPS: Final = 10
 MAX_TOP: Final = 100
 
 _NAME: Final = r"[^\x00-\x1f\x7f=<>`\\]{1,128}"
-PropertyFilter = Annotated[Text, StringConstraints(pattern=rf"^{_NAME}[=<>]", max_length=400)]
+FILTER_PATTERN: Final = rf"^{_NAME}[=<>]"
+BY_PATTERN: Final = rf"^(type|source|contact|session|property:{_NAME})$"
+PropertyFilter = Annotated[Text, StringConstraints(pattern=FILTER_PATTERN, max_length=400)]
 """`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested.
 
 `total>50`, `total>=50`, `<` and `<=` compare numbers with a number, and texts (dates as `2026-11-30`) with any other.
 """
-By = Annotated[str, StringConstraints(pattern=rf"^(type|source|contact|session|property:{_NAME})$")]
+By = Annotated[str, StringConstraints(pattern=BY_PATTERN)]
 
 
 class Interval(StrEnum):
