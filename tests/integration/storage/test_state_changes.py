@@ -286,7 +286,9 @@ async def test_batches_of_one_millisecond_have_ids_in_their_order(line: Line) ->
     )
     assert row.ids == sorted(row.ids)
     async with line.office.database.begin() as one, line.office.database.begin() as other:
-        made = [(await each.execute(text("SELECT new_id('evb')"))).scalar_one() for _ in range(50) for each in (one, other)]
+        made = [
+            (await each.execute(text("SELECT new_id('evb')"))).scalar_one() for _ in range(50) for each in (one, other)
+        ]
     assert made == sorted(made)
     assert len({*made, *row.ids}) == 5100
 
