@@ -54,7 +54,7 @@ class Health(Model):
     workers: Check
     clickhouse: Check
     backlog: BacklogView | None
-    unserved: list[str] = []
+    unserved: tuple[str, ...] = ()
     refused_events: int | None = None
     """Of analytics, of the last day: accepted, and nothing that ClickHouse can take; null where it is not known."""
 
@@ -97,7 +97,7 @@ async def check(storage: Storage, analytics: Analytics, client: Client, backlog:
         workers=workers,
         clickhouse=clickhouse,
         backlog=found,
-        unserved=[lane.value for lane in unserved],
+        unserved=tuple(lane.value for lane in unserved),
         refused_events=refused,
     )
 

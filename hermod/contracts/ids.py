@@ -1,7 +1,7 @@
 """Every id Hermod makes or reads: record ids (`msg_…`) and workflow ids (`message/{tenant}/{id}`).
 
-Record ids sort by the time they were made: twelve hex digits of milliseconds, then 64 random bits. Those that one process
-makes in the same millisecond count up.
+Record ids sort by the time they were made: twelve hex digits of milliseconds, then 64 random bits. Those that one
+process makes in the same millisecond count up.
 A workflow id is derived from the record, so that starting it twice finds the first one. Tenants and
 record ids never contain a slash; a partial's workflow has two parts, form and session.
 """
@@ -20,7 +20,7 @@ TENANT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 _RANDOM_BITS: Final = 64
 _STEP_BITS: Final = 48
-"""Of the random number by which the next id of a millisecond is higher, so that nobody can tell it from the one before."""
+"""Of the random number by which the next id of a millisecond is higher: it cannot be told from the one before."""
 
 _WORKFLOW_ID = re.compile(r"^(?P<kind>[a-z-]+)/(?P<tenant>[a-z0-9][a-z0-9_-]{0,62})/(?P<record>[^/]+(?:/[^/]+)?)$")
 

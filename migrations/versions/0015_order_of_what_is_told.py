@@ -1,4 +1,4 @@
-"""An order for what comes in the same moment: ids that SQL makes count up, and reports know their place in their call."""
+"""An order for what comes in the same moment: ids made in SQL count up, and reports know their place in their call."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -41,6 +42,6 @@ def test_next_id_of_a_millisecond_cannot_be_guessed(monkeypatch: pytest.MonkeyPa
     now = time.time_ns() // 1_000_000 * 1_000_000 + 500_000
     monkeypatch.setattr(time, "time_ns", lambda: now)
     numbers = [int(new_id("msg")[4:], 16) for _ in range(100)]
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(numbers)}
     assert len(steps) == len(numbers) - 1
     assert max(steps) > 2**40
