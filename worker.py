@@ -54,7 +54,7 @@ from hermod.bootstrap import (
 )
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.queues import WORKFLOWS, Lane
+from hermod.contracts.queues import WORKFLOWS, Lane, lane_named, lane_numbers
 from hermod.outbound.webhook_requests import post_for
 from hermod.ports.clock import Clock
 from hermod.ports.forms import Announcer
@@ -165,7 +165,8 @@ def build_workers(
     """
     clock = SystemClock()
     drain = timedelta(seconds=settings.drain_seconds) if drain is None else drain
-    places = {lane: (concurrency or {}).get(lane, settings.worker_concurrency) for lane in lanes}
+    numbers = {**settings.lane_concurrency, **(concurrency or {})}
+    places = {lane: numbers.get(lane, settings.worker_concurrency) for lane in lanes}
     if Lane.EVENTS in places:
         places[Lane.EVENTS] = min(places[Lane.EVENTS], MOST_INSERTS)
     notifications = _notifications(storage, senders, clock, drain, places)
@@ -340,23 +341,6 @@ async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -
     return None
 
 
-def _lane(name: str) -> Lane:
-    try:
-        return Lane(name.strip())
-    except ValueError:
-        raise typer.BadParameter(f"no lane {name!r}; there are {', '.join(LANES)}") from None
-
-
-def _concurrency(text: str) -> dict[Lane, int]:
-    limits: dict[Lane, int] = {}
-    for part in filter(None, text.split(",")):
-        name, _, number = part.partition("=")
-        if not number.strip().isdigit() or int(number) < 1:
-            raise typer.BadParameter(f"{part!r} is not like email=5")
-        limits[_lane(name)] = int(number)
-    return limits
-
-
 def main(
     lanes: Annotated[str, typer.Option(help="Only these lanes, like `email,sms`.")] = "",
     concurrency: Annotated[str, typer.Option(help="Requests at once by lane, like `email=5,push=10`.")] = "",
@@ -366,8 +350,11 @@ def main(
     """Deliver messages: take work from the Temporal cluster at TEMPORAL_ADDRESS, until SIGTERM."""
     if dev:
         os.execv(sys.executable, [sys.executable, "-m", "devstack"])  # noqa: S606 - ourselves
-    chosen = tuple(_lane(name) for name in lanes.split(",") if name) or LANES
-    limits = _concurrency(concurrency)
+    try:
+        chosen = tuple(dict.fromkeys(lane_named(name) for name in lanes.split(",") if name.strip())) or LANES
+        limits = lane_numbers(concurrency)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     try:
         settings = load_settings()
     except SettingsError as error:

@@ -3,7 +3,7 @@
 A dispatch takes what is free; where nothing is, it stands in line for the next place, and where the line is long, it
 leaves and comes again later. So a receiver that hangs keeps as many of the lane's places as it may have requests, and
 a few, and never all of them. Who has places may go on taking them for a moment (`TURN`); then the line comes first.
-Many small shares would cost more statements than a few large ones. Besides its place a request needs a slot of the lane.
+Many small shares would cost more statements than a few large ones. A request needs a slot of the lane as well.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def upgrade() -> None:
             sa.Integer(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="among those that came in the same call",
+            comment="among those of the same call",
         ),
     )
 
