@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hermod.contracts.addresses import is_domain
+from hermod.contracts.queues import MOST_AT_ONCE, Lane, lane_numbers
 from hermod.outbound.allow_list import AllowList
 
 
@@ -54,7 +56,8 @@ class Settings(BaseSettings):
     allow_private_addresses: bool = _env("HERMOD_ALLOW_PRIVATE_ADDRESSES", False)
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_WEBHOOK_ALLOWED_HOSTS", ())
     local_email_domains: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_LOCAL_EMAIL_DOMAINS", ())
-    worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
+    worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=MOST_AT_ONCE)
+    lane_concurrency: Annotated[Mapping[Lane, int], NoDecode] = _env("HERMOD_LANE_CONCURRENCY", {})
     drain_seconds: float = _env("HERMOD_DRAIN_SECONDS", 75.0, ge=0, le=3600)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
     database_timeout: float = _env("HERMOD_DATABASE_TIMEOUT", 10.0, ge=0.1, le=600)
@@ -99,6 +102,11 @@ class Settings(BaseSettings):
         if 0 < days < contents:
             raise ValueError(f"at least HERMOD_CONTENT_DAYS ({contents}), or 0 to keep records for ever")
         return days
+
+    @field_validator("lane_concurrency", mode="before")
+    @classmethod
+    def _by_lane(cls, numbers: Any) -> Any:
+        return lane_numbers(numbers) if isinstance(numbers, str) else numbers
 
     @field_validator("webhook_allowed_hosts", mode="before")
     @classmethod

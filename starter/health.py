@@ -22,7 +22,7 @@ from hermod.ports.clock import Clock
 from hermod.settings import Settings
 from hermod.storage.event_refusals import EventRefusals
 from starter.backlog import BacklogView, BacklogWatch
-from starter.lanes import Crews, look_at_workers
+from starter.lanes import Crews, look_at_workers, worker_for
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
 CHECK_TIMEOUT: Final = timedelta(seconds=3)
@@ -44,7 +44,8 @@ class Check(Model):
 class Health(Model):
     """`status`: `ok`, `degraded` where what is accepted has to wait somewhere, `down` where nothing can be accepted.
 
-    Backlog: what was accepted and nobody has begun; null where the database does not say.
+    Backlog: what was accepted and nobody has begun; null where the database does not say. Unserved: the lanes on which
+    work waits and nobody asks for it.
     """
 
     status: str
@@ -53,6 +54,7 @@ class Health(Model):
     workers: Check
     clickhouse: Check
     backlog: BacklogView | None
+    unserved: tuple[str, ...] = ()
     refused_events: int | None = None
     """Of analytics, of the last day: accepted, and nothing that ClickHouse can take; null where it is not known."""
 
@@ -80,7 +82,12 @@ async def check(storage: Storage, analytics: Analytics, client: Client, backlog:
         _timed(_refused(storage)),
     )
     well = database.ok and temporal.ok and workers.ok and clickhouse.ok and waiting.ok
-    if (found is not None and found.late(backlog.late_after)) or (crews is not None and _missed(crews, found)):
+    unserved = crews.missed(_records(found)) if crews is not None else []
+    if unserved:
+        workers = workers.model_copy(
+            update={"detail": f"{workers.detail}; work waits on {', '.join(unserved)}: {worker_for(unserved)}"}
+        )
+    if unserved or (found is not None and found.late(backlog.late_after)):
         well = False
     status = "ok" if well else "degraded" if database.ok else "down"
     return Health(
@@ -90,6 +97,7 @@ async def check(storage: Storage, analytics: Analytics, client: Client, backlog:
         workers=workers,
         clickhouse=clickhouse,
         backlog=found,
+        unserved=tuple(lane.value for lane in unserved),
         refused_events=refused,
     )
 
@@ -138,10 +146,8 @@ async def _workers(client: Client) -> tuple[str, Crews]:
     return f"{len(crews.workflows.workers)} at work{nobody}", crews
 
 
-def _missed(crews: Crews, backlog: BacklogView | None) -> bool:
-    """Whether there is a lane with work and nobody at it."""
-    waits = backlog.by_lane if backlog is not None else {}
-    return any(crews.lanes[lane].tasks or (lane in waits and waits[lane].records) for lane in crews.unserved)
+def _records(backlog: BacklogView | None) -> dict[str, int]:
+    return {} if backlog is None else {lane: waiting.records for lane, waiting in backlog.by_lane.items()}
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from activities.delivery.ledger_session import LedgerSession
 from activities.delivery.pacing import Pace
 from activities.delivery.progress import Dispatch, Progress, due, leave_to_others
 from activities.delivery.recording import finish_despite_cancellation
+from activities.delivery.request_slots import RequestSlots
 from activities.delivery.sending import (
     NOT_STARTED,
     Job,
@@ -86,8 +87,10 @@ class Delivery:
         superseded: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
         links: UnsubscribeLinks | None = None,
+        slots: RequestSlots | None = None,
     ) -> None:
         self._work = work
+        self._slots = slots or RequestSlots()
         self._books = LedgerSession(work, ledger, clock=clock, stopping=stopping, superseded=superseded)
         self._accounts = accounts
         self._senders = senders
@@ -259,6 +262,7 @@ class Delivery:
             Pace(self._limiter, await self._limiter.rules(self._work.tenant), jobs),
             self._sizes[key],
             send=self._send_wave,
+            slots=self._slots,
             patience=self._patience,
             clock=self._clock,
             stopping=self._stopping,
@@ -284,14 +288,14 @@ class Delivery:
     def _is_overdue(self) -> bool:
         return self._ends_by is not None and self._clock.now() > self._ends_by
 
-    async def _send_wave(self, wave: Sequence[Job]) -> bool:
+    async def _send_wave(self, wave: Sequence[Job], at_once: int) -> bool:
         """Intents, requests, outcomes. True where the account turned out to be in trouble."""
         share(wave)
         granted: list[Job] = []
         try:
             begun = self._books.begin_attempts(wave, granted, self._never_made)
             await finish_despite_cancellation(begun, lambda: [self._never_made(job) for job in wave])
-            await send_all(granted, self._stopping)
+            await send_all(granted, self._stopping, at_once)
         except asyncio.CancelledError:
             now = self._clock.now()
             await self._books.record_last_words([self._answered(job, now) for job in granted])

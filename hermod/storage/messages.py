@@ -40,7 +40,7 @@ _DECISIONS: Final = sql(
 )
 _RECEIPTS: Final = sql("""
     SELECT coalesce(occurred_at, received_at) AS at, kind, word, code, text FROM receipts
-     WHERE tenant_id = :tenant AND message_id = :id ORDER BY received_at, event_id LIMIT 200
+     WHERE tenant_id = :tenant AND message_id = :id ORDER BY received_at, place, event_id LIMIT 200
 """)
 
 _LIST: Final = sql("""

@@ -84,14 +84,14 @@ _LOCK: Final = sql("""
 
 _INSERT: Final = sql("""
     INSERT INTO receipts (tenant_id, account, event_id, kind, word, message_id, provider_message_id, address_hash, code,
-                          text, occurred_at, received_at, settled_at, look_at)
+                          text, occurred_at, received_at, place, settled_at, look_at)
     SELECT :tenant, CAST(:account AS text), e.id, e.kind, e.word, e.message, e.theirs, e.hash, e.code, e.text, e.at,
-           :now, CASE WHEN e.settled THEN CAST(:now AS timestamptz) END,
+           :now, e.place, CASE WHEN e.settled THEN CAST(:now AS timestamptz) END,
            CASE WHEN NOT e.settled THEN CAST(:now AS timestamptz) END
       FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]), CAST(:words AS text[]), CAST(:messages AS text[]),
                   CAST(:theirs AS text[]), CAST(:hashes AS bytea[]), CAST(:codes AS text[]), CAST(:texts AS text[]),
                   CAST(:times AS timestamptz[]), CAST(:settled AS bool[]))
-        AS e(id, kind, word, message, theirs, hash, code, text, at, settled)
+        WITH ORDINALITY AS e(id, kind, word, message, theirs, hash, code, text, at, settled, place)
      ORDER BY e.id
     ON CONFLICT DO NOTHING
     RETURNING event_id
@@ -99,7 +99,7 @@ _INSERT: Final = sql("""
 
 _UNSETTLED: Final = sql("""
     SELECT * FROM receipts WHERE settled_at IS NULL AND look_at <= :now
-     ORDER BY look_at LIMIT CAST(:limit AS int) FOR UPDATE SKIP LOCKED
+     ORDER BY look_at, received_at, place LIMIT CAST(:limit AS int) FOR UPDATE SKIP LOCKED
 """)
 
 # One whose message has been dropped since is nobody's any more, and goes with the others of that kind.

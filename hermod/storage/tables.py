@@ -285,6 +285,7 @@ receipts = Table(
     created("received_at"),
     moment("settled_at"),
     moment("look_at"),
+    Column("place", Integer, nullable=False, server_default=text("0"), comment="among those of the same call"),
     PrimaryKeyConstraint("tenant_id", "account", "event_id"),
     Index("ix_receipts_message", "tenant_id", "message_id", postgresql_where=text("message_id IS NOT NULL")),
     Index("ix_receipts_unsettled", "look_at", postgresql_where=text("settled_at IS NULL")),

@@ -40,7 +40,7 @@ _ADD_KEY: Final = sql("""
 """)
 _KEY: Final = sql("SELECT tenant_id, secret_hash FROM api_keys WHERE id = :id AND revoked_at IS NULL")
 _KEYS: Final = sql(
-    "SELECT id, name, created_at, revoked_at FROM api_keys WHERE tenant_id = :tenant ORDER BY created_at"
+    "SELECT id, name, created_at, revoked_at FROM api_keys WHERE tenant_id = :tenant ORDER BY created_at, id"
 )
 _REVOKE: Final = sql(
     "UPDATE api_keys SET revoked_at = coalesce(revoked_at, :now) WHERE tenant_id = :tenant AND id = :id RETURNING id"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hermod.contracts.queues import Lane
 from hermod.settings import Settings, SettingsError, load_settings
 
 VARIABLE = "HERMOD_WEBHOOK_ALLOWED_HOSTS"
@@ -69,3 +70,21 @@ def test_settings_clickhouse_is_no_such_address_is_refused_without_being_shown(
     with pytest.raises(SettingsError, match=r"CLICKHOUSE_URL is wrong: .*HTTP interface") as raised:
         settings()
     assert "secret" not in str(raised.value)
+
+
+def test_settings_requests_at_once_of_single_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().lane_concurrency == {}
+    monkeypatch.setenv("HERMOD_LANE_CONCURRENCY", "email=5, push = 10,")
+    assert settings().lane_concurrency == {Lane.EMAIL: 5, Lane.PUSH: 10}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["email", "email=0", "email=-1", "email=5.5", "fax=1", "email=1,email=2", "email=1e3", "sms=99999", "email=٥"],
+)
+def test_settings_requests_at_once_that_are_no_number_of_a_lane_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("HERMOD_LANE_CONCURRENCY", value)
+    with pytest.raises(SettingsError, match="HERMOD_LANE_CONCURRENCY is wrong: "):
+        settings()

@@ -114,7 +114,9 @@ async def test_server_is_asked_for_health_while_temporal_is_away_says_so(api: Ap
         assert health.status_code == 503
         report = health.json()
         assert (report["status"], report["database"]["ok"], report["temporal"]["ok"]) == ("degraded", True, False)
-        assert set(report) == {"status", "database", "temporal", "workers", "clickhouse", "backlog", "refused_events"}
+        assert set(report) == {
+            *("status", "database", "temporal", "workers", "clickhouse", "backlog", "unserved", "refused_events")
+        }
         assert (await anybody.head("/health")).status_code == 503
         for path in ("/queue/health", "/api/v1/workers/health"):
             part = await anybody.get(path)

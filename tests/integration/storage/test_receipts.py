@@ -271,3 +271,11 @@ async def test_stop_from_the_other_spelling_of_a_number_is_of_the_same_person(
     assert message
     await office.take(event(H.INBOUND, address=sent, words="START"), channel=Channel.WHATSAPP)
     assert await office.suppressed() == []
+
+
+async def test_reports_of_one_call_are_told_in_their_order_whatever_their_ids_are(office: Office) -> None:
+    message = await office.message(Status.SENT)
+    kinds = (H.DELIVERED, H.OPENED, H.CLICKED, H.OPENED)
+    reports = [event(kind, message, id=own) for kind, own in zip(kinds, "dcba", strict=True)]
+    await office.take(*reports)
+    assert [one.kind for one in (await office.story(message)).receipts] == list(kinds)
