@@ -233,7 +233,8 @@ class DeliverySummary(Model):
     event_id: str
     event_type: str
     status: DeliveryStatus
-    attempts: int
+    attempt_count: int
+    """Wire requests made so far."""
     status_code: int | None
     error: str | None
     next_attempt_at: datetime | None
@@ -249,7 +250,7 @@ class DeliveryView(DeliverySummary):
     workflow_id: str
     payload: dict[str, Any] | None
     """Null once it was dropped."""
-    log: tuple[DeliveryAttemptView, ...]
+    attempts: tuple[DeliveryAttemptView, ...]
 
 
 class DeliveryPage(Model):

@@ -135,7 +135,7 @@ class WebhookDeliveries:
             ordering_key=row.ordering_key,
             workflow_id=row.workflow_id,
             payload=body,
-            log=tuple(_attempt(attempt, unseal) for attempt in attempts),
+            attempts=tuple(_attempt(attempt, unseal) for attempt in attempts),
         )
 
     async def page(
@@ -244,7 +244,7 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
         "event_id": row.event_id,
         "event_type": row.event_type,
         "status": row.status,
-        "attempts": row.attempt_count,
+        "attempt_count": row.attempt_count,
         "status_code": row.status_code,
         "error": row.error,
         "next_attempt_at": row.next_attempt_at,

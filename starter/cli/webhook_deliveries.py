@@ -146,7 +146,7 @@ def _print_page(page: DeliveryPage) -> None:
             one.endpoint_id,
             one.event_type,
             one.status,
-            one.attempts,
+            one.attempt_count,
             one.status_code,
             one.created_at,
             one.next_attempt_at,
@@ -176,7 +176,7 @@ def _print_story(view: DeliveryView) -> None:
             ("workflow", view.workflow_id),
         ]
     )
-    if view.log:
+    if view.attempts:
         say("")
         columns = (
             "attempt",
@@ -191,7 +191,7 @@ def _print_story(view: DeliveryView) -> None:
             "started",
             "error",
         )
-        print_table(columns, map(_row, view.log), empty="")
+        print_table(columns, map(_row, view.attempts), empty="")
 
 
 def _row(one: DeliveryAttemptView) -> tuple[object, ...]:

@@ -120,5 +120,5 @@ async def test_delivery_begun_again_twice_keeps_the_run_that_has_its_request(hou
     assert await run_of(house, workflow_id) == run
     receiver.go_on()
     view = await delivered(house, delivery)
-    assert [one.status_code for one in view.log] == [500, 500, 204]
+    assert [one.status_code for one in view.attempts] == [500, 500, 204]
     assert len(receiver.calls) == 3
