@@ -15,7 +15,6 @@ from hermod.contracts.messages import Guarantee, Outcome, Preset, Status
 from hermod.contracts.outcomes import AnyOutcome, Throttled, Transient
 from hermod.domain.backoff import SCHEDULES, asked_wait, next_delay
 
-
 IN_DOUBT: Final = "what became of an earlier request is unknown, so it may have arrived"
 
 
