@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from hermod.contracts.accounts import AccountInput
+from hermod.contracts.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions
 from hermod.contracts.devices import DeviceInput
 from hermod.contracts.errors import (
     Conflict,
@@ -186,6 +187,9 @@ def _request_schemas() -> dict[str, Any]:
         PartialInput,
         PreviewInput,
         ReplayInput,
+        ManyDeliveries,
+        ManyMessages,
+        ManySubmissions,
         Resolution,
         Rotation,
         StripeAccountInput,

@@ -243,6 +243,8 @@ class SubmissionView(Model):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took this dead letter off the list."""
 
 
 class SubmissionSummary(Model):
@@ -252,6 +254,8 @@ class SubmissionSummary(Model):
     payment_status: PaymentStatus | None
     contact: str | None
     created_at: datetime
+    error_code: str | None
+    discarded_at: datetime | None
 
 
 class SubmissionPage(Model):

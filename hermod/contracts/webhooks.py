@@ -240,6 +240,8 @@ class DeliverySummary(Model):
     next_attempt_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took it off the list of dead letters."""
 
 
 class DeliveryView(DeliverySummary):

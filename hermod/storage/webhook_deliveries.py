@@ -46,12 +46,15 @@ _NARROWED: Final = """
          OR (right(CAST(:type AS text), 2) = '.*' AND starts_with(event_type, left(CAST(:type AS text), -1))))
     AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
     AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
+    AND (CAST(:status_code AS int) IS NULL OR status_code = CAST(:status_code AS int))
     AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
 """
 _LIST: Final = sql(f"""
     SELECT * FROM webhook_deliveries
      WHERE {_NARROWED}
-       AND (CAST(:wanted AS text) IS NULL OR (status = CAST(:wanted AS text) AND discarded_at IS NULL))
+       AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
+       AND CASE WHEN CAST(:discarded AS bool) IS NOT NULL THEN (discarded_at IS NOT NULL) = CAST(:discarded AS bool)
+                ELSE CAST(:wanted AS text) IS NULL OR discarded_at IS NULL END
      ORDER BY id DESC LIMIT CAST(:limit AS int)
 """)  # noqa: S608 - ours
 
@@ -147,10 +150,13 @@ class WebhookDeliveries:
         event_type: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        status_code: int | None = None,
+        discarded: bool | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> DeliveryPage:
-        """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out."""
+        """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out, unless
+        `discarded` says otherwise."""
         names = {
             "tenant": tenant,
             "endpoint": endpoint,
@@ -158,6 +164,8 @@ class WebhookDeliveries:
             "type": event_type,
             "since": since,
             "before": until,
+            "status_code": status_code,
+            "discarded": discarded,
             "cursor": cursor,
             "limit": limit + 1,
         }
@@ -250,6 +258,7 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
         "next_attempt_at": row.next_attempt_at,
         "created_at": row.created_at,
         "finished_at": row.finished_at,
+        "discarded_at": row.discarded_at,
     }
 
 
