@@ -21,7 +21,6 @@ from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_w
 from hermod.contracts.messages import (
     MessageSummary,
     MessageView,
-    Narrowed,
     Page,
     Receipt,
     Resolution,
@@ -37,7 +36,7 @@ from starter.core import Core, open_core
 from starter.dispatching import Unit
 from starter.events import taken_alone
 from starter.idempotency import checked_key
-from starter.intake import checked_options, checked_or_why, submission
+from starter.intake import checked_filter, checked_options, checked_or_why, submission
 from starter.partial_revisions import draft_of
 from starter.submission_intake import submitted
 from starter.telling import followed_up, tell_cancelled
@@ -314,14 +313,16 @@ class Hermod:
         """The newest first. `narrowed` are fields of `hermod.contracts.messages.Narrowed`: status, channel, error_code,
         since, until, discarded. Raises InvalidInput.
         """
-        return await self._core.storage.messages.page(self._tenant, _narrowed(narrowed), cursor=cursor, limit=limit)
+        return await self._core.storage.messages.page(
+            self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit
+        )
 
     async def dead_letters(self, *, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page:
         """What was given up, or whose outcome nobody knows, without what was discarded. `narrowed` as for `messages`,
-        but for status and discarded.
+        but for `discarded`.
         """
         messages = self._core.storage.messages
-        return await messages.dead_letters(self._tenant, _narrowed(narrowed), cursor=cursor, limit=limit)
+        return await messages.dead_letters(self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit)
 
     async def cancel(self, message: str) -> Receipt:
         """Withdraw a message that waits. Raises NotFound, and Conflict where it is on its way or has ended."""
@@ -373,13 +374,6 @@ class Hermod:
                 request_id=view.request_id,
             )
         )
-
-
-def _narrowed(given: Mapping[str, Any]) -> Narrowed:
-    try:
-        return Narrowed.model_validate(given)
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, given)) from None
 
 
 def _rejected(index: int, error: Exception) -> Rejected:

@@ -49,6 +49,7 @@ _SUMMARY: Final = """
 """
 _NARROWED: Final = """
     tenant_id = :tenant
+    AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
     AND (CAST(:channel AS text) IS NULL OR channel = CAST(:channel AS text))
     AND (CAST(:error_code AS text) IS NULL OR error_code = CAST(:error_code AS text))
     AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
@@ -60,7 +61,6 @@ _DISCARDED: Final = "(discarded_at IS NOT NULL AND status IN ('failed', 'unknown
 _LIST: Final = sql(f"""
     SELECT {_SUMMARY} FROM messages
      WHERE {_NARROWED}
-       AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
        AND CASE WHEN CAST(:discarded AS bool) IS NOT NULL THEN {_DISCARDED} = CAST(:discarded AS bool)
                 ELSE CAST(:wanted AS text) IS NULL OR NOT {_DISCARDED} END
      ORDER BY id DESC LIMIT CAST(:limit AS int)
@@ -150,11 +150,7 @@ class Messages:
 
     async def page(self, tenant: str, narrowed: Narrowed, *, cursor: str | None, limit: int) -> Page:
         """The newest first. With a status, discarded dead letters are left out, unless `discarded` says otherwise."""
-        names = {
-            **_names(tenant, narrowed, cursor, limit),
-            "wanted": narrowed.status.value if narrowed.status else None,
-            "discarded": narrowed.discarded,
-        }
+        names = _names(tenant, narrowed, cursor, limit) | {"discarded": narrowed.discarded}
         return _page(await self._database.rows(_LIST, names), limit)
 
     async def dead_letters(self, tenant: str, narrowed: Narrowed, *, cursor: str | None, limit: int) -> Page:
@@ -229,6 +225,7 @@ class Messages:
 def _names(tenant: str, narrowed: Narrowed, cursor: str | None, limit: int) -> dict[str, Any]:
     return {
         "tenant": tenant,
+        "wanted": narrowed.status,
         "channel": narrowed.channel,
         "error_code": narrowed.error_code,
         "since": narrowed.since,

@@ -76,7 +76,7 @@ async def tried(house: House, delivery: str) -> DeliveryView:
 
     async def waits() -> DeliveryView:
         view = await delivery_status(house.hermod, delivery)
-        assert (view.status, view.attempts) == (DeliveryStatus.RETRYING, 1), view
+        assert (view.status, view.attempt_count) == (DeliveryStatus.RETRYING, 1), view
         return view
 
     return await eventually(waits)

@@ -103,7 +103,7 @@ async def test_delivery_that_finds_its_endpoint_paused_makes_no_request(house: H
     assert held is not None
     assert held.next_attempt_at is not None
     assert held.next_attempt_at - held.created_at > timedelta(seconds=3500)
-    assert (held.attempts, len(hostile.requests)) == (0, 1)
+    assert (held.attempt_count, len(hostile.requests)) == (0, 1)
     for one in (first, second):
         assert (await cancel_delivery(house.hermod, one)).status is DeliveryStatus.CANCELLED
     waiter = (await delivery_status(house.hermod, second)).workflow_id
