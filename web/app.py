@@ -13,6 +13,7 @@ from hermod.contracts.errors import HermodError
 from hermod.settings import Settings
 from starter.client import Hermod
 from web import operations, reference
+from web.admin import tenants
 from web.arrival import Arrival
 from web.ingress import (
     analytics,
@@ -90,6 +91,7 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         stripe,
         receipts,
         unsubscribing,
+        tenants,
         operations,
     )
     for room in rooms:

@@ -61,6 +61,7 @@ _TAGS: Final = [
     {"name": "analytics", "description": "What events and messages come to."},
     {"name": "payments", "description": "A tenant's account at Stripe, and where Stripe tells of payments."},
     {"name": "providers", "description": "Where providers report what became of messages. No API key: they sign."},
+    {"name": "administration", "description": "Across tenants, for administrators: with a token of `hermod token`."},
     {"name": "operations", "description": "For load balancers and monitoring. Open to everybody who can reach them."},
 ]
 _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {

@@ -22,6 +22,7 @@ from sqlalchemy import TextClause
 from hermod.contracts.ids import since
 from hermod.storage.contents import DEAD_LETTER_DAYS
 from hermod.storage.engine import Database, sql
+from hermod.storage.tables import metadata
 from hermod.storage.workers import HAS_LOCK
 
 CHUNK: Final = 1_000
@@ -147,6 +148,19 @@ _USED_UP: Final = {
 """Rows that have a time of their own, however long records are kept."""
 
 
+_LEFT_BY_TENANTS: Final = {
+    table.name: sql(f"""
+        DELETE FROM {table.name} WHERE ctid = ANY(ARRAY(
+          SELECT ctid FROM {table.name} WHERE tenant_id = :tenant LIMIT CAST(:most AS int)))
+    """)  # noqa: S608 - ours
+    for table in metadata.sorted_tables
+    if "tenant_id" in table.columns and table.name != "audit"
+}
+"""All that deleted tenants leave, but the audit."""
+_DELETED_TENANTS: Final = sql("SELECT id FROM tenants WHERE deleted_at IS NOT NULL ORDER BY id")
+_FORGET_TENANT: Final = sql("DELETE FROM tenants WHERE id = :tenant AND deleted_at IS NOT NULL")
+
+
 class Records:
     """Implements `hermod.ports.retention.OldRecords`."""
 
@@ -159,15 +173,29 @@ class Records:
     async def drop_old(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> Mapping[str, int]:
         dropped: Counter[str] = Counter()
         for table, (age, statement) in _USED_UP.items():
-            dropped[table] = await self._drop_rows(statement, now - age, beat)
+            dropped[table] += await self._drop_rows(statement, now - age, beat)
+        for row in await self._database.rows(_DELETED_TENANTS, {}):
+            dropped.update(await self._drop_tenant(row.id, beat))
         if self._days:
             for row in await self._database.rows(_TENANTS, {"content_days": self._content_days}):
                 names = _bounds(row.id, max(self._days, row.content_days), now)
                 for table, prefix, statement in _RECORDS:
                     dropped[table] += await self._drop_records(statement, prefix, names, beat)
             for table, statement in _AGED.items():
-                dropped[table] = await self._drop_rows(statement, now - timedelta(days=self._days), beat)
+                dropped[table] += await self._drop_rows(statement, now - timedelta(days=self._days), beat)
         return {table: count for table, count in dropped.items() if count}
+
+    async def _drop_tenant(self, tenant: str, beat: Callable[[], None]) -> Mapping[str, int]:
+        """All that a deleted tenant has left, and then itself: its id may be used again."""
+        dropped: Counter[str] = Counter()
+        for table, statement in _LEFT_BY_TENANTS.items():
+            count = CHUNK
+            while count == CHUNK:
+                count = await self._database.execute(statement, {"tenant": tenant, "most": CHUNK})
+                dropped[table] += count
+                beat()
+        await self._database.execute(_FORGET_TENANT, {"tenant": tenant})
+        return dropped
 
     async def _drop_records(
         self, statement: TextClause, prefix: str, names: Mapping[str, Any], beat: Callable[[], None]

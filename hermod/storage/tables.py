@@ -56,7 +56,9 @@ tenants = Table(
     Column("encrypts", Boolean, nullable=False, server_default=text("false"), comment="new contents are encrypted"),
     Column("content_days", Integer, comment="contents of finished messages are kept so long; null: the default"),
     Column("owner_email", Text, comment="who is told what needs a person, such as a disabled webhook endpoint"),
+    Column("retention", JSONB, comment="of records, by kind: how long and how many; null: the default"),
     created(),
+    moment("deleted_at"),
 )
 
 api_keys = Table(
@@ -96,6 +98,7 @@ provider_accounts = Table(
     Column("blocked_count", Integer, nullable=False, server_default=text("0"), comment="halts in a row"),
     created(),
     created("updated_at"),
+    moment("deleted_at"),
     PrimaryKeyConstraint("tenant_id", "name"),
 )
 

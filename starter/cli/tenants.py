@@ -54,6 +54,30 @@ async def list_tenants(as_json: Json = False) -> None:
     print_table(("id", "name", "weight", "created"), rows, empty="no tenants yet; `hermod tenants create NAME`")
 
 
+@tenants.command("delete")
+@command
+async def delete_tenant(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a tenant and all that it has. Refused while it has accounts, keys, endpoints, forms or open records.
+
+    \b
+    Example:
+      hermod tenants delete shop
+    """
+    async with storage() as opened:
+        await opened.tenants.get(tenant)
+        if not yes:
+            typer.confirm(f"Delete {tenant}, with all its records?", abort=True, err=True)
+        await opened.tenants.delete(tenant, actor=ACTOR, now=datetime.now(UTC))
+    if as_json:
+        print_json({"tenant": tenant, "deleted": True})
+        return
+    say(f"deleted {tenant}; its records go within the hour")
+
+
 @tenants.command("contents")
 @command
 async def keep_contents(
