@@ -30,6 +30,7 @@ from hermod.contracts.events import TrackedEvent
 from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
 from hermod.contracts.messages import AnyMessage, Receipt, Resolution
 from hermod.contracts.payments import StripeAccountInput
+from hermod.contracts.retention import Retention
 from hermod.contracts.suppressions import SuppressionInput
 from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
@@ -192,6 +193,7 @@ def _request_schemas() -> dict[str, Any]:
         ManyMessages,
         ManySubmissions,
         Resolution,
+        Retention,
         Rotation,
         StripeAccountInput,
         SubmissionInput,

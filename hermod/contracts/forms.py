@@ -29,7 +29,7 @@ _SHORT: Final = re.compile(
 )
 
 
-def _duration(given: object) -> object:
+def duration(given: object) -> object:
     """`24h` and `1h30m` as they are meant; and true, which counts as 1 elsewhere, is no second."""
     if isinstance(given, bool):
         raise PydanticCustomError("time_delta_type", "true and false are no durations")
@@ -39,7 +39,7 @@ def _duration(given: object) -> object:
     return given
 
 
-FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), BeforeValidator(_duration)]
+FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), BeforeValidator(duration)]
 """Seconds as a number, ISO 8601 (`PT24H`), or `24h`."""
 
 

@@ -1,4 +1,4 @@
-"""`hermod accounts delete` and `hermod tenants delete`: what is in use stays, and says why."""
+"""`hermod accounts delete`, `tenants delete` and `tenants retention`: what goes, and what stays and why."""
 
 from __future__ import annotations
 
@@ -23,3 +23,16 @@ async def test_tenant_is_deleted_only_when_it_has_nothing_and_somebody_says_yes(
     assert (await cli.run("tenants", "delete", "shop", "--yes")).stdout.startswith("deleted shop")
     assert (await cli.json("tenants", "list"))["items"] == []
     assert "there is no tenant shop" in (await cli.run("tenants", "delete", "shop", "--yes", code=1)).stderr
+
+
+async def test_retention_of_a_tenant_is_changed_by_what_is_named_and_shown(cli: Cli) -> None:
+    await cli.run("tenants", "create", "shop")
+    await cli.run("tenants", "retention", "shop", "--completed", "24h", "--failed-count", "50")
+    kept = await cli.json("tenants", "retention", "shop", "--completed-count", "100", "--failed", "7d")
+    assert kept["messages"] == {"completed": {"age": "P1D", "count": 100}, "failed": {"age": "P7D", "count": 50}}
+    await cli.run("tenants", "retention", "shop", "--of", "webhook_deliveries", "--completed", "30m", code=1)
+    shown = await cli.json("tenants", "retention", "shop", "--of", "webhook_deliveries", "--completed", "7d")
+    assert (shown["messages"], shown["webhook_deliveries"]["completed"]["age"]) == (kept["messages"], "P7D")
+    assert (await cli.json("tenants", "retention", "shop", "--default"))["messages"]["completed"]["count"] is None
+    assert "webhook_deliveries" in (await cli.run("tenants", "retention", "shop")).stdout
+    await cli.run("tenants", "retention", "nobody", code=1)
