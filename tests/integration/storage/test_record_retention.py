@@ -1,4 +1,4 @@
-"""Records by age and by count, for each kind, as a tenant says: 24 h or 100 of those sent, 7 d or 50 of those failed."""
+"""Records by age and by count, as a tenant says: so long or so many of those sent, and of those that failed."""
 
 from __future__ import annotations
 
