@@ -24,7 +24,6 @@ from hermod.contracts.ids import following, since
 from hermod.contracts.retention import LEAST_AGE, Keep, Retention
 from hermod.storage.contents import DEAD_LETTER_DAYS
 from hermod.storage.engine import Database, sql
-from hermod.storage.tables import metadata
 from hermod.storage.workers import HAS_LOCK
 
 CHUNK: Final = 1_000
@@ -205,15 +204,11 @@ _USED_UP: Final = {
 """Rows that have a time of their own, however long records are kept."""
 
 
-_LEFT_BY_TENANTS: Final = {
-    table.name: sql(f"""
-        DELETE FROM {table.name} WHERE ctid = ANY(ARRAY(
-          SELECT ctid FROM {table.name} WHERE tenant_id = :tenant LIMIT CAST(:most AS int)))
-    """)  # noqa: S608 - ours
-    for table in metadata.sorted_tables
-    if "tenant_id" in table.columns and table.name != "audit"
-}
-"""All that deleted tenants leave, but the audit."""
+_OF_TENANTS: Final = sql("""
+    SELECT quote_ident(table_name) AS name FROM information_schema.columns
+     WHERE table_schema = current_schema() AND column_name = 'tenant_id' AND table_name <> 'audit' ORDER BY table_name
+""")
+"""All tables with rows of tenants: what a deleted one leaves, but the audit."""
 _DELETED_TENANTS: Final = sql("SELECT id FROM tenants WHERE deleted_at IS NOT NULL ORDER BY id")
 _FORGET_TENANT: Final = sql("DELETE FROM tenants WHERE id = :tenant AND deleted_at IS NOT NULL")
 
@@ -247,7 +242,8 @@ class Records:
     async def _drop_tenant(self, tenant: str, beat: Callable[[], None]) -> Mapping[str, int]:
         """All that a deleted tenant has left, and then itself: its id may be used again."""
         dropped: Counter[str] = Counter()
-        for table, statement in _LEFT_BY_TENANTS.items():
+        for table in [row.name for row in await self._database.rows(_OF_TENANTS, {})]:
+            statement = _rows_of(table, "t.tenant_id = :tenant", "t.ctid")
             count = CHUNK
             while count == CHUNK:
                 count = await self._database.execute(statement, {"tenant": tenant, "most": CHUNK})

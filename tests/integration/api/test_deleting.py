@@ -162,6 +162,11 @@ async def test_deleted_tenant_is_gone_at_once_and_its_records_go_with_the_next_r
 ) -> None:
     message = await api.sent()
     await api.client.post(f"/v1/messages/{message}/cancel")
+    rows = await WebhookRows.make(api.hermod.core.storage.database, api.tenant, datetime.now(UTC))
+    await rows.add(DeliveryStatus.DELIVERED)
+    await api.hermod.core.storage.database.execute(
+        text("UPDATE webhook_endpoints SET deleted_at = now() WHERE tenant_id = :tenant"), {"tenant": api.tenant}
+    )
     await emptied(api)
     storage, now = api.hermod.core.storage, datetime.now(UTC)
     assert (await delete_tenant(api)).status_code == 204
@@ -170,8 +175,13 @@ async def test_deleted_tenant_is_gone_at_once_and_its_records_go_with_the_next_r
     with pytest.raises(Exception, match="is being deleted"):
         await storage.tenants.create(api.tenant, "again", now)
     await storage.records.drop_old(now)
-    for table in ("messages", "message_contents", "decisions", "provider_accounts", "api_keys"):
-        assert await api.rows(f"SELECT 1 FROM {table} WHERE tenant_id = :tenant") == []
+    named = await api.rows("""
+        SELECT table_name AS name FROM information_schema.columns
+         WHERE column_name = 'tenant_id' AND table_name <> 'audit' AND CAST(:tenant AS text) IS NOT NULL
+    """)
+    assert {"messages", "webhook_deliveries", "webhook_events", "provider_accounts"} <= {one.name for one in named}
+    for table in named:
+        assert await api.rows(f"SELECT 1 FROM {table.name} WHERE tenant_id = :tenant") == []
     (audited,) = await api.rows("SELECT * FROM audit WHERE tenant_id = :tenant AND action = 'tenant.delete'")
     assert (audited.actor, audited.subject) == ("ops", api.tenant)
     await storage.tenants.create(api.tenant, "again", now)
