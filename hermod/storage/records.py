@@ -209,7 +209,9 @@ _OF_TENANTS: Final = sql("""
      WHERE table_schema = current_schema() AND column_name = 'tenant_id' AND table_name <> 'audit' ORDER BY table_name
 """)
 """All tables with rows of tenants: what a deleted one leaves, but the audit."""
-_DELETED_TENANTS: Final = sql("SELECT id FROM tenants WHERE deleted_at IS NOT NULL ORDER BY id")
+_DELETED_TENANTS: Final = sql("""
+    SELECT id FROM tenants WHERE deleted_at IS NOT NULL AND id = coalesce(CAST(:only AS text), id) ORDER BY id
+""")
 _FORGET_TENANT: Final = sql("DELETE FROM tenants WHERE id = :tenant AND deleted_at IS NOT NULL")
 
 
@@ -226,8 +228,7 @@ class Records:
         dropped: Counter[str] = Counter()
         for table, (age, statement) in _USED_UP.items():
             dropped[table] += await self._drop_rows(statement, now - age, beat)
-        for row in await self._database.rows(_DELETED_TENANTS, {}):
-            dropped.update(await self._drop_tenant(row.id, beat))
+        dropped.update(await self.drop_deleted_tenants(beat=beat))
         for row in await self._database.rows(_TENANTS, {"content_days": self._content_days}):
             retention = Retention.model_validate(row.retention or {})
             for kind in _KINDS:
@@ -250,6 +251,15 @@ class Records:
                 dropped[table] += count
                 beat()
         await self._database.execute(_FORGET_TENANT, {"tenant": tenant})
+        return dropped
+
+    async def drop_deleted_tenants(
+        self, *, only: str | None = None, beat: Callable[[], None] = lambda: None
+    ) -> Mapping[str, int]:
+        """All that deleted tenants have left, and then themselves. `only`: this one, where it was deleted."""
+        dropped: Counter[str] = Counter()
+        for row in await self._database.rows(_DELETED_TENANTS, {"only": only}):
+            dropped.update(await self._drop_tenant(row.id, beat))
         return dropped
 
     async def _drop_kind(
