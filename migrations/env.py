@@ -10,7 +10,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hermod.settings import load_settings
-from hermod.storage import event_tables, form_tables, tables, webhook_tables  # noqa: F401 - all that declare tables
+from hermod.storage import (  # noqa: F401 - all that declare tables
+    device_tables,
+    event_tables,
+    form_tables,
+    tables,
+    webhook_tables,
+)
 from hermod.storage.engine import async_url
 
 _LOCK = 4_843_113

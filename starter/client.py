@@ -13,12 +13,20 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from temporalio.client import Client
 
-from hermod.contracts.content import AnyContent, Channel
+from hermod.contracts.content import AnyContent
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, Unavailable
 from hermod.contracts.events import EventsReceipt, TrackedEvent
 from hermod.contracts.forms import PartialReceipt, SubmissionReceipt
 from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_workflow_id
-from hermod.contracts.messages import MessageView, Page, Receipt, Resolution, Status, Submission
+from hermod.contracts.messages import (
+    MessageSummary,
+    MessageView,
+    Page,
+    Receipt,
+    Resolution,
+    Status,
+    Submission,
+)
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.acceptance import faults
 from hermod.settings import Settings, local_settings
@@ -28,7 +36,7 @@ from starter.core import Core, open_core
 from starter.dispatching import Unit
 from starter.events import taken_alone
 from starter.idempotency import checked_key
-from starter.intake import checked_options, checked_or_why, submission
+from starter.intake import checked_filter, checked_options, checked_or_why, submission
 from starter.partial_revisions import draft_of
 from starter.submission_intake import submitted
 from starter.telling import followed_up, tell_cancelled
@@ -301,20 +309,20 @@ class Hermod:
         """A message's whole story. Raises NotFound."""
         return await self._core.storage.messages.view(self._tenant, message)
 
-    async def messages(
-        self,
-        *,
-        status: Status | None = None,
-        channel: Channel | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> Page:
+    async def messages(self, *, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page:
+        """The newest first. `narrowed` are fields of `hermod.contracts.messages.Narrowed`: status, channel, error_code,
+        since, until, discarded. Raises InvalidInput.
+        """
         return await self._core.storage.messages.page(
-            self._tenant, status=status, channel=channel, cursor=cursor, limit=limit
+            self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit
         )
 
-    async def dead_letters(self, *, channel: Channel | None = None, cursor: str | None = None, limit: int = 50) -> Page:
-        return await self._core.storage.messages.dead_letters(self._tenant, channel=channel, cursor=cursor, limit=limit)
+    async def dead_letters(self, *, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page:
+        """What was given up, or whose outcome nobody knows, without what was discarded. `narrowed` as for `messages`,
+        but for `discarded`.
+        """
+        messages = self._core.storage.messages
+        return await messages.dead_letters(self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit)
 
     async def cancel(self, message: str) -> Receipt:
         """Withdraw a message that waits. Raises NotFound, and Conflict where it is on its way or has ended."""
@@ -325,11 +333,17 @@ class Hermod:
             await tell_cancelled(core.temporal, receipt.workflow_id)
         return receipt
 
-    async def retry(self, message: str) -> Receipt:
-        """Begin a dead letter again, as a new run under its own workflow id. Raises NotFound and Conflict."""
+    async def retry(self, message: str, *, wait: bool = True) -> Receipt:
+        """Begin a dead letter again, as a new run under its own workflow id. Raises NotFound and Conflict.
+
+        Without `wait`, it is started behind the answer.
+        """
         messages = self._core.storage.messages
         receipt = await messages.retry(self._tenant, message, actor=self._actor, now=self._core.clock.now())
-        return await self._begin_again(receipt)
+        if wait:
+            return await self._begin_again(receipt)
+        self._core.restarts.start(lambda: followed_up(self._start_again(receipt)))
+        return receipt
 
     async def resolve(self, message: str, outcome: Resolution) -> Receipt:
         """Say what became of a message whose outcome is unknown. Raises NotFound and Conflict."""
@@ -338,8 +352,8 @@ class Hermod:
         receipt = await messages.resolve(self._tenant, message, outcome, actor=self._actor, now=now)
         return await self._begin_again(receipt) if receipt.status is Status.PENDING else receipt
 
-    async def discard(self, message: str) -> Receipt:
-        """Take a dead letter off the list. Raises NotFound and Conflict."""
+    async def discard(self, message: str) -> MessageSummary:
+        """Take a dead letter off the list; its record stays. Raises NotFound and Conflict."""
         messages = self._core.storage.messages
         return await messages.discard(self._tenant, message, actor=self._actor, now=self._core.clock.now())
 

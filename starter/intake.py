@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from hermod.contracts.content import CONTENT_OF, AnyContent
 from hermod.contracts.errors import FieldError, HermodError, InvalidInput
-from hermod.contracts.messages import AnyMessage, Options, Submission
+from hermod.contracts.messages import AnyMessage, Narrowed, Options, Submission
 from hermod.contracts.model import Model, is_unchecked
 from starter.wording import field_errors
 
@@ -106,6 +106,14 @@ def checked_options(options: Mapping[str, Any]) -> Options:
         return Options.model_validate(options)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, options, whole="options")) from None
+
+
+def checked_filter(given: Mapping[str, Any]) -> Narrowed:
+    """What a list of messages is narrowed to. Raises InvalidInput."""
+    try:
+        return Narrowed.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
 
 
 def _submission(content: AnyContent, options: Options, idempotency_key: str | None) -> Submission:

@@ -61,10 +61,13 @@ async def deliveries(
     event_type: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    status_code: int | None = None,
+    discarded: bool | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> DeliveryPage:
-    """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out."""
+    """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out, unless
+    `discarded` says otherwise."""
     return await hermod.core.storage.webhook_deliveries.page(
         hermod.tenant,
         endpoint=endpoint,
@@ -72,24 +75,26 @@ async def deliveries(
         event_type=event_type,
         since=since,
         until=until,
+        status_code=status_code,
+        discarded=discarded,
         cursor=cursor,
         limit=limit,
     )
 
 
-async def retry_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
-    """Begin a delivery again that did not arrive, with its whole schedule. Raises NotFound and Conflict."""
+async def retry_delivery(hermod: Hermod, delivery: str, *, wait: bool = True) -> DeliverySummary:
+    """Begin a delivery again that did not arrive, with its whole schedule. Raises NotFound and Conflict.
+
+    Without `wait`, it is started behind the answer.
+    """
     core = hermod.core
     moved = await core.storage.webhook_deliveries.retry(
         hermod.tenant, delivery, actor=hermod.actor, now=core.clock.now()
     )
-    if moved.order_key is not None:
-        start = core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key)
-    else:
-        start = core.webhooks.dispatcher.begin_again(
-            hermod.tenant, moved.summary.endpoint_id, delivery, moved.request_id
-        )
-    started = await followed_up(start)
+    if not wait:
+        core.restarts.start(lambda: followed_up(_begun(hermod, moved)))
+        return moved.summary
+    started = await followed_up(_begun(hermod, moved))
     return moved.summary.model_copy(update={"status": DeliveryStatus.QUEUED}) if started else moved.summary
 
 
@@ -103,15 +108,28 @@ async def cancel_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
     return moved.summary
 
 
-async def discard_delivery(hermod: Hermod, delivery: str) -> DeliverySummary:
-    """Take a dead letter off the list; what it kept from going may go. Raises NotFound and Conflict."""
+async def discard_delivery(hermod: Hermod, delivery: str, *, wait: bool = True) -> DeliverySummary:
+    """Take a dead letter off the list; what it kept from going may go. Raises NotFound and Conflict.
+
+    Without `wait`, its line is told behind the answer.
+    """
     core = hermod.core
     moved = await core.storage.webhook_deliveries.discard(
         hermod.tenant, delivery, actor=hermod.actor, now=core.clock.now()
     )
-    if moved.order_key is not None:
-        await followed_up(core.webhooks.wake(hermod.tenant, moved.summary.endpoint_id, moved.order_key))
+    if moved.order_key is not None and wait:
+        await followed_up(_begun(hermod, moved))
+    elif moved.order_key is not None:
+        core.restarts.start(lambda: followed_up(_begun(hermod, moved)))
     return moved.summary
+
+
+async def _begun(hermod: Hermod, moved: Moved) -> bool:
+    """Start the delivery's own workflow, or have its line looked at again."""
+    webhooks, endpoint = hermod.core.webhooks, moved.summary.endpoint_id
+    if moved.order_key is not None:
+        return await webhooks.wake(hermod.tenant, endpoint, moved.order_key)
+    return await webhooks.dispatcher.begin_again(hermod.tenant, endpoint, moved.summary.id, moved.request_id)
 
 
 async def _tell_cancelled(hermod: Hermod, moved: Moved) -> None:

@@ -13,6 +13,7 @@ from hermod.contracts.errors import HermodError
 from hermod.settings import Settings
 from starter.client import Hermod
 from web import operations, reference
+from web.admin import tenants
 from web.arrival import Arrival
 from web.ingress import (
     analytics,
@@ -26,6 +27,7 @@ from web.ingress import (
     payment_accounts,
     provider_accounts,
     receipts,
+    retention,
     stripe,
     submissions,
     suppressions,
@@ -75,6 +77,7 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         devices,
         provider_accounts,
         limits,
+        retention,
         suppressions,
         webhook_endpoints,
         webhook_events,
@@ -90,6 +93,7 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         stripe,
         receipts,
         unsubscribing,
+        tenants,
         operations,
     )
     for room in rooms:

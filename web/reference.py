@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from hermod.contracts.accounts import AccountInput
+from hermod.contracts.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions
 from hermod.contracts.devices import DeviceInput
 from hermod.contracts.errors import (
     Conflict,
@@ -29,6 +30,7 @@ from hermod.contracts.events import TrackedEvent
 from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
 from hermod.contracts.messages import AnyMessage, Receipt, Resolution
 from hermod.contracts.payments import StripeAccountInput
+from hermod.contracts.retention import Retention
 from hermod.contracts.suppressions import SuppressionInput
 from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
@@ -60,6 +62,7 @@ _TAGS: Final = [
     {"name": "analytics", "description": "What events and messages come to."},
     {"name": "payments", "description": "A tenant's account at Stripe, and where Stripe tells of payments."},
     {"name": "providers", "description": "Where providers report what became of messages. No API key: they sign."},
+    {"name": "administration", "description": "Across tenants, for administrators: with a token of `hermod token`."},
     {"name": "operations", "description": "For load balancers and monitoring. Open to everybody who can reach them."},
 ]
 _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
@@ -186,7 +189,11 @@ def _request_schemas() -> dict[str, Any]:
         PartialInput,
         PreviewInput,
         ReplayInput,
+        ManyDeliveries,
+        ManyMessages,
+        ManySubmissions,
         Resolution,
+        Retention,
         Rotation,
         StripeAccountInput,
         SubmissionInput,

@@ -31,6 +31,7 @@ from activities.delivery.sending import (
 from activities.delivery.settling import (
     NO_ACCOUNT_WAIT,
     Answer,
+    choice_for,
     expired,
     forgotten,
     held_back,
@@ -216,7 +217,8 @@ class Delivery:
                 _log.error("content_not_weighed", message_id=item.id, account=account.name, exc_info=error)
                 return f"{account.name} cannot make anything of the content ({type(error).__name__})"
 
-        return route(self._eligible(promise_keeps_to(item) or item.requested_account), item.tried, unfit, now)
+        accounts = self._eligible(promise_keeps_to(item) or item.requested_account)
+        return route(accounts, item.tried, unfit, now, choice=choice_for(item))
 
     def _eligible(self, requested: str | None) -> tuple[Account, ...]:
         if requested not in self._in_order:

@@ -9,7 +9,7 @@ from typing import Final
 from hermod.contracts.messages import Guarantee, Status
 from hermod.contracts.outcomes import AnyOutcome
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
-from hermod.domain.routing import NoRoute
+from hermod.domain.routing import IN_ORDER, Choice, NoRoute
 from hermod.ports.ledger import Change, Decision, Item, Result
 from hermod.telemetry import get_logger
 
@@ -34,7 +34,16 @@ class Answer:
 
 
 def standing(item: Item, *, idempotent: bool, together: bool = False) -> Standing:
-    return Standing(item.guarantee, item.preset, item.spent, item.not_after, item.spending, idempotent, together)
+    return Standing(
+        guarantee=item.guarantee,
+        preset=item.preset,
+        spent=item.spent,
+        not_after=item.not_after,
+        spending=item.spending,
+        idempotent=idempotent,
+        together=together,
+        doubtful=item.doubtful is not None,
+    )
 
 
 def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: datetime) -> Result:
@@ -127,6 +136,19 @@ def left_unknown(item: Item, reason: str) -> Change:
 def promise_keeps_to(item: Item) -> str | None:
     """The only account that may be asked, where the message must not arrive twice and may have arrived there."""
     return item.doubtful if item.guarantee is Guarantee.AT_MOST_ONCE else None
+
+
+def choice_for(item: Item) -> Choice:
+    """Why the accounts that may be asked for it come into question."""
+    doubtful, named = promise_keeps_to(item), item.requested_account
+    if doubtful is not None:
+        return Choice(
+            "the only one that may be asked again: the message may have arrived there",
+            f"only {doubtful} may be asked again, where the message may have arrived, and it is not enabled",
+        )
+    if named is not None:
+        return Choice("the message names it", f"the account {named}, which the message names, is not enabled")
+    return IN_ORDER
 
 
 def _begin_round(item: Item, spent: int) -> None:

@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.faults import TooMuch
+from hermod.analytics.intervals import starts_of
 from hermod.analytics.schema import Schema
 from hermod.contracts.analytics import (
     ChannelFunnel,
@@ -69,18 +71,19 @@ class AnalyticsQueries:
 
     async def timeseries(self, tenant: str, asked: TimeseriesAsked, since: datetime, until: datetime) -> Timeseries:
         """Events by time. The caller has seen to it that the points are not too many."""
-        step = asked.interval.length
-        since, until = _down(since, step), _up(until, step)
+        *starts, until = starts_of(asked.interval, since, until, ZoneInfo(asked.timezone))
+        since = starts[0]
         where = _Where.of_events(tenant, asked.type, since, until, asked.property)
+        begins = _START[asked.interval] if _are_utc(starts, asked.interval) else _among(starts, where)
         rows = await self._rows(
-            f"SELECT toUnixTimestamp({_START[asked.interval]}) AS at, count() AS count FROM events {where} GROUP BY at",  # noqa: S608
+            f"SELECT toUnixTimestamp({begins}) AS at, count() AS count FROM events {where} GROUP BY at",  # noqa: S608
             where.parameters,
         )
         counted = {row["at"]: row["count"] for row in rows}
-        starts = [since + number * step for number in range(round((until - since) / step))]
         return Timeseries(
             type=asked.type,
             interval=asked.interval,
+            timezone=asked.timezone,
             since=since,
             until=until,
             total=sum(counted.values()),
@@ -245,6 +248,17 @@ class _Where:
         """`since` and `until` are whole seconds."""
         self.parameters |= {"since": round(since.timestamp()), "until": round(until.timestamp())}
         self.add(f"{moment} >= toDateTime({{since:UInt32}}, 'UTC') AND {moment} < toDateTime({{until:UInt32}}, 'UTC')")
+
+
+def _are_utc(starts: Sequence[datetime], interval: Interval) -> bool:
+    """Whether the intervals are those of UTC, which need no list of their beginnings."""
+    return all(start == _down(start, interval.length) for start in starts)
+
+
+def _among(starts: Sequence[datetime], where: _Where) -> str:
+    """The last of these beginnings before an event, in SQL. Offsets are whole minutes, as in the projection."""
+    where.parameters["starts"] = [round(start.timestamp()) for start in starts]
+    return "toDateTime(roundDown(toUnixTimestamp(toStartOfMinute(occurred_at)), {starts:Array(UInt32)}), 'UTC')"
 
 
 def _number(value: str) -> float | None:

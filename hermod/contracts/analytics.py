@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from hermod.contracts.model import Model
 from hermod.contracts.scalars import Instant, Text
@@ -69,8 +70,22 @@ class EventsAsked(Span):
     """All of them must hold."""
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("no such time zone; write one like Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[Text, StringConstraints(min_length=1, max_length=64), AfterValidator(_known_zone)]
+"""A name of the IANA time zone database."""
+
+
 class TimeseriesAsked(EventsAsked):
     interval: Interval = Interval.HOUR
+    timezone: TimeZone = "UTC"
+    """By whose clock days and hours begin."""
 
 
 class TopAsked(EventsAsked):
@@ -103,10 +118,11 @@ class Point(Model):
 
 
 class Timeseries(Model):
-    """All points, also those without events."""
+    """All points, also those without events. Its times are in UTC, whichever zone its intervals begin by."""
 
     type: str
     interval: Interval
+    timezone: str
     since: datetime
     until: datetime
     total: int

@@ -29,7 +29,7 @@ _SHORT: Final = re.compile(
 )
 
 
-def _duration(given: object) -> object:
+def duration(given: object) -> object:
     """`24h` and `1h30m` as they are meant; and true, which counts as 1 elsewhere, is no second."""
     if isinstance(given, bool):
         raise PydanticCustomError("time_delta_type", "true and false are no durations")
@@ -39,7 +39,7 @@ def _duration(given: object) -> object:
     return given
 
 
-FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), BeforeValidator(_duration)]
+FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), BeforeValidator(duration)]
 """Seconds as a number, ISO 8601 (`PT24H`), or `24h`."""
 
 
@@ -243,6 +243,8 @@ class SubmissionView(Model):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took this dead letter off the list."""
 
 
 class SubmissionSummary(Model):
@@ -252,6 +254,8 @@ class SubmissionSummary(Model):
     payment_status: PaymentStatus | None
     contact: str | None
     created_at: datetime
+    error_code: str | None
+    discarded_at: datetime | None
 
 
 class SubmissionPage(Model):

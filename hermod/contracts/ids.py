@@ -63,6 +63,12 @@ def since(prefix: str, at: datetime) -> str:
     return f"{prefix}_{max(int(at.timestamp() * 1000), 0):012x}"
 
 
+def following(own: str) -> str:
+    """The least id that sorts after this one."""
+    prefix, _, digits = own.partition("_")
+    return f"{prefix}_{int(digits, 16) + 1:0{len(digits)}x}"
+
+
 def message_id() -> str:
     return new_id("msg")
 

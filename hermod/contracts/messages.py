@@ -14,7 +14,7 @@ from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.priorities import DEFAULT_PRIORITY
 from hermod.contracts.receipts import ReceiptView
-from hermod.contracts.scalars import Instant, Whole
+from hermod.contracts.scalars import Instant, Text, Whole
 from hermod.contracts.templates import Locale
 
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -218,6 +218,8 @@ class MessageView(Model):
     not_after: datetime | None
     next_attempt_at: datetime | None
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took this dead letter off the list; null for all that is on it, or never was."""
     error_code: str | None
     error: str | None
     attempts: tuple[AttemptView, ...]
@@ -238,6 +240,7 @@ class MessageSummary(Model):
     created_at: datetime
     updated_at: datetime
     next_attempt_at: datetime | None
+    discarded_at: datetime | None
     error_code: str | None
     error: str | None
 
@@ -247,6 +250,22 @@ class Page(Model):
 
     items: tuple[MessageSummary, ...]
     next_cursor: str | None
+
+
+class Narrowed(Model):
+    """What a list of messages may be narrowed to."""
+
+    status: Status | None = None
+    """With it, discarded dead letters are left out, unless `discarded` says otherwise."""
+    channel: Channel | None = None
+    error_code: Annotated[Text, StringConstraints(min_length=1, max_length=200)] | None = None
+    """As the message has it: of its last request, or why none was made."""
+    since: Instant | None = None
+    """Accepted from then on."""
+    until: Instant | None = None
+    """Accepted before then."""
+    discarded: bool | None = None
+    """Only dead letters that were discarded, or only what was not; otherwise both."""
 
 
 class Resolution(Model):

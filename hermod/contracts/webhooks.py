@@ -233,12 +233,15 @@ class DeliverySummary(Model):
     event_id: str
     event_type: str
     status: DeliveryStatus
-    attempts: int
+    attempt_count: int
+    """Wire requests made so far."""
     status_code: int | None
     error: str | None
     next_attempt_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took it off the list of dead letters."""
 
 
 class DeliveryView(DeliverySummary):
@@ -249,7 +252,7 @@ class DeliveryView(DeliverySummary):
     workflow_id: str
     payload: dict[str, Any] | None
     """Null once it was dropped."""
-    log: tuple[DeliveryAttemptView, ...]
+    attempts: tuple[DeliveryAttemptView, ...]
 
 
 class DeliveryPage(Model):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from hermod.contracts.messages import Guarantee, Outcome, Preset, Status
 from hermod.contracts.outcomes import AnyOutcome, Throttled, Transient
 from hermod.domain.backoff import SCHEDULES, asked_wait, next_delay
+
+IN_DOUBT: Final = "what became of an earlier request is unknown, so it may have arrived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Standing:
     """Whether the provider just asked recognises a repeat by our key."""
     together: bool = False
     """Whether the request was for several messages, and what it came to may be about another of them."""
+    doubtful: bool = False
+    """Whether the outcome of an earlier request is unknown, so that the message may have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,9 @@ def after(outcome: AnyOutcome, standing: Standing, now: datetime, chance: float)
             return _after_account_trouble(outcome, standing, now, chance)
         case Outcome.TRANSIENT:
             retry_after = outcome.retry_after if isinstance(outcome, Transient) else None
-            again = _again(standing, now, chance, retry_after, "a passing fault; nothing was taken")
-            return NextAccount("a passing fault; nothing was taken", spending=True, otherwise=again)
+            reason = "a passing fault; the provider did not take this request"
+            again = _again(standing, now, chance, retry_after, reason)
+            return NextAccount(reason, spending=True, otherwise=again)
 
 
 def after_lost_worker(standing: Standing, now: datetime) -> Step:
@@ -92,7 +98,7 @@ def after_lost_worker(standing: Standing, now: datetime) -> Step:
     if standing.guarantee is Guarantee.AT_MOST_ONCE and not standing.idempotent:
         return Finish(Status.UNKNOWN, "the worker was lost in mid-request; at_most_once does not send again")
     if standing.spent + 1 >= SCHEDULES[standing.preset].attempts:
-        return _used_up(standing, "the worker was lost in mid-request, and no attempt is left", unknown=True)
+        return _used_up(standing, "the worker was lost in mid-request", unknown=True)
     return _not_too_late(
         Again(timedelta(0), standing.spent + 1, "the worker was lost in mid-request; sending again"), standing, now
     )
@@ -125,13 +131,17 @@ def _again(
     spent = standing.spent + 1
     delay = next_delay(standing.preset, spent, chance, retry_after)
     if delay is None:
-        return _used_up(standing, f"{reason}; all {spent} attempts are used up", unknown=unknown)
+        return _used_up(standing, reason, unknown=unknown)
     return _not_too_late(Again(delay, spent, reason), standing, now)
 
 
 def _used_up(standing: Standing, reason: str, *, unknown: bool) -> Finish:
     """Out of attempts: dead letter, or `unknown` where the promise was never to send what may have arrived."""
     kept_promise = unknown and standing.guarantee is Guarantee.AT_MOST_ONCE
+    rounds = standing.spent + 1
+    reason += f"; no retry is left after {rounds} round{'s' if rounds > 1 else ''}"
+    if standing.doubtful and not unknown:
+        reason += f"; {IN_DOUBT}"
     return Finish(Status.UNKNOWN if kept_promise else Status.FAILED, reason)
 
 

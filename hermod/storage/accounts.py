@@ -15,6 +15,7 @@ from hermod.domain.account_health import FailuresInARow
 from hermod.domain.origins import same_address
 from hermod.domain.rates import countable, effective
 from hermod.domain.routing import BREAKER
+from hermod.storage.deleting import Deleting
 from hermod.storage.engine import Database, sql
 from hermod.storage.readable import listed
 from hermod.storage.recent import Recent
@@ -42,19 +43,22 @@ _PUT: Final = sql("""
         identity_revision = CASE WHEN (a.provider, a.base_url, a.credentials)
                                       IS DISTINCT FROM (excluded.provider, excluded.base_url, excluded.credentials)
                                  THEN a.revision + 1 ELSE a.identity_revision END,
-        blocked_until = NULL, blocked_reason = NULL, blocked_count = 0, updated_at = :now
+        blocked_until = NULL, blocked_reason = NULL, blocked_count = 0, updated_at = :now, deleted_at = NULL
       RETURNING *
     ), audited AS (
       INSERT INTO audit (tenant_id, at, actor, action, subject) VALUES (:tenant, :now, :actor, 'account.put', :id)
     )
     SELECT * FROM saved
 """)
-_ONE: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND name = :id")
+_ONE: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND name = :id AND deleted_at IS NULL")
 _LOCKED: Final = sql(
-    "SELECT provider, base_url, credentials FROM provider_accounts WHERE tenant_id = :tenant AND name = :id FOR UPDATE"
+    "SELECT provider, base_url, credentials FROM provider_accounts "
+    "WHERE tenant_id = :tenant AND name = :id AND deleted_at IS NULL FOR UPDATE"
 )
-_ALL: Final = sql("SELECT * FROM provider_accounts WHERE tenant_id = :tenant ORDER BY channel, position, name")
-_SEALED: Final = sql("SELECT tenant_id, name, credentials FROM provider_accounts FOR UPDATE")
+_ALL: Final = sql(
+    "SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND deleted_at IS NULL ORDER BY channel, position, name"
+)
+_SEALED: Final = sql("SELECT tenant_id, name, credentials FROM provider_accounts WHERE deleted_at IS NULL FOR UPDATE")
 _RESEAL: Final = sql(
     "UPDATE provider_accounts SET credentials = CAST(:credentials AS bytea) WHERE tenant_id = :tenant AND name = :id"
 )
@@ -149,6 +153,11 @@ class ProviderAccounts:
             row = (await connection.execute(_PUT, settings | {"credentials": credentials})).one()
         self._recent.forget(tenant)
         return self._view(row, now)
+
+    async def delete(self, tenant: str, name: str, *, actor: str, now: datetime) -> None:
+        """Raises NotFound, and Conflict, with what hangs on it."""
+        await Deleting(self._database).account(tenant, name, actor=actor, now=now)
+        self._recent.forget(tenant)
 
     async def unreadable(self, tenant: str) -> list[str]:
         """The accounts whose credentials no key in HERMOD_SECRET_KEY opens."""

@@ -25,10 +25,15 @@ from hermod.storage.readable import listed, or_none
 
 _ONE: Final = sql("SELECT * FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
 _LIST: Final = sql("""
-    SELECT id, form_id, status, payment_status, contact, created_at FROM form_submissions
+    SELECT id, form_id, status, payment_status, contact, created_at, error_code, discarded_at FROM form_submissions
      WHERE tenant_id = :tenant
        AND (CAST(:form AS text) IS NULL OR form_id = CAST(:form AS text))
-       AND (CAST(:wanted AS text) IS NULL OR (status = CAST(:wanted AS text) AND discarded_at IS NULL))
+       AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
+       AND (CAST(:error_code AS text) IS NULL OR error_code = CAST(:error_code AS text))
+       AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
+       AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
+       AND CASE WHEN CAST(:discarded AS bool) IS NOT NULL THEN (discarded_at IS NOT NULL) = CAST(:discarded AS bool)
+                ELSE CAST(:wanted AS text) IS NULL OR discarded_at IS NULL END
        AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
      ORDER BY id DESC LIMIT CAST(:limit AS int)
 """)
@@ -104,6 +109,7 @@ class Submissions:
             created_at=row.created_at,
             updated_at=row.updated_at,
             finished_at=row.finished_at,
+            discarded_at=row.discarded_at,
         )
 
     async def page(
@@ -112,14 +118,22 @@ class Submissions:
         *,
         form: str | None = None,
         status: SubmissionStatus | None = None,
+        error_code: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        discarded: bool | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> SubmissionPage:
-        """The newest first. With a status, those that were discarded are left out."""
+        """The newest first. With a status, discarded dead letters are left out, unless `discarded` says otherwise."""
         names = {
             "tenant": tenant,
             "form": form,
             "wanted": status.value if status else None,
+            "error_code": error_code,
+            "since": since,
+            "before": until,
+            "discarded": discarded,
             "cursor": cursor,
             "limit": limit + 1,
         }
@@ -206,4 +220,6 @@ def summary(row: Row[Any]) -> SubmissionSummary:
         payment_status=row.payment_status,
         contact=row.contact,
         created_at=row.created_at,
+        error_code=row.error_code,
+        discarded_at=row.discarded_at,
     )

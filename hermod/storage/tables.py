@@ -56,7 +56,9 @@ tenants = Table(
     Column("encrypts", Boolean, nullable=False, server_default=text("false"), comment="new contents are encrypted"),
     Column("content_days", Integer, comment="contents of finished messages are kept so long; null: the default"),
     Column("owner_email", Text, comment="who is told what needs a person, such as a disabled webhook endpoint"),
+    Column("retention", JSONB, comment="of records, by kind: how long and how many; null: the default"),
     created(),
+    moment("deleted_at"),
 )
 
 api_keys = Table(
@@ -96,6 +98,7 @@ provider_accounts = Table(
     Column("blocked_count", Integer, nullable=False, server_default=text("0"), comment="halts in a row"),
     created(),
     created("updated_at"),
+    moment("deleted_at"),
     PrimaryKeyConstraint("tenant_id", "name"),
 )
 
@@ -335,49 +338,6 @@ domain_rates = Table(
     Column("rate_per_second", Float, nullable=False),
     created("updated_at"),
     PrimaryKeyConstraint("tenant_id", "domain"),
-)
-
-devices = Table(
-    "devices",
-    metadata,
-    Column("tenant_id", Text, nullable=False),
-    Column("contact_id", Text, nullable=False),
-    Column("token_hash", LargeBinary, nullable=False),
-    Column("token", JSONB, nullable=False, comment="a device token, or a Web Push subscription"),
-    Column("platform", Text, nullable=False),
-    created(),
-    created("seen_at"),
-    moment("suspect_since", nullable=True),
-    moment("removed_at"),
-    Column("removed_reason", Text),
-    PrimaryKeyConstraint("tenant_id", "contact_id", "token_hash"),
-    Index("ix_devices_tenant_id_token_hash", "tenant_id", "token_hash"),
-    Index("ix_devices_removed", "removed_at", postgresql_where=text("removed_at IS NOT NULL")),
-)
-
-suspect_tokens = Table(
-    "suspect_tokens",
-    metadata,
-    Column("tenant_id", Text, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("token_hash", LargeBinary, nullable=False),
-    moment("since", nullable=False),
-    moment("last_at", nullable=False),
-    Column("confirmed", Boolean, nullable=False, comment="refused again after the account had accepted something"),
-    PrimaryKeyConstraint("tenant_id", "account", "token_hash"),
-    Index("ix_suspect_tokens_tenant_id_token_hash", "tenant_id", "token_hash"),
-)
-
-push_tallies = Table(
-    "push_tallies",
-    metadata,
-    Column("tenant_id", Text, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("accepted", BigInteger, nullable=False, comment="messages, since `since`"),
-    moment("since", nullable=False),
-    moment("last_accepted_at"),
-    PrimaryKeyConstraint("tenant_id", "account"),
-    postgresql_with={"fillfactor": "50"},
 )
 
 audit = Table(

@@ -46,12 +46,15 @@ _NARROWED: Final = """
          OR (right(CAST(:type AS text), 2) = '.*' AND starts_with(event_type, left(CAST(:type AS text), -1))))
     AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
     AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
+    AND (CAST(:status_code AS int) IS NULL OR status_code = CAST(:status_code AS int))
     AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
 """
 _LIST: Final = sql(f"""
     SELECT * FROM webhook_deliveries
      WHERE {_NARROWED}
-       AND (CAST(:wanted AS text) IS NULL OR (status = CAST(:wanted AS text) AND discarded_at IS NULL))
+       AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
+       AND CASE WHEN CAST(:discarded AS bool) IS NOT NULL THEN (discarded_at IS NOT NULL) = CAST(:discarded AS bool)
+                ELSE CAST(:wanted AS text) IS NULL OR discarded_at IS NULL END
      ORDER BY id DESC LIMIT CAST(:limit AS int)
 """)  # noqa: S608 - ours
 
@@ -135,7 +138,7 @@ class WebhookDeliveries:
             ordering_key=row.ordering_key,
             workflow_id=row.workflow_id,
             payload=body,
-            log=tuple(_attempt(attempt, unseal) for attempt in attempts),
+            attempts=tuple(_attempt(attempt, unseal) for attempt in attempts),
         )
 
     async def page(
@@ -147,10 +150,13 @@ class WebhookDeliveries:
         event_type: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        status_code: int | None = None,
+        discarded: bool | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> DeliveryPage:
-        """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out."""
+        """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out, unless
+        `discarded` says otherwise."""
         names = {
             "tenant": tenant,
             "endpoint": endpoint,
@@ -158,6 +164,8 @@ class WebhookDeliveries:
             "type": event_type,
             "since": since,
             "before": until,
+            "status_code": status_code,
+            "discarded": discarded,
             "cursor": cursor,
             "limit": limit + 1,
         }
@@ -244,12 +252,13 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
         "event_id": row.event_id,
         "event_type": row.event_type,
         "status": row.status,
-        "attempts": row.attempt_count,
+        "attempt_count": row.attempt_count,
         "status_code": row.status_code,
         "error": row.error,
         "next_attempt_at": row.next_attempt_at,
         "created_at": row.created_at,
         "finished_at": row.finished_at,
+        "discarded_at": row.discarded_at,
     }
 
 

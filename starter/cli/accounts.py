@@ -78,6 +78,23 @@ async def put_account(
         say(f"{'created' if saved.created else 'replaced'} {name}")
 
 
+@app.command("delete")
+@command
+async def delete_account(
+    name: Annotated[str, typer.Argument(help="Its name.")], tenant: TenantName = None, as_json: Json = False
+) -> None:
+    """Delete an account, with its credentials. Refused while messages need it.
+
+    \b
+    Example:
+      hermod accounts delete backup
+    """
+    async with client(tenant) as hermod:
+        core = hermod.core
+        await core.storage.accounts.delete(hermod.tenant, name, actor=hermod.actor, now=core.clock.now())
+    print_json({"name": name, "deleted": True}) if as_json else say(f"deleted {name}")
+
+
 @app.command("list")
 @command
 async def list_accounts(tenant: TenantName = None, as_json: Json = False) -> None:

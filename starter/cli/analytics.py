@@ -52,6 +52,9 @@ async def show_timeseries(
     since: Since = None,
     until: Until = None,
     where: Property = None,
+    timezone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="By whose clock days begin, like Europe/Berlin (UTC).")
+    ] = None,
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +66,13 @@ async def show_timeseries(
       hermod analytics timeseries --interval day --since -30d --where plan=pro
     """
     asked = _checked(
-        TimeseriesAsked, type=type_, interval=interval, since=_past(since), until=_past(until), property=where
+        TimeseriesAsked,
+        type=type_,
+        interval=interval,
+        since=_past(since),
+        until=_past(until),
+        property=where,
+        timezone=timezone,
     )
     async with client(tenant) as hermod:
         answer = await analytics.timeseries(hermod, asked)

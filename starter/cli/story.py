@@ -13,6 +13,7 @@ def print_story(view: MessageView) -> None:
             ("channel", view.channel),
             ("to", view.to),
             ("status", view.status),
+            ("discarded", view.discarded_at),
             ("error", view.error),
             ("error code", view.error_code),
             ("provider", view.provider),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
@@ -10,10 +12,18 @@ from pydantic import ValidationError
 
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
+from hermod.contracts.retention import Retention
 from hermod.contracts.tenants import Owner
+from hermod.storage.retention import TenantRetention
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import ACTOR, TenantName, command, settings, storage, tenant_of
 from starter.wording import field_errors
+
+
+class Kept(StrEnum):
+    MESSAGES = "messages"
+    WEBHOOK_DELIVERIES = "webhook_deliveries"
+
 
 tenants: Final = typer.Typer(help="Tenants: everything belongs to one.", no_args_is_help=True)
 keys: Final = typer.Typer(help="API keys: what a tenant's programs sign in with.", no_args_is_help=True)
@@ -54,6 +64,30 @@ async def list_tenants(as_json: Json = False) -> None:
     print_table(("id", "name", "weight", "created"), rows, empty="no tenants yet; `hermod tenants create NAME`")
 
 
+@tenants.command("delete")
+@command
+async def delete_tenant(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a tenant and all that it has. Refused while it has accounts, keys, endpoints, forms or open records.
+
+    \b
+    Example:
+      hermod tenants delete shop
+    """
+    async with storage() as opened:
+        await opened.tenants.get(tenant)
+        if not yes:
+            typer.confirm(f"Delete {tenant}, with all its records?", abort=True, err=True)
+        await opened.tenants.delete(tenant, actor=ACTOR, now=datetime.now(UTC))
+    if as_json:
+        print_json({"tenant": tenant, "deleted": True})
+        return
+    say(f"deleted {tenant}; its records go within the hour")
+
+
 @tenants.command("contents")
 @command
 async def keep_contents(
@@ -86,6 +120,61 @@ async def keep_contents(
         print_json(policy)
         return
     print_facts([("tenant", policy.tenant), ("encrypted", policy.encrypts), ("kept for", f"{policy.days} days")])
+
+
+@tenants.command("retention")
+@command
+async def keep_records(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    of: Annotated[Kept, typer.Option(help="Of which records.")] = Kept.MESSAGES,
+    completed: Annotated[str | None, typer.Option(metavar="AGE", help="Keep what was sent so long: 24h, 7d.")] = None,
+    completed_count: Annotated[int | None, typer.Option(min=0, help="And no more than so many.")] = None,
+    failed: Annotated[str | None, typer.Option(metavar="AGE", help="Keep dead letters so long.")] = None,
+    failed_count: Annotated[int | None, typer.Option(min=0, help="And no more than so many.")] = None,
+    default: Annotated[bool, typer.Option("--default", help="Forget what was said of them before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or change how long and how many of a tenant's records are kept. What is not named stays as it is.
+
+    \b
+    Examples:
+      hermod tenants retention shop --completed 24h --completed-count 100 --failed 7d --failed-count 50
+      hermod tenants retention shop --of webhook_deliveries --completed 7d
+    """
+    said = {
+        "completed": {"age": completed, "count": completed_count},
+        "failed": {"age": failed, "count": failed_count},
+    }
+    async with storage() as opened:
+        stored = TenantRetention(opened.database)
+        retention = await stored.get(tenant)
+        if default or any(value is not None for keep in said.values() for value in keep.values()):
+            retention = await stored.put(
+                tenant, _retention(retention, of, said, default), actor=ACTOR, now=datetime.now(UTC)
+            )
+    if as_json:
+        print_json(retention)
+        return
+    rows = [
+        (what.value, end, keep.age or "default", "no bound" if keep.count is None else keep.count)
+        for what in Kept
+        for end, keep in getattr(retention, what.value)
+    ]
+    print_table(("records", "that", "for", "at most"), rows, empty="")
+
+
+def _retention(stored: Retention, of: Kept, said: Mapping[str, Mapping[str, object]], default: bool) -> Retention:
+    """Raises InvalidInput."""
+    before = {} if default else getattr(stored, of.value).model_dump()
+    kept = {
+        end: before.get(end, {}) | {name: value for name, value in keep.items() if value is not None}
+        for end, keep in said.items()
+    }
+    given = stored.model_dump() | {of.value: kept}
+    try:
+        return Retention.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
 
 
 @tenants.command("limit")

@@ -183,7 +183,7 @@ def settings_for(database_url: str, temporal_address: str, clickhouse: tuple[str
     return load_settings(
         DATABASE_URL=database_url,
         HERMOD_SECRET_KEY=Vault.new_key(),
-        HERMOD_JWT_SECRET="test",
+        HERMOD_JWT_SECRET="a secret of thirty-two characters",
         TEMPORAL_ADDRESS=temporal_address,
         CLICKHOUSE_URL=clickhouse[0],
         CLICKHOUSE_DATABASE=clickhouse[1],

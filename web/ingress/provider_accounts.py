@@ -55,6 +55,21 @@ async def put_account(name: AccountName, request: Request, hermod: Caller) -> Re
     return answer(saved.view, 201 if saved.created else 200)
 
 
+@router.delete(
+    "/{name}",
+    summary="Delete an account",
+    status_code=204,
+    responses={204: {"description": "It is gone, with its credentials."}, **answers({}, 401, 404, 409, 422, 503)},
+)
+async def delete_account(name: AccountName, hermod: Caller) -> Response:
+    """Refused (409) while messages name it or wait for it, while a request is under way, or while a message may have
+    arrived there and only its report can tell; `detail` counts them. What was sent by it stays on record.
+    """
+    core = hermod.core
+    await core.storage.accounts.delete(hermod.tenant, name, actor=hermod.actor, now=core.clock.now())
+    return Response(status_code=204)
+
+
 @router.get(
     "/{name}",
     summary="An account",

@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.dead_letters import ErrorCode, ManySubmissions
 from hermod.contracts.errors import NotFound
 from hermod.contracts.forms import (
     MAX_DATA_BYTES,
@@ -20,6 +21,7 @@ from hermod.contracts.forms import (
     SubmissionView,
 )
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Instant
 from starter.idempotency import KEY_HEADER
 from starter.submissions import (
     discard_submission,
@@ -32,6 +34,7 @@ from starter.submissions import (
 from web.authentication import Caller
 from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
+from web.dead_letters import many, moved
 from web.examples import IDEMPOTENCY_KEY, SCHEMAS
 from web.ingress.forms import FormName
 from web.reference import answers
@@ -69,8 +72,12 @@ class SubmissionQuery(Model):
 
     form: FormId | None = Field(default=None, description="Of this form.")
     status: SubmissionStatus | None = Field(
-        default=None, description="With it, those that were discarded are left out."
+        default=None, description="With it, those that were discarded are left out, unless `discarded` says otherwise."
     )
+    error_code: ErrorCode | None = Field(default=None, description="Why they failed.")
+    since: Instant | None = Field(default=None, description="Accepted from then on.")
+    until: Instant | None = Field(default=None, description="Accepted before then.")
+    discarded: bool | None = Field(default=None, description="Only those that were discarded, or only the others.")
     cursor: Annotated[str, Field(pattern=r"^sub_[0-9a-f]{28}$")] | None = Field(
         default=None, description="`next_cursor` of the page before."
     )
@@ -107,8 +114,7 @@ async def submit_form(name: FormName, request: Request, hermod: Caller) -> Respo
 )
 async def list_submissions(hermod: Caller, query: Annotated[SubmissionQuery, Query()]) -> Response:
     """The dead letters are those with the status `failed`."""
-    page = await submissions(hermod, form=query.form, status=query.status, cursor=query.cursor, limit=query.limit)
-    return answer(page)
+    return answer(await submissions(hermod, **{name: getattr(query, name) for name in SubmissionQuery.model_fields}))
 
 
 @router.get(
@@ -136,6 +142,18 @@ async def retry_failed_submission(own: SubmissionId, hermod: Caller) -> Response
 async def discard_failed_submission(own: SubmissionId, hermod: Caller) -> Response:
     """Takes a dead letter off the list by status; its record stays."""
     return answer(await discard_submission(hermod, _known(own)), 202)
+
+
+@router.post("/submissions/retry", summary="Retry dead letters, many at once", **many("ManySubmissions"))
+async def retry_submissions(request: Request, hermod: Caller) -> Response:
+    """Begins what matches again at the step that failed, the oldest first. With `dry_run` it is only counted."""
+    return await moved(request, hermod, "retry", ManySubmissions)
+
+
+@router.post("/submissions/discard", summary="Discard dead letters, many at once", **many("ManySubmissions"))
+async def discard_submissions(request: Request, hermod: Caller) -> Response:
+    """Takes what matches off the list by status, the oldest first; the records stay."""
+    return await moved(request, hermod, "discard", ManySubmissions)
 
 
 @router.post(

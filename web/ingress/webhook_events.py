@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.dead_letters import ManyDeliveries
 from hermod.contracts.errors import NotFound
 from hermod.contracts.model import Model
 from hermod.contracts.scalars import Instant
@@ -33,6 +34,7 @@ from starter.webhooks import (
 from web.authentication import Caller
 from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
+from web.dead_letters import many, moved
 from web.examples import EVENT_BODY, IDEMPOTENCY_KEY
 from web.reference import answers
 
@@ -46,7 +48,13 @@ class DeliveryQuery(Model):
     """What a list may be narrowed to."""
 
     endpoint: EventId | None = Field(default=None, description="Deliveries to this endpoint, `whe_…`.")
-    status: DeliveryStatus | None = Field(default=None, description="With it, those that were discarded are left out.")
+    status: DeliveryStatus | None = Field(
+        default=None, description="With it, those that were discarded are left out, unless `discarded` says otherwise."
+    )
+    status_code: Annotated[int, Field(ge=100, le=599)] | None = Field(
+        default=None, description="What the receiver answered last."
+    )
+    discarded: bool | None = Field(default=None, description="Only those that were discarded, or only the others.")
     type: EventFilter | None = Field(default=None, description="`order.paid`, or `order.*` for everything below.")
     since: Instant | None = Field(default=None, description="Accepted from then on.")
     until: Instant | None = Field(default=None, description="Accepted before then.")
@@ -94,6 +102,8 @@ async def list_webhook_deliveries(hermod: Caller, query: Annotated[DeliveryQuery
         event_type=query.type,
         since=query.since,
         until=query.until,
+        status_code=query.status_code,
+        discarded=query.discarded,
         cursor=query.cursor,
         limit=query.limit,
     )
@@ -132,6 +142,20 @@ async def cancel_webhook_delivery(delivery: DeliveryId, hermod: Caller) -> Respo
 async def discard_webhook_delivery(delivery: DeliveryId, hermod: Caller) -> Response:
     """Takes a delivery off the lists by status that failed, or was skipped or parked; its record stays."""
     return answer(await discard_delivery(hermod, _known(delivery)), 202)
+
+
+@router.post("/webhook-deliveries/retry", summary="Retry dead letters, many at once", **many("ManyDeliveries"))
+async def retry_webhook_deliveries(request: Request, hermod: Caller) -> Response:
+    """Begins what matches again, the oldest first. With `dry_run` it is only counted. A replay of an endpoint does the
+    same at a rate of its own.
+    """
+    return await moved(request, hermod, "retry", ManyDeliveries)
+
+
+@router.post("/webhook-deliveries/discard", summary="Discard dead letters, many at once", **many("ManyDeliveries"))
+async def discard_webhook_deliveries(request: Request, hermod: Caller) -> Response:
+    """Takes what matches off the lists by status, the oldest first; the records stay."""
+    return await moved(request, hermod, "discard", ManyDeliveries)
 
 
 def _known(delivery: str) -> str:

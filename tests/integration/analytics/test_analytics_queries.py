@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -351,3 +352,24 @@ async def test_step_that_stands_twice_in_a_funnel_has_to_happen_twice(
     answer = await queries.steps("shop", steps, FunnelAsked(steps=steps), NOON, NOON + HOUR)
     assert answer.steps is not None
     assert [step.count for step in answer.steps] == [4, 3, 1]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kolkata", "Pacific/Auckland", "America/St_Johns"])
+@pytest.mark.parametrize("interval", [Interval.DAY, Interval.HOUR])
+async def test_days_and_hours_of_a_time_zone_are_counted_by_its_clock(
+    queries: AnalyticsQueries, empty: ClickHouse, interval: Interval, zone: str
+) -> None:
+    chance = random.Random(7)
+    times = [NOON + timedelta(minutes=chance.randrange(-3_000, 3_000)) for _ in range(300)]
+    await told(ClickHouseSink(empty, schema_of(empty)), "events", [event(at, type="order.paid") for at in times])
+    asked = TimeseriesAsked(type="order.paid", interval=interval, timezone=zone)
+    answer = await queries.timeseries("shop", asked, NOON - timedelta(days=3), NOON + timedelta(days=3))
+
+    def local(at: datetime) -> datetime:
+        clock = at.astimezone(ZoneInfo(zone))
+        return clock.replace(hour=clock.hour if interval is Interval.HOUR else 0, minute=0, second=0, microsecond=0)
+
+    counted = {point.at.astimezone(ZoneInfo(zone)): point.count for point in answer.points if point.count}
+    assert counted == dict(Counter(local(at) for at in times))
+    assert (answer.total, answer.timezone) == (300, zone)
+    assert answer.since == answer.points[0].at

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from hermod.contracts import ids
 from hermod.contracts.content import Email
 from hermod.contracts.errors import Conflict, Unavailable
-from hermod.contracts.messages import Outcome, Submission
+from hermod.contracts.messages import Narrowed, Outcome, Submission
 from hermod.storage.acceptance import Acceptance, Draft, Ready
 from hermod.storage.contents import DEAD_LETTER_DAYS, ENCRYPTED, Contents
 from hermod.storage.engine import Database
@@ -160,7 +160,7 @@ async def test_content_of_a_dead_letter_is_kept_longer_and_then_its_retry_is_ref
     await finish(database, await take(database, kept), DAYS + 1, dead=True)
     assert await kept.drop_old(now()) == 0
     assert await kept.drop_old(now() + timedelta(days=DEAD_LETTER_DAYS)) == 1
-    (dead,) = (await Messages(database).dead_letters(TENANT, channel=None, cursor=None, limit=10)).items
+    (dead,) = (await Messages(database).dead_letters(TENANT, Narrowed(), cursor=None, limit=10)).items
     with pytest.raises(Conflict, match="content was dropped"):
         await Messages(database).retry(TENANT, dead.id, actor="test", now=now())
     assert dead.error_code != Outcome.UNKNOWN

@@ -13,7 +13,7 @@ from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.content import Channel, Email
 from hermod.contracts.errors import InvalidInput, Unavailable, Unreadable
 from hermod.contracts.ids import new_id
-from hermod.contracts.messages import Options, Status, Submission
+from hermod.contracts.messages import Narrowed, Options, Status, Submission
 from hermod.contracts.outcomes import Accepted
 from hermod.contracts.receipts import Happening
 from hermod.contracts.scalars import LEAST_RATE
@@ -127,7 +127,7 @@ async def test_row_of_a_list_cannot_be_read_the_others_are_shown(storage: Storag
     ids = await five_messages(storage)
     where = "tenant_id = :tenant AND id = :id"
     await change(storage, f"UPDATE messages SET status = 'of a newer version' WHERE {where}", id=ids[2])
-    page = await storage.messages.page(TENANT, status=None, channel=None, cursor=None, limit=50)
+    page = await storage.messages.page(TENANT, Narrowed(), cursor=None, limit=50)
     assert {one.id for one in page.items} == set(ids) - {ids[2]}
 
 

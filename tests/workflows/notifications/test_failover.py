@@ -23,6 +23,9 @@ async def test_transient_fault_fails_over_at_once_and_spends_one_attempt(skippin
     assert view.status is Status.SENT
     assert [attempt.account for attempt in view.attempts] == ["first", "second", "first", "second"]
     assert [decision.kind for decision in view.decisions].count("failover") == 2
+    routes = [(decision.verdict, decision.reason) for decision in view.decisions if decision.kind == "route"]
+    second = ("second", "first was tried in this round")
+    assert routes == [("first", "first in order"), second, ("first", "first in order"), second]
 
 
 async def test_rejected_recipient_is_not_tried_elsewhere(skipping: House) -> None:
@@ -40,6 +43,7 @@ async def test_named_account_is_the_only_one_asked(skipping: House) -> None:
     await skipping.add_account("second", order=20)
     view = await skipping.ended((await skipping.hermod.send(LETTER, provider_account="second")).id)
     assert [attempt.account for attempt in view.attempts] == ["second"]
+    assert [decision.reason for decision in view.decisions] == ["the message names it"]
 
 
 async def test_halted_account_opens_its_breaker_and_the_next_message_passes_it_by(skipping: House) -> None:

@@ -134,3 +134,15 @@ async def test_unknown_outcome_is_not_repeated_once_the_provider_has_forgotten_t
     assert view.status is Status.UNKNOWN
     assert len(script.sent) == 2
     assert "would not recognise a repeat" in view.decisions[-1].reason
+
+
+async def test_dead_letter_whose_first_outcome_is_unknown_does_not_say_that_nothing_was_taken(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", OutcomeUnknown(error_code="timeout"), Transient(status_code=451))
+    view = await skipping.ended((await skipping.hermod.send(LETTER, retry=Preset.FALLBACK)).id)
+    assert (view.status, view.attempts[0].outcome) == (Status.FAILED, Outcome.UNKNOWN)
+    assert not [decision.reason for decision in view.decisions if "nothing was taken" in decision.reason]
+    assert view.decisions[-1].reason == (
+        "a passing fault; the provider did not take this request; no retry is left after 3 rounds; "
+        "what became of an earlier request is unknown, so it may have arrived"
+    )
