@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from hermod.contracts.accounts import Account
 from hermod.contracts.messages import Guarantee, Status
 from hermod.contracts.outcomes import AnyOutcome
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
@@ -33,8 +34,11 @@ class Answer:
     ends_by: datetime | None
 
 
-def standing(item: Item, *, idempotent: bool, together: bool = False) -> Standing:
-    return Standing(item.guarantee, item.preset, item.spent, item.not_after, item.spending, idempotent, together)
+def standing(item: Item, account: Account | None, *, idempotent: bool, together: bool = False) -> Standing:
+    """`account`: the one that was asked, where there still is one of its name."""
+    of_account = None if item.retry_is_own or account is None else account.retry
+    retry = item.retry if of_account is None else of_account
+    return Standing(item.guarantee, retry, item.spent, item.not_after, item.spending, idempotent, together)
 
 
 def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: datetime) -> Result:

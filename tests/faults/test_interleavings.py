@@ -19,8 +19,9 @@ from temporalio.exceptions import ApplicationError
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import SendNotificationInput
 from hermod.contracts.ids import message_workflow
-from hermod.contracts.messages import Guarantee, Preset
+from hermod.contracts.messages import Guarantee
 from hermod.contracts.queues import WORKFLOWS
+from hermod.contracts.retries import Preset
 from starter.dispatching import Unit
 from tests.faults.conftest import Record, Scene
 from tests.faults.messages import SLOW, Batch, CutOff, send

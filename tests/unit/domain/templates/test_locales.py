@@ -75,7 +75,14 @@ def test_reference_names_a_template_and_perhaps_a_version(text: str, found: Refe
 
 @pytest.mark.parametrize(
     ("written", "kept"),
-    [("en", "en"), ("de_at", "de-AT"), ("DE-at", "de-AT"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419"), ("en_001", "en-001")],
+    [
+        ("en", "en"),
+        ("de_at", "de-AT"),
+        ("DE-at", "de-AT"),
+        ("zh-hant-tw", "zh-Hant-TW"),
+        ("es-419", "es-419"),
+        ("en_001", "en-001"),
+    ],
 )
 def test_locale_is_kept_in_its_usual_spelling(written: str, kept: str) -> None:
     assert Options(locale=written).locale == kept
