@@ -49,6 +49,7 @@ from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
 from hermod.storage.resume_tokens import ResumeTokens
+from hermod.storage.retry_defaults import RetryDefaultsOfTenants
 from hermod.storage.stripe_accounts import StripeAccounts
 from hermod.storage.submission_acceptance import SubmissionAcceptance
 from hermod.storage.submission_steps import SqlSubmissionLedger
@@ -105,6 +106,7 @@ class Storage:
     journeys: Journeys
     ledger: SqlLedger
     limits: TenantLimits
+    retry_defaults: RetryDefaultsOfTenants
     messages: Messages
     partials: SqlPartials
     orphaned_deliveries: OrphanedDeliveries
@@ -171,6 +173,7 @@ def build_storage(settings: Settings) -> Storage:
         journeys=Journeys(database),
         ledger=SqlLedger(database, contents, workers),
         limits=limits,
+        retry_defaults=RetryDefaultsOfTenants(database),
         messages=Messages(database),
         orphaned_deliveries=OrphanedDeliveries(database, workers),
         orphaned_messages=OrphanedMessages(database, workers),

@@ -31,6 +31,7 @@ from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
 from hermod.contracts.messages import AnyMessage, Receipt, Resolution
 from hermod.contracts.payments import StripeAccountInput
 from hermod.contracts.retention import Retention
+from hermod.contracts.retries import RetryDefaults
 from hermod.contracts.suppressions import SuppressionInput
 from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
@@ -54,7 +55,10 @@ _TAGS: Final = [
     {"name": "templates", "description": "Words that are kept here, and that messages fill in. Every version is kept."},
     {"name": "devices", "description": "The devices of contacts, for push messages to a contact."},
     {"name": "provider accounts", "description": "The accounts that messages are sent with, tried in their `order`."},
-    {"name": "limits", "description": "How fast messages may go, beside the rates of the accounts."},
+    {
+        "name": "limits",
+        "description": "How fast messages may go beside the rates of the accounts, and how often.",
+    },
     {"name": "suppressions", "description": "Addresses that get no more messages."},
     {"name": "webhooks", "description": "Events that reach every endpoint that asked for them, signed."},
     {"name": "forms", "description": "What visitors enter: forms, submissions, partial ones, payments, journeys."},
@@ -194,6 +198,7 @@ def _request_schemas() -> dict[str, Any]:
         ManySubmissions,
         Resolution,
         Retention,
+        RetryDefaults,
         Rotation,
         StripeAccountInput,
         SubmissionInput,

@@ -136,7 +136,8 @@ class Delivery:
                 continue
             outcome, duration = told or (LOST, None)
             safe = self._is_idempotent(asked.account) and not asked.shared
-            where, now = standing(item, idempotent=safe, together=asked.shared), self._clock.now()
+            where = standing(item, self._account(asked.account), idempotent=safe, together=asked.shared)
+            now = self._clock.now()
             answer = Answer(asked.account, item.attempts, outcome, duration, asked.account_revision, asked.ends_by)
             if outcome is LOST:
                 step = after_lost_worker(where, now)
@@ -325,7 +326,7 @@ class Delivery:
             step = _not_made(item)
         else:
             safe = job.sender.capability.idempotency_key and not job.shared
-            where = standing(item, idempotent=safe, together=job.refused_together)
+            where = standing(item, job.account, idempotent=safe, together=job.refused_together)
             step = after(outcome, where, now, self._chance())
         answer = Answer(job.account.name, item.attempts, outcome, job.duration_ms, job.account.revision, job.ends_by)
         return self._settled(item, answer, step, now)
@@ -365,11 +366,13 @@ class Delivery:
             return account.model_copy(update=trouble)
         return account
 
-    def _is_idempotent(self, account: str) -> bool:
+    def _account(self, name: str) -> Account | None:
+        return next((known for known in self._known if known.name == name), None)
+
+    def _is_idempotent(self, name: str) -> bool:
+        account = self._account(name)
         with contextlib.suppress(InvalidInput):
-            for known in self._known:
-                if known.name == account:
-                    return self._senders.sender(known).capability.idempotency_key
+            return account is not None and self._senders.sender(account).capability.idempotency_key
         return False
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from hermod.contracts.accounts import Account
 from hermod.contracts.messages import Guarantee, Status
 from hermod.contracts.outcomes import AnyOutcome
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
@@ -33,10 +34,12 @@ class Answer:
     ends_by: datetime | None
 
 
-def standing(item: Item, *, idempotent: bool, together: bool = False) -> Standing:
+def standing(item: Item, account: Account | None, *, idempotent: bool, together: bool = False) -> Standing:
+    """`account`: the one that was asked, where there still is one of its name."""
+    of_account = None if item.retry_is_own or account is None else account.retry
     return Standing(
         guarantee=item.guarantee,
-        preset=item.preset,
+        retry=item.retry if of_account is None else of_account,
         spent=item.spent,
         not_after=item.not_after,
         spending=item.spending,

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from hermod.contracts.content import Channel, Line, Url
 from hermod.contracts.model import Model
+from hermod.contracts.retries import Preset, Retry
 from hermod.contracts.scalars import Rate, Whole
 
 DEMO_ORDER = 100
@@ -36,6 +37,9 @@ class AccountInput(Model):
     rate_per_second: Rate | None = None
     """Messages a second, over all workers and all tenants that use the same credentials; requests a second where the
     provider counts those. The provider's usual rate where none is given."""
+    retry: Retry | None = None
+    """For messages that name none: counts before what the channel or the tenant says. A preset, or the waits after each
+    attempt: three of them make four attempts."""
     enabled: bool = True
 
 
@@ -51,6 +55,8 @@ class AccountView(Model):
     rate_per_second: float | None
     effective_rate: float | None
     """What applies: the account's own rate, else its provider's usual one; null: as fast as it goes."""
+    retry: Preset | tuple[float, ...] | None
+    """For messages that name none; null: as the channel or the tenant says."""
     enabled: bool
     available: bool
     """False while the breaker is open or the provider asked us to wait."""
@@ -72,6 +78,7 @@ class Account(Model):
     order: int
     rate_per_second: float | None
     enabled: bool
+    retry: Preset | tuple[float, ...] | None = None
     blocked_until: datetime | None
     blocked_reason: str | None
     blocked_count: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from hermod.contracts.content import Channel, Line
+from hermod.contracts.durations import short_duration
 from hermod.contracts.events import Reference
 from hermod.contracts.model import Model, says_nothing
 from hermod.contracts.plain_json import PlainObject
@@ -24,18 +24,14 @@ MAX_DATA_BYTES: Final = 256 * 1024
 FormId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Session = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,128}$")]
 """A visitor's session, random, made by the application; it becomes part of a workflow id, so no address."""
-_SHORT: Final = re.compile(
-    r"(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?", re.IGNORECASE | re.ASCII
-)
 
 
 def duration(given: object) -> object:
     """`24h` and `1h30m` as they are meant; and true, which counts as 1 elsewhere, is no second."""
     if isinstance(given, bool):
         raise PydanticCustomError("time_delta_type", "true and false are no durations")
-    if isinstance(given, str) and (short := _SHORT.fullmatch(given.strip())):
-        days, hours, minutes, seconds = (int(part or 0) for part in short.groups())
-        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if isinstance(given, str) and (short := short_duration(given)) is not None:
+        return short
     return given
 
 

@@ -14,6 +14,7 @@ from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.priorities import DEFAULT_PRIORITY
 from hermod.contracts.receipts import ReceiptView
+from hermod.contracts.retries import Preset, Retry, RetrySource
 from hermod.contracts.scalars import Instant, Text, Whole
 from hermod.contracts.templates import Locale
 
@@ -68,17 +69,6 @@ class Guarantee(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
-class Preset(StrEnum):
-    """The named retry schedules; their numbers are in `hermod.domain.backoff`."""
-
-    NOTIFICATION = "notification"
-    SMS = "sms"
-    FALLBACK = "fallback"
-    WEBHOOK_FAST = "webhook-fast"
-    WEBHOOK = "webhook"
-    WEBHOOK_STANDARD = "webhook-standard"
-
-
 _USUAL: Final = {Channel.SMS: Preset.SMS, Channel.WHATSAPP: Preset.FALLBACK}
 
 
@@ -93,8 +83,9 @@ class Options(Model):
     """Default: at_least_once for transactional, at_most_once for marketing."""
     category: Category = Category.TRANSACTIONAL
     provider_account: AccountName | None = None
-    retry: Preset | None = None
-    """Default: `sms` for SMS and WhatsApp, `notification` for the others."""
+    retry: Retry | None = None
+    """A preset, or the waits after each attempt: three of them make four attempts. Default: what the provider account,
+    the channel or the tenant says, else `sms` for SMS, `fallback` for WhatsApp, `notification` for the others."""
     locale: Locale | None = None
     """Of the recipient. A template is taken in it, or in the nearest one that it has."""
     metadata: PlainObject = Field(default_factory=dict, max_length=50)
@@ -118,9 +109,8 @@ class Options(Model):
         return Guarantee.AT_MOST_ONCE if self.category is Category.MARKETING else Guarantee.AT_LEAST_ONCE
 
     def preset(self, channel: Channel) -> Preset:
-        if self.retry is not None:
-            return self.retry
-        return _USUAL.get(channel, Preset.NOTIFICATION)
+        """The preset that is asked for, or the channel's usual one."""
+        return self.retry if isinstance(self.retry, Preset) else _USUAL.get(channel, Preset.NOTIFICATION)
 
 
 class EmailMessage(Email, Options):
@@ -197,7 +187,10 @@ class MessageView(Model):
     priority: int
     category: Category
     guarantee: Guarantee
-    retry: Preset
+    retry: Preset | tuple[float, ...]
+    """A preset, or waits in seconds."""
+    retry_from: RetrySource | None
+    """Who said so; null for a message of an earlier version. Where no account is named, it is the last one asked."""
     provider_account: str | None
     provider: str | None
     provider_message_id: str | None

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from hermod.contracts.content import Line, Url
-from hermod.contracts.messages import Preset
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.retries import Preset, Waits, is_name
 from hermod.contracts.scalars import Instant, Number, Rate, Whole
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
@@ -31,19 +31,17 @@ EventFilter = Annotated[
 EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 """The caller's own id of an event. No dots: the signature joins its parts with them."""
 OrderingKey = Annotated[Line, Field(min_length=1, max_length=255)]
-Seconds = Annotated[Number, Field(ge=0, le=24 * 3600)]
 
 
 def _for_webhooks(preset: object) -> object:
     if preset not in WEBHOOK_PRESETS:
-        raise ValueError(f"must be one of {', '.join(sorted(WEBHOOK_PRESETS))}, or a list of seconds")
+        raise ValueError(f'must be one of {", ".join(sorted(WEBHOOK_PRESETS))}, or a list of waits like ["10s", "1m"]')
     return preset
 
 
 Retry = Annotated[
-    Annotated[Preset, BeforeValidator(_for_webhooks), Tag("preset")]
-    | Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=20), Tag("waits")],
-    Discriminator(lambda given: "preset" if isinstance(given, str) else "waits"),
+    Annotated[Preset, BeforeValidator(_for_webhooks), Tag("preset")] | Annotated[Waits, Tag("waits")],
+    Discriminator(is_name),
 ]
 
 
@@ -91,7 +89,7 @@ class EndpointSettings(Model):
     event_types: Annotated[tuple[EventFilter, ...], Field(min_length=1, max_length=100)] = ("*",)
     description: Annotated[Line, Field(max_length=500)] | None = None
     retry: Retry = Preset.WEBHOOK
-    """A named schedule, or the waits after each attempt, in seconds: three of them make four attempts."""
+    """A named schedule, or the waits after each attempt (seconds, or like `10s`): three of them make four attempts."""
     timeout_seconds: Annotated[Number, Field(ge=1, le=30)] | None = None
     """For the whole exchange; 10 for `webhook-fast`, else 15."""
     rate_per_second: Rate | None = None

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel
-from hermod.contracts.messages import Category, Guarantee, Preset, Status
+from hermod.contracts.messages import Category, Guarantee, Status
 from hermod.contracts.outcomes import AnyOutcome
 from hermod.contracts.priorities import DEFAULT_PRIORITY
+from hermod.contracts.retries import Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,8 @@ class Item:
     content: AnyContent
     category: Category
     guarantee: Guarantee
-    preset: Preset
+    retry: Preset | tuple[float, ...]
+    """A preset, or waits in seconds."""
     requested_account: str | None
     request_id: str | None
     not_after: datetime | None
@@ -62,10 +64,12 @@ class Item:
     """Wire requests made so far; the next one has the number after it."""
     round: int
     spent: int
-    """Rounds that the preset has counted."""
+    """Rounds that the retry has counted."""
     wait_reason: str | None
     priority: int = DEFAULT_PRIORITY
     """1 to 10, 10 is the most urgent."""
+    retry_is_own: bool = True
+    """The message itself asks for this `retry`; else one that its account has counts instead."""
     suppressed: str | None = None
     """Why nothing may be sent to this address at the moment, or None."""
     left_out: str | None = None

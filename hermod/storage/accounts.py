@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import Row
 
 from hermod.contracts.accounts import Account, AccountInput, AccountView
@@ -19,6 +20,7 @@ from hermod.storage.deleting import Deleting
 from hermod.storage.engine import Database, sql
 from hermod.storage.readable import listed
 from hermod.storage.recent import Recent
+from hermod.storage.retry_defaults import stored_retry
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
 
@@ -32,14 +34,15 @@ _log = get_logger(__name__)
 _PUT: Final = sql("""
     WITH saved AS (
       INSERT INTO provider_accounts AS a (tenant_id, name, channel, provider, credentials, base_url, sender, position,
-                                          rate_per_second, enabled)
+                                          rate_per_second, retry, enabled)
       VALUES (:tenant, :id, CAST(:channel AS text), CAST(:provider AS text), CAST(:credentials AS bytea),
               CAST(:base_url AS text), CAST(:sender AS text), CAST(:position AS int), CAST(:rate AS float8),
-              CAST(:enabled AS bool))
+              CAST(:retry AS jsonb), CAST(:enabled AS bool))
       ON CONFLICT (tenant_id, name) DO UPDATE SET
         channel = excluded.channel, provider = excluded.provider, credentials = excluded.credentials,
         base_url = excluded.base_url, sender = excluded.sender, position = excluded.position,
-        rate_per_second = excluded.rate_per_second, enabled = excluded.enabled, revision = a.revision + 1,
+        rate_per_second = excluded.rate_per_second, retry = excluded.retry, enabled = excluded.enabled,
+        revision = a.revision + 1,
         identity_revision = CASE WHEN (a.provider, a.base_url, a.credentials)
                                       IS DISTINCT FROM (excluded.provider, excluded.base_url, excluded.credentials)
                                  THEN a.revision + 1 ELSE a.identity_revision END,
@@ -143,6 +146,7 @@ class ProviderAccounts:
             "sender": account.from_,
             "position": account.order,
             "rate": account.rate_per_second,
+            "retry": None if account.retry is None else orjson.dumps(account.retry).decode(),
             "enabled": account.enabled,
             "actor": actor,
             "now": now,
@@ -246,6 +250,7 @@ class ProviderAccounts:
             order=row.position,
             rate_per_second=None if row.rate_per_second is None else countable(row.rate_per_second),
             enabled=row.enabled,
+            retry=stored_retry(row.retry),
             blocked_until=blocked_until,
             blocked_reason=blocked_reason,
             blocked_count=row.blocked_count,
@@ -264,6 +269,7 @@ class ProviderAccounts:
             from_=row.sender,
             order=row.position,
             rate_per_second=row.rate_per_second,
+            retry=stored_retry(row.retry),
             effective_rate=effective(row.rate_per_second, self._usual_rates.get(row.provider)),
             enabled=row.enabled,
             available=row.enabled and not blocked,

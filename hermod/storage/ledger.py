@@ -10,8 +10,9 @@ from sqlalchemy import Row
 
 from hermod.contracts.addresses import TRUSTED
 from hermod.contracts.content import CONTENT_OF, Channel
-from hermod.contracts.messages import Category, Guarantee, Outcome, Preset, Status
+from hermod.contracts.messages import Category, Guarantee, Outcome, Status
 from hermod.contracts.outcomes import Accepted
+from hermod.contracts.retries import Preset
 from hermod.domain.recipients import fingerprint, in_copy, without_copies
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Change, InFlight, Intent, Item, Result
@@ -217,7 +218,8 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> Item:
         content=CONTENT_OF[channel].model_validate_json(body, context=TRUSTED),
         category=Category(row.category),
         guarantee=Guarantee(row.guarantee),
-        preset=Preset(row.preset),
+        retry=Preset(row.preset) if row.waits is None else tuple(map(float, row.waits)),
+        retry_is_own=row.retry_from in (None, "message"),
         requested_account=row.requested_account,
         request_id=row.request_id,
         not_after=row.not_after,

@@ -44,7 +44,8 @@ REOPEN: Final = sql(f"""
 """)  # noqa: S608 - ours
 
 FETCH: Final = sql(f"""
-    SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,
+    SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.waits, m.retry_from,
+           m.requested_account, m.request_id,
            m.not_after, m.next_attempt_at, m.attempt_count, m.round, m.spent, m.wait_reason, m.priority,
            (SELECT s.reason FROM suppressions s
              WHERE s.tenant_id = m.tenant_id AND s.address_hash = m.address_hash AND s.channel IN (m.channel, '*')

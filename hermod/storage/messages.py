@@ -28,10 +28,16 @@ from hermod.domain.states import CANCELLABLE
 from hermod.storage.engine import Database, sql
 from hermod.storage.message_reopening import with_content
 from hermod.storage.readable import listed
+from hermod.storage.retry_defaults import stored_retry
 
 _MESSAGE: Final = sql("""
     SELECT m.*,
-           EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = :id) AS has_content
+           EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = :id) AS has_content,
+           (SELECT p.retry FROM provider_accounts p
+             WHERE p.tenant_id = :tenant
+               AND p.name = coalesce((SELECT a.account FROM attempts a
+                                       WHERE a.tenant_id = :tenant AND a.message_id = :id
+                                       ORDER BY a.number DESC LIMIT 1), m.requested_account)) AS account_retry
       FROM messages m WHERE m.tenant_id = :tenant AND m.id = :id
 """)
 _ATTEMPTS: Final = sql("SELECT * FROM attempts WHERE tenant_id = :tenant AND message_id = :id ORDER BY number")
@@ -262,7 +268,7 @@ def _view(
         priority=row.priority,
         category=row.category,
         guarantee=row.guarantee,
-        retry=row.preset,
+        **_retry(row),
         provider_account=row.requested_account,
         provider_message_id=row.provider_message_id,
         request_id=row.request_id,
@@ -297,6 +303,15 @@ def _view(
             ReceiptView(at=one.at, kind=one.kind, word=one.word, code=one.code, text=one.text) for one in receipts
         ),
     )
+
+
+def _retry(row: Row[Any]) -> dict[str, Any]:
+    """What counts; once the message has ended, what counted, as long as its account is not changed."""
+    own = row.preset if row.waits is None else row.waits
+    of_account = None if row.retry_from in (None, "message") else row.account_retry
+    if of_account is not None:
+        return {"retry": stored_retry(of_account), "retry_from": "account"}
+    return {"retry": stored_retry(own), "retry_from": row.retry_from}
 
 
 def _shared(row: Row[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row
 
-from hermod.contracts.messages import Preset
+from hermod.contracts.retries import Preset
 from hermod.contracts.webhooks import EndpointSettings, EndpointView, Health, Ordering, WhenExhausted
 from hermod.domain.endpoint_secrets import EndpointSecrets
 from hermod.domain.rates import countable

@@ -28,6 +28,7 @@ from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.messages import MessageView, Status
 from hermod.contracts.outcomes import Accepted, AnyOutcome
 from hermod.contracts.queues import Lane
+from hermod.contracts.retries import Preset
 from hermod.domain.states import OPEN
 from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
 from hermod.settings import Settings, load_settings
@@ -122,6 +123,7 @@ class House:
         base_url: str | None = None,
         order: int = 10,
         rate: float | None = None,
+        retry: Preset | tuple[float, ...] | None = None,
         enabled: bool = True,
     ) -> None:
         core = self.hermod.core
@@ -135,6 +137,7 @@ class House:
             from_="shop@example.com" if channel is Channel.EMAIL else "+14155550199",
             order=order,
             rate_per_second=rate,
+            retry=retry,
             enabled=enabled,
         )
         await core.storage.accounts.put(self.hermod.tenant, name, account, actor="test", now=core.clock.now())

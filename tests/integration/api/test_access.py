@@ -44,7 +44,7 @@ async def test_key_is_missing_or_wrong_is_refused_whatever_comes_after_the_head(
             taken += 4096
             yield bytes(4096)
 
-    headers = {"authorization": authorization.encode("utf-8")}
+    headers = {b"authorization": authorization.encode("utf-8")}
     response = await api.client.request(method, path, content=body(), headers=headers)
     assert_problem(response, 401, "unauthorized")
     assert response.headers["www-authenticate"].startswith("Bearer")

@@ -23,7 +23,7 @@ from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import batch_workflow, message_workflow
-from hermod.contracts.messages import Guarantee, Options, Outcome, Preset, Resolution, Status, Submission
+from hermod.contracts.messages import Guarantee, Options, Outcome, Resolution, Status, Submission
 from hermod.contracts.outcomes import (
     Accepted,
     AnyOutcome,
@@ -33,6 +33,7 @@ from hermod.contracts.outcomes import (
     Transient,
 )
 from hermod.contracts.receipts import Happening
+from hermod.contracts.retries import Preset
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Ledger
 from hermod.ports.receipts import Event

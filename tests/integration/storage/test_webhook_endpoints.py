@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import NotFound, Unavailable
-from hermod.contracts.messages import Preset
+from hermod.contracts.retries import Preset
 from hermod.contracts.webhooks import DeliveryStatus, EndpointSettings, NewEndpoint, Ordering
 from hermod.outbound.webhook_signatures import public_key
 from hermod.ports.webhooks import Endpoint

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hermod.contracts.messages import Guarantee, Preset, Status
+from hermod.contracts.messages import Guarantee, Status
 from hermod.contracts.outcomes import (
     Accepted,
     AccountHalted,
@@ -18,11 +18,12 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
+from hermod.contracts.retries import Preset
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, after, after_lost_worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRESH = Standing(
-    guarantee=Guarantee.AT_LEAST_ONCE, preset=Preset.SMS, spent=0, not_after=None, spending=False, idempotent=False
+    guarantee=Guarantee.AT_LEAST_ONCE, retry=Preset.SMS, spent=0, not_after=None, spending=False, idempotent=False
 )
 AT_MOST_ONCE = replace(FRESH, guarantee=Guarantee.AT_MOST_ONCE)
 

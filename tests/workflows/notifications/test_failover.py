@@ -6,8 +6,9 @@ import itertools
 from datetime import timedelta
 
 from hermod.contracts.content import Email
-from hermod.contracts.messages import Outcome, Preset, Status
+from hermod.contracts.messages import Outcome, Status
 from hermod.contracts.outcomes import Accepted, AccountHalted, RecipientRejected, Transient
+from hermod.contracts.retries import Preset
 from tests.support.polling import eventually
 from tests.support.product import House
 

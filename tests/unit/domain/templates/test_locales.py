@@ -75,7 +75,14 @@ def test_reference_names_a_template_and_perhaps_a_version(text: str, found: Refe
 
 @pytest.mark.parametrize(
     ("written", "kept"),
-    [("en", "en"), ("de_at", "de-AT"), ("DE-at", "de-AT"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")],
+    [
+        ("en", "en"),
+        ("de_at", "de-AT"),
+        ("DE-at", "de-AT"),
+        ("zh-hant-tw", "zh-Hant-TW"),
+        ("es-419", "es-419"),
+        ("en_001", "en-001"),
+    ],
 )
 def test_locale_is_kept_in_its_usual_spelling(written: str, kept: str) -> None:
     assert Options(locale=written).locale == kept
@@ -95,6 +102,16 @@ def test_locale_is_kept_in_its_usual_spelling(written: str, kept: str) -> None:
         ("pt-BR", ["pt-BR", "pt"]),
         ("nn", ["nn", "no", "nb"]),
         ("nb", ["nb", "no"]),
+        ("en-001", ["en-001", "en"]),
+        ("en-GB", ["en-GB", "en-001", "en"]),
+        ("en-AU", ["en-AU", "en-001", "en"]),
+        ("en-150", ["en-150", "en-001", "en"]),
+        ("en-DE", ["en-DE", "en-150", "en-001", "en"]),
+        ("en-US", ["en-US", "en"]),
+        ("en-CA", ["en-CA", "en"]),
+        ("es-JP", ["es-JP", "es-419", "es"]),
+        ("hi-Latn", ["hi-Latn", "en-IN", "en-001", "en"]),
+        ("ht", ["ht", "fr-HT", "fr"]),
     ],
 )
 def test_locale_falls_back_to_its_parents_in_order(locale: str, order: list[str]) -> None:
