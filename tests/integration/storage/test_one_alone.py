@@ -130,7 +130,7 @@ async def test_batch_of_events_cannot_be_read_it_is_set_aside_with_its_reason(st
 
 
 async def test_partial_cannot_be_read_a_repeat_of_its_revision_is_answered(storage: Storage) -> None:
-    await storage.forms.put(TENANT, "signup", FormInput(name="Sign up"), actor="test", now=now())
+    await storage.forms.put(TENANT, "signup", FormInput(name="Sign up", schema_={}), actor="test", now=now())
     draft = PartialDraft(form="signup", session="s" * 8, revision=1, data={"a": 1})
     await storage.partials.save(TENANT, [draft], now())
     await change(storage, "UPDATE form_partials SET data = '\\x01ff' WHERE tenant_id = :tenant")
