@@ -153,7 +153,7 @@ class RefusedEvents(Model):
     """ClickHouse's code, and nothing of what is in them."""
     refused_at: datetime
     events: tuple[dict[str, Any], ...]
-    """The first of them, as they came; none where the tenant's key cannot be read."""
+    """The first of them, as they came; none where they cannot be read."""
 
 
 class RefusedEventsPage(Model):

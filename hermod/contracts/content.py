@@ -9,17 +9,21 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from hermod.contracts import text
 from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_stored, is_trusted
@@ -53,7 +57,26 @@ Line = Annotated[
 ]
 """One line of text: nothing that anybody takes for a line break, no control characters."""
 
-Url = Annotated[str, StringConstraints(pattern=r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
+
+@dataclass(frozen=True)
+class _Pattern:
+    """Like pydantic's own, but for what comes back from the ledger: an earlier version had another one."""
+
+    pattern: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"pattern": self.pattern}
+
+    def _check(self, value: str, info: ValidationInfo) -> str:
+        if is_stored(info) or re.fullmatch(self.pattern, value):
+            return value
+        raise PydanticKnownError("string_pattern_mismatch", {"pattern": self.pattern})
+
+
+Url = Annotated[str, StringConstraints(max_length=2048), _Pattern(r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$")]
 
 
 class Channel(StrEnum):
@@ -90,10 +113,10 @@ class Attachment(Model):
     """A file of an email. `content_id` makes it inline: the HTML shows it as `cid:<content_id>`."""
 
     filename: Annotated[Line, Field(min_length=1, max_length=255)]
-    content_type: Annotated[str, StringConstraints(pattern=MEDIA_TYPE, max_length=255)] = "application/octet-stream"
+    content_type: Annotated[str, StringConstraints(max_length=255), _Pattern(MEDIA_TYPE)] = "application/octet-stream"
     """With parameters where they matter: `text/calendar; method=REQUEST`."""
     content_base64: Text
-    content_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@+-]+$", max_length=255)] | None = None
+    content_id: Annotated[str, StringConstraints(max_length=255), _Pattern(r"^[A-Za-z0-9_.@+-]+$")] | None = None
 
     @field_validator("content_base64")
     @classmethod

@@ -10,9 +10,9 @@ import orjson
 from sqlalchemy import Row
 
 from hermod.contracts.analytics import RefusedEvents, RefusedEventsPage
-from hermod.contracts.errors import Unavailable
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import or_none
 
 MOST_SHOWN: Final = 20
 """Events of one refusal that are shown as they came."""
@@ -49,17 +49,15 @@ class EventRefusals:
 
 
 def _view(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> RefusedEvents:
-    try:
+    def read() -> tuple[dict[str, Any], ...]:
         lines = unseal(row.id, bytes(row.body)).splitlines()[:MOST_SHOWN]
-    except Unavailable:
-        lines = []
+        return tuple({name: value for name, value in orjson.loads(line).items() if name not in _OURS} for line in lines)
+
     return RefusedEvents(
         id=row.id,
         type=row.type,
         count=row.events,
         reason=row.reason,
         refused_at=row.created_at,
-        events=tuple(
-            {name: value for name, value in orjson.loads(line).items() if name not in _OURS} for line in lines
-        ),
+        events=or_none("refused_events", row.id, read) or (),
     )

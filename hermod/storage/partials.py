@@ -19,7 +19,7 @@ import orjson
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hermod.contracts.errors import NotFound, Unavailable
+from hermod.contracts.errors import NotFound
 from hermod.contracts.forms import FormMoment, FormNotification, PartialRules, PartialStatus, PartialView
 from hermod.ports.partials import Seen
 from hermod.storage.contents import Contents
@@ -297,16 +297,7 @@ class SqlPartials:
         )
 
     async def _data(self, tenant: str, row: Row[Any]) -> dict[str, Any] | None:
-        if row.data is None:
-            return None
-        unseal = await self._contents.opening(tenant)
-        name = _sealed_as(row.form_id, row.session)
-
-        def read() -> dict[str, Any]:
-            data: dict[str, Any] = orjson.loads(unseal(name, row.data))
-            return data
-
-        return or_none("partial", name, read)
+        return _kept(row, await self._contents.opening(tenant)) if row.data is not None else None
 
 
 async def _saved(
@@ -321,14 +312,16 @@ async def _saved(
 
 
 def _kept(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any] | None:
-    """What an earlier call stored; None where it was dropped, or cannot be read."""
+    """What is stored; None where it was dropped, or cannot be read. Raises Unavailable."""
     if row.data is None:
         return None
-    try:
-        data: dict[str, Any] = orjson.loads(unseal(_sealed_as(row.form_id, row.session), row.data))
-    except Unavailable:
-        return None
-    return data
+    name = _sealed_as(row.form_id, row.session)
+
+    def read() -> dict[str, Any]:
+        data: dict[str, Any] = orjson.loads(unseal(name, row.data))
+        return data
+
+    return or_none("partial", name, read)
 
 
 def _answer(

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.contracts.content import Channel
-from hermod.contracts.errors import Unavailable
+from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.messages import Status
 from hermod.contracts.receipts import Happening, SettleReport
 from hermod.domain.keywords import keyword
@@ -148,10 +149,11 @@ class Receipts:
 
         answers = await store_apart(keep, list(reports.values()))
         for report, answer in zip(reports.values(), answers, strict=True):
-            if isinstance(answer, Unavailable):
-                raise answer
-            if isinstance(answer, Exception):
-                _log.error("report_not_kept", tenant=tenant, account=account, event_id=report.id, exc_info=answer)
+            if isinstance(answer, InvalidInput):
+                # It will never be storable, and nobody else's call is refused for it.
+                _log.error("report_not_kept", tenant=tenant, account=account, event_id=report.id, error=str(answer))
+            elif isinstance(answer, Exception):
+                raise answer  # what is our own fault gets no answer: the provider repeats the call
         new = answers.count(True)
         return Taken(new=new, repeated=len(events) - new)
 
@@ -161,8 +163,8 @@ class Receipts:
         while looked < AT_MOST:
             try:
                 report, rows = await self._settle_some(now, most)
-            except Unavailable:
-                raise
+            except (Unavailable, DBAPIError):
+                raise  # it is no report's fault
             except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's
                 # One of these is at fault: one by one from here on, and that one is given up.
                 if most == 1:

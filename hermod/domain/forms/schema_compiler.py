@@ -6,7 +6,7 @@ sees a pattern, what it will come to is reckoned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import jsonschema_rs
@@ -44,6 +44,8 @@ _SAYING_NOTHING: Final = frozenset(
 _LARGEST_ITEM: Final = 200
 """Values in the schema of a list's items that is asked about all of them at once."""
 _LARGEST_PLAIN_PATTERN: Final = 200
+_FEW_NUMBERS: Final = 4
+"""Among the options of an `enum`. jsonschema-rs finds a text among many at once, but compares numbers one by one."""
 _UNKNOWN: Final[Mapping[str, frozenset[str]]] = {
     NEWEST: frozenset({"$recursiveRef", "additionalItems"}),
     _2019_09: frozenset({"$dynamicRef", "prefixItems"}),
@@ -53,6 +55,7 @@ _UNKNOWN: Final[Mapping[str, frozenset[str]]] = {
     ),
 }
 """Keywords of other drafts."""
+_LARGEST_WHOLE: Final = 2**63
 
 
 def check_form(path: Path, schema: Mapping[str, Any], dialect: str) -> None:
@@ -90,6 +93,8 @@ class Compiler:
             own=self._validator(path, own) if own else None,
             looks_inside=not _LOOKING_INSIDE.isdisjoint(own),
             size=_count(own),
+            numbers=_numbers(own.get("enum", ())),
+            whole_numbers=all(type(one) is int and abs(one) < _LARGEST_WHOLE for one in own.get("enum", ())),
             matchers=tuple(
                 (self._matcher((*path, "patternProperties", name), name), below)
                 for name, below in schema.get("patternProperties", {}).items()
@@ -128,7 +133,8 @@ class Compiler:
                     return None
                 plain[name] = read.source
             elif name in _COMPARING:
-                if any(isinstance(one, dict | list) for one in (value if name == "enum" else [value])):
+                options = value if name == "enum" else [value]
+                if any(isinstance(one, dict | list) for one in options) or _numbers(options) > _FEW_NUMBERS:
                     return None
                 plain[name] = value
             elif name in _VALUE_ONLY or name == "required":
@@ -175,6 +181,10 @@ def _count(value: Any) -> int:
     if isinstance(value, Mapping):
         return 1 + sum(map(_count, value.values()))
     return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
+
+
+def _numbers(options: Iterable[Any]) -> int:
+    return sum(isinstance(one, int | float) for one in options)
 
 
 def _of_schema(error: ValidationError) -> str:

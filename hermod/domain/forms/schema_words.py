@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -110,3 +110,25 @@ def message(schema: Mapping[str, Any], keyword: str, otherwise: str = "does not 
 
 def _first(options: Sequence[Any]) -> Iterator[str]:
     return (shown(option) for option in options[:LONGEST_FIELD])
+
+
+def weight(value: Any, *, deep: bool) -> int:
+    """About how much is to be read, in sixteenths of a step."""
+    if isinstance(value, str):
+        return 16 + (len(value) >> 2)
+    if not isinstance(value, dict | list):
+        return 16
+    if not deep:
+        return 16 + len(value)
+    total = 16
+    level: list[Any] = [value]
+    while level:
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict | list):
+                total += 16 + len(one)
+                below.extend(chain(one, one.values()) if isinstance(one, dict) else one)
+            elif isinstance(one, str):
+                total += 1 + (len(one) >> 2)
+        level = below
+    return total

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.content import Channel, Email
 from hermod.contracts.errors import InvalidInput, Unavailable, Unreadable
+from hermod.contracts.forms import FormInput
 from hermod.contracts.ids import new_id
 from hermod.contracts.messages import Narrowed, Options, Status, Submission
 from hermod.contracts.outcomes import Accepted
@@ -25,6 +27,8 @@ from hermod.storage import receipts as receipts_module
 from hermod.storage.acceptance import Draft, Ready
 from hermod.storage.apart import store_apart
 from hermod.storage.event_outbox import EventRow, event_line
+from hermod.storage.event_refusals import EventRefusals
+from hermod.storage.partials import PartialDraft
 from hermod.storage.webhook_acceptance import EventDraft, PlannedDelivery, TakenEvent, event_body
 from tests.support.product import settings_for
 from tests.support.webhook_rows import WebhookRows
@@ -121,6 +125,18 @@ async def test_batch_of_events_cannot_be_read_it_is_set_aside_with_its_reason(st
     assert (aside.id, aside.events) == (rows[2].id, 1)
     assert "cannot be read" in aside.reason
     assert len((await storage.event_outbox.claim(TENANT, "evb_1", now())).batches) == 4
+    (shown,) = (await EventRefusals(storage.database, storage.contents).page(TENANT, cursor=None, limit=9)).items
+    assert (shown.id, shown.count, shown.events) == (rows[2].id, 1, ())
+
+
+async def test_partial_cannot_be_read_a_repeat_of_its_revision_is_answered(storage: Storage) -> None:
+    await storage.forms.put(TENANT, "signup", FormInput(name="Sign up", schema_={}), actor="test", now=now())
+    draft = PartialDraft(form="signup", session="s" * 8, revision=1, data={"a": 1})
+    await storage.partials.save(TENANT, [draft], now())
+    await change(storage, "UPDATE form_partials SET data = '\\x01ff' WHERE tenant_id = :tenant")
+    (saved,) = await storage.partials.save(TENANT, [draft], now())
+    assert saved is not None
+    assert not saved.stored
 
 
 async def test_row_of_a_list_cannot_be_read_the_others_are_shown(storage: Storage) -> None:
@@ -194,6 +210,19 @@ async def test_report_spoils_its_call_the_others_are_kept(storage: Storage, monk
 
 def vars_of(report: Any) -> dict[str, Any]:
     return {name: getattr(report, name) for name in type(report).__dataclass_fields__}
+
+
+async def test_our_own_fault_with_reports_is_raised_so_that_the_provider_repeats_them(storage: Storage) -> None:
+    events = [Event(id=f"r{n}", kind=Happening.DELIVERED, word="x", provider_message_id="p") for n in range(3)]
+    another = Event(id="new", kind=Happening.DELIVERED, word="x")
+    await storage.receipts.take(TENANT, "main", Channel.EMAIL, events, now())
+    await storage.database.execute(text("ALTER TABLE attempts RENAME TO elsewhere"), {})
+    with pytest.raises(DBAPIError):
+        await storage.receipts.take(TENANT, "main", Channel.EMAIL, [another], now())
+    with pytest.raises(DBAPIError):
+        await storage.receipts.settle(now() + timedelta(minutes=1))
+    await storage.database.execute(text("ALTER TABLE elsewhere RENAME TO attempts"), {})
+    assert (await storage.receipts.settle(now() + timedelta(minutes=1))).waiting == 3
 
 
 async def test_report_cannot_be_settled_it_is_given_up_and_the_others_are(storage: Storage) -> None:

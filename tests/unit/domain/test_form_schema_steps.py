@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jsonschema_rs
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,6 +116,31 @@ def test_options_that_are_lists_are_paid_for_by_each_value_that_is_compared() ->
     schema = compiled({"properties": {"l": {"items": {"enum": options}}}})
     with pytest.raises(TooManySteps):
         schema.faults({"l": [[0] * 10 + [4_999] for _ in range(3_000)]})
+
+
+@pytest.mark.parametrize(
+    ("options", "entered"),
+    [
+        ([number + 0.5 for number in range(500)], 499.5),
+        ([*range(500), 0.5], 0.5),
+        (["a", *range(500)], 499),
+        (list(range(500)), 499.0),
+    ],
+)
+def test_options_that_are_numbers_are_paid_for_by_each_value_that_is_compared(
+    options: list[Any], entered: float
+) -> None:
+    schema = compiled({"properties": {"l": {"items": {"enum": options}}}})
+    with pytest.raises(TooManySteps):
+        schema.faults(orjson.loads(orjson.dumps({"l": [entered] * 500})))
+
+
+@pytest.mark.parametrize(
+    "options", [list(range(1_900, 2_100)), [f"place {number}" for number in range(5_000)], [0.5, 1.5, None]]
+)
+def test_options_as_forms_have_them_take_few_steps(options: list[Any]) -> None:
+    schema = compiled({"properties": {"l": {"items": {"enum": options}}}})
+    assert schema.faults({"l": options[:100]}, steps_of(FEW_STEPS)) == []
 
 
 def test_missing_fields_are_told_up_to_a_number_and_not_all_made() -> None:
