@@ -99,7 +99,7 @@ async def discard(
     async with client(tenant) as hermod:
         chosen = await _chosen(hermod, messages, everything, channel, {Status.FAILED, Status.UNKNOWN})
         _confirm(f"Discard {len(chosen)} messages?", everything and not yes)
-        await _each(chosen, hermod.discard, as_json)
+        await _each(chosen, hermod.discard, as_json, done="discarded")
 
 
 @app.command("resolve")
@@ -143,8 +143,13 @@ def _confirm(question: str, asked: bool) -> None:
         typer.confirm(question, abort=True, err=True)
 
 
-async def _each(messages: list[str], move: Callable[[str], Awaitable[Receipt]], as_json: bool) -> None:
-    """Move every message, some at a time. What is refused is told, and the others are moved all the same."""
+async def _each(
+    messages: list[str], move: Callable[[str], Awaitable[Receipt]], as_json: bool, done: str | None = None
+) -> None:
+    """Move every message, some at a time. What is refused is told, and the others are moved all the same.
+
+    `done`: what people are told of each, where its state does not say it.
+    """
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(message: str) -> Receipt | HermodError:
@@ -166,7 +171,7 @@ async def _each(messages: list[str], move: Callable[[str], Awaitable[Receipt]], 
         print_json({"messages": receipts, "refused": refused})
     else:
         for receipt in receipts:
-            say(f"{receipt.id} {receipt.status.value}")
+            say(f"{receipt.id} {done or receipt.status.value}")
         for message, reason in refusals.items():
             complain(f"{message}: {reason}")
     if refusals:

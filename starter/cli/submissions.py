@@ -69,6 +69,7 @@ async def show_submission(own: SubmissionId, tenant: TenantName = None, as_json:
             ("finished", found.finished_at),
             ("workflow", found.workflow_id),
             *((f"data.{name}", value) for name, value in (found.data or {}).items()),
+            *((f"metadata.{name}", value) for name, value in found.metadata.items()),
         ]
     )
 
@@ -88,7 +89,7 @@ async def discard(own: SubmissionId, tenant: TenantName = None, as_json: Json = 
     """Take a dead letter off the list by status. Its record stays."""
     async with client(tenant) as hermod:
         moved = await discard_submission(hermod, own)
-    _print_moved(moved, as_json)
+    _print_moved(moved, as_json, "discarded")
 
 
 @app.command("not-spam")
@@ -100,8 +101,8 @@ async def not_spam(own: SubmissionId, tenant: TenantName = None, as_json: Json =
     _print_moved(moved, as_json)
 
 
-def _print_moved(moved: SubmissionSummary, as_json: bool) -> None:
+def _print_moved(moved: SubmissionSummary, as_json: bool, done: str | None = None) -> None:
     if as_json:
         print_json(moved)
     else:
-        say(f"{moved.id} {moved.status.value}")
+        say(f"{moved.id} {done or moved.status.value}")

@@ -114,11 +114,16 @@ async def cancel(which: DeliveryIds, tenant: TenantName = None, as_json: Json = 
 async def discard(which: DeliveryIds, tenant: TenantName = None, as_json: Json = False) -> None:
     """Take dead letters off the list, out of replays, and out of the way of their lines. Their records stay."""
     async with client(tenant) as hermod:
-        await _each(which, lambda one: discard_delivery(hermod, one), as_json)
+        await _each(which, lambda one: discard_delivery(hermod, one), as_json, done="discarded")
 
 
-async def _each(which: list[str], move: Callable[[str], Awaitable[DeliverySummary]], as_json: bool) -> None:
-    """Move every delivery. What is refused is told, and the others are moved all the same."""
+async def _each(
+    which: list[str], move: Callable[[str], Awaitable[DeliverySummary]], as_json: bool, done: str | None = None
+) -> None:
+    """Move every delivery. What is refused is told, and the others are moved all the same.
+
+    `done`: what people are told of each, where its state does not say it.
+    """
     moved: list[DeliverySummary] = []
     refused: dict[str, str] = {}
     for delivery in which:
@@ -131,7 +136,7 @@ async def _each(which: list[str], move: Callable[[str], Awaitable[DeliverySummar
         print_json({"deliveries": moved, "refused": reasons})
     else:
         for one in moved:
-            say(f"{one.id} {one.status}")
+            say(f"{one.id} {done or one.status.value}")
         for delivery, reason in refused.items():
             complain(f"{delivery}: {reason}")
     if refused:
