@@ -40,7 +40,8 @@ TimeToLive = Annotated[
     typer.Option("--ttl", metavar="SECONDS", min=0, help="So long a push waits for its device."),
 ]
 VendorTemplate = Annotated[
-    str | None, typer.Option(metavar="NAME", help="A template that WhatsApp has approved, instead of words.")
+    str | None,
+    typer.Option("--vendor-template", metavar="NAME", help="A template that WhatsApp has approved, not words."),
 ]
 Language = Annotated[str | None, typer.Option(metavar="CODE", help="Of the vendor's template: en_US.")]
 Parameters = Annotated[

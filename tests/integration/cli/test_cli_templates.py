@@ -78,7 +78,7 @@ async def test_command_is_wrong_says_what_is(
 
 async def test_message_is_sent_by_template(shop: Cli, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("Hello {{ name }}")
-    await shop.run("templates", "put", "welcome", "--channel", "email", "--subject", "Hi", "--text", "text.txt")
+    await shop.run("templates", "put", "welcome", "--channel", "email", "--subject", "Hi", "--text-file", "text.txt")
     send = ("send", "--to", "ada@example.com", "--template", "welcome", "--locale", "de")
     lacking = await shop.run(*send, code=1)
     assert "data.name: missing" in lacking.stderr
