@@ -87,6 +87,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9_-]{1,128}$": "must be 1 to 128 letters, digits, - and _",
     r"^[A-Za-z0-9_.:-]{1,128}$": "must be 1 to 128 letters, digits and _ . : -",
     r"^whe_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
+    r"^rpl_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^whd_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^sub_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^msg_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",

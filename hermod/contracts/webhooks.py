@@ -289,6 +289,11 @@ class ReplayView(Model):
     finished_at: datetime | None
 
 
+class ReplayPage(Model):
+    items: tuple[ReplayView, ...]
+    next_cursor: str | None
+
+
 class DeliverWebhookInput(Model):
     """One delivery as a workflow: ids only."""
 

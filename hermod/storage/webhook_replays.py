@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.ids import new_id, replay_workflow, since
 from hermod.contracts.webhook_steps import ReplayStep
-from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayStatus, ReplayView
+from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayPage, ReplayStatus, ReplayView
 from hermod.domain.rates import countable
 from hermod.storage.engine import Database, sql
 from hermod.storage.webhook_reopening import AFRESH, with_event
@@ -89,6 +89,14 @@ _CREATE: Final = sql("""
 
 _VIEW: Final = sql("SELECT * FROM webhook_replays WHERE tenant_id = :tenant AND id = :id")
 _LOCK: Final = sql(f"{_VIEW.text} FOR UPDATE")
+_LIST: Final = sql("""
+    SELECT * FROM webhook_replays
+     WHERE tenant_id = :tenant
+       AND (CAST(:endpoint AS text) IS NULL OR endpoint_id = CAST(:endpoint AS text))
+       AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
+       AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+     ORDER BY id DESC LIMIT CAST(:limit AS int)
+""")
 
 _MOVE: Final = sql("""
     WITH moved AS (
@@ -177,6 +185,15 @@ class WebhookReplays:
         if not rows:
             raise NotFound(f"there is no replay {replay}")
         return _view(rows[0])
+
+    async def listed(
+        self, tenant: str, *, endpoint: str | None, status: ReplayStatus | None, cursor: str | None, limit: int
+    ) -> ReplayPage:
+        """Newest first."""
+        names = {"tenant": tenant, "endpoint": endpoint, "status": status, "cursor": cursor, "limit": limit + 1}
+        rows = await self._database.rows(_LIST, names)
+        items = tuple(map(_view, rows[:limit]))
+        return ReplayPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
 
     async def move(self, tenant: str, replay: str, wanted: ReplayStatus, *, actor: str, now: datetime) -> ReplayView:
         """Pause, resume or cancel. Raises NotFound, and Conflict where it has ended or its endpoint is disabled."""

@@ -89,6 +89,7 @@ async def show_submission(own: SubmissionId, tenant: TenantName = None, as_json:
             ("finished", found.finished_at),
             ("workflow", found.workflow_id),
             *((f"data.{name}", value) for name, value in (found.data or {}).items()),
+            *((f"metadata.{name}", value) for name, value in found.metadata.items()),
         ]
     )
 
@@ -162,8 +163,8 @@ async def not_spam(own: SubmissionId, tenant: TenantName = None, as_json: Json =
     _print_moved(moved, as_json)
 
 
-def _print_moved(moved: SubmissionSummary, as_json: bool) -> None:
+def _print_moved(moved: SubmissionSummary, as_json: bool, done: str | None = None) -> None:
     if as_json:
         print_json(moved)
     else:
-        say(f"{moved.id} {moved.status.value}")
+        say(f"{moved.id} {done or moved.status.value}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -13,10 +13,13 @@ from pydantic import ValidationError
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
 from hermod.contracts.retention import Retention
+from hermod.contracts.retries import RetryDefaults
 from hermod.contracts.tenants import Owner
 from hermod.storage.retention import TenantRetention
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import ACTOR, TenantName, command, settings, storage, tenant_of
+from starter.cli.waits import retry_of, shown
+from starter.cli.words import pair
 from starter.wording import field_errors
 
 
@@ -209,6 +212,41 @@ async def limit_tenant(
     print_facts([*rows, *((f"to {name}", each) for name, each in limits.domains.items())])
 
 
+@tenants.command("retry")
+@command
+async def default_retry(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    default: Annotated[
+        str | None, typer.Option(metavar="WAITS", help="For every channel without its own: sms, or 2s,10s,1m.")
+    ] = None,
+    channel: Annotated[list[str] | None, typer.Option(metavar="CHANNEL=WAITS", help="For one channel.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="CHANNEL|default", help="As if nothing had been said of it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or change what counts for messages that name no --retry. What is not named stays as it is.
+
+    An account's own counts before these: `hermod accounts put --retry`.
+
+    \b
+    Examples:
+      hermod tenants retry shop --default 2s,10s,1m --channel sms=fallback
+      hermod tenants retry shop --remove sms
+    """
+    async with storage() as opened:
+        known = await opened.retry_defaults.get(tenant)
+        if default is not None or channel or remove:
+            named = dict(pair("channel", one) for one in channel or [])
+            changed = _changed_retry(known, default, named, remove or [])
+            known = await opened.retry_defaults.put(tenant, changed, actor=ACTOR, now=datetime.now(UTC))
+    if as_json:
+        print_json(known)
+        return
+    rows = [(name.value, shown(each)) for name, each in known.channels.items()]
+    print_facts([("tenant", tenant), ("default", shown(known.default) or "as built in"), *rows])
+
+
 @tenants.command("owner")
 @command
 async def name_owner(
@@ -268,6 +306,24 @@ def _changed(limits: Limits, rate: float | None, domains: dict[str, float], remo
         return Limits.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
+
+
+def _changed_retry(
+    known: RetryDefaults, default: str | None, channels: dict[str, str], removed: list[str]
+) -> RetryDefaults:
+    """Raises InvalidInput, and BadParameter where nothing is there to be removed."""
+    given: dict[str, Any] = {"default": known.default, **{name.value: each for name, each in known.channels.items()}}
+    for name in removed:
+        if given.pop(name, None) is None:
+            raise typer.BadParameter(f"there is no default for {name}", param_hint="--remove")
+    given |= {name.strip(): retry_of(each) for name, each in channels.items()}
+    if default is not None:
+        given["default"] = retry_of(default)
+    asked = {"default": given.pop("default", None), "channels": given}
+    try:
+        return RetryDefaults.model_validate(asked)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, asked)) from None
 
 
 def _owner(email: str | None) -> str | None:

@@ -232,14 +232,15 @@ async def test_schedule_is_paused_resumed_and_run(running: tuple[Cli, House]) ->
     cli, _ = running
     name = schedules.SCHEDULES[0].name
     await cli.run("schedules", "apply")
-    await cli.run("schedules", "pause", name, "--note", "database move")
+    paused = await cli.run("schedules", "pause", name, "--note", "database move")
+    assert paused.stdout == f"{name} is paused\n"
     listed = {one["name"]: one for one in (await cli.json("schedules", "list"))["items"]}
     assert (listed[name]["paused"], listed[name]["note"]) == (True, "database move")
     assert "is paused" in (await cli.run("doctor", code=1)).stdout
     await cli.run("schedules", "apply")
     assert (await cli.json("schedules", "list"))["items"][0]["paused"]
-    await cli.run("schedules", "resume", name)
-    await cli.run("schedules", "run", name)
+    assert (await cli.run("schedules", "resume", name)).stdout == f"{name} runs at its usual times again\n"
+    assert (await cli.run("schedules", "run", name)).stdout == f"{name} was started\n"
     assert "no schedule nothing" in (await cli.run("schedules", "run", "nothing", code=1)).stderr
 
 
