@@ -104,7 +104,8 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
     if wait == timedelta(0) and beating.stopping():
         raise failures.handed_back(len(progress.open))
     if wait is not None:
-        raise failures.waiting(len(progress.open), wait, progress.reason)
+        why = "; ".join(part for part in (progress.told(), progress.reason) if part)
+        raise failures.waiting(len(progress.open), wait, why or None)
     if progress.missing:
         # Not before: each of the tries that come first misses the same ones.
         _tell_missing(work, progress)
@@ -115,5 +116,5 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
         apart=progress.apart,
         missing=progress.missing,
         handed_off=sum(map(len, progress.with_waiter.values())),
-        reason=progress.reason,
+        reason=progress.told() or progress.reason,
     )
