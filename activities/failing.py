@@ -95,12 +95,17 @@ def _names(info: activity.Info, order: Any) -> dict[str, object]:
     names = {
         "activity": info.activity_type,
         "lane": info.task_queue,
-        "channel": getattr(order, "channel", None) or _CHANNELS.get(info.task_queue),
+        "channel": getattr(order, "channel", None) or _CHANNELS.get(info.task_queue) or _of_webhooks(info),
         "tenant": getattr(order, "tenant", None),
         "workflow_id": info.workflow_id,
         "attempt": info.attempt,
     }
     return {name: value for name, value in names.items() if value is not None}
+
+
+def _of_webhooks(info: activity.Info) -> str | None:
+    """The channel of the bookkeeping of webhooks, which runs beside the workflows."""
+    return _CHANNELS[Lane.WEBHOOKS] if (info.workflow_id or "").startswith(("webhook", "replay/")) else None
 
 
 def _tell_failure(error: Exception, begun: float) -> None:

@@ -9,16 +9,21 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.client import WorkflowFailureError
 
 from hermod.contracts.content import Email
+from hermod.contracts.ids import message_workflow
 from hermod.contracts.messages import Preset, Status
 from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
 from hermod.contracts.webhooks import DeliveryStatus
+from starter import schedules
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House
 from tests.support.webhook_house import add_endpoint, delivered
 from tests.support.webhook_house import ended as delivery_ended
+from workflows.search_attributes import CHANNEL, TENANT
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
+HOUSEKEEPING = 'HermodChannel = "housekeeping"'
+ALL_ELSE = "HermodTenant IS NOT NULL"
 AWAY = Transient(status_code=451, error_code="greylisted")
 
 
@@ -109,3 +114,58 @@ async def test_webhook_results_say_what_the_requests_came_to(skipping: House) ->
         told = await failure(skipping, view.workflow_id)
         assert told.message == "1 of 1 given up: 7 × http_error 500"
         assert not told.stack_trace
+
+
+async def user_metadata(house: House, workflow_id: str) -> tuple[str, str]:
+    """The static summary and details of a workflow."""
+    description = await house.client.get_workflow_handle(workflow_id).describe()
+    return await description.static_summary() or "", await description.static_details() or ""
+
+
+async def attributes(house: House, workflow_id: str) -> tuple[str | None, str | None]:
+    found = (await house.client.get_workflow_handle(workflow_id).describe()).typed_search_attributes
+    return found.get(TENANT), found.get(CHANNEL)
+
+
+async def test_workflow_names_its_priority_in_our_words_and_says_where_its_story_is(skipping: House) -> None:
+    await skipping.add_account("main")
+    receipt = await skipping.hermod.send(LETTER, priority=7)
+    await skipping.ended(receipt.id)
+    summary, details = await user_metadata(skipping, receipt.workflow_id)
+    assert summary == f"email for {skipping.hermod.tenant}, priority 7"
+    assert f"hermod track {receipt.id}" in details
+    assert "priority 7 of 10, which is Temporal's priority 4" in details
+    assert "Reset" in details
+    assert LETTER.to not in summary + details
+
+
+async def test_message_that_left_its_batch_is_found_and_told_like_any_other(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Accepted(), AWAY, AWAY, Accepted())
+    receipt = await skipping.hermod.send_many([LETTER] * 2, retry=Preset.WEBHOOK, priority=7)
+    views = [await skipping.ended(one.id) for one in receipt.receipts]
+    left = next(view for view in views if len(view.attempts) == 3)
+    tenant = skipping.hermod.tenant
+    assert left.workflow_id == message_workflow(tenant, left.id)
+    assert await attributes(skipping, left.workflow_id) == (tenant, "email")
+    summary, details = await user_metadata(skipping, left.workflow_id)
+    assert summary == f"email for {tenant}, priority 7"
+    assert f"hermod track {left.id}" in details
+
+
+async def test_housekeeping_is_told_from_everything_else_by_its_channel(house: House) -> None:
+    await house.add_account("main")
+    view = await house.ended((await house.hermod.send(LETTER)).id)
+    await schedules.change(house.client, "devices", "run")
+
+    async def listed(query: str) -> set[str]:
+        return {one.workflow_type async for one in house.client.list_workflows(query)}
+
+    async def kept_apart() -> bool:
+        return "RemoveDeadDevices" in await listed(HOUSEKEEPING)
+
+    assert await eventually(kept_apart)
+    assert (await attributes(house, view.workflow_id))[1] == "email"
+    else_listed = await listed(ALL_ELSE)
+    assert "SendNotification" in else_listed
+    assert not {one.workflow for one in schedules.SCHEDULES} & else_listed
