@@ -8,7 +8,7 @@ from hermod.contracts.ids import parse_workflow_id
 from hermod.contracts.priorities import HIGHEST_PRIORITY, priority_key
 
 _STORIES: Final = {
-    "message": "hermod track {}",
+    "message": "hermod status {}",
     "webhook": "hermod webhooks deliveries show {}",
     "submission": "hermod submissions show {}",
 }

@@ -133,7 +133,7 @@ async def test_workflow_names_its_priority_in_our_words_and_says_where_its_story
     await skipping.ended(receipt.id)
     summary, details = await user_metadata(skipping, receipt.workflow_id)
     assert summary == f"email for {skipping.hermod.tenant}, priority 7"
-    assert f"hermod track {receipt.id}" in details
+    assert f"hermod status {receipt.id}" in details
     assert "priority 7 of 10, which is Temporal's priority 4" in details
     assert "Reset" in details
     assert LETTER.to not in summary + details
@@ -150,7 +150,7 @@ async def test_message_that_left_its_batch_is_found_and_told_like_any_other(skip
     assert await attributes(skipping, left.workflow_id) == (tenant, "email")
     summary, details = await user_metadata(skipping, left.workflow_id)
     assert summary == f"email for {tenant}, priority 7"
-    assert f"hermod track {left.id}" in details
+    assert f"hermod status {left.id}" in details
 
 
 async def test_housekeeping_is_told_from_everything_else_by_its_channel(house: House) -> None:
