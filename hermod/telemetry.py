@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -95,6 +97,31 @@ def configure_logging(level: str, form: str = "json") -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "aiohttp.access", "uvicorn.access", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def log_names(**names: object) -> None:
+    """Put names into every line of the log that the present task, or one that it begins, writes from now on."""
+    structlog.contextvars.bind_contextvars(**names)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Where an error came from, with its causes and those it is a group of: classes and places, never their texts,
+    which may quote a record."""
+    return "\n".join(
+        f"Traceback (most recent call last):\n{''.join(traceback.format_tb(one.__traceback__))}{type(one).__qualname__}"
+        for one in _with_causes(error)
+    )
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """The first that went wrong first."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _with_causes(cause)
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _with_causes(one)
+    yield error
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -122,7 +122,7 @@ class Partials:
             tenant=key.tenant,
             channel=CHANNEL,
             request_id=None,
-            summary=f"partial of {key.form} for {key.tenant}",
+            summary=f"partial of {key.form}",
             signal="look_again",
         )
         return await self._starts.begin(start)

@@ -213,7 +213,7 @@ def _start(tenant: str, submission: str, request_id: str | None, signal: str | N
         tenant=tenant,
         channel=CHANNEL,
         request_id=request_id,
-        summary=f"a submission for {tenant}",
+        summary="submission",
         signal=signal,
     )
 

@@ -79,7 +79,7 @@ def _start(tenant: str, replay: str, signal: str | None = None) -> Start:
         tenant=tenant,
         channel=CHANNEL,
         request_id=None,
-        summary=f"replay for {tenant}",
+        summary="replay",
         signal=signal,
     )
 

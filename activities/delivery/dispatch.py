@@ -54,7 +54,7 @@ from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_w
 from hermod.domain.routing import NoRoute, Route, eligible, route
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
-from hermod.ports.ledger import Accounts, Change, Item, Ledger, Result
+from hermod.ports.ledger import Accounts, Change, Ending, Item, Ledger, Result
 from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.ports.unsubscribing import UnsubscribeLinks
@@ -334,9 +334,8 @@ class Delivery:
     def _settled(self, item: Item, answer: Answer, step: Step, now: datetime) -> Result:
         if isinstance(answer.outcome, OutcomeUnknown):
             item.doubtful, item.doubtful_revision = answer.account, answer.account_revision
-        if not isinstance(answer.outcome, Accepted):
-            codes = (answer.outcome.kind, answer.outcome.status_code, answer.outcome.error_code)
-            self._progress.reason = f"{answer.account}: {' '.join(str(code) for code in codes if code is not None)}"
+        came = answer.outcome
+        self._progress.made[Ending(answer.account, came.kind.value, came.status_code, came.error_code)] += 1
         another = False
         if isinstance(step, NextAccount):
             item.tried.add(answer.account)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel
@@ -27,6 +27,20 @@ class Decision:
     kind: str
     verdict: str
     reason: str
+
+
+class Ending(NamedTuple):
+    """What a request came to, in codes: fit for a history and for the log."""
+
+    account: str
+    """Empty for a webhook."""
+    outcome: str
+    status_code: int | None = None
+    error_code: str | None = None
+
+    def __str__(self) -> str:
+        codes = " ".join(str(code) for code in self[1:] if code is not None)
+        return f"{self.account}: {codes}" if self.account else codes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +184,10 @@ class Ledger(Protocol):
         ...
 
     async def counts(self, tenant: str, messages: Sequence[str]) -> Mapping[Status, int]: ...
+
+    async def endings(self, tenant: str, messages: Sequence[str]) -> Mapping[Ending, int]:
+        """What the requests of these messages came to, and how often, the first ones first."""
+        ...
 
     async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:
         """Make each message's own workflow its owner where its attempts number as many as said."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from hermod.contracts.webhooks import DeliveryStatus, Ordering, Phases, WhenExhausted
-from hermod.ports.ledger import InFlight
+from hermod.ports.ledger import Ending, InFlight
 
 SUCCESS: Final = "success"
 
@@ -204,6 +204,10 @@ class WebhookLedger(Protocol):
         ...
 
     async def counts(self, tenant: str, deliveries: Sequence[str]) -> Mapping[DeliveryStatus, int]: ...
+
+    async def endings(self, tenant: str, deliveries: Sequence[str]) -> Mapping[Ending, int]:
+        """What the requests of these deliveries came to, and how often, the first ones first."""
+        ...
 
     async def transfer_ownership(
         self, tenant: str, owner: str, deliveries: Mapping[str, int], owners: Mapping[str, str]

@@ -15,7 +15,7 @@ from hermod.contracts.outcomes import Accepted
 from hermod.contracts.retries import Preset
 from hermod.domain.recipients import fingerprint, in_copy, without_copies
 from hermod.domain.states import OPEN
-from hermod.ports.ledger import Change, InFlight, Intent, Item, Result
+from hermod.ports.ledger import Change, Ending, InFlight, Intent, Item, Result
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
 from hermod.storage.ledger_statements import (
@@ -26,6 +26,7 @@ from hermod.storage.ledger_statements import (
     END_EMPTY,
     END_LOST,
     END_UNREADABLE,
+    ENDINGS,
     FETCH,
     GRANT,
     HAND_OVER,
@@ -137,6 +138,10 @@ class SqlLedger:
     async def counts(self, tenant: str, messages: Sequence[str]) -> Mapping[Status, int]:
         rows = await self._database.rows(COUNTS, {"tenant": tenant, "ids": list(messages)})
         return {Status(row.status): row.n for row in rows}
+
+    async def endings(self, tenant: str, messages: Sequence[str]) -> Mapping[Ending, int]:
+        rows = await self._database.rows(ENDINGS, {"tenant": tenant, "ids": list(messages)})
+        return {Ending(row.account, row.outcome, row.status_code, row.error_code): row.n for row in rows}
 
     async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:
         names = {"tenant": tenant, "owner": owner, "ids": list(messages), "numbers": list(messages.values())}

@@ -232,6 +232,12 @@ CHANGE: Final = sql(f"""
     SELECT id FROM moved
 """)  # noqa: S608
 
+ENDINGS: Final = sql("""
+    SELECT account, outcome, status_code, error_code, count(*) AS n FROM attempts
+     WHERE tenant_id = :tenant AND message_id = ANY(:ids) AND outcome IS NOT NULL
+     GROUP BY account, outcome, status_code, error_code ORDER BY min(started_at)
+""")
+
 COUNTS: Final = sql(
     "SELECT status, count(*) AS n FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status"
 )

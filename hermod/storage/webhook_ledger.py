@@ -13,7 +13,7 @@ from sqlalchemy import Row
 
 from hermod.contracts.scalars import sendable
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
-from hermod.ports.ledger import InFlight
+from hermod.ports.ledger import Ending, InFlight
 from hermod.ports.webhooks import DeliveryItem, Exchange, HandedOff, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents, Seal
 from hermod.storage.engine import Database
@@ -25,6 +25,7 @@ from hermod.storage.webhook_ledger_statements import (
     END_EMPTY,
     END_LOST,
     END_UNREADABLE,
+    ENDINGS,
     FETCH,
     GRANT,
     HAND_OVER,
@@ -108,6 +109,10 @@ class SqlWebhookLedger:
     async def counts(self, tenant: str, deliveries: Sequence[str]) -> Mapping[DeliveryStatus, int]:
         rows = await self._database.rows(COUNTS, {"tenant": tenant, "ids": list(deliveries)})
         return {DeliveryStatus(row.status): row.n for row in rows}
+
+    async def endings(self, tenant: str, deliveries: Sequence[str]) -> Mapping[Ending, int]:
+        rows = await self._database.rows(ENDINGS, {"tenant": tenant, "ids": list(deliveries)})
+        return {Ending("", row.outcome, row.status_code): row.n for row in rows}
 
     async def transfer_ownership(
         self, tenant: str, owner: str, deliveries: Mapping[str, int], owners: Mapping[str, str]

@@ -154,6 +154,12 @@ CHANGE: Final = sql(f"""
     RETURNING d.id
 """)  # noqa: S608
 
+ENDINGS: Final = sql("""
+    SELECT outcome, status_code, count(*) AS n FROM webhook_attempts
+     WHERE tenant_id = :tenant AND delivery_id = ANY(:ids) AND outcome IS NOT NULL
+     GROUP BY outcome, status_code ORDER BY min(started_at)
+""")
+
 COUNTS: Final = sql("""
     SELECT status, count(*) AS n FROM webhook_deliveries WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status
 """)

@@ -15,7 +15,6 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -34,6 +33,7 @@ from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
 from hermod.settings import Settings, load_settings
 from hermod.storage.vault import Vault
 from starter import Hermod, schedules
+from starter.connection import DATA_CONVERTER
 from tests.support.backends import BACKENDS
 from tests.support.polling import eventually
 from worker import build_workers, running
@@ -217,7 +217,7 @@ async def working(settings: Settings, client: Client, senders: SenderFactory) ->
 @asynccontextmanager
 async def working_on(hermod: Hermod, temporal: str, lanes: Sequence[Lane]) -> AsyncIterator[None]:
     """A worker for these lanes alone, at a Temporal server of the test's own. It ends at once."""
-    core, client = hermod.core, await Client.connect(temporal, data_converter=pydantic_data_converter)
+    core, client = hermod.core, await Client.connect(temporal, data_converter=DATA_CONVERTER)
     async with open_senders(core.settings) as senders:
         built = build_workers(
             client,

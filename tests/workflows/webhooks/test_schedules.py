@@ -59,7 +59,7 @@ async def test_whole_schedule_is_run_through_and_ends_as_a_dead_letter(skipping:
         await skipping.client.get_workflow_handle(view.workflow_id).result()
     cause = failed.value.cause
     assert isinstance(cause, ApplicationError)
-    assert (cause.type, cause.message) == ("DeadLetter", "1 of 1 given up: http_error 500")
+    assert (cause.type, cause.message) == ("DeadLetter", "1 of 1 given up: 7 × http_error 500")
     assert [one.id for one in (await deliveries(skipping.hermod, status=DeliveryStatus.FAILED)).items] == [view.id]
 
 
