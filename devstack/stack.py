@@ -94,6 +94,7 @@ class Stack:
         self._clickhouse = ClickHouseServer(
             port=options.clickhouse_port,
             folder=data_dir.path / "clickhouse",
+            password=self._secrets["HERMOD_DEV_CLICKHOUSE_PASSWORD"],
             log=data_dir.log("clickhouse"),
             pid_file=data_dir.pid_file("clickhouse"),
         )
@@ -207,7 +208,7 @@ class Stack:
             ("API reference", f"{self._options.url}/docs"),
             ("inbox of the sandbox", self._sandbox.url),
             ("Temporal Web UI", str(self._temporal.ui_url)),
-            ("ClickHouse", self._clickhouse.url),
+            ("ClickHouse", self._clickhouse.plain_url),
             ("keys and addresses", str(self._data_dir.dev_file)),
             ("logs", str(self._data_dir.log("hermod").parent)),
         ]

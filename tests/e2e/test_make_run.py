@@ -26,7 +26,10 @@ from devstack.ports import LOOPBACK, free_ports
 from tests.support.polling import eventually
 from tests.support.processes import python
 
-_PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SANDBOX_PORT", "SMTP_PORT", "APNS_PORT", "CLICKHOUSE_PORT")
+_PORTS = (
+    "PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SANDBOX_PORT", "SMTP_PORT", "APNS_PORT", "CLICKHOUSE_PORT",
+    "POSTGRES_PORT",
+)  # fmt: skip
 _STARTED = ("PostgreSQL", "Temporal", "provider sandbox", "worker", "is ready after")
 """Lines on the way up: each says that something has just happened."""
 _SERVERS = {
@@ -195,6 +198,29 @@ async def test_second_run_beside_the_first_says_which_and_where(home: Home) -> N
         assert f"already running on {home.path}: process {first.process.pid}, at {home.url}" in second.text
         assert (await get(f"{home.url}/health")).status_code == 200
         assert (await first.stopped())[0] == 0
+
+
+async def test_two_products_side_by_side_differ_by_variables_alone(home: Home) -> None:
+    other = Home(home.path / "other")
+    third = Home(home.path / "third", home.ports)
+    async with started(home, HERMOD_DEMO="0") as first, started(other, HERMOD_DEMO="0") as second:
+        await first.until("is ready after")
+        await second.until("is ready after")
+        for one in (home, other):
+            message = await send(one)
+            await eventually(lambda one=one, message=message: _is_sent(one, message), within=60)  # type: ignore[misc]
+            inbox = (await get(f"{one.dev()['sandbox_url']}/_sandbox/inbox")).json()["items"]
+            assert [entry["message_id"] for entry in inbox] == [message]
+        assert f":{other.ports['POSTGRES_PORT']}/" in other.dev()["database_url"]
+        async with started(third) as refused:
+            assert await refused.ended() == 1
+        assert "8 ports are not free" in refused.text
+        for name, port in home.ports.items():
+            assert any(
+                line.strip().startswith(f"{port} for ") and line.endswith(f"set HERMOD_{name} to another port\n")
+                for line in refused.printed
+            )
+        assert [(await run.stopped())[0] for run in (first, second)] == [0, 0]
 
 
 async def test_start_when_ports_are_taken_names_them_all_and_starts_nothing(home: Home) -> None:
