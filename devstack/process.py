@@ -49,6 +49,11 @@ def whole_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def handed_over(name: str) -> str:
+    """What the parent put into the environment of this process for it alone; empty where there is nothing."""
+    return os.environ.pop(name, "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """What to run, and how it wants to be stopped."""

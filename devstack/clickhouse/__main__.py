@@ -23,6 +23,7 @@ from devstack.clickhouse.access import PASSWORD_VARIABLE
 from devstack.clickhouse.engine import Engine
 from devstack.clickhouse.front import Front
 from devstack.ports import LOOPBACK
+from devstack.process import handed_over
 from hermod.analytics.places import FolderLock
 from hermod.contracts.errors import Unavailable
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="open the engine at once")
     options = parser.parse_args()
     # Not an argument, which every user of the machine can read.
-    options.password = os.environ.pop(PASSWORD_VARIABLE, "")
+    options.password = handed_over(PASSWORD_VARIABLE)
     if not options.password:
         parser.error(f"{PASSWORD_VARIABLE} is not set")
     # Its merges and inserts take every core they can have; what people wait for comes first.

@@ -169,7 +169,7 @@ async def test_first_start_delivers_the_demo_and_stops_with_exit_code_0(home: Ho
     assert "Traceback" not in run.text
 
 
-async def test_second_start_is_quick_and_has_the_same_key_and_messages(home: Home) -> None:
+async def test_second_start_has_the_same_key_and_messages(home: Home) -> None:
     async with started(home, HERMOD_DEMO="0") as run:
         await run.until("is ready after")
         first, message = home.dev(), await send(home)
@@ -177,10 +177,8 @@ async def test_second_start_is_quick_and_has_the_same_key_and_messages(home: Hom
         assert "demo-smtp" not in run.text
         assert (home.path / "dev.json").stat().st_mode & 0o777 == 0o600
         await run.stopped(signal.SIGINT)
-    begun = time.monotonic()
     async with started(home) as run:
         await run.until("is ready after")
-        assert time.monotonic() - begun < 15
         assert home.dev()["api_key"] == first["api_key"]
         assert await status(home, message) == "sent"
         await run.stopped()
