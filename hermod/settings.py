@@ -153,7 +153,13 @@ def local_settings() -> Settings:
     """
     data_dir = Path(os.environ.get("HERMOD_DATA_DIR", ".hermod"))
     written = _dev_settings(data_dir)
-    return load_settings(**{name: value for name, value in written.items() if name not in os.environ})
+    taken = {name: value for name, value in written.items() if name not in os.environ}
+    if "CLICKHOUSE_URL" in taken:
+        taken |= {
+            "CLICKHOUSE_USER": None,
+            "CLICKHOUSE_PASSWORD": None,
+        }  # they are in the URL; others are for another server
+    return load_settings(**taken)
 
 
 def child_environment(number: int) -> dict[str, str]:

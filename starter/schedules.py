@@ -53,7 +53,7 @@ SCHEDULES: Final = (
     Housekeeping(
         "receipts",
         "ReconcileReceipts",
-        timedelta(seconds=30),
+        timedelta(minutes=1),
         "matches providers' reports that came before the outcome of their message",
     ),
     Housekeeping(
@@ -68,7 +68,7 @@ SCHEDULES: Final = (
     Housekeeping(
         "webhook-notices",
         "SendWebhookNotices",
-        timedelta(seconds=30),
+        timedelta(minutes=2),
         "tells other endpoints and the owner about webhook endpoints that were disabled",
     ),
     Housekeeping(

@@ -163,8 +163,8 @@ async def not_spam(own: SubmissionId, tenant: TenantName = None, as_json: Json =
     _print_moved(moved, as_json)
 
 
-def _print_moved(moved: SubmissionSummary, as_json: bool, done: str | None = None) -> None:
+def _print_moved(moved: SubmissionSummary, as_json: bool) -> None:
     if as_json:
         print_json(moved)
     else:
-        say(f"{moved.id} {done or moved.status.value}")
+        say(f"{moved.id} {moved.status.value}")

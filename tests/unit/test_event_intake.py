@@ -172,10 +172,10 @@ def test_event_that_is_no_json_takes_no_other_with_it(bad: bytes) -> None:
     ],
 )
 def test_body_that_does_not_fit_together_is_malformed_and_soon(body: bytes) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()  # which others on the machine do not lengthen
     with pytest.raises(MalformedJson):
         read_events(body)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

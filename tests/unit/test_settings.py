@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from hermod.analytics.places import Server
 from hermod.contracts.queues import Lane
-from hermod.settings import Settings, SettingsError, load_settings
+from hermod.settings import Settings, SettingsError, load_settings, local_settings
 
 VARIABLE = "HERMOD_WEBHOOK_ALLOWED_HOSTS"
 
@@ -88,3 +92,24 @@ def test_settings_requests_at_once_that_are_no_number_of_a_lane_name_the_variabl
     monkeypatch.setenv("HERMOD_LANE_CONCURRENCY", value)
     with pytest.raises(SettingsError, match="HERMOD_LANE_CONCURRENCY is wrong: "):
         settings()
+
+
+def test_settings_of_a_dev_stack_sign_in_at_its_clickhouse_and_not_as_somebody_elses_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written = {
+        "database_url": "postgresql://hermod@localhost/hermod",
+        "temporal_address": "localhost:7233",
+        "tenant": "demo",
+        "url": "http://localhost:8080",
+        "clickhouse_url": "http://hermod:word@127.0.0.1:8123",
+    }
+    (tmp_path / "dev.json").write_text(json.dumps(written))
+    (tmp_path / "secrets.json").write_text(json.dumps({"HERMOD_SECRET_KEY": "k", "HERMOD_JWT_SECRET": "j"}))
+    monkeypatch.setenv("HERMOD_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "of the compose file")
+    monkeypatch.delenv("CLICKHOUSE_URL", raising=False)
+    found = local_settings()
+    assert (found.clickhouse_user, found.clickhouse_password) == (None, None)
+    assert found.clickhouse_url is not None
+    assert Server(found.clickhouse_url.get_secret_value()).sign_in() == ("hermod", "word")
