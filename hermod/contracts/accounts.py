@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from hermod.contracts.content import Channel, Line, Url
 from hermod.contracts.model import Model
-from hermod.contracts.scalars import Rate, Whole
+from hermod.contracts.scalars import Flag, Rate, Whole
 
 DEMO_ORDER = 100
 """`order` of the demo tenant's own accounts: any account that a user adds comes first."""
@@ -36,7 +36,7 @@ class AccountInput(Model):
     rate_per_second: Rate | None = None
     """Messages a second, over all workers and all tenants that use the same credentials; requests a second where the
     provider counts those. The provider's usual rate where none is given."""
-    enabled: bool = True
+    enabled: Flag = True
 
 
 class AccountView(Model):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from hermod.contracts.content import Channel, Line
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
-from hermod.contracts.scalars import Text, Whole
+from hermod.contracts.scalars import Flag, Text, Whole
 
 MAX_SOURCE: Final = 512 * 1024
 """Characters of one field."""
@@ -94,7 +94,7 @@ class TemplateInput(TemplateSource):
     """`PUT /v1/templates/{name}`: a new version in one locale."""
 
     locale: Locale = "en"
-    default: bool | None = None
+    default: Flag | None = None
     """True makes this locale the one for readers of no known locale. A template's first locale is, until then."""
 
 

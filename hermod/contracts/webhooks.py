@@ -12,7 +12,7 @@ from hermod.contracts.content import Line, Url
 from hermod.contracts.messages import Preset
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
-from hermod.contracts.scalars import Instant, Number, Rate, Whole
+from hermod.contracts.scalars import Flag, Instant, Number, Rate, Whole
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Of one event, as it is sent. The standard suggests 20 KiB; receivers may refuse more."""
@@ -102,9 +102,9 @@ class EndpointSettings(Model):
     skip_after: Annotated[Whole, Field(ge=1, le=20)] | None = None
     headers: dict[str, Line] = Field(default_factory=dict, max_length=20)
     """Sent with every request. Stored encrypted, since they may be credentials; shown by name only."""
-    asymmetric: bool = False
+    asymmetric: Flag = False
     """Sign with ed25519 as well (`v1a`), so that receivers need no secret."""
-    enabled: bool = True
+    enabled: Flag = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -265,7 +265,7 @@ class ReplayInput(Model):
     types: Annotated[tuple[EventFilter, ...], Field(max_length=100)] = ()
     status: Annotated[tuple[DeliveryStatus, ...], Field(max_length=9)] = (DeliveryStatus.FAILED, DeliveryStatus.PARKED)
     per_second: Annotated[Rate, Field(le=1000)] = 10.0
-    dry_run: bool = False
+    dry_run: Flag = False
 
 
 class ReplayStatus(StrEnum):
