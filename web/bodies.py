@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -13,11 +14,14 @@ from starlette.responses import Response
 from hermod.contracts.errors import InvalidInput, Unavailable
 from starter.intake import read_json
 from starter.wording import field_errors
-from web.problems import BodyTooLarge
+from web.problems import BodyTooLarge, Compressed, NotJson
 
 MIB: Final = 1024 * 1024
 MOST_UNVERIFIED: Final = 64 * MIB
 """Held at once, in one process, of bodies whose senders are not known yet: a call is a few KiB."""
+_JSON: Final = re.compile(
+    r"\s*application/([a-z0-9!#$&^_.-]+\+)?json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?\s*", re.IGNORECASE
+)
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -76,8 +80,19 @@ async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 async def read_json_body(request: Request, limit: int) -> Any:
-    """The body as JSON. Raises BodyTooLarge and MalformedJson."""
-    return read_json(await read_body(request, limit))
+    """The body as JSON. Raises NotJson, BodyTooLarge and MalformedJson."""
+    return read_json(await read_json_text(request, limit))
+
+
+async def read_json_text(request: Request, limit: int) -> bytes:
+    """The body, of a caller that says it is JSON, or does not say what it is. Raises NotJson and BodyTooLarge."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise Compressed("the body may not be compressed")
+    given = request.headers.get("content-type")
+    if given is not None and not _JSON.fullmatch(given):
+        raise NotJson("send the body with `Content-Type: application/json`, in UTF-8")
+    return await read_body(request, limit)
 
 
 def checked(model: type[_Model], given: object) -> _Model:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, TypeAdapter
 from pydantic.json_schema import models_json_schema
+from pydantic_core import PydanticCustomError
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -35,7 +36,7 @@ from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput,
 from starter.intake import KEY_FIELD, MalformedJson
 from starter.version import product_version
 from web.examples import IN_BATCH, MODELS, SCHEMAS
-from web.problems import MEDIA_TYPE, BodyTooLarge, ProblemView, problem_of
+from web.problems import MEDIA_TYPE, BodyTooLarge, NotJson, ProblemView, problem_of
 
 ASSETS: Final = "/docs/assets"
 _TEMPLATE: Final = SCHEMAS + "{model}"
@@ -71,6 +72,10 @@ _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
         Conflict("the message is sent; it can be cancelled only while it waits"),
     ),
     410: ("It is no longer there; `detail` says why.", Gone("this form has been sent")),
+    415: (
+        "The body is said to be something other than JSON.",
+        NotJson("send the body with `Content-Type: application/json`, in UTF-8"),
+    ),
     413: ("The body is too large.", BodyTooLarge("the body is larger than 16 MiB")),
     422: (
         "A field is wrong; `errors` names each.",
@@ -95,6 +100,16 @@ _EXAMPLES: Final[Mapping[type[BaseModel], object]] = {
         "workflow_id": "message/shop/msg_019aa1c2d3e40123456789abcdef",
     }
 }
+
+
+def _flag(word: str | bool) -> bool:
+    if word not in ("true", "false", True, False):
+        raise PydanticCustomError("bool_type", "Input should be a valid boolean")
+    return word in ("true", True)
+
+
+QueryFlag = Annotated[bool, BeforeValidator(_flag)]
+"""A parameter of a query that is `true` or `false`, and no other word for them."""
 
 router: Final = APIRouter(include_in_schema=False)
 
