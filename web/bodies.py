@@ -66,7 +66,8 @@ async def unverified_body(request: Request, limit: int, *, keep: int) -> AsyncIt
     """The body of a caller that only the body can show to be who it says, or its first `keep` bytes.
 
     What is not kept is read all the same: otherwise the time of the answer would tell whom we know. Raises
-    BodyTooLarge, and Unavailable where `MOST_UNVERIFIED` bytes of such callers are held already, or `MOST_SENDERS` send.
+    BodyTooLarge, and Unavailable where `MOST_UNVERIFIED` bytes of such callers are held already, or
+    `MOST_SENDERS` send.
     """
     chunks: list[bytes] = []
     size = 0

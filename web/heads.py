@@ -24,7 +24,7 @@ MOST_STRANGERS: Final = 400
 """Connections that wait, in one process, for callers that have not shown who they are: well under the 1,024 files that
 a process may usually open."""
 AT_LEAST: Final = 1.0
-"""Seconds that such a connection has, however many there are: those of a burst are opened at once, and all mean well."""
+"""Seconds that such a connection has, however many there are: those of a burst come at once, and all mean well."""
 
 _NO_HTTP: Final = Problem(400, "bad-request", "Bad Request", "this is no request of HTTP/1.1")
 _TOO_SLOW: Final = Problem(408, "request-timeout", "Request Timeout", "the head of the request did not come in time")

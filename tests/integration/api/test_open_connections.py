@@ -158,7 +158,7 @@ async def test_many_stay_half_the_oldest_make_room_and_others_are_answered(
         writer.write(HEAD)
     ended = [reader for reader, _ in halves[:70]]
     for reader in ended:
-        assert b"" == (await asyncio.wait_for(reader.read(), 20)).partition(b"HTTP/1.1 408 ")[0]
+        assert (await asyncio.wait_for(reader.read(), 20)).partition(b"HTTP/1.1 408 ")[0] == b""
     assert not halves[-1][0].at_eof()
     status, _, _ = await answer_to(port, HEAD + b"Connection: close\r\n\r\n")
     assert status == 200
