@@ -10,7 +10,7 @@ from time import monotonic
 from typing import ClassVar, Final
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from hermod.contracts.ids import request_id
 from web.context import is_known
@@ -67,7 +67,7 @@ class Heads(HttpToolsProtocol):
         self._expect_a_head()
         self._size += len(data)
         super().data_received(data)
-        if self._patience is not None and self._size > MOST_BYTES and not self.transport.is_closing():
+        if self._size > MOST_BYTES and not self.transport.is_closing():
             self._refuse(_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
@@ -96,7 +96,8 @@ class Heads(HttpToolsProtocol):
 
     def _answers(self) -> bool:
         """Whether a request is under way."""
-        return self.cycle is not None and not self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def _expect_a_head(self) -> None:
         if self._patience is None:

@@ -111,6 +111,12 @@ def _flag(word: str | bool) -> bool:
 QueryFlag = Annotated[bool, BeforeValidator(_flag)]
 """A parameter of a query that is `true` or `false`, and no other word for them."""
 
+
+def id_pattern(prefix: str) -> dict[str, Any]:
+    """What the reference says of a record's id in a path. Another one is not refused: there is no such record."""
+    return {"pattern": f"^{prefix}[0-9a-f]{{28}}$"}
+
+
 router: Final = APIRouter(include_in_schema=False)
 
 
@@ -172,7 +178,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemView.model_json_schema(ref_template=_TEMPLATE)
     schemas.update(problem.pop("$defs"), Problem=problem)
     _take_out_the_frameworks_own_errors(document)
+    _add_what_any_call_may_answer(document)
     return document
+
+
+def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
+    other = {
+        "description": "Any other answer, like 405, 408, 431 or 500, is a problem.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": SCHEMAS + "Problem"}}},
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "requestBody" in operation:
+                operation["responses"]["415"] = answers({}, 415)[415]
+            operation["responses"]["default"] = other
 
 
 def _take_out_the_frameworks_own_errors(document: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def _part(part: str) -> str:
     return part.upper() if len(part) == 2 or part.isdigit() else part.lower()
 
 
-Locale = Annotated[str, AfterValidator(_locale)]
+Locale = Annotated[str, AfterValidator(_locale), Field(json_schema_extra={"pattern": f"^{_LOCALE.pattern}$"})]
 """A language, and a country or a script where it matters: en, de-AT, zh-Hant-TW."""
 
 Source = Annotated[Text, Field(max_length=MAX_SOURCE)]

@@ -57,9 +57,9 @@ def fields(
     """Every field of a simple kind, by its path."""
     if (name := schema.get("$ref", "").rpartition("/")[2]) and name not in path:
         yield from fields(defs[name], defs, path)
-    kinds = {schema.get("format"), schema.get("type")} & LAX.keys()
-    if kinds and not any(one in schema for one in ("anyOf", "oneOf")):
-        yield path, kinds.pop()
+    for kind in (schema.get("format"), schema.get("type")):
+        if kind in LAX:
+            yield path, str(kind)
     for branch in [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
         if branch.get("type") != "null":
             yield from fields(branch, defs, path)

@@ -35,13 +35,16 @@ from web.authentication import Caller
 from web.bodies import answer, checked, read_json_body, read_json_text
 from web.context import context_of
 from web.examples import ENDPOINT_BODY, ENDPOINT_CHANGES_BODY, ROTATION_BODY
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_ENDPOINT_BYTES: Final = 64 * 1024
 _CURSOR: Final = r"^whe_[0-9a-f]{28}$"
 
 router: Final = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
-EndpointId = Annotated[str, Path(description="`whe_…`, as the answer to its creation said.", alias="id")]
+EndpointId = Annotated[
+    str,
+    Path(description="`whe_…`, as the answer to its creation said.", alias="id", json_schema_extra=id_pattern("whe_")),
+]
 
 
 class EndpointQuery(Model):
