@@ -17,7 +17,8 @@ MAX_SOURCE: Final = 512 * 1024
 """Characters of one field."""
 
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-_LOCALE: Final = re.compile(r"[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{2,8}){0,3}")
+LOCALE_PATTERN: Final = r"^[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{2,8}){0,3}$"
+_LOCALE: Final = re.compile(LOCALE_PATTERN)
 
 
 def _locale(value: str) -> str:
@@ -34,7 +35,7 @@ def _part(part: str) -> str:
     return part.upper() if len(part) == 2 or part.isdigit() else part.lower()
 
 
-Locale = Annotated[str, AfterValidator(_locale), Field(json_schema_extra={"pattern": f"^{_LOCALE.pattern}$"})]
+Locale = Annotated[str, AfterValidator(_locale), Field(json_schema_extra={"pattern": LOCALE_PATTERN})]
 """A language, and a country or a script where it matters: en, de-AT, zh-Hant-TW."""
 
 Source = Annotated[Text, Field(max_length=MAX_SOURCE)]

@@ -22,12 +22,12 @@ BATCH_BYTES: Final = 2 * 1024 * 1024
 """Of the bodies in one dispatch, which has them all in memory."""
 WEBHOOK_PRESETS: Final = frozenset({Preset.WEBHOOK, Preset.WEBHOOK_FAST, Preset.WEBHOOK_STANDARD})
 
-EventType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=128)]
-"""`order.paid`: letters, digits and `_`, in parts joined by dots."""
-EventFilter = Annotated[
-    str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$", max_length=128)
-]
-"""`order.paid`, `order.*` for everything below, or `*` for everything."""
+EVENT_TYPE: Final = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$"
+EVENT_FILTER: Final = r"^(\*|[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*([./]\*)?)$"
+EventType = Annotated[str, StringConstraints(pattern=EVENT_TYPE, max_length=128)]
+"""`order.paid`, `orders/create`: letters, digits, `_` and `-`, in parts joined by dots or slashes."""
+EventFilter = Annotated[str, StringConstraints(pattern=EVENT_FILTER, max_length=128)]
+"""`order.paid`, `order.*` or `orders/*` for everything below, or `*` for everything."""
 EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 """The caller's own id of an event. No dots: the signature joins its parts with them."""
 OrderingKey = Annotated[Line, Field(min_length=1, max_length=255)]
