@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from hermod.bootstrap import webhook_guard
+from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError, InvalidInput, NotFound
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks import (
@@ -25,7 +26,7 @@ from hermod.contracts.webhooks import (
     WhenExhausted,
 )
 from hermod.domain.origins import origin
-from hermod.outbound.webhook_requests import RESERVED_HEADERS, post_for
+from hermod.outbound.webhook_requests import RESERVED_HEADERS, USUAL_HEADERS, post_for
 from hermod.ports.webhooks import DeliveryItem, Exchange
 from hermod.settings import Settings
 from hermod.storage.webhook_acceptance import event_body
@@ -178,13 +179,15 @@ def _faults(endpoint: EndpointSettings, settings: Settings) -> Iterator[FieldErr
             yield FieldError(f"headers.{given}", fault)
         elif not _HEADER_VALUE.fullmatch(value):
             yield FieldError(f"headers.{given}", "must be printable ASCII on one line, without spaces at its ends")
+        elif name == "content-type" and not re.fullmatch(MEDIA_TYPE, value):
+            yield FieldError(f"headers.{given}", "must be a media type like application/json; charset=utf-8")
         seen.add(name)
 
 
 def _name_fault(name: str, seen: set[str]) -> str | None:
     if not _HEADER_NAME.fullmatch(name):
         return "is no name of a header"
-    if name in RESERVED_HEADERS or name.startswith(_OURS):
+    if name in RESERVED_HEADERS or (name.startswith(_OURS) and name not in USUAL_HEADERS):
         return "is set by Hermod, or by HTTP itself"
     return "is there twice, since names are the same in any case" if name in seen else None
 

@@ -16,7 +16,9 @@ from pydantic_core import ErrorDetails
 from hermod.contracts.analytics import BY_PATTERN, FILTER_PATTERN
 from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError
+from hermod.contracts.templates import LOCALE_PATTERN
 from hermod.contracts.text import LINE_PATTERN
+from hermod.contracts.webhooks import EVENT_FILTER, EVENT_TYPE
 
 MOST: Final = 100
 """Errors that one answer names."""
@@ -79,8 +81,9 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "must consist of lower-case letters, digits, - and _, 63 at most",
     r"^[a-z][a-z0-9_]{0,39}$": "must be the name of a provider, like sendgrid",
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
-    r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$": "must be *, or a type like order.paid, or order.*",
-    r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$": "must be letters, digits and _, in parts joined by dots",
+    LOCALE_PATTERN: "must be a locale like en, de-AT or zh-Hant-TW",
+    EVENT_FILTER: "must be *, or a type like order.paid, or order.*, or orders/*",
+    EVENT_TYPE: "must be letters, digits, _ and -, in parts joined by dots or slashes",
     FILTER_PATTERN: "must be a property and its value, like plan=pro or total>50",
     BY_PATTERN: "must be type, source, contact, session, or property:NAME",
     r"^[A-Za-z0-9_-]{8,128}$": "must be 8 to 128 letters, digits, - and _, without an address in it",

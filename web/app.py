@@ -38,8 +38,9 @@ from web.ingress import (
     webhook_events,
     webhook_replays,
 )
+from web.methods import Methods, answer_http_error
 from web.observing import Observed
-from web.problems import answer_hermod_error, answer_http_error, answer_wrong_parameters
+from web.problems import answer_hermod_error, answer_wrong_parameters
 from web.recipients import unsubscribing
 
 
@@ -67,6 +68,7 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.hermod = hermod
+    app.add_middleware(Methods)
     app.add_middleware(Observed)
     app.add_middleware(Arrival)
     app.add_exception_handler(HermodError, answer_hermod_error)

@@ -64,7 +64,6 @@ class Watch:
         }
     ),
 )
-@router.head("/health", include_in_schema=False)
 async def health(request: Request) -> Response:
     report = await _look(request)
     return answer(report, 200 if report.delivers else 503)

@@ -48,6 +48,19 @@ class BodyTooSlow(HermodError):
     """The body did not come in time."""
 
 
+class NotJson(HermodError):
+    """The body is said to be something else."""
+
+    takes = ("accept", "application/json")
+    """The header that says what would be taken, after RFC 9110."""
+
+
+class Compressed(NotJson):
+    """The body is said to be compressed."""
+
+    takes = ("accept-encoding", "identity")
+
+
 class FieldProblem(BaseModel):
     """One wrong field."""
 
@@ -107,6 +120,7 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (RefusedEvent, 400, "refused-event", "The event cannot be taken"),
     (BodyTooSlow, 408, "body-too-slow", "The body did not come in time"),
     (BodyTooLarge, 413, "body-too-large", "The body is too large"),
+    (NotJson, 415, "unsupported-media-type", "The body is not said to be JSON"),
     (NotFound, 404, "not-found", "There is no such thing"),
     (Gone, 410, "gone", "It is no longer there"),
     (Conflict, 409, "conflict", "The state forbids it"),
@@ -133,6 +147,8 @@ def problem_of(error: HermodError) -> Problem:
 
 
 def _headers(error: HermodError, status: int) -> Mapping[str, str]:
+    if isinstance(error, NotJson):
+        return dict([error.takes])
     if isinstance(error, TooMany):
         return {"retry-after": str(max(1, ceil(error.retry_after)))}
     return _HEADERS.get(status, {})
@@ -143,9 +159,8 @@ async def answer_hermod_error(request: Request, error: Exception) -> Response:
     return problem_of(error).response(context_of(request).request_id)
 
 
-async def answer_http_error(request: Request, error: Exception) -> Response:
+def http_problem(request: Request, error: HTTPException, headers: Mapping[str, str]) -> Response:
     """What the framework refuses: an unknown path, a method that a path does not have."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for these only
     status = HTTPStatus(error.status_code)
     details = {404: f"there is nothing at {request.url.path[:200]}", 405: f"{request.method} is not possible here"}
     problem = Problem(
@@ -153,7 +168,7 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
         status.phrase.lower().replace(" ", "-"),
         status.phrase,
         details.get(status.value, str(error.detail)),
-        headers=error.headers or {},
+        headers=headers,
     )
     return problem.response(context_of(request).request_id)
 

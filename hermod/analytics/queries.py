@@ -199,7 +199,7 @@ class _Where:
     def of_events(cls, tenant: str, type_: str, since: datetime, until: datetime, properties: Sequence[str]) -> _Where:
         where = cls(tenant)
         where.between("toStartOfMinute(occurred_at)", since, until)
-        if type_.endswith(".*"):
+        if type_.endswith((".*", "/*")):
             where.add(f"startsWith(type, {where.name(type_.removesuffix('*'))})")
         elif type_ != "*":
             where.equal("type", type_)

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, StringConstraints
 from hermod.contracts.content import Channel, Line, Url
 from hermod.contracts.model import Model
 from hermod.contracts.retries import Preset, Retry
-from hermod.contracts.scalars import Rate, Whole
+from hermod.contracts.scalars import Flag, Rate, Whole
 
 DEMO_ORDER = 100
 """`order` of the demo tenant's own accounts: any account that a user adds comes first."""
@@ -40,7 +40,7 @@ class AccountInput(Model):
     retry: Retry | None = None
     """For messages that name none: counts before what the channel or the tenant says. A preset, or the waits after each
     attempt: three of them make four attempts."""
-    enabled: bool = True
+    enabled: Flag = True
 
 
 class AccountView(Model):

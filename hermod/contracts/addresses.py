@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import phonenumbers
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-from pydantic import AfterValidator, StringConstraints, ValidationInfo
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from hermod.contracts.mailboxes import split_address, written
 from hermod.contracts.text import is_line
@@ -108,5 +108,7 @@ def _is_older_spelling(number: phonenumbers.PhoneNumber) -> bool:
 EmailAddress = Annotated[str, StringConstraints(max_length=998), AfterValidator(_email)]
 """`ada@example.com` or `Ada <ada@example.com>`; `"a b"@example.com` where the part before the @ needs its quotes."""
 
-PhoneNumber = Annotated[str, AfterValidator(_phone)]
+MOST_PHONE: Final = 250
+"""Characters that are looked at for a phone number."""
+PhoneNumber = Annotated[str, AfterValidator(_phone), Field(json_schema_extra={"maxLength": MOST_PHONE})]
 """E.164: `+14155550100`."""

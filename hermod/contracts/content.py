@@ -76,6 +76,11 @@ class _Pattern:
         raise PydanticKnownError("string_pattern_mismatch", {"pattern": self.pattern})
 
 
+TemplateReference = Annotated[Text, Field(json_schema_extra={"maxLength": 63})]
+"""The name of a template, which is there or not: no other name has more characters."""
+MOST_BASE64: Final = 16 * 1024 * 1024
+"""Of a call that is a message: so many characters are its body already."""
+
 Url = Annotated[str, StringConstraints(max_length=2048), _Pattern(r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$")]
 
 
@@ -115,7 +120,7 @@ class Attachment(Model):
     filename: Annotated[Line, Field(min_length=1, max_length=255)]
     content_type: Annotated[str, StringConstraints(max_length=255), _Pattern(MEDIA_TYPE)] = "application/octet-stream"
     """With parameters where they matter: `text/calendar; method=REQUEST`."""
-    content_base64: Text
+    content_base64: Annotated[Text, Field(json_schema_extra={"contentEncoding": "base64", "maxLength": MOST_BASE64})]
     content_id: Annotated[str, StringConstraints(max_length=255), _Pattern(r"^[A-Za-z0-9_.@+-]+$")] | None = None
 
     @field_validator("content_base64")
@@ -154,7 +159,7 @@ class Email(Content):
     bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     headers: dict[str, Line] = Field(default_factory=dict, max_length=50)
     attachments: tuple[Attachment, ...] = Field(default=(), max_length=50)
-    template: Text | None = None
+    template: TemplateReference | None = None
 
     @property
     def reply_addresses(self) -> tuple[str, ...]:
@@ -201,7 +206,7 @@ class Sms(Content):
     body: Annotated[Text, Field(max_length=1600)] | None = None
     media_urls: tuple[Url, ...] = Field(default=(), max_length=10)
     from_: Annotated[Line, Field(max_length=64)] | None = Field(default=None, alias="from")
-    template: Text | None = None
+    template: TemplateReference | None = None
 
     def words(self) -> bool:
         return bool(self.body or self.media_urls)
@@ -212,7 +217,7 @@ class WhatsAppTemplate(Model):
 
     name: Annotated[Line, Field(min_length=1, max_length=512)]
     language: Annotated[Line, Field(min_length=2, max_length=16)]
-    components: tuple[PlainObject, ...] = ()
+    components: tuple[PlainObject, ...] = Field(default=(), max_length=100)
 
 
 class WhatsApp(Content):
@@ -221,7 +226,7 @@ class WhatsApp(Content):
     channel: Literal[Channel.WHATSAPP] = Channel.WHATSAPP
     to: PhoneNumber
     body: Annotated[Text, Field(max_length=4096)] | None = None
-    template: WhatsAppTemplate | Text | None = None
+    template: WhatsAppTemplate | TemplateReference | None = None
 
     def words(self) -> bool:
         return bool(self.body)
@@ -240,7 +245,7 @@ class Push(Content):
     url: Url | None = None
     collapse_key: Annotated[Line, Field(max_length=64)] | None = None
     ttl_seconds: Annotated[Whole, Field(ge=0, le=2_419_200)] | None = None
-    template: Text | None = None
+    template: TemplateReference | None = None
 
     def words(self) -> bool:
         return bool(self.title or self.body or (self.data and self.template is None))

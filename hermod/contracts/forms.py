@@ -14,7 +14,7 @@ from hermod.contracts.durations import short_duration
 from hermod.contracts.events import Reference
 from hermod.contracts.model import Model, says_nothing
 from hermod.contracts.plain_json import PlainObject
-from hermod.contracts.scalars import Whole
+from hermod.contracts.scalars import Flag, Whole
 from hermod.contracts.templates import Locale, TemplateName
 
 MAX_SCHEMA_BYTES: Final = 256 * 1024
@@ -69,14 +69,14 @@ class FormNotification(Model):
 
 
 class FormPayment(Model):
-    required: bool = True
+    required: Flag = True
     provider: Literal["stripe"] = "stripe"
     expires_in: FormDuration = timedelta(hours=24)
     """From the submission on; what is not paid by then is expired."""
 
 
 class OnSubmit(Model):
-    webhooks: bool = True
+    webhooks: Flag = True
     """Whether the moments of a submission are emitted to webhook endpoints that ask for them."""
     notifications: tuple[FormNotification, ...] = Field(default=(), max_length=20)
 
@@ -84,7 +84,7 @@ class OnSubmit(Model):
 class PartialRules(Model):
     abandon_after: FormDuration | None = None
     """After the last change; null: never."""
-    webhooks: bool = False
+    webhooks: Flag = False
     resume_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=1000)] | None = (
         None
     )

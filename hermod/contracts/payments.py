@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Flag
 
 MOST_CONNECTED: Final = 100
 MOST_SECRETS: Final = 5
@@ -31,7 +32,7 @@ class StripeAccountInput(Model):
 
     secrets: tuple[SigningSecret, ...] | None = Field(default=None, min_length=1, max_length=MOST_SECRETS)
     """The signing secrets that hold, `whsec_…`: two while one is rolled. They replace the stored ones."""
-    livemode: bool = True
+    livemode: Flag = True
     """Whether it takes real money. Calls of the other mode are refused."""
     connected_accounts: tuple[ConnectedAccount, ...] | None = Field(default=None, max_length=MOST_CONNECTED)
     """Accounts of others, `acct_…`, whose payments count as well (Stripe Connect); all others are refused. They replace

@@ -7,16 +7,19 @@ wait that no clock can count.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field, ValidationInfo
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from hermod.contracts.addresses import is_stored
 
 LEAST_RATE: Final = 0.0001
 """A second: one in some three hours. Slower than that is a pause, and not a rate."""
 MOST_RATE: Final = 10_000
+_BEGINS_WITH_A_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ]|$)")
 
 
 def is_sendable(text: str) -> bool:
@@ -46,6 +49,13 @@ def _text(value: str, info: ValidationInfo) -> str:
     return value if is_stored(info) else checked_text(value)
 
 
+def _written_out(value: object) -> object:
+    """A number is no time here, nor a string with one: nobody can say whether it counts seconds or milliseconds."""
+    if isinstance(value, bool | int | float) or (isinstance(value, str) and not _BEGINS_WITH_A_DATE.match(value)):
+        raise PydanticCustomError("datetime_type", "Input should be a valid datetime")
+    return value
+
+
 def _instant(value: datetime) -> datetime:
     try:
         value.astimezone(UTC)
@@ -57,12 +67,15 @@ def _instant(value: datetime) -> datetime:
 Text = Annotated[str, AfterValidator(_text)]
 """Any text, in any number of lines."""
 
-Instant = Annotated[AwareDatetime, AfterValidator(_instant)]
-"""A moment, with its time zone. `9999-12-31T23:59:59.999999Z` stands for never, as elsewhere."""
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_instant)]
+"""A moment, as RFC 3339 writes it, with its time zone. `9999-12-31T23:59:59.999999Z` stands for never, as elsewhere."""
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True)]
 """Neither takes a string or a truth value: in Python True is the number 1, which nobody means."""
+
+Flag = Annotated[bool, Field(strict=True)]
+"""True or false, and no word or number that could stand for them."""
 
 Rate = Annotated[Number, Field(ge=LEAST_RATE, le=MOST_RATE)]
 """So many a second."""

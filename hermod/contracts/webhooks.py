@@ -12,7 +12,7 @@ from hermod.contracts.content import Line, Url
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.retries import Preset, Waits, is_name
-from hermod.contracts.scalars import Instant, Number, Rate, Whole
+from hermod.contracts.scalars import Flag, Instant, Number, Rate, Whole
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Of one event, as it is sent. The standard suggests 20 KiB; receivers may refuse more."""
@@ -22,12 +22,12 @@ BATCH_BYTES: Final = 2 * 1024 * 1024
 """Of the bodies in one dispatch, which has them all in memory."""
 WEBHOOK_PRESETS: Final = frozenset({Preset.WEBHOOK, Preset.WEBHOOK_FAST, Preset.WEBHOOK_STANDARD})
 
-EventType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=128)]
-"""`order.paid`: letters, digits and `_`, in parts joined by dots."""
-EventFilter = Annotated[
-    str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$", max_length=128)
-]
-"""`order.paid`, `order.*` for everything below, or `*` for everything."""
+EVENT_TYPE: Final = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$"
+EVENT_FILTER: Final = r"^(\*|[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*([./]\*)?)$"
+EventType = Annotated[str, StringConstraints(pattern=EVENT_TYPE, max_length=128)]
+"""`order.paid`, `orders/create`: letters, digits, `_` and `-`, in parts joined by dots or slashes."""
+EventFilter = Annotated[str, StringConstraints(pattern=EVENT_FILTER, max_length=128)]
+"""`order.paid`, `order.*` or `orders/*` for everything below, or `*` for everything."""
 EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 """The caller's own id of an event. No dots: the signature joins its parts with them."""
 OrderingKey = Annotated[Line, Field(min_length=1, max_length=255)]
@@ -100,9 +100,9 @@ class EndpointSettings(Model):
     skip_after: Annotated[Whole, Field(ge=1, le=20)] | None = None
     headers: dict[str, Line] = Field(default_factory=dict, max_length=20)
     """Sent with every request. Stored encrypted, since they may be credentials; shown by name only."""
-    asymmetric: bool = False
+    asymmetric: Flag = False
     """Sign with ed25519 as well (`v1a`), so that receivers need no secret."""
-    enabled: bool = True
+    enabled: Flag = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -266,7 +266,7 @@ class ReplayInput(Model):
     types: Annotated[tuple[EventFilter, ...], Field(max_length=100)] = ()
     status: Annotated[tuple[DeliveryStatus, ...], Field(max_length=9)] = (DeliveryStatus.FAILED, DeliveryStatus.PARKED)
     per_second: Annotated[Rate, Field(le=1000)] = 10.0
-    dry_run: bool = False
+    dry_run: Flag = False
 
 
 class ReplayStatus(StrEnum):

@@ -43,7 +43,7 @@ _NARROWED: Final = """
     tenant_id = :tenant
     AND (CAST(:endpoint AS text) IS NULL OR endpoint_id = CAST(:endpoint AS text))
     AND (CAST(:type AS text) IS NULL OR CAST(:type AS text) IN ('*', event_type)
-         OR (right(CAST(:type AS text), 2) = '.*' AND starts_with(event_type, left(CAST(:type AS text), -1))))
+         OR (right(CAST(:type AS text), 2) IN ('.*', '/*') AND starts_with(event_type, left(CAST(:type AS text), -1))))
     AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
     AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
     AND (CAST(:status_code AS int) IS NULL OR status_code = CAST(:status_code AS int))

@@ -36,7 +36,7 @@ _MATCHING: Final = """
     AND (CAST(:types AS text[]) = '{}'
          OR EXISTS (SELECT 1 FROM unnest(CAST(:types AS text[])) AS f(type)
                      WHERE f.type IN ('*', d.event_type)
-                        OR (right(f.type, 2) = '.*' AND starts_with(d.event_type, left(f.type, -1)))))
+                        OR (right(f.type, 2) IN ('.*', '/*') AND starts_with(d.event_type, left(f.type, -1)))))
     AND EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
 """
 """The tenant's deliveries that a replay is about; those whose event was dropped cannot be sent again."""

@@ -79,7 +79,7 @@ def test_event_with_its_type_alone_happened_now() -> None:
     ("wrong", "field", "message"),
     [
         ({}, "type", "missing"),
-        ({"type": "order paid"}, "type", "must be letters, digits and _, in parts joined by dots"),
+        ({"type": "order paid"}, "type", "must be letters, digits, _ and -, in parts joined by dots or slashes"),
         ({"type": "a" * 129}, "type", "must have at most 128 characters"),
         ({"type": "a", "name": 1}, "name", "there is no such field"),
         ({"type": "a", "contact": "ada@example.com"}, "contact", "must be 1 to 128 letters, digits and _ . : -"),

@@ -17,7 +17,7 @@ from starter.event_intake import read_events
 from starter.events import taken_alone
 from starter.idempotency import KEY_HEADER, checked_key, with_event_ids
 from web.authentication import Caller
-from web.bodies import MIB, answer, read_body
+from web.bodies import MIB, answer, read_json_text
 from web.examples import EVENTS_BODY, IDEMPOTENCY_KEY
 from web.reference import answers
 
@@ -62,6 +62,6 @@ async def track_events(request: Request, hermod: Caller) -> Response:
     KiB, 256 keys and 8 levels; `occurred_at` lies within the last 365 days, and at most 24 hours ahead.
     """
     key = checked_key(request.headers.get(KEY_HEADER))
-    given, alone = read_events(await read_body(request, MAX_EVENTS_BYTES))
+    given, alone = read_events(await read_json_text(request, MAX_EVENTS_BYTES))
     receipt = await hermod.core.events.take(hermod.tenant, with_event_ids(given, key))
     return answer(taken_alone(receipt) if alone else receipt, 202)

@@ -33,7 +33,7 @@ from web.context import context_of
 from web.dead_letters import many, moved
 from web.examples import BATCH_BODY, IDEMPOTENCY_KEY, MESSAGE_BODY
 from web.problems import FieldProblem
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_MESSAGE_BYTES: Final = 16 * MIB
 MAX_BATCH_BYTES: Final = 32 * MIB
@@ -42,7 +42,10 @@ _SLICE: Final = 50
 """Messages checked at a stretch, some milliseconds; then other requests have their turn."""
 
 router: Final = APIRouter(prefix="/v1/messages", tags=["messages"])
-MessageId = Annotated[str, Path(description="`msg_…`, as the answer to the message said.", alias="id")]
+MessageId = Annotated[
+    str,
+    Path(description="`msg_…`, as the answer to the message said.", alias="id", json_schema_extra=id_pattern("msg_")),
+]
 
 
 class MessageQuery(Narrowed):

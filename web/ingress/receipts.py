@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.ids import TENANT_PATTERN
 from hermod.ports.receipts import Callback
 from starter.receipts import receive, reporter
 from web.bodies import MIB, unverified_body
@@ -23,9 +24,14 @@ KEPT_OF_STRANGERS: Final = 8 * 1024
 """Bytes of a call that are looked at where there is no such account: for a provider's test call."""
 
 router: Final = APIRouter(prefix="/ingress/receipts", tags=["providers"])
-Provider = Annotated[str, Path(description="As the account names it.")]
-Tenant = Annotated[str, Path(description="Whose account it is.")]
-Account = Annotated[str, Path(description="The name of the provider account.")]
+Provider = Annotated[
+    str, Path(description="As the account names it.", json_schema_extra={"pattern": r"^[a-z][a-z0-9_]{0,39}$"})
+]
+Tenant = Annotated[str, Path(description="Whose account it is.", json_schema_extra={"pattern": TENANT_PATTERN})]
+Account = Annotated[
+    str,
+    Path(description="The name of the provider account.", json_schema_extra={"pattern": r"^[a-z0-9][a-z0-9_-]{0,62}$"}),
+]
 
 _ANSWERS: Final = {
     200: {"description": "Kept, or known already. Some providers are answered in their own form."},

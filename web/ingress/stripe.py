@@ -13,6 +13,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.ids import TENANT_PATTERN
 from hermod.domain.stripe_signatures import HEADER
 from starter.payments import receive_stripe, stripe_sender
 from web.bodies import MIB, unverified_body
@@ -22,7 +23,7 @@ from web.reference import answers
 MAX_EVENT_BYTES: Final = MIB
 
 router: Final = APIRouter(prefix="/ingress/stripe", tags=["payments"])
-Tenant = Annotated[str, Path(description="Whose account it is.")]
+Tenant = Annotated[str, Path(description="Whose account it is.", json_schema_extra={"pattern": TENANT_PATTERN})]
 
 _BAD: Final = "A wrong signature or an old one, an event of the other mode, or nothing that can be read."
 _ANSWERS: Final = {

@@ -37,13 +37,18 @@ from web.context import context_of
 from web.dead_letters import many, moved
 from web.examples import IDEMPOTENCY_KEY, SCHEMAS
 from web.ingress.forms import FormName
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_SUBMISSION_BYTES: Final = 6 * MAX_DATA_BYTES + MIB // 2
 """What is counted is the data, not how they are written: a character may come as `\\u0061`, with spaces between."""
 
 router: Final = APIRouter(prefix="/v1", tags=["forms"])
-SubmissionId = Annotated[str, Path(description="`sub_…`, as the answer to the submission said.", alias="id")]
+SubmissionId = Annotated[
+    str,
+    Path(
+        description="`sub_…`, as the answer to the submission said.", alias="id", json_schema_extra=id_pattern("sub_")
+    ),
+]
 
 _BODY: Final[dict[str, Any]] = {
     "required": True,

@@ -36,12 +36,14 @@ from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
 from web.dead_letters import many, moved
 from web.examples import EVENT_BODY, IDEMPOTENCY_KEY
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_EVENT_BYTES: Final = MIB
 
 router: Final = APIRouter(prefix="/v1", tags=["webhooks"])
-DeliveryId = Annotated[str, Path(description="`whd_…`, as the answer to the event said.", alias="id")]
+DeliveryId = Annotated[
+    str, Path(description="`whd_…`, as the answer to the event said.", alias="id", json_schema_extra=id_pattern("whd_"))
+]
 
 
 class DeliveryQuery(Model):

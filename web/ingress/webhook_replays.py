@@ -16,12 +16,15 @@ from starter.webhook_replays import move_replay, replay, replay_status, replays
 from web.authentication import Caller
 from web.bodies import answer, checked, read_json_body
 from web.examples import SCHEMAS
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_REPLAY_BYTES: Final = 64 * 1024
 
 router: Final = APIRouter(tags=["webhooks"])
-ReplayId = Annotated[str, Path(description="`rpl_…`, as the answer to the replay said.", alias="id")]
+ReplayId = Annotated[
+    str,
+    Path(description="`rpl_…`, as the answer to the replay said.", alias="id", json_schema_extra=id_pattern("rpl_")),
+]
 
 _BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -68,7 +71,9 @@ _BODY: Final[dict[str, Any]] = {
     openapi_extra={"requestBody": _BODY},
 )
 async def replay_deliveries(
-    endpoint: Annotated[str, Path(description="The endpoint's id.", alias="id")], request: Request, hermod: Caller
+    endpoint: Annotated[str, Path(description="The endpoint's id.", alias="id", json_schema_extra=id_pattern("whe_"))],
+    request: Request,
+    hermod: Caller,
 ) -> Response:
     """Begins what failed or was parked again, the oldest first, with the same `webhook-id`, so that receivers know it.
 

@@ -55,7 +55,7 @@ _KINDS: Final = {
 }
 
 
-@router.api_route("/{token}", methods=["GET", "HEAD"])
+@router.get("/{token}")
 async def show(token: Token, request: Request) -> Response:
     """How the subscription stands, with a button to change it."""
     try:

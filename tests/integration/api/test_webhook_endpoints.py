@@ -143,7 +143,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     *(
         ({"headers": {name: "a"}}, f"headers.{name}")
-        for name in ("User-Agent", "Connection", "TE", "Transfer-Encoding", "Upgrade", "Proxy-Authorization", "Expect")
+        for name in ("Host", "Connection", "TE", "Transfer-Encoding", "Upgrade", "Proxy-Authorization", "Expect")
     ),
     ({"asymmetric": "perhaps"}, "asymmetric"),
     ({"enabled": None}, "enabled"),

@@ -138,3 +138,14 @@ async def test_event_with_an_id_keeps_it_whatever_the_idempotency_key(api: Api) 
     asked = EVENT | {"event_id": "order-7"}
     response = await api.client.post("/v1/webhook-events", json=asked, headers={"Idempotency-Key": "a"})
     assert response.json()["event_id"] == "order-7"
+
+
+async def test_endpoint_names_the_kind_and_the_sender_of_its_requests(api: Api) -> None:
+    own = {"Content-Type": "application/cloudevents+json", "user-agent": "Shop/2"}
+    made = await api.client.post("/v1/webhook-endpoints", json={"url": "https://example.com/hook", "headers": own})
+    assert made.status_code == 201, made.text
+    assert set(made.json()["headers"]) == set(own)
+    wrong = {"url": "https://example.com/hook", "headers": {"Content-Type": "json"}}
+    assert_problem(
+        await api.client.post("/v1/webhook-endpoints", json=wrong), 422, "invalid-input", "headers.Content-Type"
+    )

@@ -10,8 +10,9 @@ from temporalio.client import WorkflowFailureError
 
 from hermod.contracts.content import Email
 from hermod.contracts.ids import message_workflow
-from hermod.contracts.messages import Preset, Status
+from hermod.contracts.messages import Status
 from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
+from hermod.contracts.retries import Preset
 from hermod.contracts.webhooks import DeliveryStatus
 from starter import schedules
 from tests.support.hostile import Hostile
