@@ -65,7 +65,7 @@ async def make_token(
 
     \b
     Example:
-      export API_TOKEN="$(hermod token --hours 1)"
+      export HERMOD_ADMIN_TOKEN="$(hermod token --hours 1)"
     """
     now, valid_for = datetime.now(UTC), timedelta(hours=hours)
     secret = settings().jwt_secret.get_secret_value()
