@@ -66,7 +66,8 @@ from starter import schedules
 from starter.composing import announcer, replayer, sweepers
 from starter.connection import connect
 from starter.health import PortTaken, serve_health
-from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
+from starter.process_end import leave
+from starter.processes import raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
 from starter.temporal_calls import TEMPORAL_ERRORS
 from starter.webhook_events import Webhooks

@@ -10,7 +10,8 @@ from hermod.settings import Settings, SettingsError, load_settings
 from hermod.telemetry import configure_logging, get_logger
 from starter.client import Hermod
 from starter.health import PortTaken
-from starter.processes import leave, spare_the_collector, stop_on_signals
+from starter.process_end import leave
+from starter.processes import spare_the_collector, stop_on_signals
 from web.app import create_app
 from web.server import serve
 
