@@ -127,6 +127,10 @@ WORKFLOW_CLASSES: Final = (
     SendWebhookNotices,
 )
 LANES: Final = tuple(Lane)
+_NEED_A_SERVER: Final = (
+    "CLICKHOUSE_URL is not set. One process can keep events by itself, several need a server: set it, "
+    "or leave out --processes."
+)
 MOST_INSERTS: Final = 8
 """Rounds of events at once in one worker, each of up to 16 MiB and more in memory."""
 
@@ -288,7 +292,7 @@ async def serve(
         storage = await stack.enter_async_context(open_storage(settings))
         senders = await stack.enter_async_context(open_senders(settings))
         poster = await stack.enter_async_context(open_poster(settings))
-        analytics = await stack.enter_async_context(open_analytics(settings, storage.database))
+        analytics = await stack.enter_async_context(open_analytics(settings, storage.database, embedded=True))
         backend = await stack.enter_async_context(open_backend(settings))
         client = await _prepared(settings, storage, stop)
         if client is None:
@@ -368,6 +372,9 @@ def main(
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    if processes > 1 and settings.clickhouse_url is None:
+        typer.echo(_NEED_A_SERVER, err=True)
+        raise typer.Exit(2)
     configure_logging(settings.log_level, settings.log_format)
     raise_file_limit()
     if processes > 1:

@@ -138,14 +138,14 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(lines)) from None
 
 
-def local_settings() -> Settings:
+def local_settings(**overrides: Any) -> Settings:
     """The settings for a command or a script: what the environment leaves open comes from a dev stack in this folder.
 
-    A running dev stack writes `dev.json` into its data folder. Raises SettingsError.
+    A running dev stack writes `dev.json` into its data folder; `overrides` come before all. Raises SettingsError.
     """
     data_dir = Path(os.environ.get("HERMOD_DATA_DIR", ".hermod"))
     written = _dev_settings(data_dir)
-    return load_settings(**{name: value for name, value in written.items() if name not in os.environ})
+    return load_settings(**{name: value for name, value in written.items() if name not in os.environ} | overrides)
 
 
 def child_environment(number: int) -> dict[str, str]:

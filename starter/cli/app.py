@@ -45,6 +45,7 @@ _TABLE: Final[Mapping[str, tuple[str, str]]] = {
         "doctor",
         "Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong.",
     ),
+    "migrate": ("migrating", "Make the database's tables, or bring them to this version, and say what was done."),
     "providers": ("providers", "List the providers and what each can do."),
     "partials": ("partials:app", "Forms that visitors have not sent yet."),
     "dlq": ("dead_letters:app", "Dead letters: messages that were given up."),
@@ -62,7 +63,7 @@ _TABLE: Final[Mapping[str, tuple[str, str]]] = {
     "tenants": ("tenants:tenants", "Tenants: everything belongs to one."),
     "keys": ("tenants:keys", "API keys: what a tenant's programs sign in with."),
     "schedules": ("schedules:app", "The housekeeping schedules."),
-    "secrets": ("secret_keys:app", "The keys that encrypt stored credentials."),
+    "secrets": ("secret_keys:app", "The secrets of a deployment, and the keys that encrypt stored credentials."),
 }
 """Each command by its name: its module in `starter.cli`, with `:` the group in it, and the first line of its help."""
 

@@ -20,7 +20,7 @@ from temporalio.exceptions import TemporalError
 from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.errors import HermodError, InvalidInput
 from hermod.settings import Settings, SettingsError, local_settings
-from hermod.storage.migrate import SchemaOutdated
+from hermod.storage.migrate import MigrationFailed, SchemaOutdated
 from hermod.storage.vault import UndecryptableSecret
 from hermod.telemetry import configure_logging
 from starter.cli.output import complain
@@ -40,7 +40,14 @@ TenantName = Annotated[
     typer.Option("--tenant", metavar="NAME", help="Act for this tenant (default: HERMOD_TENANT, or the dev stack's)."),
 ]
 _P = ParamSpec("_P")
-_EXPLAINED: Final = (HermodError, SchemaOutdated, UndecryptableSecret, WeakSecret, WrongSearchAttributes)
+_EXPLAINED: Final = (
+    HermodError,
+    MigrationFailed,
+    SchemaOutdated,
+    UndecryptableSecret,
+    WeakSecret,
+    WrongSearchAttributes,
+)
 """Errors whose text says what happened and what to do."""
 
 
