@@ -79,8 +79,12 @@ class SchemaOutdated(Exception):
     """The database is not at the newest migration. The text says what to do."""
 
 
+class SchemaNewer(SchemaOutdated):
+    """It is past the newest migration of this version: a newer one has migrated it."""
+
+
 async def check_schema(database: Database) -> None:
-    """Raises SchemaOutdated, and Unavailable."""
+    """Raises SchemaOutdated, SchemaNewer, and Unavailable."""
     newest = newest_migration()
     try:
         rows = await database.rows(text("SELECT version_num FROM alembic_version"), {})
@@ -88,7 +92,7 @@ async def check_schema(database: Database) -> None:
         rows = []
     found = rows[0].version_num if rows else None
     if found is not None and found > newest:  # numbers of four digits
-        raise SchemaOutdated(
+        raise SchemaNewer(
             f"the database is at migration {found}, this version knows {newest} and none after it: run a newer version"
         )
     if found != newest:

@@ -90,6 +90,20 @@ async def test_database_is_migrated_says_from_where_to_where(
     assert orjson.loads((await run("migrate", "--json")).stdout)["applied"] == []
 
 
+async def test_database_is_not_migrated_yet_a_command_says_which_to_run_first(
+    bare: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await postgres.create_database("not_yet_migrated")
+    monkeypatch.setenv("DATABASE_URL", postgres.url("not_yet_migrated"))
+    monkeypatch.setenv("HERMOD_SECRET_KEY", Vault.new_key())
+    for arguments in (
+        ["tenants", "create", "shop"],
+        ["keys", "list", "--tenant", "shop"],
+        ["status", "msg_1", "--tenant", "a"],
+    ):
+        assert "run `hermod migrate`" in (await run(*arguments, code=1)).stderr
+
+
 async def test_database_was_migrated_by_a_newer_version_says_so(
     bare: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
