@@ -68,7 +68,8 @@ from starter import schedules
 from starter.composing import announcer, replayer, sweepers
 from starter.connection import connect
 from starter.health import PortTaken, serve_health
-from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
+from starter.process_end import leave
+from starter.processes import raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
 from starter.temporal_calls import TEMPORAL_ERRORS
 from starter.webhook_events import Webhooks
@@ -128,6 +129,10 @@ WORKFLOW_CLASSES: Final = (
     SendWebhookNotices,
 )
 LANES: Final = tuple(Lane)
+_NEED_A_SERVER: Final = (
+    "CLICKHOUSE_URL is not set. One process can keep events by itself, several need a server: set it, "
+    "or leave out --processes."
+)
 MOST_INSERTS: Final = 8
 """Rounds of events at once in one worker, each of up to 16 MiB and more in memory."""
 
@@ -294,7 +299,7 @@ async def serve(
         storage = await stack.enter_async_context(open_storage(settings))
         senders = await stack.enter_async_context(open_senders(settings))
         poster = await stack.enter_async_context(open_poster(settings))
-        analytics = await stack.enter_async_context(open_analytics(settings, storage.database))
+        analytics = await stack.enter_async_context(open_analytics(settings, storage.database, embedded=True))
         backend = await stack.enter_async_context(open_backend(settings))
         client = await _prepared(settings, storage, stop)
         if client is None:
@@ -360,6 +365,9 @@ def main(
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    if processes > 1 and settings.clickhouse_url is None:
+        typer.echo(_NEED_A_SERVER, err=True)
+        raise typer.Exit(2)
     configure_logging(settings.log_level, settings.log_format)
     raise_file_limit()
     if processes > 1:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from hermod.analytics.client import ClickHouse
-from hermod.analytics.places import Folder, Server
+from hermod.analytics.places import Folder, Nowhere, Server
 from hermod.analytics.queries import AnalyticsQueries
 from hermod.analytics.schema import Schema
 from hermod.analytics.sink import ClickHouseSink
@@ -258,7 +258,7 @@ class Analytics:
 
         An engine inside this process is opened by its first insert, and only then.
         """
-        if isinstance(self.clickhouse.place, Folder):
+        if not isinstance(self.clickhouse.place, Server):
             yield
             return
         task = asyncio.create_task(self.schema.prepare_in_the_end())
@@ -273,9 +273,10 @@ class Analytics:
         return await self.clickhouse.ping()
 
 
-def _clickhouse(settings: Settings) -> ClickHouse:
+def _clickhouse(settings: Settings, *, embedded: bool) -> ClickHouse:
     if settings.clickhouse_url is None:
-        return ClickHouse(Folder(settings.data_dir / "clickhouse"), settings.clickhouse_database)
+        place = Folder(settings.data_dir / "clickhouse") if embedded else Nowhere()
+        return ClickHouse(place, settings.clickhouse_database)
     password = settings.clickhouse_password
     server = Server(
         settings.clickhouse_url.get_secret_value(),
@@ -286,9 +287,13 @@ def _clickhouse(settings: Settings) -> ClickHouse:
 
 
 @asynccontextmanager
-async def open_analytics(settings: Settings, database: Database) -> AsyncIterator[Analytics]:
-    """`database` is Hermod's own, which keeps several processes from changing the tables at once."""
-    clickhouse = _clickhouse(settings)
+async def open_analytics(settings: Settings, database: Database, *, embedded: bool = False) -> AsyncIterator[Analytics]:
+    """`database` is Hermod's own, which keeps several processes from changing the tables at once.
+
+    `embedded`: where no server is set, this process may keep events by itself. That is for the worker alone: whoever
+    opened the folder to ask something would keep it from storing them.
+    """
+    clickhouse = _clickhouse(settings, embedded=embedded)
     schema = Schema(clickhouse, settings.event_days, lambda: alone(database, "clickhouse/schema"))
     try:
         yield Analytics(clickhouse, schema, ClickHouseSink(clickhouse, schema), AnalyticsQueries(clickhouse, schema))

@@ -146,20 +146,18 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(lines)) from None
 
 
-def local_settings() -> Settings:
+def local_settings(**overrides: Any) -> Settings:
     """The settings for a command or a script: what the environment leaves open comes from a dev stack in this folder.
 
-    A running dev stack writes `dev.json` into its data folder. Raises SettingsError.
+    A running dev stack writes `dev.json` into its data folder; `overrides` come before all. Raises SettingsError.
     """
     data_dir = Path(os.environ.get("HERMOD_DATA_DIR", ".hermod"))
     written = _dev_settings(data_dir)
     taken = {name: value for name, value in written.items() if name not in os.environ}
     if "CLICKHOUSE_URL" in taken:
-        taken |= {
-            "CLICKHOUSE_USER": None,
-            "CLICKHOUSE_PASSWORD": None,
-        }  # they are in the URL; others are for another server
-    return load_settings(**taken)
+        # They are in the URL; others are for another server.
+        taken |= {"CLICKHOUSE_USER": None, "CLICKHOUSE_PASSWORD": None}
+    return load_settings(**taken | overrides)
 
 
 def child_environment(number: int) -> dict[str, str]:

@@ -69,7 +69,7 @@ async def examine(deep: timedelta | None = None) -> list[Finding]:
         return [Finding("settings", False, line, advice) for line in str(error).splitlines()]
     findings = [Finding("settings", True, f"tenant {found.tenant or 'not set'}, Temporal at {found.temporal_address}")]
     try:
-        async with open_storage(found) as storage, open_analytics(found, storage.database) as analytics:
+        async with open_storage(found) as storage, open_analytics(found, storage.database, embedded=True) as analytics:
             findings += await _examine_database(storage, found)
             if deep is not None and all(finding.ok for finding in findings):
                 findings += await audit(storage.promises, deep)
@@ -145,7 +145,7 @@ async def _schema(storage: Storage) -> str:
     try:
         await check_schema(storage.database)
     except SchemaOutdated as error:
-        raise Trouble(str(error), "run `alembic upgrade head`") from None
+        raise Trouble(str(error), "then start the web and the workers again") from None
     return "at the newest migration"
 
 

@@ -230,3 +230,17 @@ async def test_clickhouse_is_away_everything_else_goes_on_and_health_says_so(hou
                 return True
 
             assert await eventually(found)
+
+
+async def test_clickhouse_is_not_set_for_the_web_health_and_questions_say_what_to_set(house: House) -> None:
+    """The engine inside a process belongs to the worker: a web that opened it would keep events from being stored."""
+    core = house.hermod.core
+    settings = core.settings.model_copy(update={"clickhouse_url": None})
+    async with open_analytics(settings, core.storage.database) as analytics:
+        app = create_app(settings, hermod=Hermod(replace(core, analytics=analytics), "default", "web"))
+        async with calling(app) as client:
+            report = (await client.get("/health")).json()
+        with pytest.raises(Unavailable, match="CLICKHOUSE_URL is not set"):
+            await analytics.clickhouse.rows("SELECT 1")
+    assert (report["status"], report["clickhouse"]["ok"]) == ("degraded", False)
+    assert "CLICKHOUSE_URL is not set" in report["clickhouse"]["detail"]
