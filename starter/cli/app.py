@@ -61,7 +61,7 @@ _TABLE: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "payments": ("payments:app", "Payments for submissions of forms."),
     "tenants": ("tenants:tenants", "Tenants: everything belongs to one."),
-    "keys": ("tenants:keys", "API keys: what a tenant's programs sign in with."),
+    "keys": ("api_keys:app", "API keys: what a tenant's programs sign in with."),
     "schedules": ("schedules:app", "The housekeeping schedules."),
     "secrets": ("secret_keys:app", "The secrets of a deployment, and the keys that encrypt stored credentials."),
 }
