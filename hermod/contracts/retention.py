@@ -14,7 +14,11 @@ from hermod.contracts.scalars import Whole
 LEAST_AGE: Final = timedelta(hours=1)
 """Nothing goes sooner after its end: somebody may be looking at it, and its provider's report is on its way."""
 
-Age = Annotated[timedelta, Field(ge=LEAST_AGE, le=timedelta(days=36_500)), BeforeValidator(duration)]
+Age = Annotated[
+    timedelta,
+    Field(ge=LEAST_AGE, le=timedelta(days=36_500)),
+    BeforeValidator(duration, json_schema_input_type=float | Annotated[str, Field(max_length=40)]),
+]
 """Seconds as a number, ISO 8601 (`PT24H`), `24h` or `7d`."""
 
 

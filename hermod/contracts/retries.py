@@ -16,6 +16,8 @@ from hermod.contracts.scalars import Number
 MOST_WAITS: Final = 20
 LONGEST_WAIT: Final = 24 * 3600
 """Seconds."""
+LONGEST_TEXT: Final = 40
+"""Characters of a wait that is written as text."""
 
 _DURATION: Final = TypeAdapter(timedelta)
 
@@ -33,7 +35,7 @@ class Preset(StrEnum):
 
 def _seconds(given: object) -> object:
     """`10s`, `1h30m`, `PT10S` and a timedelta in seconds. A number as text has no unit, so it is refused."""
-    if isinstance(given, str):
+    if isinstance(given, str) and len(given) <= LONGEST_TEXT:
         short = short_duration(given)
         given = _iso_duration(given) if short is None else short
     return given.total_seconds() if isinstance(given, timedelta) else given
@@ -56,7 +58,11 @@ def _known(preset: object) -> object:
 
 Wait = Annotated[
     Annotated[Number, Field(ge=0, le=LONGEST_WAIT)],
-    BeforeValidator(_seconds, json_schema_input_type=Annotated[float, Field(ge=0, le=LONGEST_WAIT)] | str),
+    BeforeValidator(
+        _seconds,
+        json_schema_input_type=Annotated[float, Field(ge=0, le=LONGEST_WAIT)]
+        | Annotated[str, Field(max_length=LONGEST_TEXT)],
+    ),
 ]
 """Seconds, up to a day. Also taken: `10s`, `1m`, `1h30m`, `500ms`, ISO 8601."""
 Waits = Annotated[tuple[Wait, ...], Field(min_length=1, max_length=MOST_WAITS)]
@@ -84,5 +90,5 @@ class RetryDefaults(Model):
 
     default: Retry | None = None
     """For every channel that has none of its own; null: as built in."""
-    channels: dict[Channel, Retry] = Field(default_factory=dict)
+    channels: dict[Channel, Retry] = Field(default_factory=dict, max_length=len(Channel))
     """Like `{"email": ["2s", "10s", "1m"], "sms": "fallback"}`."""

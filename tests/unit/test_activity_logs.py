@@ -20,7 +20,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities import failures
+from activities import failing, failures
 from activities.failing import FailureInterceptor
 from hermod.bootstrap import SystemClock
 from hermod.contracts.content import Channel
@@ -66,6 +66,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     configure_logging("DEBUG")
     # A logger that is kept would stay as it is configured here.
     structlog.configure(cache_logger_on_first_use=False)
+    monkeypatch.setattr(failing, "_log", get_logger(failing.__name__))
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines() if line.startswith("{")]
     root.handlers[:], root.level = before[0], before[1]
     structlog.reset_defaults()
