@@ -25,8 +25,10 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.contents import ContentActivities
+from activities.delivery.request_slots import RequestSlots
 from activities.devices import DeviceActivities
 from activities.events import EventActivities
+from activities.failing import FailureInterceptor
 from activities.housekeeping import HousekeepingActivities
 from activities.notifications import NotificationActivities
 from activities.partials import PartialActivities
@@ -50,8 +52,9 @@ from hermod.bootstrap import (
     open_senders,
     open_storage,
 )
+from hermod.contracts.content import Channel
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.queues import WORKFLOWS, Lane
+from hermod.contracts.queues import WORKFLOWS, Lane, lane_named, lane_numbers
 from hermod.outbound.webhook_requests import post_for
 from hermod.ports.clock import Clock
 from hermod.ports.forms import Announcer
@@ -65,7 +68,8 @@ from starter import schedules
 from starter.composing import announcer, replayer, sweepers
 from starter.connection import connect
 from starter.health import PortTaken, serve_health
-from starter.processes import leave, raise_file_limit, spare_the_collector, stop_on_signals, supervise
+from starter.process_end import leave
+from starter.processes import raise_file_limit, spare_the_collector, stop_on_signals, supervise
 from starter.search_attributes import WrongSearchAttributes, register
 from starter.temporal_calls import TEMPORAL_ERRORS
 from starter.webhook_events import Webhooks
@@ -125,6 +129,10 @@ WORKFLOW_CLASSES: Final = (
     SendWebhookNotices,
 )
 LANES: Final = tuple(Lane)
+_NEED_A_SERVER: Final = (
+    "CLICKHOUSE_URL is not set. One process can keep events by itself, several need a server: set it, "
+    "or leave out --processes."
+)
 MOST_INSERTS: Final = 8
 """Rounds of events at once in one worker, each of up to 16 MiB and more in memory."""
 
@@ -155,25 +163,29 @@ def build_workers(
 ) -> list[Worker]:
     """One worker per task queue: the workflows with their bookkeeping, and each lane.
 
+    `concurrency`: of a lane, how many activities run at once, and how many requests they make at once, all together.
     `drain`: how long requests that are under way may take to end after SIGTERM, where the settings do not say it.
 
     Eager activities are off, since they would pass by a paused lane.
     """
     clock = SystemClock()
     drain = timedelta(seconds=settings.drain_seconds) if drain is None else drain
-    notifications = _notifications(storage, senders, clock, drain)
-    places = {lane: (concurrency or {}).get(lane, settings.worker_concurrency) for lane in lanes}
+    numbers = {**settings.lane_concurrency, **(concurrency or {})}
+    places = {lane: numbers.get(lane, settings.worker_concurrency) for lane in lanes}
     if Lane.EVENTS in places:
         places[Lane.EVENTS] = min(places[Lane.EVENTS], MOST_INSERTS)
+    notifications = _notifications(storage, senders, clock, drain, places)
     events = Webhooks(client, storage, clock)
     ways = _webhook_ways(storage, poster, events, places.get(Lane.WEBHOOKS, 1))
     webhooks = WebhookActivities(ways, clock, drain=drain)
     of_lane: dict[Lane, list[Callable[..., Any]]] = {
         **{lane: [notifications.deliver] for lane in (Lane.EMAIL, Lane.SMS, Lane.WHATSAPP, Lane.PUSH)},
         Lane.WEBHOOKS: [webhooks.deliver_webhooks],
-        **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock)),
+        **_forms_and_events(storage, analytics, backend or NoBackend(), announcer(client, storage, clock, settings)),
     }
     bookkeeping = _bookkeeping(client, storage, events, senders, clock)
+    common: dict[str, Any] = {"graceful_shutdown_timeout": drain, "disable_eager_activity_execution": True}
+    common["interceptors"] = [FailureInterceptor(storage.failing, clock)]
     workflows = Worker(
         client,
         task_queue=WORKFLOWS,
@@ -182,8 +194,7 @@ def build_workers(
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=TAKEOVER,
         workflow_task_poller_behavior=WORKFLOW_POLLS,
-        graceful_shutdown_timeout=drain,
-        disable_eager_activity_execution=True,
+        **common,
     )
     return [workflows] + [
         Worker(
@@ -193,14 +204,15 @@ def build_workers(
             max_concurrent_activities=places[lane],
             max_concurrent_activity_task_polls=POLLS,
             max_heartbeat_throttle_interval=HEARTBEAT_EVERY,
-            graceful_shutdown_timeout=drain,
-            disable_eager_activity_execution=True,
+            **common,
         )
         for lane in lanes
     ]
 
 
-def _notifications(storage: Storage, senders: SenderFactory, clock: Clock, drain: timedelta) -> NotificationActivities:
+def _notifications(
+    storage: Storage, senders: SenderFactory, clock: Clock, drain: timedelta, places: Mapping[Lane, int]
+) -> NotificationActivities:
     return NotificationActivities(
         storage.ledger,
         storage.accounts,
@@ -210,6 +222,7 @@ def _notifications(storage: Storage, senders: SenderFactory, clock: Clock, drain
         clock,
         storage.unsubscribe_links,
         drain=drain,
+        concurrency={channel: places[Lane(channel)] for channel in Channel if Lane(channel) in places},
     )
 
 
@@ -249,7 +262,7 @@ def _bookkeeping(
 
 
 def _webhook_ways(storage: Storage, poster: Poster, events: Webhooks, places: int) -> Ways:
-    """One endpoint never has more than half of the lane's places, whatever it does."""
+    """One endpoint never has more than half of the lane's places and requests, whatever it does."""
     return Ways(
         ledger=storage.webhook_ledger,
         endpoints=storage.webhook_endpoints,
@@ -258,7 +271,7 @@ def _webhook_ways(storage: Storage, poster: Poster, events: Webhooks, places: in
         requests=post_for,
         limiter=storage.rates,
         waiters=events.waiters,
-        places=Places(max(1, places // 2)),
+        places=Places(max(1, places // 2), RequestSlots(places)),
     )
 
 
@@ -286,7 +299,7 @@ async def serve(
         storage = await stack.enter_async_context(open_storage(settings))
         senders = await stack.enter_async_context(open_senders(settings))
         poster = await stack.enter_async_context(open_poster(settings))
-        analytics = await stack.enter_async_context(open_analytics(settings, storage.database))
+        analytics = await stack.enter_async_context(open_analytics(settings, storage.database, embedded=True))
         backend = await stack.enter_async_context(open_backend(settings))
         client = await _prepared(settings, storage, stop)
         if client is None:
@@ -333,39 +346,28 @@ async def _prepared(settings: Settings, storage: Storage, stop: asyncio.Event) -
     return None
 
 
-def _lane(name: str) -> Lane:
-    try:
-        return Lane(name.strip())
-    except ValueError:
-        raise typer.BadParameter(f"no lane {name!r}; there are {', '.join(LANES)}") from None
-
-
-def _concurrency(text: str) -> dict[Lane, int]:
-    limits: dict[Lane, int] = {}
-    for part in filter(None, text.split(",")):
-        name, _, number = part.partition("=")
-        if not number.strip().isdigit() or int(number) < 1:
-            raise typer.BadParameter(f"{part!r} is not like email=5")
-        limits[_lane(name)] = int(number)
-    return limits
-
-
 def main(
     lanes: Annotated[str, typer.Option(help="Only these lanes, like `email,sms`.")] = "",
-    concurrency: Annotated[str, typer.Option(help="Deliveries at once by lane, like `email=5,push=10`.")] = "",
+    concurrency: Annotated[str, typer.Option(help="Requests at once by lane, like `email=5,push=10`.")] = "",
     processes: Annotated[int, typer.Option(min=1, help="Run so many worker processes.")] = 1,
     dev: Annotated[bool, typer.Option("--dev", help="Run the whole product on embedded servers.")] = False,
 ) -> None:
     """Deliver messages: take work from the Temporal cluster at TEMPORAL_ADDRESS, until SIGTERM."""
     if dev:
         os.execv(sys.executable, [sys.executable, "-m", "devstack"])  # noqa: S606 - ourselves
-    chosen = tuple(_lane(name) for name in lanes.split(",") if name) or LANES
-    limits = _concurrency(concurrency)
+    try:
+        chosen = tuple(dict.fromkeys(lane_named(name) for name in lanes.split(",") if name.strip())) or LANES
+        limits = lane_numbers(concurrency)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     try:
         settings = load_settings()
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    if processes > 1 and settings.clickhouse_url is None:
+        typer.echo(_NEED_A_SERVER, err=True)
+        raise typer.Exit(2)
     configure_logging(settings.log_level, settings.log_format)
     raise_file_limit()
     if processes > 1:

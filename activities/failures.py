@@ -39,9 +39,19 @@ RESTORE: Final = (
 PROMISES_BROKEN: Final = "PromisesBroken"
 """The audit found records that break a promise; the worker's log names them (`promise_broken`)."""
 
+EXPECTED: Final = frozenset({
+    WAITING, HANDED_BACK, LEDGER_UNAVAILABLE, DEAD_LETTER, CLICKHOUSE_UNAVAILABLE, BACKEND_AWAY, NO_SUCH_RECORD,
+    SUPERSEDED, RECORDS_MISSING, PROMISES_BROKEN,
+})  # fmt: skip
+"""What is foreseen: its text says all there is to say, and the place in the program nothing."""
+
 LEDGER_WAIT: Final = timedelta(seconds=5)
 AT_ONCE: Final = timedelta(milliseconds=1)
 """Zero would mean "as the retry policy says"."""
+
+
+def is_expected(error: BaseException) -> bool:
+    return isinstance(error, ApplicationError) and error.type in EXPECTED
 
 
 def waiting(open_messages: int, delay: timedelta, reason: str | None) -> ApplicationError:

@@ -12,10 +12,12 @@ from activities.delivery.carried import Carried
 from activities.delivery.dispatch import Delivery
 from activities.delivery.pacing import Naps
 from activities.delivery.progress import Dispatch, Progress
+from activities.delivery.request_slots import RequestSlots
 from activities.delivery.running import dispatched, withdrawn, work_of
 from activities.delivery.stream import AlonePatience, Patience, PatienceInTurn
 from activities.delivery.turns import Turns
 from activities.pulse import Pulse
+from hermod.contracts.content import Channel
 from hermod.contracts.delivery import CloseOrder, DeliveryOrder, DeliveryReport
 from hermod.contracts.messages import Status
 from hermod.contracts.priorities import priority_of
@@ -39,8 +41,11 @@ class NotificationActivities:
         links: UnsubscribeLinks | None = None,
         *,
         drain: timedelta,
+        concurrency: Mapping[Channel, int] | None = None,
     ) -> None:
-        """`drain`: how long requests that are under way may take to end once the worker is told to stop."""
+        """`drain`: how long requests that are under way may take to end once the worker is told to stop.
+        `concurrency`: how many may be under way at once, by channel; without a number, any.
+        """
         self._ledger = ledger
         self._accounts = accounts
         self._senders = senders
@@ -51,6 +56,7 @@ class NotificationActivities:
         self._drain = drain
         self._turns = Turns()
         self._naps = Naps()
+        self._slots = {channel: RequestSlots(most) for channel, most in (concurrency or {}).items()}
 
     @activity.defn(name="deliver")
     async def deliver(self, order: DeliveryOrder) -> DeliveryReport:
@@ -93,6 +99,7 @@ class NotificationActivities:
             stopping=beating.stopping,
             superseded=beating.superseded,
             links=self._links,
+            slots=self._slots.get(work.channel),
         )
 
     @activity.defn(name="withdraw")

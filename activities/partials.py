@@ -54,10 +54,12 @@ class PartialActivities:
 
 
 def announcements(seen: Seen) -> Iterator[Announcement]:
-    """What is new. Of a form that has been sent in the meantime, only what was decided before.
+    """What is new. Of a form that has been sent in the meantime, only what was decided before; of spam, nothing.
 
     Whoever came back before the message of an abandonment was made is not written to.
     """
+    if seen.status is PartialStatus.SPAM:
+        return
     if seen.is_new and seen.status is not PartialStatus.CONVERTED:
         yield _told(seen, FormMoment.PARTIAL, turn=str(seen.revision), at=seen.updated_at)
     if seen.is_left and seen.abandoned_at is not None:

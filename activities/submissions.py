@@ -14,12 +14,13 @@ from temporalio import activity
 
 from activities import failures
 from activities.pulse import Pulse, pulse
-from hermod.contracts.errors import NotFound, Unavailable
+from hermod.contracts.errors import NotFound, Unavailable, Unreadable
 from hermod.contracts.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
 from hermod.domain.forms.submissions import Done, Expire, Save, Tell, Wait, backend_wait, next_move
 from hermod.ports.forms import Announcement, Announcer
 from hermod.ports.submissions import Backend, BackendAway, BackendRefused, SubmissionLedger, SubmissionRecord
 from hermod.telemetry import RECORDS_MISSING, SAVES, get_logger
+from hermod.telemetry import UNREADABLE as RECORDS_UNREADABLE
 
 _log = get_logger(__name__)
 
@@ -37,6 +38,12 @@ class SubmissionActivities:
                 return await self._process(order, beating)
             except Unavailable:
                 raise failures.ledger_unavailable() from None
+            except Unreadable as broken:
+                RECORDS_UNREADABLE.labels("submission").inc()
+                names = {"tenant": order.tenant, "submission": order.submission}
+                _log.error("record_unreadable", kind="submission", error=str(broken), **names)
+                run = activity.info().workflow_run_id
+                return SubmissionStep(status=SubmissionStatus.FAILED, run=run, reason="unreadable")
             except NotFound:
                 RECORDS_MISSING.labels("submission").inc()
                 _log.warning("submission_missing", tenant=order.tenant, submission=order.submission)
@@ -46,7 +53,7 @@ class SubmissionActivities:
         run = activity.info().workflow_run_id or ""
         record = await self._ledger.open(order.tenant, order.submission, run, beating.now(), is_reset=order.is_reset)
         token = record.fencing_token
-        while record.status not in (SubmissionStatus.FAILED, SubmissionStatus.SPAM):
+        while record.status is not SubmissionStatus.FAILED:
             if record.fencing_token != token:
                 raise failures.superseded()
             match next_move(record.standing, beating.now()):
@@ -96,6 +103,8 @@ def announcement(record: SubmissionRecord, tell: Tell, beating: Pulse) -> Announ
         "backend_id": record.backend_id,
         "submitted_at": record.created_at.isoformat(),
     }
+    if record.status is SubmissionStatus.SPAM:
+        about["spam"] = True
     return Announcement(
         tenant=record.tenant,
         moment=tell.moment,

@@ -1,7 +1,8 @@
 """The data folder of a dev stack (`.hermod`): its lock, its secrets, and what it tells other commands.
 
 lock           held by the one stack that runs here; says which (JSON: pid, url)
-secrets.json   made once, mode 600: HERMOD_SECRET_KEY, HERMOD_JWT_SECRET, HERMOD_API_KEY (the demo tenant's)
+secrets.json   made once, mode 600: HERMOD_SECRET_KEY, HERMOD_JWT_SECRET, HERMOD_API_KEY (the demo tenant's), and the
+               password of the embedded ClickHouse
 dev.json       there while the stack is ready, mode 600: addresses and keys for scripts, the CLI and tests
 logs/ run/     of the child processes: logs and pid files
 postgres/ temporal/ sandbox/ clickhouse/   their data
@@ -27,6 +28,7 @@ _SECRETS: Mapping[str, Callable[[], str]] = {
     "HERMOD_SECRET_KEY": Vault.new_key,
     "HERMOD_JWT_SECRET": lambda: secrets.token_urlsafe(48),
     "HERMOD_API_KEY": new_key,
+    "HERMOD_DEV_CLICKHOUSE_PASSWORD": lambda: secrets.token_urlsafe(32),
 }
 
 

@@ -42,6 +42,8 @@ class Options(BaseSettings):
     smtp_port: int = _port(8025)
     apns_port: int = _port(8091)
     clickhouse_port: int = _port(8123)
+    postgres_port: int = Field(0, ge=0, le=65535)
+    """0 takes a free one."""
     demo: bool = True
 
     @property
@@ -61,8 +63,10 @@ class Options(BaseSettings):
             "smtp_port": "the sandbox's mail server",
             "apns_port": "the sandbox's APNs",
             "clickhouse_port": "ClickHouse",
+            "postgres_port": "PostgreSQL",
         }
-        return [PortUse(getattr(self, name), purpose, _variable(name)) for name, purpose in purposes.items()]
+        uses = [PortUse(getattr(self, name), purpose, _variable(name)) for name, purpose in purposes.items()]
+        return [use for use in uses if use.port]
 
 
 def load_options() -> Options:

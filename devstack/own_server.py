@@ -50,7 +50,7 @@ class OwnServer(ABC):
                 log=self._log,
                 pid_file=self._pid_file,
                 cwd=_ROOT,
-                environment=whole_environment(),
+                environment=self._environment(),
             )
         )
         await self._child.until_ready(self._is_ready, within=_START_SECONDS)
@@ -63,6 +63,9 @@ class OwnServer(ABC):
     @abstractmethod
     def _arguments(self) -> list[str]:
         """All but the port."""
+
+    def _environment(self) -> dict[str, str]:
+        return whole_environment()
 
     def _take(self, said: Mapping[str, Any]) -> None:
         """Note where it listens, from the line that it printed."""

@@ -87,7 +87,8 @@ def _programs() -> Path:
 class Postgres:
     """One server on 127.0.0.1 with its data in `folder`.
 
-    Without `port` a free one is taken at each start. `durable=False` trades safety for speed and is for tests only.
+    Without `port` a free one is taken at the first start, which further starts keep. `durable=False` trades safety for
+    speed and is for tests only.
     """
 
     def __init__(self, folder: Path, *, log: Path, port: int | None = None, durable: bool = True) -> None:
@@ -142,6 +143,7 @@ class Postgres:
             self._port = self._wanted_port or free_port()
             try:
                 await self._launch()
+                self._wanted_port = self._port  # clients know it by now
                 return
             except ChildFailed as failure:
                 lost_port = any("could not bind" in line for line in failure.last_lines)

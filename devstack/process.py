@@ -23,6 +23,7 @@ import psutil
 
 from devstack import launch
 from devstack.errors import StackError
+from devstack.logs import open_new
 
 _POLL = 0.02
 _FREEZE_SECONDS = 5.0
@@ -48,6 +49,11 @@ def whole_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def handed_over(name: str) -> str:
+    """What the parent put into the environment of this process for it alone; empty where there is nothing."""
+    return os.environ.pop(name, "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """What to run, and how it wants to be stopped."""
@@ -57,7 +63,7 @@ class Program:
     command: Sequence[str]
     """Program (an absolute path) and arguments; no shell is involved."""
     log: Path
-    """Both outputs go here. The log of the run before is kept as `<log>.1`."""
+    """Both outputs are appended here. The log of the run before is kept as `<log>.1`."""
     pid_file: Path | None = None
     cwd: Path = Path("/")
     environment: Mapping[str, str] = field(default_factory=plain_environment)
@@ -88,12 +94,9 @@ class Child:
 
     @classmethod
     def spawn(cls, program: Program) -> Child:
-        program.log.parent.mkdir(parents=True, exist_ok=True)
-        if program.log.exists():
-            program.log.replace(program.log.with_name(program.log.name + ".1"))
         account = program.account
         rules = [os.getpid(), int(program.death_signal), account.uid if account else -1, account.gid if account else -1]
-        with open(os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
+        with open(open_new(program.log), "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", launch.__file__, *map(str, rules), *program.command],
                 stdin=subprocess.DEVNULL,
@@ -141,9 +144,9 @@ class Child:
                 return code
             await asyncio.sleep(_POLL)
 
-    async def watch(self) -> None:
-        """Wait for an end that nobody asked for. Raises ChildFailed, never returns."""
-        raise ChildFailed(self.program, _ending(await self.until_exit()))
+    async def until_ended(self) -> str:
+        """Wait for the child's end; says how it came: `was ended by SIGKILL`."""
+        return _ending(await self.until_exit())
 
     async def stop(self, *, within: float) -> None:
         """Ask the child to stop; after `within` seconds end it and its process group. Fine to call twice, or frozen."""

@@ -53,6 +53,7 @@ class DemoAccount(NamedTuple):
 async def seed(hermod: Hermod, sandbox: SandboxServer, api_key: str) -> str:
     """Put the demo tenant in place; gives the API key that works, which is another one if `api_key` was revoked."""
     tenants, now = hermod.core.storage.tenants, hermod.core.clock.now()
+    await hermod.core.storage.records.drop_deleted_tenants(only=TENANT)  # its id is needed
     with suppress(Conflict):
         await tenants.create(TENANT, "Demo", now)
     revoked = {key.id for key in await tenants.keys(TENANT) if key.revoked_at}

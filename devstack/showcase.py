@@ -30,7 +30,7 @@ from hermod.domain.states import OPEN
 from hermod.settings import SettingsError, local_settings
 from starter import Hermod
 from starter.accounts import save_account
-from starter.processes import leave
+from starter.process_end import leave
 
 TENANT: Final = "showcase"
 _ACTOR: Final = "showcase"

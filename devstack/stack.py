@@ -3,7 +3,7 @@
 lock the data folder, check the ports
 PostgreSQL with its schema, Temporal, ClickHouse and the sandbox, side by side
 the demo tenant; the worker; when it works: dev.json, and the web opens
-the demo; then until cancelled, or until one of the parts ends by itself
+the demo; then until cancelled; what ends by itself is started again, and what cannot start ends the run
 web and worker bring to an end what they are at; then the servers stop
 """
 
@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpx
 from rich.console import Console
@@ -23,10 +23,12 @@ from devstack.clickhouse_server import ClickHouseServer
 from devstack.data_dir import DataDir, hold, write_private
 from devstack.demo import run_demo
 from devstack.errors import StackError
+from devstack.keeping import Server, keep_running
+from devstack.logs import keep_small
 from devstack.options import Options, unless_given
 from devstack.ports import check_ports
 from devstack.postgres import Postgres
-from devstack.process import Child, end_leftover
+from devstack.process import end_leftover
 from devstack.product import Product, log_to
 from devstack.progress import Steps, say
 from devstack.sandbox_server import SandboxServer
@@ -41,17 +43,6 @@ DATABASE: Final = "hermod"
 _READY_SECONDS: Final = 30.0
 _SERVER_STOP_SECONDS: Final = 3.0
 _POLL: Final = 0.05
-
-
-class Server(Protocol):
-    """An embedded server."""
-
-    @property
-    def child(self) -> Child: ...
-
-    async def start(self) -> None: ...
-
-    async def stop(self, *, within: float) -> None: ...
 
 
 async def run(options: Options, console: Console) -> None:
@@ -81,7 +72,9 @@ class Stack:
         self._data_dir = data_dir
         self._console = console
         self._secrets = data_dir.secrets()
-        self._postgres = Postgres(data_dir.path / "postgres", log=data_dir.log("postgres"))
+        self._postgres = Postgres(
+            data_dir.path / "postgres", log=data_dir.log("postgres"), port=options.postgres_port or None
+        )
         self._temporal = TemporalServer(
             port=options.temporal_port,
             ui_port=options.temporal_ui_port,
@@ -101,6 +94,7 @@ class Stack:
         self._clickhouse = ClickHouseServer(
             port=options.clickhouse_port,
             folder=data_dir.path / "clickhouse",
+            password=self._secrets["HERMOD_DEV_CLICKHOUSE_PASSWORD"],
             log=data_dir.log("clickhouse"),
             pid_file=data_dir.pid_file("clickhouse"),
         )
@@ -112,11 +106,12 @@ class Stack:
             exits.push_async_callback(self._stop_servers)
             with Steps(self._console) as steps:
                 await self._start_servers(steps)
-                for server in self._servers:
-                    watches.create_task(server.child.watch())
                 settings = self._settings()
+                for server in self._servers:
+                    watches.create_task(keep_running(server, self._tell))
+                watches.create_task(keep_small([server.child.program.log for server in self._servers]))
                 hermod = await exits.enter_async_context(await Hermod.connect(settings=settings, actor="web"))
-                product = Product(settings, hermod)
+                product = Product(settings, hermod, self._tell)
                 exits.push_async_callback(product.stop)
                 watches.create_task(product.watch())
                 exits.callback(self._data_dir.dev_file.unlink, missing_ok=True)
@@ -139,6 +134,9 @@ class Stack:
         with steps.step("database schema"):
             await self._postgres.create_database(DATABASE)
             await asyncio.to_thread(migrate.upgrade, self._postgres.url(DATABASE))
+
+    def _tell(self, line: str) -> None:
+        say(self._console, line)
 
     async def _stop_servers(self) -> None:
         await asyncio.gather(*(server.stop(within=_SERVER_STOP_SECONDS) for server in self._servers))
@@ -210,7 +208,7 @@ class Stack:
             ("API reference", f"{self._options.url}/docs"),
             ("inbox of the sandbox", self._sandbox.url),
             ("Temporal Web UI", str(self._temporal.ui_url)),
-            ("ClickHouse", self._clickhouse.url),
+            ("ClickHouse", self._clickhouse.plain_url),
             ("keys and addresses", str(self._data_dir.dev_file)),
             ("logs", str(self._data_dir.log("hermod").parent)),
         ]

@@ -78,6 +78,8 @@ class StripePayment:
     charge_id: str = field(default_factory=lambda: new_id("ch"))
     charged_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     refunded: int = 0
+    captured: int | None = None
+    """Of what was authorised, where that is not all of it."""
 
     def succeeded(self, *, at: datetime | None = None) -> dict[str, Any]:
         return self._of_intent("payment_intent.succeeded", at, status="succeeded", amount_received=self.amount)
@@ -122,7 +124,7 @@ class StripePayment:
             "id": self.charge_id,
             "object": "charge",
             "amount": self.amount,
-            "amount_captured": self.amount,
+            "amount_captured": self.amount if self.captured is None else self.captured,
             "amount_refunded": self.refunded,
             "billing_details": PAYER,
             "created": _seconds(self.charged_at),
@@ -130,6 +132,7 @@ class StripePayment:
             "metadata": self._metadata(),
             "payment_intent": self.intent_id,
             "receipt_email": PAYER["email"],
+            "captured": self.captured != 0,
             "refunded": self.refunded == self.amount,
             "status": "succeeded",
         }
@@ -160,6 +163,32 @@ class StripePayment:
             "status": status,
         }
         return self._event(f"refund.{verb}", made, at)
+
+    def disputed(
+        self,
+        verb: str = "created",
+        *,
+        amount: int | None = None,
+        reason: str = "fraudulent",
+        status: str = "needs_response",
+        dispute: str = "dp_1",
+        at: datetime | None = None,
+    ) -> dict[str, Any]:
+        """The payer's bank contests the charge, or returns it: `charge.dispute.created`, `.closed` and so on."""
+        contested = {
+            "id": dispute,
+            "object": "dispute",
+            "amount": self.amount if amount is None else amount,
+            "charge": self.charge_id,
+            "created": _seconds(at),
+            "currency": self.currency,
+            "evidence": {"customer_name": PAYER["name"], "customer_email_address": PAYER["email"]},
+            "metadata": {},
+            "payment_intent": self.intent_id,
+            "reason": reason,
+            "status": status,
+        }
+        return self._event(f"charge.dispute.{verb}", contested, at)
 
     def _of_intent(self, kind: str, at: datetime | None, **changes: Any) -> dict[str, Any]:
         intent = {

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from hermod.analytics.client import ClickHouse
-from hermod.analytics.places import Folder, Server
+from hermod.analytics.places import Folder, Nowhere, Server
 from hermod.analytics.queries import AnalyticsQueries
 from hermod.analytics.schema import Schema
 from hermod.analytics.sink import ClickHouseSink
@@ -32,6 +32,7 @@ from hermod.storage.engine import Database
 from hermod.storage.event_claims import SqlEventOutbox
 from hermod.storage.event_outbox import EventAcceptance
 from hermod.storage.exclusive import alone
+from hermod.storage.failing import SqlFailingActivities
 from hermod.storage.forms import Forms
 from hermod.storage.hygiene import Learning
 from hermod.storage.journeys import Journeys
@@ -48,6 +49,7 @@ from hermod.storage.rates import Rates
 from hermod.storage.receipts import Receipts
 from hermod.storage.records import Records
 from hermod.storage.resume_tokens import ResumeTokens
+from hermod.storage.retry_defaults import RetryDefaultsOfTenants
 from hermod.storage.stripe_accounts import StripeAccounts
 from hermod.storage.submission_acceptance import SubmissionAcceptance
 from hermod.storage.submission_steps import SqlSubmissionLedger
@@ -104,6 +106,7 @@ class Storage:
     journeys: Journeys
     ledger: SqlLedger
     limits: TenantLimits
+    retry_defaults: RetryDefaultsOfTenants
     messages: Messages
     partials: SqlPartials
     orphaned_deliveries: OrphanedDeliveries
@@ -111,6 +114,7 @@ class Storage:
     orphaned_submissions: OrphanedSubmissions
     payments: Payments
     promises: Promises
+    failing: SqlFailingActivities
     rates: Rates
     receipts: Receipts
     records: Records
@@ -144,8 +148,7 @@ def _database(settings: Settings) -> Database:
 
 
 def build_storage(settings: Settings) -> Storage:
-    database = _database(settings)
-    vault = Vault(settings.secret_key.get_secret_value())
+    database, vault = _database(settings), Vault(settings.secret_key.get_secret_value())
     contents = Contents(database, vault, settings.content_days)
     accounts = ProviderAccounts(database, vault, _DEFAULT_RATES)
     suppressions = Suppressions(database)
@@ -170,12 +173,14 @@ def build_storage(settings: Settings) -> Storage:
         journeys=Journeys(database),
         ledger=SqlLedger(database, contents, workers),
         limits=limits,
+        retry_defaults=RetryDefaultsOfTenants(database),
         messages=Messages(database),
         orphaned_deliveries=OrphanedDeliveries(database, workers),
         orphaned_messages=OrphanedMessages(database, workers),
         orphaned_submissions=OrphanedSubmissions(database),
         payments=Payments(database),
         promises=_promises(settings),
+        failing=SqlFailingActivities(database),
         partials=SqlPartials(database, contents, resume_tokens),
         rates=rates,
         receipts=Receipts(database),
@@ -253,7 +258,7 @@ class Analytics:
 
         An engine inside this process is opened by its first insert, and only then.
         """
-        if isinstance(self.clickhouse.place, Folder):
+        if not isinstance(self.clickhouse.place, Server):
             yield
             return
         task = asyncio.create_task(self.schema.prepare_in_the_end())
@@ -268,9 +273,10 @@ class Analytics:
         return await self.clickhouse.ping()
 
 
-def _clickhouse(settings: Settings) -> ClickHouse:
+def _clickhouse(settings: Settings, *, embedded: bool) -> ClickHouse:
     if settings.clickhouse_url is None:
-        return ClickHouse(Folder(settings.data_dir / "clickhouse"), settings.clickhouse_database)
+        place = Folder(settings.data_dir / "clickhouse") if embedded else Nowhere()
+        return ClickHouse(place, settings.clickhouse_database)
     password = settings.clickhouse_password
     server = Server(
         settings.clickhouse_url.get_secret_value(),
@@ -281,9 +287,13 @@ def _clickhouse(settings: Settings) -> ClickHouse:
 
 
 @asynccontextmanager
-async def open_analytics(settings: Settings, database: Database) -> AsyncIterator[Analytics]:
-    """`database` is Hermod's own, which keeps several processes from changing the tables at once."""
-    clickhouse = _clickhouse(settings)
+async def open_analytics(settings: Settings, database: Database, *, embedded: bool = False) -> AsyncIterator[Analytics]:
+    """`database` is Hermod's own, which keeps several processes from changing the tables at once.
+
+    `embedded`: where no server is set, this process may keep events by itself. That is for the worker alone: whoever
+    opened the folder to ask something would keep it from storing them.
+    """
+    clickhouse = _clickhouse(settings, embedded=embedded)
     schema = Schema(clickhouse, settings.event_days, lambda: alone(database, "clickhouse/schema"))
     try:
         yield Analytics(clickhouse, schema, ClickHouseSink(clickhouse, schema), AnalyticsQueries(clickhouse, schema))

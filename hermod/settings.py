@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from hermod.contracts.addresses import is_domain
+from hermod.contracts.queues import MOST_AT_ONCE, Lane, lane_numbers
 from hermod.outbound.allow_list import AllowList
 
 
@@ -52,7 +55,9 @@ class Settings(BaseSettings):
     data_dir: Path = _env("HERMOD_DATA_DIR", Path(".hermod"))
     allow_private_addresses: bool = _env("HERMOD_ALLOW_PRIVATE_ADDRESSES", False)
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_WEBHOOK_ALLOWED_HOSTS", ())
-    worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=10_000)
+    local_email_domains: Annotated[tuple[str, ...], NoDecode] = _env("HERMOD_LOCAL_EMAIL_DOMAINS", ())
+    worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=MOST_AT_ONCE)
+    lane_concurrency: Annotated[Mapping[Lane, int], NoDecode] = _env("HERMOD_LANE_CONCURRENCY", {})
     drain_seconds: float = _env("HERMOD_DRAIN_SECONDS", 75.0, ge=0, le=3600)
     database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
     database_timeout: float = _env("HERMOD_DATABASE_TIMEOUT", 10.0, ge=0.1, le=600)
@@ -98,12 +103,27 @@ class Settings(BaseSettings):
             raise ValueError(f"at least HERMOD_CONTENT_DAYS ({contents}), or 0 to keep records for ever")
         return days
 
+    @field_validator("lane_concurrency", mode="before")
+    @classmethod
+    def _by_lane(cls, numbers: Any) -> Any:
+        return lane_numbers(numbers) if isinstance(numbers, str) else numbers
+
     @field_validator("webhook_allowed_hosts", mode="before")
     @classmethod
     def _is_allow_list(cls, hosts: Any) -> Any:
         entries = tuple(hosts.replace(",", " ").split()) if isinstance(hosts, str) else hosts
         AllowList.of(entries)
         return entries
+
+    @field_validator("local_email_domains", mode="before")
+    @classmethod
+    def _are_domains(cls, domains: Any) -> Any:
+        given = domains.replace(",", " ").split() if isinstance(domains, str) else domains
+        named = tuple(domain.lower().removeprefix(".") for domain in given)
+        for domain in named:
+            if not is_domain(domain):
+                raise ValueError(f"{domain} is no domain; name them like localhost,local,mailhost")
+        return named
 
     @field_validator("log_level")
     @classmethod
@@ -126,14 +146,18 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(lines)) from None
 
 
-def local_settings() -> Settings:
+def local_settings(**overrides: Any) -> Settings:
     """The settings for a command or a script: what the environment leaves open comes from a dev stack in this folder.
 
-    A running dev stack writes `dev.json` into its data folder. Raises SettingsError.
+    A running dev stack writes `dev.json` into its data folder; `overrides` come before all. Raises SettingsError.
     """
     data_dir = Path(os.environ.get("HERMOD_DATA_DIR", ".hermod"))
     written = _dev_settings(data_dir)
-    return load_settings(**{name: value for name, value in written.items() if name not in os.environ})
+    taken = {name: value for name, value in written.items() if name not in os.environ}
+    if "CLICKHOUSE_URL" in taken:
+        # They are in the URL; others are for another server.
+        taken |= {"CLICKHOUSE_USER": None, "CLICKHOUSE_PASSWORD": None}
+    return load_settings(**taken | overrides)
 
 
 def child_environment(number: int) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -29,7 +31,11 @@ SAVES = Counter("hermod_submission_saves_total", "Requests to the user's own bac
 ANNOUNCED = Counter("hermod_form_announcements_total", "Moments of submissions and partials that were told", ["moment"])
 PAYMENT_EVENTS = Counter("hermod_payment_events_total", "Calls of payment providers, by what they came to", ["result"])
 RECORDS_MISSING = Counter("hermod_records_missing_total", "Records that a running workflow could not find", ["kind"])
+UNREADABLE = Counter("hermod_records_unreadable_total", "Records that cannot be read as they are stored", ["kind"])
 STARTS = Counter("hermod_workflow_starts_total", "Workflow starts by the starter", ["workflow", "result"])
+ACTIVITY_FAILURES = Counter(
+    "hermod_activity_failures_total", "Activities that failed, by the class of their error", ["activity", "error"]
+)
 SWEEP_FAILURES = Counter(
     "hermod_sweep_failures_total", "Kinds of records of which one sweep could not look after all", ["kind"]
 )
@@ -91,6 +97,31 @@ def configure_logging(level: str, form: str = "json") -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "aiohttp.access", "uvicorn.access", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def log_names(**names: object) -> None:
+    """Put names into every line of the log that the present task, or one that it begins, writes from now on."""
+    structlog.contextvars.bind_contextvars(**names)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Where an error came from, with its causes and those it is a group of: classes and places, never their texts,
+    which may quote a record."""
+    return "\n".join(
+        f"Traceback (most recent call last):\n{''.join(traceback.format_tb(one.__traceback__))}{type(one).__qualname__}"
+        for one in _with_causes(error)
+    )
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """The first that went wrong first."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _with_causes(cause)
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _with_causes(one)
+    yield error
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

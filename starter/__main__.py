@@ -6,7 +6,7 @@ import os
 import sys
 
 from starter.cli.app import app
-from starter.processes import leave
+from starter.process_end import leave
 
 
 def main() -> None:

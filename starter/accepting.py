@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from hermod.bootstrap import Storage
@@ -19,6 +20,8 @@ class MessageDesk:
     preparer: Preparer
     coalescer: Coalescer
     clock: Clock
+    local_domains: Collection[str] = ()
+    """Of `HERMOD_LOCAL_EMAIL_DOMAINS`."""
 
     async def take(self, tenant: str, asked: Submission, request_id: str | None) -> Receipt:
         """Store the message and have it started.
@@ -38,6 +41,9 @@ class MessageDesk:
 
     async def check(self, tenant: str, asked: Submission) -> None:
         """Raises InvalidInput for what no provider account of the tenant could ever send."""
-        accounts = await self.storage.accounts.names(tenant)
-        if wrong := tuple(faults(asked, accounts, self.clock.now())):
+        accounts, now = self.storage.accounts, self.clock.now()
+        if not any(faults(asked, await accounts.names(tenant), now, self.local_domains)):
+            return
+        # Before saying no: an account may have been put since the list was read.
+        if wrong := tuple(faults(asked, await accounts.names(tenant, fresh=True), now, self.local_domains)):
             raise InvalidInput(wrong)

@@ -11,6 +11,7 @@ from hermod.contracts.analytics import (
     Funnel,
     FunnelAsked,
     Interval,
+    RefusedEventsPage,
     Span,
     Timeseries,
     TimeseriesAsked,
@@ -18,6 +19,7 @@ from hermod.contracts.analytics import (
     TopAsked,
 )
 from hermod.contracts.errors import FieldError, InvalidInput
+from hermod.storage.event_refusals import EventRefusals
 from starter.client import Hermod
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -58,9 +60,14 @@ async def funnel(hermod: Hermod, asked: FunnelAsked) -> Funnel:
         _refuse(asked, _OF_STEPS, "goes with steps")
         return await queries.messages(hermod.tenant, asked, since, until)
     _refuse(asked, _OF_MESSAGES, "is for messages, and does not go with steps")
-    if len(set(asked.steps)) < len(asked.steps):
-        raise InvalidInput.of("steps", "each may stand there only once")
     return await queries.steps(hermod.tenant, asked.steps, asked, since, until)
+
+
+async def refused_events(hermod: Hermod, *, cursor: str | None = None, limit: int = 50) -> RefusedEventsPage:
+    """What was accepted and ClickHouse cannot take, the newest first. Raises Unavailable."""
+    storage = hermod.core.storage
+    refusals = EventRefusals(storage.database, storage.contents)
+    return await refusals.page(hermod.tenant, cursor=cursor, limit=limit)
 
 
 def _refuse(asked: FunnelAsked, names: tuple[str, ...], why: str) -> None:
@@ -71,11 +78,14 @@ def _refuse(asked: FunnelAsked, names: tuple[str, ...], why: str) -> None:
 
 def _span(asked: Span, now: datetime, usual: timedelta) -> tuple[datetime, datetime]:
     until = asked.until or now
+    for name, at in (("since", asked.since), ("until", until)):
+        if at is not None and at < EARLIEST:
+            raise InvalidInput.of(name, f"must not be before {EARLIEST:%Y-%m-%d}")
+    if until > now + AHEAD:
+        raise InvalidInput.of("until", "must not be more than two days ahead")
     since = asked.since or until - usual
     if since < EARLIEST:
         raise InvalidInput.of("since", f"must not be before {EARLIEST:%Y-%m-%d}")
-    if until > now + AHEAD:
-        raise InvalidInput.of("until", "must not be more than two days ahead")
     if since >= until:
         raise InvalidInput.of("since", "must be before until")
     if until - since > LONGEST:

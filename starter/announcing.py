@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from hermod.bootstrap import Storage
 from hermod.channels.redaction import one_line
-from hermod.contracts.errors import IdempotencyMismatch, InvalidInput
+from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, Unavailable
 from hermod.contracts.forms import FormMoment, FormNotification
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.forms.notifications import rendered
+from hermod.heavy_work import off_loop
 from hermod.ports.clock import Clock
 from hermod.ports.forms import Announced, Announcement
 from hermod.storage import event_outbox, journeys
@@ -59,6 +60,11 @@ class FormAnnouncer:
                 _log.info("told_before_in_other_words", tenant=told.tenant, reference=told.reference, place=place)
             except InvalidInput as wrong:
                 refused.append((place, one_line(wording.one_line(wrong.errors))))
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this notification's
+                _log.error("notification_failed", reference=told.reference, notification=place, exc_info=error)
+                refused.append((place, f"cannot be made ({type(error).__name__})"))
         announced = Announced(deliveries, tuple(messages), tuple(refused))
         if await self._note(told, announced):
             ANNOUNCED.labels(told.moment.value).inc()
@@ -86,7 +92,7 @@ class FormAnnouncer:
 
     async def _notify(self, told: Announcement, place: int, notification: FormNotification) -> Sequence[str]:
         """The messages that a notification comes to; none where its condition does not hold. Raises InvalidInput."""
-        message = rendered(notification, told.scope)
+        message = await off_loop(rendered, notification, told.scope)
         if message is None:
             return ()
         asked = message_from(message, idempotency_key=f"{identity(told)}/{place}")

@@ -13,23 +13,37 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from temporalio.client import Client
 
-from hermod.contracts.content import AnyContent, Channel
-from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput
+from hermod.contracts.content import AnyContent
+from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, Unavailable
 from hermod.contracts.events import EventsReceipt, TrackedEvent
 from hermod.contracts.forms import PartialReceipt, SubmissionReceipt
 from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_workflow_id
-from hermod.contracts.messages import MessageView, Options, Page, Receipt, Resolution, Status, Submission
+from hermod.contracts.messages import (
+    MessageSummary,
+    MessageView,
+    Page,
+    Receipt,
+    Resolution,
+    Status,
+    Submission,
+)
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.acceptance import faults
 from hermod.settings import Settings, local_settings
 from hermod.storage.acceptance import Draft, Ready, take
+from hermod.telemetry import get_logger
 from starter.core import Core, open_core
 from starter.dispatching import Unit
 from starter.events import taken_alone
+from starter.idempotency import checked_key
+from starter.intake import checked_filter, checked_options, checked_or_why, submission
 from starter.partial_revisions import draft_of
-from starter.submission_intake import checked_key, submitted
+from starter.submission_intake import submitted
 from starter.telling import followed_up, tell_cancelled
+from starter.templates import call_steps
 from starter.wording import field_errors
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +154,37 @@ class Hermod:
         self, contents: Sequence[AnyContent | Submission], *, request_id: str | None = None, **options: Any
     ) -> BatchReceipt:
         """Store many messages, one workflow per 500. A bad one is rejected with its index, and the others go."""
-        accounts = await self._core.storage.accounts.names(self._tenant)
-        now = self._core.clock.now()
+        checked_options(options)
+        return await self.take_many([checked_or_why(one, options) for one in contents], request_id=request_id)
+
+    async def take_many(
+        self, checked: Sequence[Submission | InvalidInput], *, request_id: str | None = None
+    ) -> BatchReceipt:
+        """`send_many` for messages that are already in their checked form, or why one of them has none."""
+        core, now = self._core, self._core.clock.now()
+        local = core.settings.local_email_domains
+        accounts = await core.storage.accounts.names(self._tenant)
+        if any(any(faults(one, accounts, now, local)) for one in checked if isinstance(one, Submission)):
+            accounts = await core.storage.accounts.names(self._tenant, fresh=True)
         good: list[tuple[int, tuple[Ready, ...]]] = []
         rejected: list[Rejected] = []
-        for index, one in enumerate(contents):
-            asked = one if isinstance(one, Submission) else submission(one, None, options)
+        steps = call_steps()
+        for index, asked in enumerate(checked):
             try:
-                _raise_for(faults(asked, accounts, now))
-                good.append((index, await self._core.preparer.prepare(self._tenant, asked)))
-            except InvalidInput as wrong:
-                rejected.append(Rejected(index, wrong.errors))
+                if isinstance(asked, InvalidInput):
+                    raise asked
+                _raise_for(faults(asked, accounts, now, local))
+                good.append((index, await core.preparer.prepare(self._tenant, asked, steps)))
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
+                rejected.append(_rejected(index, error))
         batch = batch_id()
         answers = await self._core.coalescer.take_many(self._tenant, [one for _, one in good], request_id, batch)
         receipts = []
         for (index, _), answer in zip(good, answers, strict=True):
-            if isinstance(answer, IdempotencyMismatch):
-                rejected.append(Rejected(index, answer.errors))
+            if isinstance(answer, Exception):
+                rejected.append(_rejected(index, answer))
             else:
                 receipts.append(answer)
         return BatchReceipt(batch, tuple(receipts), tuple(sorted(rejected, key=lambda one: one.index)))
@@ -281,20 +309,20 @@ class Hermod:
         """A message's whole story. Raises NotFound."""
         return await self._core.storage.messages.view(self._tenant, message)
 
-    async def messages(
-        self,
-        *,
-        status: Status | None = None,
-        channel: Channel | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> Page:
+    async def messages(self, *, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page:
+        """The newest first. `narrowed` are fields of `hermod.contracts.messages.Narrowed`: status, channel, error_code,
+        since, until, discarded. Raises InvalidInput.
+        """
         return await self._core.storage.messages.page(
-            self._tenant, status=status, channel=channel, cursor=cursor, limit=limit
+            self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit
         )
 
-    async def dead_letters(self, *, channel: Channel | None = None, cursor: str | None = None, limit: int = 50) -> Page:
-        return await self._core.storage.messages.dead_letters(self._tenant, channel=channel, cursor=cursor, limit=limit)
+    async def dead_letters(self, *, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page:
+        """What was given up, or whose outcome nobody knows, without what was discarded. `narrowed` as for `messages`,
+        but for `discarded`.
+        """
+        messages = self._core.storage.messages
+        return await messages.dead_letters(self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit)
 
     async def cancel(self, message: str) -> Receipt:
         """Withdraw a message that waits. Raises NotFound, and Conflict where it is on its way or has ended."""
@@ -305,11 +333,17 @@ class Hermod:
             await tell_cancelled(core.temporal, receipt.workflow_id)
         return receipt
 
-    async def retry(self, message: str) -> Receipt:
-        """Begin a dead letter again, as a new run under its own workflow id. Raises NotFound and Conflict."""
+    async def retry(self, message: str, *, wait: bool = True) -> Receipt:
+        """Begin a dead letter again, as a new run under its own workflow id. Raises NotFound and Conflict.
+
+        Without `wait`, it is started behind the answer.
+        """
         messages = self._core.storage.messages
         receipt = await messages.retry(self._tenant, message, actor=self._actor, now=self._core.clock.now())
-        return await self._begin_again(receipt)
+        if wait:
+            return await self._begin_again(receipt)
+        self._core.restarts.start(lambda: followed_up(self._start_again(receipt)))
+        return receipt
 
     async def resolve(self, message: str, outcome: Resolution) -> Receipt:
         """Say what became of a message whose outcome is unknown. Raises NotFound and Conflict."""
@@ -318,8 +352,8 @@ class Hermod:
         receipt = await messages.resolve(self._tenant, message, outcome, actor=self._actor, now=now)
         return await self._begin_again(receipt) if receipt.status is Status.PENDING else receipt
 
-    async def discard(self, message: str) -> Receipt:
-        """Take a dead letter off the list. Raises NotFound and Conflict."""
+    async def discard(self, message: str) -> MessageSummary:
+        """Take a dead letter off the list; its record stays. Raises NotFound and Conflict."""
         messages = self._core.storage.messages
         return await messages.discard(self._tenant, message, actor=self._actor, now=self._core.clock.now())
 
@@ -342,17 +376,16 @@ class Hermod:
         )
 
 
+def _rejected(index: int, error: Exception) -> Rejected:
+    if isinstance(error, InvalidInput):
+        return Rejected(index, error.errors)
+    _log.error("message_not_taken", index=index, exc_info=error)
+    return Rejected(index, (FieldError("body", "something went wrong with this one; the error is in our log"),))
+
+
 def _raise_for(wrong: Iterable[FieldError]) -> None:
     if found := tuple(wrong):
         raise InvalidInput(found)
-
-
-def submission(content: AnyContent, idempotency_key: str | None, options: dict[str, Any]) -> Submission:
-    """The checked form of a call's arguments. Raises InvalidInput."""
-    try:
-        return Submission(content=content, options=Options.model_validate(options), idempotency_key=idempotency_key)
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, options, whole="options")) from None
 
 
 def event(kind: str, payload: Mapping[str, Any], event_id: str | None, ordering_key: str | None) -> EventInput:

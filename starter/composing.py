@@ -6,6 +6,7 @@ from temporalio.client import Client
 
 from hermod.bootstrap import Storage
 from hermod.ports.clock import Clock
+from hermod.settings import Settings
 from starter.accepting import MessageDesk
 from starter.announcing import FormAnnouncer
 from starter.coalescer import Coalescer
@@ -23,11 +24,11 @@ from starter.webhook_events import Webhooks
 from starter.webhook_replays import PagedReplayer
 
 
-def announcer(client: Client, storage: Storage, clock: Clock) -> FormAnnouncer:
+def announcer(client: Client, storage: Storage, clock: Clock, settings: Settings) -> FormAnnouncer:
     """Who tells of forms. What it could not start before the worker stops, the sweeper starts."""
     coalescer = Coalescer(storage.acceptance, Dispatcher(client, storage.messages, storage.limits, clock), clock)
     preparer = Preparer(Renderer(storage.templates), FanOut(storage.devices, storage.acceptance))
-    desk = MessageDesk(storage, preparer, coalescer, clock)
+    desk = MessageDesk(storage, preparer, coalescer, clock, settings.local_email_domains)
     return FormAnnouncer(storage, Webhooks(client, storage, clock), desk, clock)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
 
+from activities.failure_converter import FailureConverter
 from hermod.settings import Settings
+
+DATA_CONVERTER: Final = replace(pydantic_data_converter, failure_converter_class=FailureConverter)
+"""How payloads and failures are written and read, by clients, workers and replays."""
 
 
 async def connect(settings: Settings, *, lazy: bool = True, runtime: Runtime | None = None) -> Client:
@@ -19,7 +26,7 @@ async def connect(settings: Settings, *, lazy: bool = True, runtime: Runtime | N
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else config.get("api_key"),
         tls=config.get("tls"),
         rpc_metadata=config.get("rpc_metadata", {}),
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         lazy=lazy,
         runtime=runtime,
     )

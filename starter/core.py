@@ -13,6 +13,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.webhooks import Poster
 from hermod.settings import Settings
 from starter.accepting import MessageDesk
+from starter.background import Background
 from starter.backlog import BacklogWatch
 from starter.coalescer import Coalescer
 from starter.connection import connect
@@ -44,13 +45,16 @@ class Core:
     partials: Partials
     analytics: Analytics
     backlog: BacklogWatch
+    restarts: Background
+    """Dead letters, many at once, that begin again."""
     events: Events
     submissions: Submissions
     payments: PaymentDesk
 
     @property
     def desk(self) -> MessageDesk:
-        return MessageDesk(self.storage, self.preparer, self.coalescer, self.clock)
+        local = self.settings.local_email_domains
+        return MessageDesk(self.storage, self.preparer, self.coalescer, self.clock, local)
 
 
 @asynccontextmanager
@@ -75,6 +79,8 @@ async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterato
         stack.push_async_callback(events.drain)
         submissions = Submissions(temporal, storage, clock, converted=partials.converted)
         stack.push_async_callback(submissions.drain)
+        restarts = Background()
+        stack.push_async_callback(restarts.drain)
         payments = PaymentDesk(storage.payments, submissions.wake, clock)
         stack.push_async_callback(payments.drain)
         yield Core(
@@ -93,5 +99,6 @@ async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterato
             submissions=submissions,
             payments=payments,
             analytics=analytics,
+            restarts=restarts,
             backlog=BacklogWatch(storage.backlog, clock, settings.backlog_seconds),
         )

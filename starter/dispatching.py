@@ -30,6 +30,7 @@ from hermod.telemetry import STARTS, get_logger
 from starter.priorities import temporal_priority
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within, error_name
 from workflows.search_attributes import CHANNEL, REQUEST_ID, TENANT
+from workflows.summaries import details, summary
 
 IF_NONE_RUNS: Final = WorkflowIDConflictPolicy.FAIL
 USE_RUNNING: Final = WorkflowIDConflictPolicy.USE_EXISTING
@@ -61,6 +62,7 @@ class Start:
     channel: str
     request_id: str | None
     summary: str
+    """What it is about: `500 × email`."""
     priority: int = DEFAULT_PRIORITY
     """1 to 10, 10 is the most urgent."""
     signal: str | None = None
@@ -121,7 +123,8 @@ class Starts:
             priority=temporal_priority(start.priority, start.tenant, await self._weight(start.tenant)),
             search_attributes=TypedSearchAttributes(attributes),
             memo={"request_id": start.request_id} if start.request_id is not None else None,
-            static_summary=start.summary,
+            static_summary=summary(start.summary, start.tenant, start.priority),
+            static_details=details(start.workflow_id, start.summary, start.tenant, start.priority),
         )
 
     async def _weight(self, tenant: str) -> float:
@@ -199,5 +202,4 @@ def _is_single(unit: Unit) -> bool:
 
 
 def _summary(unit: Unit) -> str:
-    what = unit.channel.value if len(unit.messages) == 1 else f"{len(unit.messages)} × {unit.channel.value}"
-    return f"{what} for {unit.tenant}"
+    return unit.channel.value if len(unit.messages) == 1 else f"{len(unit.messages)} × {unit.channel.value}"

@@ -61,7 +61,7 @@ class EndpointWaiters:
             tenant=one.tenant,
             channel=CHANNEL,
             request_id=None,
-            summary=f"webhooks that wait for {one.endpoint} of {one.tenant}",
+            summary=f"webhooks that wait for {one.endpoint}",
             signal="look_again",
         )
         return await self._starts.begin(start)

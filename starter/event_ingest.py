@@ -65,7 +65,7 @@ class EventIngest:
                 tenant=tenant,
                 channel=CHANNEL,
                 request_id=None,
-                summary=f"events of {tenant}",
+                summary="events",
             )
         )
 

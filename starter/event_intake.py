@@ -83,6 +83,8 @@ def sift(tenant: str, given: Sequence[object], first: int, now: datetime) -> Sif
     good: list[EventLine] = []
     rejected: list[RejectedEvent] = []
     received = clickhouse_time(now)
+    # Models as well: `model_copy(update=…)` checks nothing.
+    given = [one.model_dump(warnings=False) if isinstance(one, TrackedEvent) else one for one in given]
     for index, event in enumerate(_validated(given), first):
         errors = _errors(event, given[index - first], now)
         if not errors and isinstance(event, TrackedEvent):

@@ -16,6 +16,7 @@ from hermod.bootstrap import Storage
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.contracts.events import EventsReceipt, RejectedEvent
 from hermod.ports.clock import Clock
+from hermod.storage.apart import store_apart
 from hermod.storage.event_outbox import EventLine
 from hermod.telemetry import EVENTS
 from starter.background import Background
@@ -45,7 +46,9 @@ class Events:
         self._clock = clock
         self._background = Background()
         self._storing = 0
-        self._calls = Gathering(self._together, self._background, MOST_CALLS, lambda: self._storing >= FREE_STORES)
+        self._calls: Gathering[Sequence[EventLine], int] = Gathering(
+            self._together, self._background, MOST_CALLS, lambda: self._storing >= FREE_STORES
+        )
         ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
         self._throttle = Throttle(ingest, self._background)
 
@@ -83,19 +86,22 @@ class Events:
         if len(lines) <= SMALL:
             return await self._calls.ask(tenant, lines)
         (new,) = await self._together(tenant, [lines])
+        if isinstance(new, Exception):
+            raise new
         return new
 
-    async def _together(self, tenant: str, calls: Sequence[Sequence[EventLine]]) -> Sequence[int]:
+    async def _together(self, tenant: str, calls: Sequence[Sequence[EventLine]]) -> Sequence[int | Exception]:
+        async def store(some: Sequence[Sequence[EventLine]]) -> list[int]:
+            added = iter(await self._acceptance.take(tenant, [line for lines in some for line in lines], now))
+            return [sum(next(added) for _ in lines) for lines in some]
+
         self._storing += 1
+        now = self._clock.now()
         try:
-            added = await self._acceptance.take(tenant, [line for lines in calls for line in lines], self._clock.now())
+            answers = await store_apart(store, calls)
         finally:
             self._storing -= 1
         self.look(tenant)
-        answers, at = [], 0
-        for lines in calls:
-            answers.append(sum(added[at : at + len(lines)]))
-            at += len(lines)
         return answers
 
 

@@ -16,11 +16,14 @@ Answer = TypeVar("Answer")
 
 
 class Gathering(Generic[Asked, Answer]):
-    """`serve(tenant, calls)` answers calls that came together, in their order, at most `most` of them."""
+    """`serve(tenant, calls)` answers calls that came together, in their order, at most `most` of them.
+
+    An answer that is an error is raised to its caller.
+    """
 
     def __init__(
         self,
-        serve: Callable[[str, Sequence[Asked]], Awaitable[Sequence[Answer]]],
+        serve: Callable[[str, Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]],
         background: Background,
         most: int,
         is_busy: Callable[[], bool] | None = None,
@@ -34,7 +37,7 @@ class Gathering(Generic[Asked, Answer]):
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     async def ask(self, tenant: str, asked: Asked) -> Answer:
-        """Raises what serving raises."""
+        """Raises what serving raises, and the error that is this call's answer."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._calls.setdefault(tenant, []).append((asked, answer))
         self._arrange(tenant)
@@ -74,5 +77,9 @@ class Gathering(Generic[Asked, Answer]):
                 raise
             return
         for (_, future), answer in zip(calls, answers, strict=True):
-            if not future.done():
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
                 future.set_result(answer)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -20,8 +20,9 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.model import Model
 from hermod.ports.clock import Clock
 from hermod.settings import Settings
+from hermod.storage.event_refusals import EventRefusals
 from starter.backlog import BacklogView, BacklogWatch
-from starter.lanes import Crews, look_at_workers
+from starter.lanes import Crews, look_at_workers, worker_for
 from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
 
 CHECK_TIMEOUT: Final = timedelta(seconds=3)
@@ -43,7 +44,8 @@ class Check(Model):
 class Health(Model):
     """`status`: `ok`, `degraded` where what is accepted has to wait somewhere, `down` where nothing can be accepted.
 
-    Backlog: what was accepted and nobody has begun; null where the database does not say.
+    Backlog: what was accepted and nobody has begun; null where the database does not say. Unserved: the lanes on which
+    work waits and nobody asks for it.
     """
 
     status: str
@@ -52,6 +54,9 @@ class Health(Model):
     workers: Check
     clickhouse: Check
     backlog: BacklogView | None
+    unserved: tuple[str, ...] = ()
+    refused_events: int | None = None
+    """Of analytics, of the last day: accepted, and nothing that ClickHouse can take; null where it is not known."""
 
     @property
     def delivers(self) -> bool:
@@ -61,19 +66,39 @@ class Health(Model):
 
 async def check(storage: Storage, analytics: Analytics, client: Client, backlog: BacklogWatch) -> Health:
     """A look at everything, all at once."""
-    (database, _), (temporal, _), (workers, crews), (clickhouse, _), (waiting, found) = await asyncio.gather(
+    (
+        (database, _),
+        (temporal, _),
+        (workers, crews),
+        (clickhouse, _),
+        (waiting, found),
+        (_, refused),
+    ) = await asyncio.gather(
         _timed(_database(storage)),
         _timed(_temporal(client)),
         _timed(_workers(client)),
         _timed(_clickhouse(analytics)),
         _timed(_backlog(backlog)),
+        _timed(_refused(storage)),
     )
     well = database.ok and temporal.ok and workers.ok and clickhouse.ok and waiting.ok
-    if (found is not None and found.late(backlog.late_after)) or (crews is not None and _missed(crews, found)):
+    unserved = crews.missed(_records(found)) if crews is not None else []
+    if unserved:
+        workers = workers.model_copy(
+            update={"detail": f"{workers.detail}; work waits on {', '.join(unserved)}: {worker_for(unserved)}"}
+        )
+    if unserved or (found is not None and found.late(backlog.late_after)):
         well = False
     status = "ok" if well else "degraded" if database.ok else "down"
     return Health(
-        status=status, database=database, temporal=temporal, workers=workers, clickhouse=clickhouse, backlog=found
+        status=status,
+        database=database,
+        temporal=temporal,
+        workers=workers,
+        clickhouse=clickhouse,
+        backlog=found,
+        unserved=tuple(lane.value for lane in unserved),
+        refused_events=refused,
     )
 
 
@@ -107,6 +132,12 @@ async def _backlog(backlog: BacklogWatch) -> tuple[str, BacklogView]:
     return "", await backlog.look()
 
 
+async def _refused(storage: Storage) -> tuple[str, int]:
+    return "", await EventRefusals(storage.database, storage.contents).count(
+        datetime.now(UTC), within=timedelta(days=1)
+    )
+
+
 async def _workers(client: Client) -> tuple[str, Crews]:
     crews = await look_at_workers(client)
     if not crews.workflows.workers:
@@ -115,10 +146,8 @@ async def _workers(client: Client) -> tuple[str, Crews]:
     return f"{len(crews.workflows.workers)} at work{nobody}", crews
 
 
-def _missed(crews: Crews, backlog: BacklogView | None) -> bool:
-    """Whether there is a lane with work and nobody at it."""
-    waits = backlog.by_lane if backlog is not None else {}
-    return any(crews.lanes[lane].tasks or (lane in waits and waits[lane].records) for lane in crews.unserved)
+def _records(backlog: BacklogView | None) -> dict[str, int]:
+    return {} if backlog is None else {lane: waiting.records for lane, waiting in backlog.by_lane.items()}
 
 
 @asynccontextmanager

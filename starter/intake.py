@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from hermod.contracts.content import CONTENT_OF
+from hermod.contracts.content import CONTENT_OF, AnyContent
 from hermod.contracts.errors import FieldError, HermodError, InvalidInput
-from hermod.contracts.messages import AnyMessage, Options, Submission
+from hermod.contracts.messages import AnyMessage, Narrowed, Options, Submission
+from hermod.contracts.model import Model, is_unchecked
 from starter.wording import field_errors
 
 KEY_FIELD: Final = "idempotency_key"
@@ -22,6 +23,9 @@ KEY_FIELD: Final = "idempotency_key"
 _MESSAGE: Final[TypeAdapter[AnyMessage]] = TypeAdapter(AnyMessage)
 _CONTENT_FIELDS: Final = {channel: tuple(model.model_fields) for channel, model in CONTENT_OF.items()}
 _OPTION_FIELDS: Final = tuple(Options.model_fields)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class MalformedJson(HermodError):
@@ -34,6 +38,23 @@ def read_json(text: bytes | str) -> Any:
         return from_json(text, allow_inf_nan=False)
     except ValueError as reason:
         raise MalformedJson(f"not JSON: {reason}") from None
+
+
+def checked_again(one: _Model) -> _Model:
+    """A model as its own rules have it, whatever made it: `model_copy(update=…)` and `model_construct` check nothing.
+
+    Raises InvalidInput.
+    """
+    if isinstance(one, Model) and not is_unchecked(one):
+        return one
+    if not isinstance(one, BaseModel):
+        raise InvalidInput.of("message", f"must be an Email, Sms, WhatsApp or Push, not {type(one).__name__}")
+    strange = {name: value for name, value in vars(one).items() if name not in type(one).model_fields}
+    given = one.model_dump(by_alias=True, exclude_unset=True, warnings=False) | strange
+    try:
+        return type(one).model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
 
 
 def message_from(given: object, *, idempotency_key: object = None, key_field: str = KEY_FIELD) -> Submission:
@@ -60,3 +81,44 @@ def keyed_message_from(given: object, *, default_key: str | None = None) -> Subm
     message = dict(given)
     key = message.pop(KEY_FIELD)
     return message_from(message, idempotency_key=key)
+
+
+def submission(content: AnyContent, idempotency_key: str | None, options: Mapping[str, Any]) -> Submission:
+    """The checked form of a call's arguments. Raises InvalidInput."""
+    return _submission(checked_again(content), checked_options(options), idempotency_key)
+
+
+def checked_submission(asked: Submission) -> Submission:
+    """A submission as its own rules have it. Raises InvalidInput."""
+    return _submission(checked_again(asked.content), checked_again(asked.options), asked.idempotency_key)
+
+
+def checked_or_why(one: AnyContent | Submission, options: Mapping[str, Any]) -> Submission | InvalidInput:
+    try:
+        return checked_submission(one) if isinstance(one, Submission) else submission(one, None, options)
+    except InvalidInput as wrong:
+        return wrong
+
+
+def checked_options(options: Mapping[str, Any]) -> Options:
+    """Raises InvalidInput."""
+    try:
+        return Options.model_validate(options)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, options, whole="options")) from None
+
+
+def checked_filter(given: Mapping[str, Any]) -> Narrowed:
+    """What a list of messages is narrowed to. Raises InvalidInput."""
+    try:
+        return Narrowed.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+
+
+def _submission(content: AnyContent, options: Options, idempotency_key: str | None) -> Submission:
+    given = {"content": content, "options": options, "idempotency_key": idempotency_key}
+    try:
+        return Submission.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given, whole="message")) from None

@@ -7,6 +7,7 @@ statement, never for Temporal. A workflow is woken once until it has looked, how
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -21,11 +22,13 @@ from hermod.contracts.forms import MAX_DATA_BYTES, FormId, PartialInput, Partial
 from hermod.contracts.ids import partial_workflow
 from hermod.contracts.model import Model
 from hermod.ports.clock import Clock
+from hermod.storage.apart import store_apart
 from hermod.storage.partials import PartialDraft, PartialKey, SavedPartial
 from starter.background import Background
 from starter.dispatching import Start, Starts
 from starter.gathering import Gathering
 from starter.some_at_once import some_at_once
+from starter.submission_intake import without_honeypot
 from starter.telling import nudge
 from starter.wording import field_errors
 
@@ -56,13 +59,17 @@ class Partials:
         self._clock = clock
         self._starts = Starts(client, storage.limits)
         self._background = Background()
-        self._calls = Gathering(self._store, self._background, MOST_REVISIONS)
+        self._calls: Gathering[PartialDraft, SavedPartial | None] = Gathering(
+            self._store, self._background, MOST_REVISIONS
+        )
 
     async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
         """Keep a revision where it is the highest one.
 
         Raises NotFound where there is no such form, Unavailable, with nothing stored, and MaybeStored.
         """
+        guard = await self._storage.forms.guard(tenant, draft.form)
+        draft = replace(draft, is_spam=without_honeypot(draft.data, guard)[1])
         saved = await self._calls.ask(tenant, draft)
         if saved is None:
             raise NotFound(f"there is no form {draft.form}")
@@ -70,12 +77,12 @@ class Partials:
             id=draft.session,
             status=saved.status,
             revision=saved.revision,
-            stored=saved.revision == draft.revision,
+            stored=saved.stored,
             resume_token=self._storage.resume_tokens.token(tenant, draft.form, draft.session),
         )
 
     def converted(self, tenant: str, form: str, session: str) -> None:
-        """A submission has converted the partial, and has been committed: its workflow, if there is one, may end.
+        """A submission has ended the partial, and has been committed: its workflow, if there is one, may end.
 
         It would find out by itself when the form counts as abandoned.
         """
@@ -95,12 +102,13 @@ class Partials:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
         await self._background.drain(self._calls.flush)
 
-    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | None]:
-        answers = await self._storage.partials.save(tenant, drafts, self._clock.now())
+    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | Exception | None]:
+        partials, now = self._storage.partials, self._clock.now()
+        answers = await store_apart(lambda some: partials.save(tenant, some, now), drafts)
         woken = {
             PartialKey(tenant, draft.form, draft.session)
             for draft, saved in zip(drafts, answers, strict=True)
-            if saved is not None and saved.wakes
+            if isinstance(saved, SavedPartial) and saved.wakes
         }
         for key in woken:
             self._background.start(partial(self._wake, key))
@@ -114,7 +122,7 @@ class Partials:
             tenant=key.tenant,
             channel=CHANNEL,
             request_id=None,
-            summary=f"partial of {key.form} for {key.tenant}",
+            summary=f"partial of {key.form}",
             signal="look_again",
         )
         return await self._starts.begin(start)

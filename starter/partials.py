@@ -31,7 +31,7 @@ async def resumed(core: Core, token: str) -> ResumeView:
         view = await core.storage.partials.view(*about)
     except NotFound:
         raise NotFound("there is no such form to go on with") from None
-    if view.status is PartialStatus.CONVERTED:
+    if view.status is PartialStatus.CONVERTED or view.submission is not None:
         raise Gone("this form has been sent")
     if view.data is None:
         raise Gone("what was entered is no longer kept")

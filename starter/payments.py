@@ -39,14 +39,20 @@ class RefusedEvent(HermodError):
     """The call is the provider's, and nothing that can be taken. The text is for the provider's log of calls."""
 
 
-async def receive_stripe(core: Core, tenant: str, body: bytes, signatures: Sequence[str]) -> TakenPayment:
+async def stripe_sender(core: Core, tenant: str) -> StripeAccount | None:
+    """The tenant's account. Known before the body is read, so that nothing is held for who has none."""
+    return await core.storage.stripe_accounts.find(tenant) if _NAME.fullmatch(tenant) else None
+
+
+async def receive_stripe(
+    core: Core, tenant: str, account: StripeAccount | None, body: bytes, signatures: Sequence[str]
+) -> TakenPayment:
     """Take in a call of Stripe's. `signatures` are the values of its signature header.
 
     Raises ForgedEvent for what is not signed with a secret of the tenant, in the same words where there is no such
     tenant; RefusedEvent and MalformedJson for what is signed and cannot be taken; Unavailable, after which Stripe
     repeats the call. Nothing is kept then.
     """
-    account = await core.storage.stripe_accounts.find(tenant) if _NAME.fullmatch(tenant) else None
     try:
         secrets = _NOBODYS if account is None else account.secrets
         stripe_signatures.check(body, signatures, secrets, core.clock.now())
@@ -64,6 +70,9 @@ async def receive_stripe(core: Core, tenant: str, body: bytes, signatures: Seque
         _refuse("wrong_mode", tenant, event.type)
         modes = ("live", "test") if event.livemode else ("test", "live")
         raise RefusedEvent(f"the event is of Stripe's {modes[0]} mode, and this account of its {modes[1]} mode")
+    if event.account is not None and event.account not in account.connected_accounts:
+        _refuse("wrong_account", tenant, event.type)
+        raise RefusedEvent("the event is of a connected account that this payment account does not name")
     taken = await core.payments.take(tenant, event)
     _log.info("payment_event_taken", tenant=tenant, event_id=event.id, type=event.type, new=taken.new)
     return taken
@@ -109,6 +118,7 @@ def _view(hermod: Hermod, account: StripeAccount) -> StripeAccountView:
     return StripeAccountView(
         secrets=len(account.secrets),
         livemode=account.livemode,
+        connected_accounts=account.connected_accounts,
         url=f"{public}/ingress/stripe/{hermod.tenant}" if public is not None else None,
         event_types=EVENT_TYPES,
         created_at=account.created_at,

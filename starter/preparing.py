@@ -6,6 +6,7 @@ All of it happens before the answer, so that what cannot be prepared is refused 
 from __future__ import annotations
 
 from hermod.contracts.messages import Submission
+from hermod.domain.steps import Steps
 from hermod.storage.acceptance import Ready
 from starter.fan_out import FanOut
 from starter.templates import Renderer
@@ -18,6 +19,9 @@ class Preparer:
         self._renderer = renderer
         self._fan_out = fan_out
 
-    async def prepare(self, tenant: str, asked: Submission) -> tuple[Ready, ...]:
-        """The messages that this submission comes to: one, or one for each device. Raises InvalidInput."""
-        return await self._fan_out.spread(tenant, await self._renderer.worded(tenant, asked))
+    async def prepare(self, tenant: str, asked: Submission, steps: Steps | None = None) -> tuple[Ready, ...]:
+        """The messages that this submission comes to: one, or one for each device. Raises InvalidInput.
+
+        `steps`, from `starter.templates.call_steps`, are those of all the submissions of a call.
+        """
+        return await self._fan_out.spread(tenant, await self._renderer.worded(tenant, asked, steps))

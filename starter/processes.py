@@ -1,21 +1,14 @@
-"""How a process of ours is set up and how it ends: on a signal, after its work, and never by way of the interpreter's
-own shutdown.
-
-temporalio 1.35 can abort the interpreter at exit while a thread of its runtime is still alive; leaving by `os._exit`
-after everything is flushed avoids that.
-"""
+"""How a process of ours is set up and told to stop, and several of them looked after."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 from hermod.settings import child_environment
 from hermod.telemetry import get_logger
@@ -66,14 +59,6 @@ def raise_file_limit() -> None:
             soft = wanted
     if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
         _log.warning("few_open_files", limit=soft, advice="raise the hard limit: ulimit -Hn, LimitNOFILE=, ulimits:")
-
-
-def leave(code: int) -> NoReturn:
-    """Flush, and end the process at once."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 async def supervise(count: int, arguments: Sequence[str]) -> int:

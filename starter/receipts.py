@@ -18,6 +18,7 @@ from hermod.ports.receipts import Answer, Callback, Desk, Forged, ReceiptReader,
 from hermod.storage.accounts import UNREADABLE
 from hermod.telemetry import RECEIPTS, get_logger
 from starter.core import Core
+from starter.replies import pass_on
 
 FETCH_SECONDS: Final = 5.0
 FETCH_BYTES: Final = 64 * 1024
@@ -30,16 +31,27 @@ class MalformedReport(HermodError):
     """The call is the provider's, and nothing that its reader can read. The text is for the provider."""
 
 
-async def receive(core: Core, provider: str, tenant: str, account: str, call: Callback) -> Answer:
-    """Keep what the call reports; what the provider is to be answered.
+async def reporter(core: Core, provider: str, tenant: str, account: str) -> Account | None:
+    """The account that reports at this address, or None: no such tenant or account, or one that reports nothing.
 
-    Raises Unauthorized for a forged call, and in the same words where there is no such tenant, account or reader, so
-    that nobody learns which there are. Raises MalformedReport, and Unavailable, after which providers repeat the call.
-    Nothing is kept then.
+    Known before the body is read, so that nothing is held for who has no account. Raises Unavailable.
     """
-    found = None
-    if _NAME.fullmatch(tenant) and _NAME.fullmatch(account):
-        found = await core.storage.accounts.find(tenant, account)
+    if not (_NAME.fullmatch(tenant) and _NAME.fullmatch(account)):
+        return None
+    found = await core.storage.accounts.find(tenant, account)
+    return found if _reader(found, provider) is not None else None
+
+
+async def receive(core: Core, provider: str, tenant: str, found: Account | None, call: Callback) -> Answer:
+    """Keep what the call reports; what the provider is to be answered. `found` is the address's `reporter`.
+
+    Raises Unauthorized for a forged call, and in the same words where there is no such reporter, so that nobody learns
+    which there are; a provider's test call is answered for that reason as if there were one. Raises MalformedReport,
+    and Unavailable, after which providers repeat the call. Nothing is kept then.
+    """
+    kit = KITS.get(provider)
+    if kit is not None and kit.is_test is not None and kit.is_test(call):
+        return Answer()
     reader = _reader(found, provider)
     if found is None or reader is None:
         raise _refused()
@@ -57,6 +69,7 @@ async def receive(core: Core, provider: str, tenant: str, account: str, call: Ca
         _log.warning("report_unreadable", reason=str(reason)[:200], **whose)
         raise MalformedReport("the body is not what the provider documents") from None
     if reading.events:
+        await pass_on(core, found, reading.events)
         taken = await core.storage.receipts.take(tenant, found.name, found.channel, reading.events, now)
         for kind, count in Counter(event.kind.value for event in reading.events).items():
             RECEIPTS.labels(found.channel.value, provider, kind).inc(count)

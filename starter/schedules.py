@@ -20,6 +20,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from hermod.contracts import ids
@@ -27,9 +28,11 @@ from hermod.contracts.errors import NotFound
 from hermod.contracts.priorities import HIGHEST_PRIORITY
 from hermod.contracts.queues import WORKFLOWS
 from starter.priorities import temporal_priority
+from workflows.search_attributes import CHANNEL
 
 FAIRNESS_KEY: Final = "housekeeping"
-"""In the place of a tenant. Housekeeping goes first: it is little, and nothing else finds what was left behind."""
+"""In the place of a tenant, and of a channel. Housekeeping goes first: it is little, and nothing else finds what
+was left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ SCHEDULES: Final = (
     Housekeeping(
         "receipts",
         "ReconcileReceipts",
-        timedelta(seconds=30),
+        timedelta(minutes=1),
         "matches providers' reports that came before the outcome of their message",
     ),
     Housekeeping(
@@ -65,7 +68,7 @@ SCHEDULES: Final = (
     Housekeeping(
         "webhook-notices",
         "SendWebhookNotices",
-        timedelta(seconds=30),
+        timedelta(minutes=2),
         "tells other endpoints and the owner about webhook endpoints that were disabled",
     ),
     Housekeeping(
@@ -141,6 +144,7 @@ def _schedule(housekeeping: Housekeeping) -> Schedule:
             id=f"{ids.schedule(housekeeping.name)}/run",
             task_queue=WORKFLOWS,
             static_summary=housekeeping.purpose,
+            typed_search_attributes=TypedSearchAttributes([SearchAttributePair(CHANNEL, FAIRNESS_KEY)]),
             priority=temporal_priority(HIGHEST_PRIORITY, FAIRNESS_KEY),
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=housekeeping.every)]),

@@ -5,15 +5,16 @@ Temporal: accepted means durable, and the sweeper starts what could not be start
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.bootstrap import Storage
-from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, TooMany
+from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, NotFound, TooMany
 from hermod.contracts.forms import (
     ProcessSubmissionInput,
     SpamGuard,
@@ -22,7 +23,9 @@ from hermod.contracts.forms import (
     SubmissionStatus,
 )
 from hermod.contracts.ids import new_id, submission_workflow
-from hermod.contracts.messages import IdempotencyKey
+from hermod.domain.forms.schemas import FEW_STEPS, FormSchema, steps_of
+from hermod.domain.steps import TooManySteps
+from hermod.heavy_work import off_loop
 from hermod.ports.clock import Clock
 from hermod.storage.forms import Form
 from hermod.storage.submission_acceptance import SubmissionDraft
@@ -31,13 +34,10 @@ from starter.background import Background
 from starter.dispatching import USE_RUNNING, Start, Starts
 from starter.wording import field_errors
 
+SMALL: Final = 16 * 1024
+"""Bytes of JSON that are walked over in a moment."""
 CHANNEL: Final = "form"
 """As the search attribute says it."""
-KEY_HEADER: Final = "Idempotency-Key"
-
-
-class _Keyed(BaseModel):
-    key: IdempotencyKey | None = None
 
 
 class Submissions:
@@ -51,7 +51,7 @@ class Submissions:
         *,
         converted: Callable[[str, str, str], None] = lambda tenant, form, session: None,
     ) -> None:
-        """`converted` is told of each session (tenant, form, session) whose partial a submission may have completed."""
+        """`converted` is told of each session (tenant, form, session) whose partial a submission may have ended."""
         self._storage = storage
         self._clock = clock
         self._starts = Starts(client, storage.limits)
@@ -68,8 +68,8 @@ class Submissions:
         """
         found = await self._storage.forms.compiled(tenant, form)
         try:
-            draft = self._draft(found, asked, key, request_id)
-            await self._admit(tenant, found, asked)
+            draft = await self._draft(found, asked, key, request_id)
+            await self._admit(tenant, found, asked, key)
         except (InvalidInput, TooMany) as refusal:
             SUBMISSIONS.labels("limited" if isinstance(refusal, TooMany) else "refused").inc()
             # What was right when the key was first used may be wrong by now: the answer stays the same.
@@ -83,11 +83,20 @@ class Submissions:
             SUBMISSIONS.labels("refused").inc()
             raise
         SUBMISSIONS.labels("spam" if draft.is_spam else "accepted" if taken.new else "repeated").inc()
-        if taken.new and asked.session is not None and not draft.is_spam:
+        if taken.new and asked.session is not None:
             self._converted(tenant, form, asked.session)
         if taken.receipt.status is SubmissionStatus.PENDING:
             self._background.start(lambda: self.begin(tenant, taken.receipt.id, request_id))
         return taken.receipt
+
+    async def check(self, tenant: str, form: str, data: Mapping[str, Any]) -> None:
+        """Raises InvalidInput for what does not fit the form; where that was deleted, everything does."""
+        try:
+            found = await self._storage.forms.compiled(tenant, form)
+        except NotFound:
+            return
+        if wrong := await faults_in(found.schema, data, len(orjson.dumps(data))):
+            raise InvalidInput(wrong)
 
     async def wake(self, tenant: str, submission: str, request_id: str | None = None) -> bool:
         """Have a submission's record looked at again; call it after the commit that changed the record.
@@ -133,27 +142,46 @@ class Submissions:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
         await self._background.drain()
 
-    def _draft(self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None) -> SubmissionDraft:
+    async def _draft(
+        self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None
+    ) -> SubmissionDraft:
         """Raises InvalidInput for what does not fit the form. What fills the honeypot need not fit."""
         guard = form.definition.spam
-        if len(orjson.dumps(asked.data)) > guard.max_bytes:
+        size = len(orjson.dumps(asked.data))
+        if size > guard.max_bytes:
             raise InvalidInput.of("data", f"must be at most {_size(guard.max_bytes)} as JSON")
-        data, is_spam = _without_honeypot(asked.data, guard)
-        if not is_spam and (wrong := form.schema.faults(data)):
+        data, is_spam = without_honeypot(asked.data, guard)
+        if not is_spam and (wrong := await faults_in(form.schema, data, size)):
             raise InvalidInput(wrong)
         return SubmissionDraft(
-            id=new_id("sub"), form=form, asked=asked, data=data, key=key, request_id=request_id, is_spam=is_spam
+            id=new_id("sub"),
+            form=form,
+            asked=asked,
+            data=asked.data if is_spam else data,
+            key=key,
+            request_id=request_id,
+            caught_by=guard.honeypot if is_spam else None,
         )
 
-    async def _admit(self, tenant: str, form: Form, asked: SubmissionInput) -> None:
-        """Raises TooMany."""
+    async def _admit(self, tenant: str, form: Form, asked: SubmissionInput, key: str | None) -> None:
+        """A repeat under its key is no visit. Raises TooMany."""
         per_hour = form.definition.spam.per_address_per_hour
         if asked.remote_address is None or per_hour is None:
+            return
+        if await self._storage.submission_acceptance.repeated(tenant, form.id, key, asked) is not None:
             return
         address, now = asked.remote_address, self._clock.now()
         wait = await self._storage.visitor_rates.wait(tenant, form.id, address, per_hour, now)
         if wait is not None:
             raise TooMany("this address has submitted the form too often", retry_after=wait)
+
+
+async def faults_in(schema: FormSchema, data: Mapping[str, Any], size: int) -> list[FieldError]:
+    """What does not fit the form; what takes long to say is found out off the event loop. Raises TooManySteps."""
+    if size <= SMALL:
+        with suppress(TooManySteps):
+            return schema.faults(data, steps_of(FEW_STEPS))
+    return await off_loop(schema.faults, data)
 
 
 def submitted(
@@ -177,14 +205,6 @@ def submitted(
         raise InvalidInput(field_errors(error, given)) from None
 
 
-def checked_key(key: str | None) -> str | None:
-    """Raises InvalidInput for a key that no caller may use."""
-    try:
-        return _Keyed(key=key).key
-    except ValidationError as error:
-        raise InvalidInput([FieldError(KEY_HEADER, one.message) for one in field_errors(error, {"key": key})]) from None
-
-
 def _start(tenant: str, submission: str, request_id: str | None, signal: str | None = None) -> Start:
     return Start(
         name="ProcessSubmission",
@@ -193,17 +213,26 @@ def _start(tenant: str, submission: str, request_id: str | None, signal: str | N
         tenant=tenant,
         channel=CHANNEL,
         request_id=request_id,
-        summary=f"a submission for {tenant}",
+        summary="submission",
         signal=signal,
     )
 
 
-def _without_honeypot(data: dict[str, Any], guard: SpamGuard) -> tuple[dict[str, Any], bool]:
+def without_honeypot(data: dict[str, Any], guard: SpamGuard) -> tuple[dict[str, Any], bool]:
     """What was entered but for the field that people do not see, and whether that was filled in."""
     if guard.honeypot is None or guard.honeypot not in data:
         return data, False
     kept = {name: value for name, value in data.items() if name != guard.honeypot}
-    return kept, data[guard.honeypot] not in ("", None, False)
+    return kept, _is_filled(data[guard.honeypot])
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether anything was entered: browsers and form libraries send an empty field in many ways."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    if isinstance(value, dict | list):
+        return any(map(_is_filled, value.values() if isinstance(value, dict) else value))
+    return bool(value)
 
 
 def _size(count: int) -> str:

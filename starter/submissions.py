@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,8 +16,9 @@ from hermod.contracts.forms import (
     SubmissionSummary,
     SubmissionView,
 )
+from hermod.storage.releasing import ReleasedSubmissions
 from starter.client import Hermod
-from starter.submission_intake import checked_key
+from starter.idempotency import checked_key
 from starter.telling import followed_up
 from starter.wording import field_errors
 
@@ -43,19 +45,58 @@ async def submissions(
     *,
     form: str | None = None,
     status: SubmissionStatus | None = None,
+    error_code: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    discarded: bool | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> SubmissionPage:
-    """The newest first. The dead letters are those with the status `failed`."""
+    """The newest first. The dead letters are those with the status `failed`; with a status, those that were discarded
+    are left out, unless `discarded` says otherwise.
+    """
     return await hermod.core.storage.submissions.page(
-        hermod.tenant, form=form, status=status, cursor=cursor, limit=limit
+        hermod.tenant,
+        form=form,
+        status=status,
+        error_code=error_code,
+        since=since,
+        until=until,
+        discarded=discarded,
+        cursor=cursor,
+        limit=limit,
     )
 
 
-async def retry_submission(hermod: Hermod, submission: str) -> SubmissionSummary:
-    """Begin a dead letter again, at the step that failed. Raises NotFound and Conflict."""
+async def retry_submission(hermod: Hermod, submission: str, *, wait: bool = True) -> SubmissionSummary:
+    """Begin a dead letter again, at the step that failed. Raises NotFound and Conflict.
+
+    Without `wait`, it is started behind the answer.
+    """
     core = hermod.core
     moved = await core.storage.submissions.retry(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
+    if not wait:
+        core.restarts.start(
+            lambda: followed_up(core.submissions.begin_again(hermod.tenant, submission, moved.request_id))
+        )
+        return moved.summary
+    started = await followed_up(core.submissions.begin_again(hermod.tenant, submission, moved.request_id))
+    return moved.summary.model_copy(update={"status": SubmissionStatus.PROCESSING}) if started else moved.summary
+
+
+async def release_submission(hermod: Hermod, submission: str) -> SubmissionSummary:
+    """Say that what was caught as spam is none: it is processed like any other, once it fits its form.
+
+    Raises NotFound, Conflict, and InvalidInput, naming each field that does not fit the form as it is now.
+    """
+    core = hermod.core
+    view = await core.storage.submissions.view(hermod.tenant, submission)
+    if view.status is SubmissionStatus.SPAM and view.data is not None:
+        await core.submissions.check(hermod.tenant, view.form, view.data)
+    released = ReleasedSubmissions(core.storage.database)
+    moved = await released.release(hermod.tenant, submission, actor=hermod.actor, now=core.clock.now())
+    if view.session is not None:
+        core.partials.converted(hermod.tenant, view.form, view.session)
     started = await followed_up(core.submissions.begin_again(hermod.tenant, submission, moved.request_id))
     return moved.summary.model_copy(update={"status": SubmissionStatus.PROCESSING}) if started else moved.summary
 

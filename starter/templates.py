@@ -9,14 +9,17 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from hermod.contracts.addresses import TRUSTED
+from hermod.contracts.addresses import WORDED
 from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.errors import FieldError, InvalidInput, NotFound
 from hermod.contracts.messages import Submission
 from hermod.contracts.templates import DraftInput, Preview, PreviewInput
 from hermod.domain.segments import segments
+from hermod.domain.steps import Steps, TooManySteps
 from hermod.domain.templates.compiled import Compiled, Words, compile_template
 from hermod.domain.templates.locales import Head, reference
+from hermod.domain.templates.meter import FEW_STEPS, STEPS, Meter
+from hermod.heavy_work import off_loop
 from hermod.storage.acceptance import Ready
 from hermod.storage.templates import Templates
 from starter.wording import field_errors
@@ -27,6 +30,11 @@ _OVERRIDES: Final = ("subject", "image", "url")
 """What a message may say for itself next to a template."""
 
 
+def call_steps() -> Steps:
+    """Of all renderings that one call asks for, a hundred of the most that one may take: some seconds."""
+    return Steps(100 * STEPS, field="template", what="the messages of this call before it took, together,")
+
+
 class Renderer:
     """Puts words in the place of templates."""
 
@@ -34,15 +42,18 @@ class Renderer:
         self._templates = templates
         self._worked = 0.0
 
-    async def worded(self, tenant: str, asked: Submission) -> Ready:
-        """The submission in words; as it is, where it names none of our templates. Raises InvalidInput."""
+    async def worded(self, tenant: str, asked: Submission, steps: Steps | None = None) -> Ready:
+        """The submission in words; as it is, where it names none of our templates. Raises InvalidInput.
+
+        `steps` are those of all messages of a call; they are charged with what this one took.
+        """
         content = asked.content
         if not isinstance(content.template, str):
             return Ready(submission=asked, content=content)
         name, head = await self._named(tenant, content.template, asked.options.locale)
         if head.channel is not content.channel:
             raise InvalidInput.of("template", f"{name} is for {head.channel.value}, not for {content.channel.value}")
-        words = await self._rendered(await self._templates.compiled(tenant, name, head), content.data)
+        words = await self._rendered(await self._templates.compiled(tenant, name, head), content.data, steps)
         said = f"{name}/{head.locale}@{head.version}"
         return Ready(submission=asked, content=_with_words(content, words, said), template=said)
 
@@ -58,7 +69,7 @@ class Renderer:
     async def try_out(self, asked: DraftInput) -> Preview:
         """The same for a source that is not stored. Raises InvalidInput, naming its fields `template.…`."""
         try:
-            compiled = await asyncio.to_thread(compile_template, asked.template.channel, asked.template.fields())
+            compiled = await off_loop(compile_template, asked.template.channel, asked.template.fields())
         except InvalidInput as wrong:
             raise InvalidInput([FieldError(f"template.{one.field}", one.message) for one in wrong.errors]) from None
         return _preview(compiled, await self._rendered(compiled, asked.data), None)
@@ -70,18 +81,27 @@ class Renderer:
             raise InvalidInput.of("template", f"there is no template {template[:100]}")
         return named.name, head
 
-    async def _rendered(self, compiled: Compiled, data: Mapping[str, Any]) -> Words:
+    async def _rendered(self, compiled: Compiled, data: Mapping[str, Any], steps: Steps | None = None) -> Words:
+        """Here where it takes few steps, as nearly always, and else off the event loop."""
+        steps = steps or call_steps()
+        steps.charge(0)
         begun = time.monotonic()
+        meter = Meter(FEW_STEPS)
         try:
-            filled = compiled.fill(data)
+            filled = compiled.fill(data, meter)
             if not filled.large:
                 return filled.words()
+        except TooManySteps:
+            meter = Meter()
+            filled = await off_loop(compiled.fill, data, meter)
         finally:
+            steps.spend(meter.used)
             self._worked += time.monotonic() - begun
             if self._worked > STRETCH:
                 self._worked = 0.0
                 await asyncio.sleep(0)
-        return await asyncio.to_thread(filled.words)
+        steps.spend(filled.steps)
+        return await off_loop(filled.words)
 
 
 def _with_words(content: AnyContent, words: Words, said: str) -> AnyContent:
@@ -90,7 +110,7 @@ def _with_words(content: AnyContent, words: Words, said: str) -> AnyContent:
     fields = {name: getattr(content, name) for name in type(content).model_fields}
     fields |= {"template": None, "data": {}, **words, **own}
     try:
-        return type(content).model_validate(fields, context=TRUSTED)
+        return type(content).model_validate(fields, context=WORDED)
     except ValidationError as error:
         raise InvalidInput([_unfit(one, said, words) for one in field_errors(error, fields)]) from None
 

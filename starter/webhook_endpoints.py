@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from hermod.bootstrap import webhook_guard
+from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError, InvalidInput, NotFound
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks import (
@@ -24,7 +25,8 @@ from hermod.contracts.webhooks import (
     Rotation,
     WhenExhausted,
 )
-from hermod.outbound.webhook_requests import RESERVED_HEADERS, post_for
+from hermod.domain.origins import origin
+from hermod.outbound.webhook_requests import RESERVED_HEADERS, USUAL_HEADERS, post_for
 from hermod.ports.webhooks import DeliveryItem, Exchange
 from hermod.settings import Settings
 from hermod.storage.webhook_acceptance import event_body
@@ -35,6 +37,7 @@ TEST_TYPE: Final = "hermod.test"
 _ENDS_WAITS: Final = frozenset({"enabled", "url"})
 """Settings after which there may be no pause to wait for any more."""
 _OURS: Final = ("webhook-", "content-", "proxy-")
+_MOVED: Final = "needed again, or null to drop it: it was given for another address than this url"
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]{1,100}")
 """Of RFC 9110, in lower case."""
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -69,6 +72,7 @@ async def change_endpoint(hermod: Hermod, endpoint: str, given: object) -> Endpo
     def change(current: EndpointSettings) -> EndpointSettings:
         wanted = merged(current, given)
         _check(wanted, hermod.core.settings)
+        _check_moved(current, wanted, given)
         return wanted
 
     core = hermod.core
@@ -113,6 +117,7 @@ async def try_endpoint(hermod: Hermod, endpoint: str, *, request_id: str | None 
     NotFound, and InvalidInput where its URL may not be called.
     """
     core = hermod.core
+    core.storage.webhook_endpoints.forget(hermod.tenant, endpoint)  # it is tried as it is now
     known = await core.storage.webhook_endpoints.endpoint(hermod.tenant, endpoint)
     if known is None:
         raise NotFound(f"there is no webhook endpoint {endpoint}")
@@ -152,6 +157,17 @@ def _check(endpoint: EndpointSettings, settings: Settings) -> None:
         raise InvalidInput(faults)
 
 
+def _check_moved(current: EndpointSettings, wanted: EndpointSettings, given: Mapping[str, Any]) -> None:
+    """Raises InvalidInput where headers that were stored for one origin would go to another."""
+    if origin(current.url) == origin(wanted.url):
+        return
+    headers = given.get("headers")
+    named = {name.lower() for name in headers} if isinstance(headers, Mapping) else set()
+    kept = sorted(name for name in current.headers if name.lower() not in named)
+    if kept:
+        raise InvalidInput([FieldError(f"headers.{name}", _MOVED) for name in kept])
+
+
 def _faults(endpoint: EndpointSettings, settings: Settings) -> Iterator[FieldError]:
     fault = webhook_guard(settings).url_fault(endpoint.url, query=True)
     if fault is not None:
@@ -163,13 +179,15 @@ def _faults(endpoint: EndpointSettings, settings: Settings) -> Iterator[FieldErr
             yield FieldError(f"headers.{given}", fault)
         elif not _HEADER_VALUE.fullmatch(value):
             yield FieldError(f"headers.{given}", "must be printable ASCII on one line, without spaces at its ends")
+        elif name == "content-type" and not re.fullmatch(MEDIA_TYPE, value):
+            yield FieldError(f"headers.{given}", "must be a media type like application/json; charset=utf-8")
         seen.add(name)
 
 
 def _name_fault(name: str, seen: set[str]) -> str | None:
     if not _HEADER_NAME.fullmatch(name):
         return "is no name of a header"
-    if name in RESERVED_HEADERS or name.startswith(_OURS):
+    if name in RESERVED_HEADERS or (name.startswith(_OURS) and name not in USUAL_HEADERS):
         return "is set by Hermod, or by HTTP itself"
     return "is there twice, since names are the same in any case" if name in seen else None
 

@@ -19,8 +19,8 @@ from hermod.contracts.errors import InvalidInput
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.ports.clock import Clock
+from hermod.storage.apart import store_apart
 from hermod.storage.webhook_acceptance import EventDraft, TakenEvent, event_body, take_events
-from hermod.storage.webhook_endpoints import Subscriber
 from hermod.telemetry import ACCEPTED
 from starter.background import Background
 from starter.dispatching import Starts
@@ -37,7 +37,6 @@ MOST_EVENTS: Final = 500
 class _Call:
     event: EventInput
     body: bytes
-    subscribers: Sequence[Subscriber]
     request_id: str | None
 
 
@@ -48,7 +47,7 @@ class Webhooks:
         self._storage = storage
         self._clock = clock
         self._background = Background()
-        self._calls = Gathering(self._store, self._background, MOST_EVENTS)
+        self._calls: Gathering[_Call, TakenEvent] = Gathering(self._store, self._background, MOST_EVENTS)
         starts = Starts(client, storage.limits)
         self.dispatcher = WebhookDispatcher(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
@@ -59,18 +58,17 @@ class Webhooks:
 
         Raises InvalidInput and Unavailable, with nothing stored, and MaybeStored.
         """
-        answer = await self._calls.ask(tenant, await self._call(tenant, event, request_id))
-        if isinstance(answer, InvalidInput):
-            raise answer
+        answer = await self._calls.ask(tenant, self._call(event, request_id))
         return answer.receipt
 
     async def stage(
         self, connection: AsyncConnection, tenant: str, event: EventInput, request_id: str | None
     ) -> EventReceipt:
         """Store an event within the connection's transaction; the sweeper starts its deliveries after the commit."""
-        call = await self._call(tenant, event, request_id)
+        call = self._call(event, request_id)
         seal = await self._storage.contents.sealing(tenant)
-        (answer,) = await take_events(connection, tenant, _drafts(tenant, [call]), seal, self._clock.now())
+        drafts = await self._drafts(tenant, [call])
+        (answer,) = await take_events(connection, tenant, drafts, seal, self._clock.now())
         if isinstance(answer, InvalidInput):
             raise answer
         return answer.receipt
@@ -87,16 +85,25 @@ class Webhooks:
         """Have what waits for the endpoint looked at again, soon."""
         self._background.start(partial(self.waiters.look_again, tenant, endpoint))
 
-    async def _call(self, tenant: str, event: EventInput, request_id: str | None) -> _Call:
-        body = event_body(event, self._clock.now())
-        return _Call(event, body, await self._storage.webhook_endpoints.for_event(tenant, event.type), request_id)
+    def _call(self, event: EventInput, request_id: str | None) -> _Call:
+        return _Call(event, event_body(event, self._clock.now()), request_id)
 
-    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | InvalidInput]:
-        answers = await self._storage.webhook_acceptance.take(tenant, _drafts(tenant, calls), self._clock.now())
+    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | Exception]:
+        acceptance, now = self._storage.webhook_acceptance, self._clock.now()
+        drafts = await self._drafts(tenant, calls)
+        answers = await store_apart(lambda some: acceptance.take(tenant, some, now), drafts)
         self._start(tenant, calls, answers)
         return answers
 
-    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | InvalidInput]) -> None:
+    async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
+        asked = await self._storage.webhook_endpoints.subscriptions(tenant)
+        fans = [Fan(len(call.body), call.event.ordering_key, asked.to(call.event.type)) for call in calls]
+        return [
+            EventDraft(call.event.event_id or new_id("evt"), call.event, call.body, call.request_id, deliveries)
+            for call, deliveries in zip(calls, planned(tenant, fans), strict=True)
+        ]
+
+    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | Exception]) -> None:
         started = [
             (delivery, call.request_id)
             for call, answer in zip(calls, answers, strict=True)
@@ -112,11 +119,3 @@ class Webhooks:
                 lines.setdefault((delivery.endpoint, delivery.order_key), []).append(delivery.id)
         for (endpoint, key), ids in lines.items():
             self._background.start(partial(self.orders.wake, tenant, endpoint, key, accepted=ids))
-
-
-def _drafts(tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
-    plans = planned(tenant, [Fan(len(call.body), call.event.ordering_key, call.subscribers) for call in calls])
-    return [
-        EventDraft(call.event.event_id or new_id("evt"), call.event, call.body, call.request_id, deliveries)
-        for call, deliveries in zip(calls, plans, strict=True)
-    ]

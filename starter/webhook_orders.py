@@ -73,7 +73,7 @@ class WebhookOrders:
             tenant=line.tenant,
             channel=CHANNEL,
             request_id=None,
-            summary=f"webhooks in order for {line.tenant}",
+            summary="webhooks in order",
             signal="look_again",
         )
         return await self._starts.begin(start)

@@ -12,7 +12,14 @@ from typing import Final
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.ids import replay_workflow
 from hermod.contracts.webhook_steps import ReplayStep
-from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayDeliveriesInput, ReplayInput, ReplayStatus, ReplayView
+from hermod.contracts.webhooks import (
+    OPEN_DELIVERIES,
+    ReplayDeliveriesInput,
+    ReplayInput,
+    ReplayPage,
+    ReplayStatus,
+    ReplayView,
+)
 from hermod.ports.clock import Clock
 from hermod.storage.webhook_replays import WebhookReplays
 from starter.client import Hermod
@@ -72,7 +79,7 @@ def _start(tenant: str, replay: str, signal: str | None = None) -> Start:
         tenant=tenant,
         channel=CHANNEL,
         request_id=None,
-        summary=f"replay for {tenant}",
+        summary="replay",
         signal=signal,
     )
 
@@ -109,6 +116,20 @@ async def replay(hermod: Hermod, endpoint: str, asked: ReplayInput) -> ReplayVie
 async def replay_status(hermod: Hermod, replay: str) -> ReplayView:
     """Raises NotFound."""
     return await hermod.core.storage.webhook_replays.view(hermod.tenant, replay)
+
+
+async def replays(
+    hermod: Hermod,
+    *,
+    endpoint: str | None = None,
+    status: ReplayStatus | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> ReplayPage:
+    """Newest first."""
+    return await hermod.core.storage.webhook_replays.listed(
+        hermod.tenant, endpoint=endpoint, status=status, cursor=cursor, limit=limit
+    )
 
 
 async def move_replay(hermod: Hermod, replay: str, wanted: ReplayStatus) -> ReplayView:

@@ -166,7 +166,7 @@ def _start(unit: WebhookUnit) -> Start:
         tenant=unit.tenant,
         channel=CHANNEL,
         request_id=unit.request_id,
-        summary=f"{CHANNEL if single else f'{len(unit.deliveries)} × {CHANNEL}'} for {unit.tenant}",
+        summary=CHANNEL if single else f"{len(unit.deliveries)} × {CHANNEL}",
     )
 
 

@@ -13,7 +13,12 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hermod.contracts.analytics import BY_PATTERN, FILTER_PATTERN
+from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError
+from hermod.contracts.templates import LOCALE_PATTERN
+from hermod.contracts.text import LINE_PATTERN
+from hermod.contracts.webhooks import EVENT_FILTER, EVENT_TYPE
 
 MOST: Final = 100
 """Errors that one answer names."""
@@ -23,6 +28,7 @@ LONGEST: Final = 200
 _AN_OBJECT: Final = "must be an object"
 _A_NUMBER: Final = "must be a number"
 _A_WHOLE_NUMBER: Final = "must be a whole number"
+_A_DURATION: Final = "must be a number of seconds, or a duration like PT24H or 24h"
 _A_TIME: Final = "must be a time like 2030-05-01T12:00:00Z"
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -56,6 +62,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "datetime_type": _A_TIME,
     "datetime_parsing": _A_TIME,
     "datetime_from_date_parsing": _A_TIME,
+    "time_delta_type": _A_DURATION,
+    "time_delta_parsing": _A_DURATION,
     "timezone_aware": "must name its time zone, like 2030-05-01T12:00:00Z",
     "value_error": "{error}",
     "misplaced": "{message}",
@@ -63,32 +71,35 @@ _WORDS: Final[Mapping[str, str]] = {
 """By pydantic's type of error; `{…}` are its details."""
 
 PATTERNS: Final[Mapping[str, str]] = {
-    r"^[^\x00-\x1f\x7f]*$": "must be one line, without control characters",
+    r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
     r"^https?://\S+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s]+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
-    r"^[\w.+-]+/[\w.+-]+$": "must be a media type like application/pdf",
-    r"^[\w.@+-]+$": "must consist of letters, digits and . _ @ + -",
+    LINE_PATTERN: "must be one line, without control characters",
+    MEDIA_TYPE: "must be a media type like application/pdf, or text/calendar; method=REQUEST",
+    r"^[A-Za-z0-9_.@+-]+$": "must consist of letters from a to z, digits and . _ @ + -",
     r"^[a-z0-9][a-z0-9_-]{0,62}$": "must consist of lower-case letters, digits, - and _, 63 at most",
     r"^[a-z][a-z0-9_]{0,39}$": "must be the name of a provider, like sendgrid",
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
-    r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$": "must be *, or a type like order.paid, or order.*",
-    r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$": "must be letters, digits and _, in parts joined by dots",
-    r"^[\w.:\- ]{1,128}=": "must be a property and its value, like plan=pro",
-    r"^(type|source|contact|session|property:[\w.:\- ]{1,128})$": (
-        "must be type, source, contact, session, or property:NAME"
-    ),
+    LOCALE_PATTERN: "must be a locale like en, de-AT or zh-Hant-TW",
+    EVENT_FILTER: "must be *, or a type like order.paid, or order.*, or orders/*",
+    EVENT_TYPE: "must be letters, digits, _ and -, in parts joined by dots or slashes",
+    FILTER_PATTERN: "must be a property and its value, like plan=pro or total>50",
+    BY_PATTERN: "must be type, source, contact, session, or property:NAME",
     r"^[A-Za-z0-9_-]{8,128}$": "must be 8 to 128 letters, digits, - and _, without an address in it",
     r"^[A-Za-z0-9_-]{1,128}$": "must be 1 to 128 letters, digits, - and _",
     r"^[A-Za-z0-9_.:-]{1,128}$": "must be 1 to 128 letters, digits and _ . : -",
     r"^whe_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
+    r"^rpl_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^whd_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^sub_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
     r"^msg_[0-9a-f]{28}$": "must be the next_cursor of an earlier answer",
 }
 """What a pattern of ours asks for; a test finds the pattern that has no words here."""
 
-_WRONG_KIND: Final = frozenset({"string_type", "dict_type", "model_type", "model_attributes_type"})
+_WRONG_KIND: Final = frozenset(
+    {"string_type", "list_type", "tuple_type", "dict_type", "model_type", "model_attributes_type"}
+)
 
 
 class _Fault(NamedTuple):
@@ -146,11 +157,13 @@ def _fault(detail: ErrorDetails, given: object, tag: str | None) -> _Fault:
 def _has(given: object, step: int | str) -> bool:
     if isinstance(given, Mapping):
         return step in given
-    return isinstance(given, list) and isinstance(step, int) and step < len(given)
+    return isinstance(given, list | tuple) and isinstance(step, int) and step < len(given)
 
 
 def _message(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
+    if kind in ("too_short", "too_long") and context.get("field_type") == "Value":
+        kind = f"string_{kind}"  # a text that is checked by us before its length is
     if kind == "string_pattern_mismatch":
         return PATTERNS.get(context["pattern"], "has a character that is not allowed here")
     if kind in ("union_tag_not_found", "union_tag_invalid"):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import uvloop
 
+from hermod.contracts.errors import Unavailable
 from hermod.settings import Settings, SettingsError, load_settings
+from hermod.storage.engine import Database
+from hermod.storage.migrate import SchemaNewer, SchemaOutdated, check_schema
 from hermod.telemetry import configure_logging, get_logger
 from starter.client import Hermod
 from starter.health import PortTaken
-from starter.processes import leave, spare_the_collector, stop_on_signals
+from starter.process_end import leave
+from starter.processes import spare_the_collector, stop_on_signals
 from web.app import create_app
 from web.server import serve
 
@@ -21,12 +26,19 @@ async def _until_signalled(settings: Settings) -> int:
     stop = stop_on_signals()
     try:
         async with await Hermod.connect(settings=settings, actor="web") as hermod:
+            await _look_at_schema(hermod.core.storage.database)
             spare_the_collector()
             await serve(create_app(settings, hermod=hermod), settings, stop)
-    except PortTaken as error:
+    except (PortTaken, SchemaOutdated) as error:
         _log.error("cannot_start", error=str(error))
         return 1
     return 0
+
+
+async def _look_at_schema(database: Database) -> None:
+    """Raises SchemaOutdated. A database that is away may come, and a newer one serves the version before."""
+    with contextlib.suppress(Unavailable, SchemaNewer):
+        await check_schema(database)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from hermod.contracts.errors import HermodError
 from hermod.settings import Settings
 from starter.client import Hermod
 from web import operations, reference
+from web.admin import tenants
+from web.arrival import Arrival
 from web.ingress import (
     analytics,
     devices,
@@ -25,6 +27,8 @@ from web.ingress import (
     payment_accounts,
     provider_accounts,
     receipts,
+    retention,
+    retry_defaults,
     stripe,
     submissions,
     suppressions,
@@ -34,8 +38,9 @@ from web.ingress import (
     webhook_events,
     webhook_replays,
 )
+from web.methods import Methods, answer_http_error
 from web.observing import Observed
-from web.problems import answer_hermod_error, answer_http_error, answer_wrong_parameters
+from web.problems import answer_hermod_error, answer_wrong_parameters
 from web.recipients import unsubscribing
 
 
@@ -63,7 +68,9 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.hermod = hermod
+    app.add_middleware(Methods)
     app.add_middleware(Observed)
+    app.add_middleware(Arrival)
     app.add_exception_handler(HermodError, answer_hermod_error)
     app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_wrong_parameters)
@@ -73,6 +80,8 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         devices,
         provider_accounts,
         limits,
+        retention,
+        retry_defaults,
         suppressions,
         webhook_endpoints,
         webhook_events,
@@ -88,6 +97,7 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         stripe,
         receipts,
         unsubscribing,
+        tenants,
         operations,
     )
     for room in rooms:

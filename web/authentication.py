@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Security
@@ -12,6 +13,7 @@ from structlog.contextvars import bind_contextvars
 
 from hermod.contracts.errors import Unauthorized
 from starter.client import Hermod
+from starter.tokens import WeakSecret, verify
 from web.context import context_of, hermod_of
 
 _SCHEME: Final = "bearer "
@@ -36,4 +38,33 @@ class ApiKey(SecurityBase):
         return hermod.as_tenant(tenant, key)
 
 
+class AdminToken(SecurityBase):
+    """`Authorization: Bearer <admin token>`, for calls that are about all tenants."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(description="An administrator's token, made with `hermod token`.")
+        self.scheme_name = "Admin token"
+
+    async def __call__(self, request: Request) -> Administrator:
+        """Raises Unauthorized."""
+        given = request.headers.get("authorization", "")
+        if given[: len(_SCHEME)].lower() != _SCHEME:
+            raise Unauthorized("give an admin token: `Authorization: Bearer …`, from `hermod token`")
+        hermod = hermod_of(request)
+        try:
+            token = verify(hermod.core.settings.jwt_secret.get_secret_value(), given[len(_SCHEME) :].strip())
+        except WeakSecret as weak:
+            raise Unauthorized(f"no admin token is taken here: {weak}") from None
+        return Administrator(hermod, token.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """Who calls, for the audit, and the client of this process."""
+
+    hermod: Hermod
+    subject: str
+
+
+Admin = Annotated[Administrator, Security(AdminToken())]
 Caller = Annotated[Hermod, Security(ApiKey())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,12 @@ def open_context(scope: MutableMapping[str, Any]) -> RequestContext:
     context = RequestContext(given.decode() if _SANE.fullmatch(given) else request_id())
     scope[_IN_SCOPE] = context
     return context
+
+
+def is_known(scope: Mapping[str, Any]) -> bool:
+    """Whether the caller has shown who it is."""
+    context: RequestContext | None = scope.get(_IN_SCOPE)
+    return context is not None and context.tenant is not None
 
 
 def context_of(request: Request) -> RequestContext:

@@ -31,7 +31,13 @@ _EMAIL: Final = {
     "html": "<p>Thank you for your order <b>42</b>.</p>",
     "metadata": {"order": 42},
 }
-_SMS: Final = {"channel": "sms", "to": "+14155550100", "body": "Your code is 481516", "priority": 10}
+_SMS: Final = {
+    "channel": "sms",
+    "to": "+14155550100",
+    "body": "Your code is 481516",
+    "priority": 10,
+    "retry": ["2s", "5s", "10s"],
+}
 TEMPLATE_DATA: Final = {"name": "Ada", "orders": [{"item": "Coffee", "price": 2.5}, {"item": "Cake", "price": 4}]}
 _WELCOME: Final = {
     "channel": "email",

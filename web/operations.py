@@ -64,7 +64,6 @@ class Watch:
         }
     ),
 )
-@router.head("/health", include_in_schema=False)
 async def health(request: Request) -> Response:
     report = await _look(request)
     return answer(report, 200 if report.delivers else 503)
@@ -90,10 +89,17 @@ async def queue_health(request: Request) -> Response:
 @router.get(
     "/api/v1/workers/health",
     summary="Are workers at work?",
-    responses=answers({200: (Part, "Yes."), 503: (Part, "No.")}),
+    responses=answers(
+        {
+            200: (Part, "Yes."),
+            503: (Part, "No; `degraded` where work waits on a lane that nobody works on, else `down`."),
+        }
+    ),
 )
 async def workers_health(request: Request) -> Response:
-    return _part((await _look(request)).workers)
+    """`detail` names the lanes that nobody works on, and the command that helps."""
+    report = await _look(request)
+    return _part(report.workers, degraded=bool(report.unserved))
 
 
 async def _look(request: Request) -> Health:
@@ -103,6 +109,7 @@ async def _look(request: Request) -> Health:
     return await watch.look()
 
 
-def _part(found: Check) -> Response:
-    part = Part(status="ok" if found.ok else "down", timestamp=datetime.now(UTC), detail=found.detail)
-    return answer(part, 200 if found.ok else 503)
+def _part(found: Check, *, degraded: bool = False) -> Response:
+    status = "down" if not found.ok else "degraded" if degraded else "ok"
+    part = Part(status=status, timestamp=datetime.now(UTC), detail=found.detail)
+    return answer(part, 200 if status == "ok" else 503)

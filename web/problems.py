@@ -27,6 +27,7 @@ from hermod.contracts.errors import (
     TooMany,
     Unauthorized,
     Unavailable,
+    Unreadable,
 )
 from starter.intake import MalformedJson
 from starter.payments import ForgedEvent, RefusedEvent
@@ -41,6 +42,23 @@ RETRY_AFTER: Final = 2
 
 class BodyTooLarge(HermodError):
     """The body is larger than this call takes."""
+
+
+class BodyTooSlow(HermodError):
+    """The body did not come in time."""
+
+
+class NotJson(HermodError):
+    """The body is said to be something else."""
+
+    takes = ("accept", "application/json")
+    """The header that says what would be taken, after RFC 9110."""
+
+
+class Compressed(NotJson):
+    """The body is said to be compressed."""
+
+    takes = ("accept-encoding", "identity")
 
 
 class FieldProblem(BaseModel):
@@ -100,17 +118,21 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (MalformedReport, 400, "malformed-report", "The report cannot be read"),
     (ForgedEvent, 400, "wrong-signature", "The signature is wrong"),
     (RefusedEvent, 400, "refused-event", "The event cannot be taken"),
+    (BodyTooSlow, 408, "body-too-slow", "The body did not come in time"),
     (BodyTooLarge, 413, "body-too-large", "The body is too large"),
+    (NotJson, 415, "unsupported-media-type", "The body is not said to be JSON"),
     (NotFound, 404, "not-found", "There is no such thing"),
     (Gone, 410, "gone", "It is no longer there"),
     (Conflict, 409, "conflict", "The state forbids it"),
     (Unauthorized, 401, "unauthorized", "The credentials are missing or wrong"),
     (TooMany, 429, "too-many", "Too often for now"),
+    (Unreadable, 500, "unreadable", "The record cannot be read"),
     (MaybeStored, 503, "maybe-stored", "It is not known whether it was done"),
     (Unavailable, 503, "unavailable", "Try again in a moment"),
 )
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"www-authenticate": 'Bearer realm="hermod"'},
+    408: {"connection": "close"},
     413: {"connection": "close"},  # the rest of the body is on its way, and nobody will read it
     503: {"retry-after": str(RETRY_AFTER)},
 }
@@ -125,6 +147,8 @@ def problem_of(error: HermodError) -> Problem:
 
 
 def _headers(error: HermodError, status: int) -> Mapping[str, str]:
+    if isinstance(error, NotJson):
+        return dict([error.takes])
     if isinstance(error, TooMany):
         return {"retry-after": str(max(1, ceil(error.retry_after)))}
     return _HEADERS.get(status, {})
@@ -135,9 +159,8 @@ async def answer_hermod_error(request: Request, error: Exception) -> Response:
     return problem_of(error).response(context_of(request).request_id)
 
 
-async def answer_http_error(request: Request, error: Exception) -> Response:
+def http_problem(request: Request, error: HTTPException, headers: Mapping[str, str]) -> Response:
     """What the framework refuses: an unknown path, a method that a path does not have."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for these only
     status = HTTPStatus(error.status_code)
     details = {404: f"there is nothing at {request.url.path[:200]}", 405: f"{request.method} is not possible here"}
     problem = Problem(
@@ -145,7 +168,7 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
         status.phrase.lower().replace(" ", "-"),
         status.phrase,
         details.get(status.value, str(error.detail)),
-        headers=error.headers or {},
+        headers=headers,
     )
     return problem.response(context_of(request).request_id)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, TypeAdapter
 from pydantic.json_schema import models_json_schema
+from pydantic_core import PydanticCustomError
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from hermod.contracts.accounts import AccountInput
+from hermod.contracts.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions
 from hermod.contracts.devices import DeviceInput
 from hermod.contracts.errors import (
     Conflict,
@@ -29,13 +31,15 @@ from hermod.contracts.events import TrackedEvent
 from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
 from hermod.contracts.messages import AnyMessage, Receipt, Resolution
 from hermod.contracts.payments import StripeAccountInput
+from hermod.contracts.retention import Retention
+from hermod.contracts.retries import RetryDefaults
 from hermod.contracts.suppressions import SuppressionInput
 from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
 from starter.intake import KEY_FIELD, MalformedJson
 from starter.version import product_version
 from web.examples import IN_BATCH, MODELS, SCHEMAS
-from web.problems import MEDIA_TYPE, BodyTooLarge, ProblemView, problem_of
+from web.problems import MEDIA_TYPE, BodyTooLarge, NotJson, ProblemView, problem_of
 
 ASSETS: Final = "/docs/assets"
 _TEMPLATE: Final = SCHEMAS + "{model}"
@@ -52,7 +56,10 @@ _TAGS: Final = [
     {"name": "templates", "description": "Words that are kept here, and that messages fill in. Every version is kept."},
     {"name": "devices", "description": "The devices of contacts, for push messages to a contact."},
     {"name": "provider accounts", "description": "The accounts that messages are sent with, tried in their `order`."},
-    {"name": "limits", "description": "How fast messages may go, beside the rates of the accounts."},
+    {
+        "name": "limits",
+        "description": "How fast messages may go beside the rates of the accounts, and how often.",
+    },
     {"name": "suppressions", "description": "Addresses that get no more messages."},
     {"name": "webhooks", "description": "Events that reach every endpoint that asked for them, signed."},
     {"name": "forms", "description": "What visitors enter: forms, submissions, partial ones, payments, journeys."},
@@ -60,6 +67,7 @@ _TAGS: Final = [
     {"name": "analytics", "description": "What events and messages come to."},
     {"name": "payments", "description": "A tenant's account at Stripe, and where Stripe tells of payments."},
     {"name": "providers", "description": "Where providers report what became of messages. No API key: they sign."},
+    {"name": "administration", "description": "Across tenants, for administrators: with a token of `hermod token`."},
     {"name": "operations", "description": "For load balancers and monitoring. Open to everybody who can reach them."},
 ]
 _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
@@ -71,6 +79,10 @@ _WHEN: Final[Mapping[int, tuple[str, HermodError]]] = {
         Conflict("the message is sent; it can be cancelled only while it waits"),
     ),
     410: ("It is no longer there; `detail` says why.", Gone("this form has been sent")),
+    415: (
+        "The body is said to be something other than JSON.",
+        NotJson("send the body with `Content-Type: application/json`, in UTF-8"),
+    ),
     413: ("The body is too large.", BodyTooLarge("the body is larger than 16 MiB")),
     422: (
         "A field is wrong; `errors` names each.",
@@ -95,6 +107,22 @@ _EXAMPLES: Final[Mapping[type[BaseModel], object]] = {
         "workflow_id": "message/shop/msg_019aa1c2d3e40123456789abcdef",
     }
 }
+
+
+def _flag(word: str | bool) -> bool:
+    if word not in ("true", "false", True, False):
+        raise PydanticCustomError("bool_type", "Input should be a valid boolean")
+    return word in ("true", True)
+
+
+QueryFlag = Annotated[bool, BeforeValidator(_flag)]
+"""A parameter of a query that is `true` or `false`, and no other word for them."""
+
+
+def id_pattern(prefix: str) -> dict[str, Any]:
+    """What the reference says of a record's id in a path. Another one is not refused: there is no such record."""
+    return {"pattern": f"^{prefix}[0-9a-f]{{28}}$"}
+
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -157,7 +185,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemView.model_json_schema(ref_template=_TEMPLATE)
     schemas.update(problem.pop("$defs"), Problem=problem)
     _take_out_the_frameworks_own_errors(document)
+    _add_what_any_call_may_answer(document)
     return document
+
+
+def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
+    other = {
+        "description": "Any other answer, like 405, 408, 431 or 500, is a problem.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": SCHEMAS + "Problem"}}},
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "requestBody" in operation:
+                operation["responses"]["415"] = answers({}, 415)[415]
+            operation["responses"]["default"] = other
 
 
 def _take_out_the_frameworks_own_errors(document: dict[str, Any]) -> None:
@@ -186,7 +227,12 @@ def _request_schemas() -> dict[str, Any]:
         PartialInput,
         PreviewInput,
         ReplayInput,
+        ManyDeliveries,
+        ManyMessages,
+        ManySubmissions,
         Resolution,
+        Retention,
+        RetryDefaults,
         Rotation,
         StripeAccountInput,
         SubmissionInput,

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from hermod.settings import Settings
 from hermod.telemetry import get_logger
 from starter.health import PortTaken
+from web.heads import Heads
 
 GRACE: Final = 8
 """Seconds that requests under way have to end after SIGTERM."""
@@ -37,7 +38,8 @@ async def serve(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Heads,
+            ws="none",
             lifespan="on",
             log_config=None,
             log_level="warning",

@@ -77,6 +77,9 @@ class Delivering:
             if self._withdrawn:
                 self._task.cancel()
             return await self._task
+        except GeneratorExit:
+            # The worker has dropped the run from its memory: there is nothing to be done any more.
+            raise
         except BaseException as error:
             if not (is_cancelled_exception(error) or self._is_cancelled_whatever_the_end()):
                 raise
@@ -103,7 +106,7 @@ class Delivering:
     async def end(self, report: DeliveryReport) -> DeliveryResult:
         """The workflow's result; raises where a message was given up, so that Temporal too lists it as failed."""
         elsewhere = len(report.leaving) + sum(len(part.deliveries) for part in report.apart) + report.handed_off
-        self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere)
+        self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere, reason=report.reason)
         status = MISSING if report.missing else _status(report)
         if status != self._trade.good:
             workflow.upsert_search_attributes([STATUS.value_set(status)])
@@ -113,7 +116,7 @@ class Delivering:
             missing = f"{report.missing} of {total} are not in the database: it has lost them, or they were dropped"
             raise ApplicationError(f"{missing}; {RESTORE}", type=RECORDS_MISSING, non_retryable=True)
         if failed:
-            reason = f": {report.reason}" if report.reason and total == 1 else ""
+            reason = f": {report.reason}" if report.reason else ""
             raise ApplicationError(f"{failed} of {total} given up{reason}", type=DEAD_LETTER, non_retryable=True)
         return self._result
 

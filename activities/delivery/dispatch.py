@@ -19,6 +19,7 @@ from activities.delivery.ledger_session import LedgerSession
 from activities.delivery.pacing import Pace
 from activities.delivery.progress import Dispatch, Progress, due, leave_to_others
 from activities.delivery.recording import finish_despite_cancellation
+from activities.delivery.request_slots import RequestSlots
 from activities.delivery.sending import (
     NOT_STARTED,
     Job,
@@ -30,6 +31,7 @@ from activities.delivery.sending import (
 from activities.delivery.settling import (
     NO_ACCOUNT_WAIT,
     Answer,
+    choice_for,
     expired,
     forgotten,
     held_back,
@@ -38,6 +40,7 @@ from activities.delivery.settling import (
     settle,
     standing,
     suppressed,
+    unprepared,
     waiting,
 )
 from activities.delivery.stream import Held, Patience, Stream, UnderWay
@@ -48,18 +51,21 @@ from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
 from hermod.domain.delivery import Again, NextAccount, Step, after, after_lost_worker
-from hermod.domain.routing import HALTED, NoRoute, Route, eligible, route
+from hermod.domain.routing import NoRoute, Route, eligible, route
 from hermod.ports.clock import Clock
 from hermod.ports.hygiene import Hygiene
-from hermod.ports.ledger import Accounts, Change, Item, Ledger, Result
+from hermod.ports.ledger import Accounts, Change, Ending, Item, Ledger, Result
 from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.ports.unsubscribing import UnsubscribeLinks
+from hermod.telemetry import get_logger
 
 FORGOTTEN: Final = "outcome unknown for so long that the provider would not recognise a repeat"
 REPOINTED: Final = "outcome unknown, and the account that was asked is another one by now"
 LONGEST_WAIT: Final = timedelta(seconds=30)
 """A dispatch that is held back by a rate ends after so long: the next one reads its messages afresh."""
+
+_log = get_logger(__name__)
 
 LOST = OutcomeUnknown(error_code="worker_lost", error="the worker was lost while the request was on its way")
 
@@ -82,8 +88,10 @@ class Delivery:
         superseded: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
         links: UnsubscribeLinks | None = None,
+        slots: RequestSlots | None = None,
     ) -> None:
         self._work = work
+        self._slots = slots or RequestSlots()
         self._books = LedgerSession(work, ledger, clock=clock, stopping=stopping, superseded=superseded)
         self._accounts = accounts
         self._senders = senders
@@ -128,7 +136,8 @@ class Delivery:
                 continue
             outcome, duration = told or (LOST, None)
             safe = self._is_idempotent(asked.account) and not asked.shared
-            where, now = standing(item, idempotent=safe, together=asked.shared), self._clock.now()
+            where = standing(item, self._account(asked.account), idempotent=safe, together=asked.shared)
+            now = self._clock.now()
             answer = Answer(asked.account, item.attempts, outcome, duration, asked.account_revision, asked.ends_by)
             if outcome is LOST:
                 step = after_lost_worker(where, now)
@@ -159,6 +168,9 @@ class Delivery:
         """An account for each item; those that have none now are put down as waiting."""
         await self._read_accounts()
         now = self._clock.now()
+        if any(isinstance(self._look_up(item, now), NoRoute) for item in items):
+            # Before anything waits: an account may have been put, or mended, since the list was read.
+            await self._read_accounts(fresh=True)
         jobs: list[Job] = []
         changes: list[Change] = []
         for item in items:
@@ -167,7 +179,10 @@ class Delivery:
                 continue
             found = await self._account_for(item, now)
             if isinstance(found, Route):
-                jobs.append(self._job(item, found))
+                try:
+                    jobs.append(self._job(item, found))
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
+                    changes.append(unprepared(item, error))
             else:
                 any_enabled = bool(self._eligible(item.requested_account))
                 changes.append(waiting(item, found, any_enabled=any_enabled, now=now))
@@ -190,16 +205,21 @@ class Delivery:
                 return found
             won, until = await claim_probe(self._accounts, self._work.tenant, found.account, now)
             at = self._known.index(found.account)
-            self._known[at] = found.account.model_copy(update={"blocked_until": until, "blocked_reason": HALTED})
+            self._known[at] = found.account.model_copy(update={"blocked_until": until})
             self._in_order.clear()
             if won:
                 return found
 
     def _look_up(self, item: Item, now: datetime) -> Route | NoRoute:
         def unfit(account: Account) -> str | None:
-            return self._senders.sender(account).cannot_express(item.content)
+            try:
+                return self._senders.sender(account).cannot_express(item.content)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
+                _log.error("content_not_weighed", message_id=item.id, account=account.name, exc_info=error)
+                return f"{account.name} cannot make anything of the content ({type(error).__name__})"
 
-        return route(self._eligible(promise_keeps_to(item) or item.requested_account), item.tried, unfit, now)
+        accounts = self._eligible(promise_keeps_to(item) or item.requested_account)
+        return route(accounts, item.tried, unfit, now, choice=choice_for(item))
 
     def _eligible(self, requested: str | None) -> tuple[Account, ...]:
         if requested not in self._in_order:
@@ -212,7 +232,7 @@ class Delivery:
             item=item,
             account=found.account,
             sender=sender,
-            reason=found.reason,
+            reason=f"{found.reason}; {item.left_out}" if item.left_out else found.reason,
             outgoing=Outgoing(
                 id=item.id,
                 tenant=self._work.tenant,
@@ -245,6 +265,7 @@ class Delivery:
             Pace(self._limiter, await self._limiter.rules(self._work.tenant), jobs),
             self._sizes[key],
             send=self._send_wave,
+            slots=self._slots,
             patience=self._patience,
             clock=self._clock,
             stopping=self._stopping,
@@ -270,14 +291,14 @@ class Delivery:
     def _is_overdue(self) -> bool:
         return self._ends_by is not None and self._clock.now() > self._ends_by
 
-    async def _send_wave(self, wave: Sequence[Job]) -> bool:
+    async def _send_wave(self, wave: Sequence[Job], at_once: int) -> bool:
         """Intents, requests, outcomes. True where the account turned out to be in trouble."""
         share(wave)
         granted: list[Job] = []
         try:
             begun = self._books.begin_attempts(wave, granted, self._never_made)
             await finish_despite_cancellation(begun, lambda: [self._never_made(job) for job in wave])
-            await send_all(granted, self._stopping)
+            await send_all(granted, self._stopping, at_once)
         except asyncio.CancelledError:
             now = self._clock.now()
             await self._books.record_last_words([self._answered(job, now) for job in granted])
@@ -305,7 +326,7 @@ class Delivery:
             step = _not_made(item)
         else:
             safe = job.sender.capability.idempotency_key and not job.shared
-            where = standing(item, idempotent=safe, together=job.refused_together)
+            where = standing(item, job.account, idempotent=safe, together=job.refused_together)
             step = after(outcome, where, now, self._chance())
         answer = Answer(job.account.name, item.attempts, outcome, job.duration_ms, job.account.revision, job.ends_by)
         return self._settled(item, answer, step, now)
@@ -313,9 +334,8 @@ class Delivery:
     def _settled(self, item: Item, answer: Answer, step: Step, now: datetime) -> Result:
         if isinstance(answer.outcome, OutcomeUnknown):
             item.doubtful, item.doubtful_revision = answer.account, answer.account_revision
-        if not isinstance(answer.outcome, Accepted):
-            codes = (answer.outcome.kind, answer.outcome.status_code, answer.outcome.error_code)
-            self._progress.reason = f"{answer.account}: {' '.join(str(code) for code in codes if code is not None)}"
+        came = answer.outcome
+        self._progress.made[Ending(answer.account, came.kind.value, came.status_code, came.error_code)] += 1
         another = False
         if isinstance(step, NextAccount):
             item.tried.add(answer.account)
@@ -328,8 +348,8 @@ class Delivery:
         answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision, job.ends_by)
         return self._settled(job.item, answer, _not_made(job.item), self._clock.now())
 
-    async def _read_accounts(self) -> None:
-        known = await self._accounts.for_channel(self._work.tenant, self._work.channel)
+    async def _read_accounts(self, *, fresh: bool = False) -> None:
+        known = await self._accounts.for_channel(self._work.tenant, self._work.channel, fresh=fresh)
         self._known = [self._usable(account) for account in known]
         self._in_order.clear()
 
@@ -345,11 +365,13 @@ class Delivery:
             return account.model_copy(update=trouble)
         return account
 
-    def _is_idempotent(self, account: str) -> bool:
+    def _account(self, name: str) -> Account | None:
+        return next((known for known in self._known if known.name == name), None)
+
+    def _is_idempotent(self, name: str) -> bool:
+        account = self._account(name)
         with contextlib.suppress(InvalidInput):
-            for known in self._known:
-                if known.name == account:
-                    return self._senders.sender(known).capability.idempotency_key
+            return account is not None and self._senders.sender(account).capability.idempotency_key
         return False
 
 

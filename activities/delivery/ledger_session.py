@@ -126,6 +126,8 @@ class LedgerSession:
             counted = await self._ledger.counts(work.tenant, work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN})
             progress.missing = len(work.messages) - sum(counted.values())
+        if len(items) != len(work.messages) or not progress.knows_all(item.attempts for item in items):
+            progress.made = Counter(await self._ledger.endings(work.tenant, work.messages))
         if len(work.messages) > 1 and progress.wait(self._clock.now(), alone=False) is None:
             await self._hand_off(progress)
         return progress

@@ -11,10 +11,12 @@ from typing import Final, Protocol, TypeVar
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import Apart
 from hermod.contracts.messages import Status
-from hermod.ports.ledger import InFlight
+from hermod.ports.ledger import Ending, InFlight
 
 LEAVES_AFTER: Final = timedelta(seconds=60)
 """A retry further away than this leaves its batch for a workflow of its own."""
+MOST_TOLD: Final = 8
+"""Kinds of ends that are named in a history."""
 DUE_WITHIN: Final = timedelta(milliseconds=50)
 FENCED_WAIT: Final = timedelta(seconds=2)
 """After so long a dispatch looks again at what turned out to be in other hands."""
@@ -79,12 +81,24 @@ class Progress:
     """What leaves whatever its next attempt is; not among the open ones."""
     with_waiter: dict[str, list[str]] = field(default_factory=dict)
     """Webhook deliveries that wait with others for their endpoint by now, by endpoint; not among the open ones."""
+    made: Counter[Ending] = field(default_factory=Counter)
+    """What the requests came to: of this dispatch, or of all that were ever made where it is not the first one."""
     reason: str | None = None
-    """In codes, of the last request that failed: fit for a workflow history."""
+    """Why it waits, where that is not its last request. In codes, like `made`: fit for a workflow history."""
     missing: int = 0
     """Records that the database does not have."""
     request_id: str | None = None
     """Of the call that asked for it, where the dispatch is for one message."""
+
+    def knows_all(self, attempts: Iterable[int]) -> bool:
+        """Whether no dispatch before it has made requests, of what has had so many."""
+        return sum(attempts) == self.made.total()
+
+    def told(self) -> str | None:
+        """What the requests came to, as people read it: `4 × main: transient 451, backup: accepted 202`."""
+        told = [f"{count} × {ending}" if count > 1 else str(ending) for ending, count in self.made.items()]
+        more = f", and {len(told) - MOST_TOLD} more kinds" if len(told) > MOST_TOLD else ""
+        return ", ".join(told[:MOST_TOLD]) + more or None
 
     def wait(self, now: datetime, *, alone: bool) -> timedelta | None:
         """Until the next attempt that this workflow should make itself; None where nothing is left for it."""

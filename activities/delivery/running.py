@@ -15,7 +15,7 @@ from activities.delivery.turns import TurnedAway
 from activities.pulse import Pulse, pulse
 from hermod.contracts.delivery import CloseOrder, DeliveryReport
 from hermod.contracts.errors import Unavailable
-from hermod.telemetry import RECORDS_MISSING, get_logger
+from hermod.telemetry import RECORDS_MISSING, get_logger, log_names
 
 UNDER_WAY_WAIT: Final = timedelta(seconds=1)
 
@@ -96,14 +96,16 @@ def _tell_missing(work: Work, progress: Progress) -> None:
 def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
     now = beating.now()
     ended = {str(status): count for status, count in progress.ended.items()}
-    names = {"tenant": work.tenant, "workflow_id": work.owner, "request_id": progress.request_id}
-    _log.info("dispatched", open=len(progress.open), **names, **ended)
+    log_names(open=len(progress.open), **ended)
+    if progress.request_id is not None:
+        log_names(request_id=progress.request_id)
     alone = len(work.messages) == 1
     wait = progress.wait(now, alone=alone)
     if wait == timedelta(0) and beating.stopping():
         raise failures.handed_back(len(progress.open))
     if wait is not None:
-        raise failures.waiting(len(progress.open), wait, progress.reason)
+        why = "; ".join(part for part in (progress.told(), progress.reason) if part)
+        raise failures.waiting(len(progress.open), wait, why or None)
     if progress.missing:
         # Not before: each of the tries that come first misses the same ones.
         _tell_missing(work, progress)
@@ -114,5 +116,5 @@ def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
         apart=progress.apart,
         missing=progress.missing,
         handed_off=sum(map(len, progress.with_waiter.values())),
-        reason=progress.reason,
+        reason=progress.told() or progress.reason,
     )

@@ -29,6 +29,10 @@ SAFE_WAVE: Final = 250
 DOUBTFUL_WAVE: Final = 50
 """How many requests a dying worker may leave in doubt: more where the provider recognises a repeat."""
 
+SENT_BY_SLOT: Final = 8
+"""Requests of a wave that follow each other in one of its slots: more would have to wait too long after their intents
+were committed, and others for the slot; fewer would cost a statement for a few."""
+
 BEGIN_WITHIN: Final = timedelta(seconds=15)
 """After its intent was committed a request begins within so long, or not at all: from then on it can be told when it
 has ended, whatever becomes of its worker (`ends_by`)."""
@@ -78,7 +82,11 @@ def is_batchable(job: Job) -> bool:
     """Whether this message may go out with others. A repeat goes alone, where its own key or refusal counts."""
     if job.sender.capability.max_batch <= 1 or job.item.attempts:
         return False
-    return cast(BatchSender, job.sender).batchable(job.outgoing.content)
+    try:
+        return cast(BatchSender, job.sender).batchable(job.outgoing.content)
+    except Exception as error:  # noqa: BLE001 - alone, whatever it is, it is this message's
+        _log.error("content_not_weighed", message_id=job.item.id, account=job.account.name, exc_info=error)
+        return False
 
 
 def share(jobs: Sequence[Job]) -> None:
@@ -119,22 +127,29 @@ def ends_by(sender: Sender, now: datetime) -> datetime:
     return now + BEGIN_WITHIN + sender.capability.deadline + 2 * OVERTIME
 
 
-async def send_all(jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
+def slots_for(jobs: Sequence[Job]) -> int:
+    """How many requests these jobs, which are all batchable or all not, may have under way at once."""
+    return min(SHARED_AT_ONCE if is_batchable(jobs[0]) else CONCURRENCY, len(as_requests(jobs)))
+
+
+def jobs_for(slots: int, job: Job) -> int:
+    """How many jobs like this one a wave with so many slots may have."""
+    return slots * (job.sender.capability.max_batch if is_batchable(job) else SENT_BY_SLOT)
+
+
+async def send_all(jobs: Sequence[Job], stopping: Callable[[], bool], at_once: int = CONCURRENCY) -> None:
     """Make the requests and note their outcomes in the jobs. Cancellation passes through; the jobs stay as they are,
     and so do those that were not come to before the worker was told to stop, or their time was over.
     """
     IN_FLIGHT.inc(len(jobs))
     try:
         if len(jobs) == 1 and not jobs[0].shared:
-            await _work(iter(jobs), stopping)
+            await _work(iter([jobs]), stopping)
             return
-        alone = [job for job in jobs if not job.shared]
-        together = _chunks([job for job in jobs if job.shared])
-        queue, chunks = iter(alone), iter(together)
+        requests = _chunks([job for job in jobs if job.shared]) + [[job] for job in jobs if not job.shared]
+        queue = iter(requests)
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(SHARED_AT_ONCE, len(together))):
-                group.create_task(_work_together(chunks, stopping))
-            for _ in range(min(CONCURRENCY, len(alone))):
+            for _ in range(min(at_once, len(requests))):
                 group.create_task(_work(queue, stopping))
     finally:
         IN_FLIGHT.dec(len(jobs))
@@ -146,16 +161,14 @@ def _chunks(jobs: Sequence[Job]) -> list[list[Job]]:
     return [list(jobs[at : at + size]) for at in range(0, len(jobs), size)]
 
 
-async def _work(queue: Iterator[Job], stopping: Callable[[], bool]) -> None:
-    for job in queue:
-        if _may_begin(job, stopping):
-            await _send(job)
-
-
-async def _work_together(queue: Iterator[Sequence[Job]], stopping: Callable[[], bool]) -> None:
+async def _work(queue: Iterator[Sequence[Job]], stopping: Callable[[], bool]) -> None:
     for jobs in queue:
-        if _may_begin(jobs[0], stopping):
+        if not _may_begin(jobs[0], stopping):
+            continue
+        if jobs[0].shared:
             await _send_together(jobs)
+        else:
+            await _send(jobs[0])
 
 
 def _may_begin(job: Job, stopping: Callable[[], bool]) -> bool:

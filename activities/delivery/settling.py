@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from hermod.contracts.accounts import Account
 from hermod.contracts.messages import Guarantee, Status
 from hermod.contracts.outcomes import AnyOutcome
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
-from hermod.domain.routing import NoRoute
+from hermod.domain.routing import IN_ORDER, Choice, NoRoute
 from hermod.ports.ledger import Change, Decision, Item, Result
+from hermod.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 KEY_LIFE: Final = timedelta(hours=23)
 """How long a provider's idempotency key is relied on: all that know one keep it for a day."""
@@ -30,8 +34,19 @@ class Answer:
     ends_by: datetime | None
 
 
-def standing(item: Item, *, idempotent: bool, together: bool = False) -> Standing:
-    return Standing(item.guarantee, item.preset, item.spent, item.not_after, item.spending, idempotent, together)
+def standing(item: Item, account: Account | None, *, idempotent: bool, together: bool = False) -> Standing:
+    """`account`: the one that was asked, where there still is one of its name."""
+    of_account = None if item.retry_is_own or account is None else account.retry
+    return Standing(
+        guarantee=item.guarantee,
+        retry=item.retry if of_account is None else of_account,
+        spent=item.spent,
+        not_after=item.not_after,
+        spending=item.spending,
+        idempotent=idempotent,
+        together=together,
+        doubtful=item.doubtful is not None,
+    )
 
 
 def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: datetime) -> Result:
@@ -100,6 +115,15 @@ def suppressed(item: Item) -> Change:
     return _change(item, decision, error_code="suppressed", error=f"the address is suppressed: {reason}")
 
 
+def unprepared(item: Item, error: Exception) -> Change:
+    """No request can be made of it."""
+    item.status, item.next_attempt_at = Status.FAILED, None
+    reason = f"no request can be made of its content ({type(error).__name__})"
+    _log.error("message_not_prepared", message_id=item.id, exc_info=error)
+    decision = Decision(kind="end", verdict=Status.FAILED.value, reason=reason)
+    return _change(item, decision, error_code="unprepared", error=reason)
+
+
 def forgotten(item: Item, now: datetime) -> bool:
     """Whether a repeat would no longer be recognised, of a message that must not arrive twice."""
     promised = item.guarantee is Guarantee.AT_MOST_ONCE
@@ -115,6 +139,19 @@ def left_unknown(item: Item, reason: str) -> Change:
 def promise_keeps_to(item: Item) -> str | None:
     """The only account that may be asked, where the message must not arrive twice and may have arrived there."""
     return item.doubtful if item.guarantee is Guarantee.AT_MOST_ONCE else None
+
+
+def choice_for(item: Item) -> Choice:
+    """Why the accounts that may be asked for it come into question."""
+    doubtful, named = promise_keeps_to(item), item.requested_account
+    if doubtful is not None:
+        return Choice(
+            "the only one that may be asked again: the message may have arrived there",
+            f"only {doubtful} may be asked again, where the message may have arrived, and it is not enabled",
+        )
+    if named is not None:
+        return Choice("the message names it", f"the account {named}, which the message names, is not enabled")
+    return IN_ORDER
 
 
 def _begin_round(item: Item, spent: int) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol, Self
 
 from activities.delivery.carried import Unrecorded
 from activities.delivery.pacing import Allowance, Limit, Naps, Pace
-from activities.delivery.sending import Job
+from activities.delivery.request_slots import RequestSlots
+from activities.delivery.sending import Job, jobs_for, slots_for
 from activities.delivery.turns import Turn
 from hermod.ports.clock import Clock
 
@@ -141,7 +142,10 @@ def _is_cancelled() -> bool:
 
 
 class Stream:
-    """`send` makes one wave's requests and tells whether the account turned out to be in trouble."""
+    """`send` makes one wave's requests, so many at once, and tells whether the account turned out to be in trouble.
+
+    A wave has its slots of the lane before anything of it is reserved or committed, and until it is recorded.
+    """
 
     def __init__(
         self,
@@ -149,7 +153,8 @@ class Stream:
         pace: Pace,
         sizes: Iterator[int],
         *,
-        send: Callable[[Sequence[Job]], Awaitable[bool]],
+        send: Callable[[Sequence[Job], int], Awaitable[bool]],
+        slots: RequestSlots,
         patience: Patience,
         clock: Clock,
         stopping: Callable[[], bool],
@@ -161,6 +166,7 @@ class Stream:
         self._window = next(sizes)
         self._away = 0
         self._send = send
+        self._slots = slots
         self._patience = patience
         self._clock = clock
         self._stopping = stopping
@@ -170,34 +176,55 @@ class Stream:
     async def run(self) -> Held | None:
         """Send until nothing is left, the account is in trouble, the worker stops, or a limit takes too long."""
         async with UnderWay() as waves:
-            while self.rest and not (self._troubled or waves.errors or self._stopping()):
+            while self.rest and not self._is_over(waves):
                 room = self._window - self._away
                 if self._away and (room <= 0 or not self._pace.limited):
                     await waves.one_ends()
                     continue
-                allowed = await self._pace.allow(self.rest, room, self._clock.now())
+                allowed = await self._next_wave(room, waves)
                 if allowed.limit is not None:
                     held = await self._wait(allowed.limit, allowed.wait)
                     if held is not None:
                         return held
-                elif allowed.jobs:
-                    await self._begin(allowed, waves)
         return None
 
-    async def _begin(self, allowed: Allowance, waves: UnderWay) -> None:
+    def _is_over(self, waves: UnderWay) -> bool:
+        return self._troubled or bool(waves.errors) or self._stopping()
+
+    async def _next_wave(self, room: int, waves: UnderWay) -> Allowance:
+        """Begin a wave as large as room, slots and limits allow, once there is a slot. What stood in its way."""
+        slots = await self._slots.take(slots_for(self.rest[:room]), max(job.item.priority for job in self.rest))
+        begun = False
+        try:
+            if self._is_over(waves):
+                return Allowance()
+            allowed = await self._pace.allow(self.rest, min(room, jobs_for(slots, self.rest[0])), self._clock.now())
+            if allowed.jobs:
+                begun = await self._begin(allowed, slots, waves)
+            return allowed
+        finally:
+            if not begun:
+                self._slots.give_back(slots)
+
+    async def _begin(self, allowed: Allowance, slots: int, waves: UnderWay) -> bool:
         if allowed.delay:
             await asyncio.sleep(allowed.delay)
             if self._stopping():
-                return
+                return False
+        # Few may be allowed, or they may go in few requests.
+        kept = min(slots, slots_for(allowed.jobs))
+        self._slots.give_back(slots - kept)
         going = {id(job) for job in allowed.jobs}
         self.rest = [job for job in self.rest if id(job) not in going]
         self._away += len(going)
-        waves.begin(self._wave(allowed.jobs))
+        waves.begin(self._wave(allowed.jobs, kept))
+        return True
 
-    async def _wave(self, jobs: Sequence[Job]) -> None:
+    async def _wave(self, jobs: Sequence[Job], slots: int) -> None:
         try:
-            self._troubled = await self._send(jobs) or self._troubled
+            self._troubled = await self._send(jobs, slots) or self._troubled
         finally:
+            self._slots.give_back(slots)
             self._away -= len(jobs)
         self._window = next(self._sizes)
 

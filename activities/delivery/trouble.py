@@ -1,4 +1,8 @@
-"""Trouble of an account, as opposed to trouble of a message: a halted one rests, then is tried with one message."""
+"""Trouble of an account, as opposed to trouble of a message: it rests, then is tried with one message.
+
+An account is halted by one answer that says so, and counts as away when requests fail one after another
+(`hermod.domain.account_health`). Meanwhile its messages go by another account, or wait and spend nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,9 @@ from hermod.contracts.outcomes import (
     RecipientRejected,
     Throttled,
 )
+from hermod.domain.account_health import away_wait, says_away, says_there
 from hermod.domain.backoff import asked_wait, probe_wait
-from hermod.domain.routing import HALTED, THROTTLED
+from hermod.domain.routing import AWAY, BREAKER, HALTED, THROTTLED
 from hermod.ports.hygiene import Refused
 from hermod.ports.ledger import Accounts
 from hermod.telemetry import get_logger
@@ -51,8 +56,9 @@ async def note_trouble(accounts: Accounts, jobs: Sequence[Job], now: datetime) -
     account = jobs[0].account
     outcomes = [job.settled() for job in jobs]
     if any(isinstance(outcome, AccountHalted) for outcome in outcomes):
-        until = now + probe_wait(account.blocked_count + 1)
-        await accounts.block(account.tenant, account.name, account.revision, until, HALTED, now)
+        times = account.blocked_count + 1
+        until = now + probe_wait(times)
+        await accounts.block(account.tenant, account.name, account.revision, until, HALTED, now, times)
         _log.warning("account_halted", tenant=account.tenant, until=until.isoformat(), **account.describe())
         return True
     throttled = [outcome for outcome in outcomes if isinstance(outcome, Throttled)]
@@ -64,10 +70,34 @@ async def note_trouble(accounts: Accounts, jobs: Sequence[Job], now: datetime) -
         # It may be the account that is wrong. Who sees all of its answers decides (`hermod.domain.dead_tokens`), and
         # has been told: look at the account again before the next wave.
         return True
-    if account.blocked_reason == HALTED and any(_proves(outcome) for outcome in outcomes):
+    if await _is_away(accounts, jobs, now):
+        return True
+    if account.blocked_reason in BREAKER and any(_proves(outcome) for outcome in outcomes):
         await accounts.unblock(account.tenant, account.name, now)
         _log.info("account_works_again", tenant=account.tenant, **account.describe())
     return False
+
+
+async def _is_away(accounts: Accounts, jobs: Sequence[Job], now: datetime) -> bool:
+    """Whether these requests were the last that it took to open the account's breaker."""
+    account = jobs[0].account
+    if jobs[0].sender.capability.recipient_hosts:
+        return False
+    if any(says_there(job.settled()) for job in jobs):
+        accounts.worked(account)
+        return False
+    failed = [job for job in jobs if says_away(job.settled())]
+    if not failed:
+        return False
+    requests = sum(not job.shared for job in failed) + any(job.shared for job in failed)
+    is_probe = account.blocked_reason in BREAKER
+    if not (accounts.failed(account, requests, [job.item.id for job in failed]) or is_probe):
+        return False
+    times = account.blocked_count + 1
+    until = now + away_wait(times)
+    await accounts.block(account.tenant, account.name, account.revision, until, AWAY, now, times)
+    _log.warning("account_away", tenant=account.tenant, until=until.isoformat(), **account.describe())
+    return True
 
 
 def _proves(outcome: AnyOutcome) -> bool:

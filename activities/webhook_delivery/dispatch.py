@@ -32,7 +32,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
 from hermod.domain.endpoint_health import FOR_THE_ENDPOINT
 from hermod.ports.clock import Clock
-from hermod.ports.ledger import InFlight
+from hermod.ports.ledger import Ending, InFlight
 from hermod.ports.limiter import Limiter
 from hermod.ports.webhook_lines import Waiters
 from hermod.ports.webhooks import (
@@ -310,8 +310,7 @@ class WebhookDispatch:
         return job.result
 
     def _settled(self, item: DeliveryItem, exchange: Exchange, endpoint: Endpoint | None) -> WebhookResult:
-        if not exchange.succeeded:
-            self._progress.reason = " ".join(str(part) for part in (exchange.outcome, exchange.status_code) if part)
+        self._progress.made[Ending("", exchange.outcome, exchange.status_code)] += 1
         return settled(item, exchange, endpoint, self._clock.now(), self._chance())
 
     async def _record(self, results: Sequence[WebhookResult]) -> None:
@@ -348,6 +347,10 @@ class WebhookDispatch:
             counted = await self._ways.ledger.counts(work.tenant, work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN_DELIVERIES})
             progress.missing = len(work.messages) - sum(counted.values())
+        if not is_waiter(work.owner) and (
+            len(items) != len(work.messages) or not progress.knows_all(item.attempts for item in items)
+        ):
+            progress.made = Counter(await self._ways.ledger.endings(work.tenant, work.messages))
         if is_waiter(work.owner):
             # It looks again by itself; only for a request that somebody else makes it has to wait here.
             progress.open = [item for item in progress.open if item.id not in {one.id for one in at_rest(items)}]
@@ -363,7 +366,10 @@ class WebhookDispatch:
 
     async def _endpoints_of(self, items: Sequence[DeliveryItem]) -> dict[str, Endpoint | None]:
         tenant, endpoints = self._work.tenant, self._ways.endpoints
-        return {endpoint: await endpoints.endpoint(tenant, endpoint) for endpoint in by_endpoint(items)}
+        return {
+            endpoint: await endpoints.endpoint(tenant, endpoint, max(item.endpoint_revision for item in group))
+            for endpoint, group in by_endpoint(items).items()
+        }
 
     async def _close(self, items: Sequence[DeliveryItem], endpoints: Mapping[str, Endpoint | None]) -> None:
         """What came to rest after its endpoint was disabled, or deleted, waits for nothing any more."""

@@ -3,7 +3,7 @@
 A dispatch takes what is free; where nothing is, it stands in line for the next place, and where the line is long, it
 leaves and comes again later. So a receiver that hangs keeps as many of the lane's places as it may have requests, and
 a few, and never all of them. Who has places may go on taking them for a moment (`TURN`); then the line comes first.
-Many small shares would cost more statements than a few large ones.
+Many small shares would cost more statements than a few large ones. A request needs a slot of the lane as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from activities.delivery.appointments import Appointments
+from activities.delivery.request_slots import RequestSlots
 
 LINE: Final = 4
 """Dispatches that wait here for one endpoint, whatever it does; the others come again later."""
@@ -44,10 +45,11 @@ class Crowded(Exception):
 class Door:
     """The places of one endpoint. Its limit is what the caller says it is at that moment."""
 
-    def __init__(self, key: str, appointments: Appointments, most: int) -> None:
+    def __init__(self, key: str, appointments: Appointments, most: int, lane: RequestSlots) -> None:
         self._key = key
         self._appointments = appointments
         self._most = most
+        self._lane = lane
         self._seconds = _USUAL
         self._line: deque[asyncio.Future[None]] = deque()
         self._limit = 1
@@ -65,6 +67,10 @@ class Door:
     def is_overrun(self) -> bool:
         """Whether more dispatches are at this door than may be, however many requests the endpoint takes."""
         return self.users > self._most
+
+    def bounded(self, limit: int) -> int:
+        """As many requests as the endpoint takes, but not more than half of those of the lane."""
+        return min(limit, max(1, self._lane.total // 2))
 
     def take(self, most: int, limit: int, *, turn_is_over: bool = True) -> int:
         """As many places as are free now; none where others stand in line, and the caller has had its turn."""
@@ -88,15 +94,32 @@ class Door:
             if turn in self._line:
                 self._line.remove(turn)
             elif turn.done() and not turn.cancelled():
-                self.give_back(1)
+                self._leave(1)
             if isinstance(error, TimeoutError):
                 raise self.crowded(limit) from None
             raise
 
+    async def enter(self, places: int, *, waits: bool) -> int:
+        """Slots of the lane for places that were taken; the places for which there are none are given back.
+
+        `waits`: for one at the least. Else there may be none.
+        """
+        try:
+            slots = await self._lane.take(places) if waits else self._lane.take_now(places)
+        except BaseException:
+            self._leave(places)
+            raise
+        self._leave(places - slots)
+        return slots
+
     def give_back(self, places: int, *, seconds: float | None = None) -> None:
-        """`seconds`: how long the request took."""
+        """Places that were entered, with their slots. `seconds`: how long the request took."""
         if seconds is not None:
             self._seconds += _WEIGHT * (seconds - self._seconds)
+        self._lane.give_back(places)
+        self._leave(places)
+
+    def _leave(self, places: int) -> None:
         self.under_way -= places
         for _ in range(places):
             self._let_in()
@@ -129,15 +152,16 @@ class Door:
 class Places:
     """The doors of all endpoints. `most`: dispatches of one of them at once, a part of the lane's places."""
 
-    def __init__(self, most: int = DISPATCHES) -> None:
+    def __init__(self, most: int = DISPATCHES, lane: RequestSlots | None = None) -> None:
         self._most = most
+        self._lane = lane or RequestSlots()
         self._doors: dict[str, Door] = {}
         self._appointments = Appointments()
 
     @asynccontextmanager
     async def at(self, key: str) -> AsyncIterator[Door]:
         """The door of an endpoint, for the time of one dispatch."""
-        door = self._doors.setdefault(key, Door(key, self._appointments, self._most))
+        door = self._doors.setdefault(key, Door(key, self._appointments, self._most, self._lane))
         door.users += 1
         try:
             yield door

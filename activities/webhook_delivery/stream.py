@@ -1,6 +1,7 @@
 """The deliveries of one endpoint on their way: as many at once as it takes, as fast as its rate lets them go.
 
-Before each request leaves, the endpoint is looked at as it is by then (at most a second old): disabled, paused by its
+Before each request leaves, the endpoint is looked at as it is by then (at most a second old, and
+never older than when its deliveries were read): disabled, paused by its
 receiver, resting behind its breaker, or slowed down. What cannot go now is held back, and has spent nothing.
 """
 
@@ -71,6 +72,7 @@ class EndpointStream:
         """Deliveries for which no request was made."""
         self._tenant = tenant
         self._endpoint = endpoint
+        self._revision = max((item.endpoint_revision for item in items), default=0)
         self._door = door
         self._endpoints = endpoints
         self._health = health
@@ -91,13 +93,13 @@ class EndpointStream:
         crowded = self._door.is_overrun
         ends_at = self._clock.now() + (BRIEFLY if self._briefly else LONGEST)
         while self.rest and not (requests.errors or self._stopping() or self._clock.now() > ends_at):
-            endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint)
+            endpoint = await self._endpoints.endpoint(self._tenant, self._endpoint, self._revision)
             if endpoint is None:
                 return [cancelled(item) for item in self.rest]
             if not endpoint.enabled:
                 return [parked(item) for item in self.rest]
             if crowded:
-                wait = self._door.crowded(endpoint.concurrency).wait
+                wait = self._door.crowded(self._door.bounded(endpoint.concurrency)).wait
                 return self._hold_back(Held(BUSY, timedelta(seconds=wait)))
             held = await self._step(endpoint, requests)
             if held is not None and not requests.any:
@@ -121,6 +123,9 @@ class EndpointStream:
             await asyncio.sleep(GATHER)
             return None
         try:
+            if not await self._still_goes(endpoint):
+                self._door.give_back(places)
+                return None
             if probe and not await self._health.claim_probe(endpoint, now):
                 self._door.give_back(places)
                 return Held(RESTING, endpoint.timeout * (1 + self._chance()))
@@ -136,18 +141,25 @@ class EndpointStream:
         return None
 
     async def _places(self, most: int, endpoint: Endpoint, requests: UnderWay) -> int:
-        """Places at the door; none where only our own requests can make room. Raises Crowded."""
+        """Places at the door, and as many slots; none where only our own requests can make room. Raises Crowded."""
         over = self._turn_ends is None or time.monotonic() > self._turn_ends
-        taken = self._door.take(most, endpoint.concurrency, turn_is_over=over)
+        limit = self._door.bounded(endpoint.concurrency)
+        taken = self._door.take(most, limit, turn_is_over=over)
         if taken:
             self._turn_ends = self._turn_ends or time.monotonic() + TURN
-        if taken or requests.any:
-            return taken
-        if self._briefly:
+        elif not (requests.any or self._briefly):
+            await self._door.wait(limit)
+            self._turn_ends, taken = time.monotonic() + TURN, 1
+        if taken:
+            taken = await self._door.enter(taken, waits=not (requests.any or self._briefly))
+        if not taken and self._briefly and not requests.any:
             raise Crowded(0.0)
-        await self._door.wait(endpoint.concurrency)
-        self._turn_ends = time.monotonic() + TURN
-        return 1
+        return taken
+
+    async def _still_goes(self, endpoint: Endpoint) -> bool:
+        """Whether nothing has come in the way while a place or a slot was waited for."""
+        now = await self._endpoints.endpoint(self._tenant, self._endpoint, self._revision)
+        return not self._stopping() and now is not None and now.enabled and now.paused_until == endpoint.paused_until
 
     async def _tokens(self, most: int, endpoint: Endpoint) -> tuple[int, float]:
         """How many requests the endpoint's rate lets go now, and after how many seconds it is worth asking again."""

@@ -25,7 +25,8 @@ from benchmarks.soak.operations import Operator
 from benchmarks.soak.product import Product, running_product
 from benchmarks.soak.samples import Sample, Sampler
 from benchmarks.soak.verdict import early, judge
-from starter.processes import leave, spare_the_collector
+from starter.process_end import leave
+from starter.processes import spare_the_collector
 
 LINE_EVERY: Final = 5.0
 RUNNING: Final = "calls and processes"

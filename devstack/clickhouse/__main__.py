@@ -1,5 +1,6 @@
 """`python -m devstack.clickhouse --data FOLDER [--port 8123]`: ClickHouse's HTTP interface over chDB, on 127.0.0.1.
 
+The password of its user `hermod` is in the environment, as `CLICKHOUSE_FRONT_PASSWORD`.
 Prints one JSON line, `{"url", "pid"}`, when it listens. The engine opens when it is first needed, or at once in the
 background with `--open`. Ends with exit code 0 on SIGTERM and SIGINT. SIGKILL harms nothing: what was answered is there
 at the next start.
@@ -18,9 +19,11 @@ from typing import Final
 
 from aiohttp import web
 
+from devstack.clickhouse.access import PASSWORD_VARIABLE
 from devstack.clickhouse.engine import Engine
 from devstack.clickhouse.front import Front
 from devstack.ports import LOOPBACK
+from devstack.process import handed_over
 from hermod.analytics.places import FolderLock
 from hermod.contracts.errors import Unavailable
 
@@ -35,6 +38,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="where chDB keeps its data")
     parser.add_argument("--open", action="store_true", help="open the engine at once")
     options = parser.parse_args()
+    # Not an argument, which every user of the machine can read.
+    options.password = handed_over(PASSWORD_VARIABLE)
+    if not options.password:
+        parser.error(f"{PASSWORD_VARIABLE} is not set")
     # Its merges and inserts take every core they can have; what people wait for comes first.
     os.nice(_NICE)
     try:
@@ -51,7 +58,9 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     engine = Engine(options.data.absolute())
-    runner = web.AppRunner(Front(engine).application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
+    runner = web.AppRunner(
+        Front(engine, options.password).application(), access_log=None, shutdown_timeout=_STOP_SECONDS
+    )
     await runner.setup()
     site = web.TCPSite(runner, LOOPBACK, options.port)
     await site.start()

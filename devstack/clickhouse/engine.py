@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from devstack.clickhouse.access import refused, write_config
+
 _ERROR: Final = re.compile(r"Code: (\d+)\. DB::Exception: (?:Code: \d+\. DB::Exception: )?", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNKNOWN_SETTING: Final = 115
 _BUG: Final = 49  # LOGICAL_ERROR
+_ACCESS_DENIED: Final = 497
 
 
 class EngineError(Exception):
@@ -57,11 +60,13 @@ class Engine:
                 import chdb
 
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._keeper = chdb.connect(str(self._folder))
+                self._keeper = chdb.connect(f"{self._folder}?config-file={write_config(self._folder)}")
                 self._chdb = chdb
 
     def run(self, statement: Statement) -> bytes:
         """Raises EngineError."""
+        if word := refused(statement.text):
+            raise EngineError(_ACCESS_DENIED, f"{word} is not there in the dev stack. (ACCESS_DENIED)")
         self.open()
         connection = self._chdb.connect(str(self._folder))
         try:

@@ -1,5 +1,6 @@
 """As much of ClickHouse's HTTP interface as its clients use: statements, inserts with a body, settings in the URL,
-parameters, errors with their codes, `/ping`. Nobody has to sign in, as it listens on this machine only.
+parameters, errors with their codes, `/ping`. One user signs in, `hermod`, with the password of the one who started it:
+by HTTP's own Basic, by ClickHouse's headers, or by the URL. Only `/ping` answers everybody.
 
 Not there, and refused where it would matter: sessions (each request stands for itself), ClickHouse's own compression of
 bodies (`compress`, `decompress`; HTTP's is), external tables.
@@ -8,17 +9,21 @@ bodies (`compress`, `decompress`; HTTP's is), external tables.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from uuid import uuid4
 
-from aiohttp import web
+from aiohttp import BasicAuth, web
+from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
+from devstack.clickhouse.access import USER
 from devstack.clickhouse.engine import Engine, EngineError, Statement
 from devstack.clickhouse.faults import NOT_RUN, Fault, FaultName, Faults
+from devstack.local_http import REFUSAL, is_local
 
 _MAX_BODY: Final = 256 * 1024 * 1024
 _AT_ONCE: Final = 8
@@ -31,9 +36,10 @@ _TRANSPORT: Final = frozenset(
 )  # fmt: skip
 """Parameters of the URL that are for the HTTP interface itself; all others are settings."""
 _NOT_IMPLEMENTED: Final = 48
+_AUTHENTICATION_FAILED: Final = 516
 _STATUS: Final = {
     **dict.fromkeys((6, 25, 26, 27, 33, 36, 38, 41, 53, 62, 69, 70, 72, 117, 321, 349, 427, 469), 400),
-    **dict.fromkeys((192, 193, 194, 497, 516), 403),
+    **dict.fromkeys((192, 193, 194, 497, _AUTHENTICATION_FAILED), 403),
     **dict.fromkeys((16, 46, 47, 50, 56, 60, 73, 81, 115), 404),
     159: 408,
     _NOT_IMPLEMENTED: 501,
@@ -47,13 +53,14 @@ _FORMAT: Final = re.compile(rb"\bformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 class Front:
     """The HTTP interface of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, password: str) -> None:
         self._engine = engine
+        self._password = password
         self._faults = Faults()
         self._threads = ThreadPoolExecutor(_AT_ONCE, "statement")
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=_MAX_BODY)
+        application = web.Application(client_max_size=_MAX_BODY, middlewares=[self._guarded])
         application.add_routes(
             [
                 web.get("/ping", _pong),
@@ -64,6 +71,29 @@ class Front:
             ]
         )
         return application
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Nothing for pages of other names, and no more than `/ping` for who does not sign in."""
+        if not is_local(request.headers.get("Host")):
+            return web.Response(status=421, text=f"{REFUSAL}\n")
+        if request.path == "/ping" or self._signs_in(request):
+            return await handler(request)
+        text = f"{USER}: Authentication failed: the password is in dev.json, in clickhouse_url. (AUTHENTICATION_FAILED)"
+        return self._refused(EngineError(_AUTHENTICATION_FAILED, text), str(uuid4()))
+
+    def _signs_in(self, request: web.Request) -> bool:
+        headers, query = request.headers, request.query
+        user, password = headers.get("X-ClickHouse-User"), headers.get("X-ClickHouse-Key", "")
+        if "Authorization" in headers:
+            try:
+                given = BasicAuth.decode(headers["Authorization"], encoding="utf-8")
+            except ValueError:
+                return False
+            user, password = given.login, given.password
+        elif user is None:
+            user, password = query.get("user"), query.get("password", "")
+        return user == USER and hmac.compare_digest(password.encode(), self._password.encode())
 
     async def _statement(self, request: web.Request) -> web.StreamResponse:
         query_id = request.query.get("query_id") or str(uuid4())

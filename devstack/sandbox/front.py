@@ -18,6 +18,8 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+from devstack.local_http import REFUSAL, is_local
+
 MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
 """Above every vendor's own limit, so that the vendor's answer is the one that is seen."""
 
@@ -42,11 +44,15 @@ def route(method: str, path: str, handler: Handler) -> Route:
 class Front:
     """Knows where a request belongs."""
 
-    def __init__(self, exchanges: Mapping[str, Exchange], routes: Iterable[Route]) -> None:
+    def __init__(self, exchanges: Mapping[str, Exchange], routes: Iterable[Route], *, local: bool = True) -> None:
+        """`local`: it listens on this machine alone, and answers to its names only."""
+        self._local = local
         self._exchanges = dict(exchanges)
         self._routes = tuple(routes)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._local and not is_local(request.headers.get("Host")):
+            return web.Response(status=421, text=f"{REFUSAL}\n")
         path = request.path
         exchange = self._exchanges.get(path[1 : path.find("/", 1)])
         if exchange is not None:

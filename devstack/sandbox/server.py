@@ -10,6 +10,7 @@ from typing import Self
 
 from aiohttp import web
 
+from devstack.local_http import is_local
 from devstack.sandbox.control import Control
 from devstack.sandbox.exchange import Exchange
 from devstack.sandbox.faults import FaultBoard
@@ -106,4 +107,4 @@ class Sandbox:
         }
         page = Page(host=self._host, smtp_port=self.smtp_port, apns_port=self.apns_port)
         own = [*Control(self.inbox, self.faults).routes(), *Reports(self.inbox).routes()]
-        return Front(exchanges, [route("GET", "/", page.handle), *own])
+        return Front(exchanges, [route("GET", "/", page.handle), *own], local=is_local(self._host))

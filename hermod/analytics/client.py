@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hermod.analytics import faults
-from hermod.analytics.places import Folder, FolderLock, Server
+from hermod.analytics.places import Folder, FolderLock, Nowhere, Server
 from hermod.contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Patience:
 class ClickHouse:
     """One database. Every call raises Unavailable where ClickHouse is away, busy for too long, or set up wrongly."""
 
-    def __init__(self, place: Server | Folder, database: str, patience: Patience | None = None) -> None:
+    def __init__(self, place: Server | Folder | Nowhere, database: str, patience: Patience | None = None) -> None:
         self.place = Folder(place.path.absolute()) if isinstance(place, Folder) else place
         self.database = database
         self._patience = patience or Patience()
@@ -96,13 +96,16 @@ class ClickHouse:
 
     async def ping(self) -> str:
         """Which ClickHouse it is. An embedded engine is not started for that."""
-        if isinstance(server := self.place, Server):
-            work = partial(self._version, server)
+        if isinstance(self.place, Nowhere):
+            raise Unavailable(self.place.advice)
+        if isinstance(self.place, Server):
+            work = partial(self._version, self.place)
             return f"ClickHouse {await self._in(self._pings, self._patience.ping + 0.5, work)}"
         if self._lock is not None:
             return "chDB, in this process"
         if find_spec("chdb") is None:
-            raise Unavailable("CLICKHOUSE_URL is not set, and chDB is not installed")
+            raise Unavailable("CLICKHOUSE_URL is not set, and chDB is not installed; set it to a server's address")
+        FolderLock(self.place.path).look()
         return "chDB, not opened yet"
 
     async def aclose(self) -> None:
@@ -133,6 +136,8 @@ class ClickHouse:
     async def _in(self, pool: ThreadPoolExecutor, within: float, work: Callable[[], T]) -> T:
         if self._closed:
             raise Unavailable("the connection to ClickHouse is closed")
+        if isinstance(self.place, Nowhere):
+            raise Unavailable(self.place.advice)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(within):
@@ -167,6 +172,8 @@ class ClickHouse:
             client = connecting.to_server(
                 self.place, self._pool(), connect=self._patience.connect, answer=self._patience.answer
             )
+        elif isinstance(self.place, Nowhere):
+            raise Unavailable(self.place.advice)
         else:
             with self._opening:
                 if self._lock is None:

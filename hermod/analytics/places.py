@@ -1,4 +1,4 @@
-"""Where ClickHouse is: a server over HTTP, or an engine inside this process with a folder of its own."""
+"""Where ClickHouse is: a server over HTTP, an engine inside this process with a folder of its own, or nowhere."""
 
 from __future__ import annotations
 
@@ -52,6 +52,18 @@ class Folder:
         return str(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """No server is set, and the engine inside a process is not for this one: the worker has it, which stores events."""
+
+    def __str__(self) -> str:
+        return "no server"
+
+    @property
+    def advice(self) -> str:
+        return "CLICKHOUSE_URL is not set: one worker keeps events by itself, and nobody else can ask for them; set it"
+
+
 class FolderLock:
     """Makes a folder this process's own; several clients in it share the lock, and the last one gives it back.
 
@@ -77,6 +89,12 @@ class FolderLock:
                 self._held[self._file] = (descriptor, holders - 1)
             else:
                 os.close(descriptor)
+
+    def look(self) -> None:
+        """Raises Unavailable where `take` would, and keeps nothing."""
+        if self._file.exists():
+            self.take()
+            self.give_back()
 
     def _lock(self) -> int:
         try:

@@ -6,13 +6,16 @@ on times are written as these have them, and spans begin and end on whole minute
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.faults import TooMuch
+from hermod.analytics.intervals import starts_of
 from hermod.analytics.schema import Schema
 from hermod.contracts.analytics import (
     ChannelFunnel,
@@ -47,6 +50,11 @@ _START: Final = {
 }
 _MILLISECONDS: Final = "toUInt64(toUnixTimestamp64Milli(occurred_at))"
 _PROPERTY: Final = "property:"
+_NUMBERS: Final = "('Int64', 'UInt64', 'Float64')"
+_COMPARISON: Final = re.compile(r"(>=|<=|=|>|<)")
+_INTEGER: Final = re.compile(r"-?\d+", re.ASCII)
+"""Compared as it is written: large ones are no floating-point numbers."""
+_DECIMAL: Final = re.compile(r"[+-]?\d{1,300}(\.\d{0,300})?([eE][+-]?\d{1,2})?", re.ASCII)
 _STATES: Final = frozenset(ChannelFunnel.model_fields) - {"channel"}
 _SEEN: Final = "('opened', 'clicked')"
 
@@ -63,18 +71,19 @@ class AnalyticsQueries:
 
     async def timeseries(self, tenant: str, asked: TimeseriesAsked, since: datetime, until: datetime) -> Timeseries:
         """Events by time. The caller has seen to it that the points are not too many."""
-        step = asked.interval.length
-        since, until = _down(since, step), _up(until, step)
+        *starts, until = starts_of(asked.interval, since, until, ZoneInfo(asked.timezone))
+        since = starts[0]
         where = _Where.of_events(tenant, asked.type, since, until, asked.property)
+        begins = _START[asked.interval] if _are_utc(starts, asked.interval) else _among(starts, where)
         rows = await self._rows(
-            f"SELECT toUnixTimestamp({_START[asked.interval]}) AS at, count() AS count FROM events {where} GROUP BY at",  # noqa: S608
+            f"SELECT toUnixTimestamp({begins}) AS at, count() AS count FROM events {where} GROUP BY at",  # noqa: S608
             where.parameters,
         )
         counted = {row["at"]: row["count"] for row in rows}
-        starts = [since + number * step for number in range(round((until - since) / step))]
         return Timeseries(
             type=asked.type,
             interval=asked.interval,
+            timezone=asked.timezone,
             since=since,
             until=until,
             total=sum(counted.values()),
@@ -145,10 +154,12 @@ class AnalyticsQueries:
         where.add(f"type IN ({', '.join(names)})")
         conditions = ", ".join(f"type = {name}" for name in names)
         where.parameters["window"] = asked.within * 1000
+        # One event is one step, also where its type stands there twice.
+        mode = ", 'strict_once'" if len(set(steps)) < len(steps) else ""
         rows = await self._rows(
             f"""
             SELECT level, count() AS count FROM (
-              SELECT windowFunnel({{window:UInt64}})({_MILLISECONDS}, {conditions}) AS level
+              SELECT windowFunnel({{window:UInt64}}{mode})({_MILLISECONDS}, {conditions}) AS level
                 FROM events {where} GROUP BY {asked.by.value})
              GROUP BY level
             """,  # noqa: S608
@@ -188,13 +199,12 @@ class _Where:
     def of_events(cls, tenant: str, type_: str, since: datetime, until: datetime, properties: Sequence[str]) -> _Where:
         where = cls(tenant)
         where.between("toStartOfMinute(occurred_at)", since, until)
-        if type_.endswith(".*"):
+        if type_.endswith((".*", "/*")):
             where.add(f"startsWith(type, {where.name(type_.removesuffix('*'))})")
         elif type_ != "*":
             where.equal("type", type_)
         for one in properties:
-            name, _, value = one.partition("=")
-            where.add(f"toString({where.property(name)}) = {where.name(value)}")
+            where.compare(one)
         return where
 
     def __str__(self) -> str:
@@ -213,6 +223,24 @@ class _Where:
         """A property, of whatever type it is. As an identifier it is read alone; by a function, with all the others."""
         return self.name(f"properties.{name}", "Identifier")
 
+    def compare(self, wanted: str) -> None:
+        """A condition on a property, as `PropertyFilter` says. What an event does not have is not empty."""
+        name, operator, value = _COMPARISON.split(wanted, maxsplit=1)
+        found = self.property(name)
+        self.add(f"{found} IS NOT NULL")
+        number = None if operator == "=" and _INTEGER.fullmatch(value) else _number(value)
+        conditions = []
+        if number is not None:
+            conditions.append(
+                f"dynamicType({found}) IN {_NUMBERS} "
+                f"AND toFloat64OrNull(toString({found})) {operator} {self.name(str(number), 'Float64')}"
+            )
+        if operator == "=":
+            conditions.append(f"toString({found}) = {self.name(value)}")
+        elif number is None:
+            conditions.append(f"dynamicType({found}) = 'String' AND toString({found}) {operator} {self.name(value)}")
+        self.add(f"({' OR '.join(conditions)})")
+
     def equal(self, column: str, value: str) -> None:
         self.add(f"{column} = {self.name(value)}")
 
@@ -220,6 +248,22 @@ class _Where:
         """`since` and `until` are whole seconds."""
         self.parameters |= {"since": round(since.timestamp()), "until": round(until.timestamp())}
         self.add(f"{moment} >= toDateTime({{since:UInt32}}, 'UTC') AND {moment} < toDateTime({{until:UInt32}}, 'UTC')")
+
+
+def _are_utc(starts: Sequence[datetime], interval: Interval) -> bool:
+    """Whether the intervals are those of UTC, which need no list of their beginnings."""
+    return all(start == _down(start, interval.length) for start in starts)
+
+
+def _among(starts: Sequence[datetime], where: _Where) -> str:
+    """The last of these beginnings before an event, in SQL. Offsets are whole minutes, as in the projection."""
+    where.parameters["starts"] = [round(start.timestamp()) for start in starts]
+    return "toDateTime(roundDown(toUnixTimestamp(toStartOfMinute(occurred_at)), {starts:Array(UInt32)}), 'UTC')"
+
+
+def _number(value: str) -> float | None:
+    """What a person would write as a number; no `nan`, no `1_000`."""
+    return float(value) if _DECIMAL.fullmatch(value) else None
 
 
 def _down(at: datetime, step: timedelta) -> datetime:

@@ -20,8 +20,16 @@ _ONCE: Final = {
 """One block, written when the answer comes, and not again for the same token. Newer servers would otherwise collect
 inserts of several clients, and parse large ones into blocks whose order is left to chance."""
 
-_READING: Final = {"input_format_skip_unknown_fields": 1, "type_json_skip_duplicated_paths": 1}
-"""Columns of a newer version are left out while it rolls out. Of `a.b` and `{a: {b}}` in one event the first counts."""
+_READING: Final = {
+    "input_format_skip_unknown_fields": 1,
+    "type_json_skip_duplicated_paths": 1,
+    "input_format_try_infer_dates": 0,
+    "input_format_try_infer_datetimes": 0,
+    "input_format_json_try_infer_numbers_from_strings": 0,
+}
+"""Columns of a newer version are left out while it rolls out. Of `a.b` and `{a: {b}}` in one event the first counts.
+What looks like a date or a number is a text all the same, and stays as it was sent.
+"""
 
 
 class ClickHouseSink:

@@ -40,7 +40,7 @@ def unix_time(seconds: object) -> datetime | None:
     """A time in unix seconds, or None for what is none."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e11:
         return None
-    return datetime.fromtimestamp(seconds, UTC)
+    return datetime.fromtimestamp(seconds, UTC)  # year 5138 at the latest
 
 
 def rfc3339(text: object) -> datetime | None:
@@ -49,9 +49,9 @@ def rfc3339(text: object) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def id_of(*parts: object) -> str:

@@ -22,12 +22,13 @@ from the capability.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 import orjson
 
+from hermod.channels.composing import Uncomposed, composable, composing
 from hermod.channels.redaction import one_line
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent
@@ -99,8 +100,38 @@ class HttpSender(ABC):
     async def send(self, message: Outgoing) -> AnyOutcome:
         # A kept connection may be dying unseen. Where a repeat cannot be recognised, it gets a connection of its own.
         fresh = message.attempt > 1 and not self.capability.idempotency_key
-        reply = await self.exchange(self.request(message), fresh=fresh)
+        try:
+            with composing(message):
+                request = self.request(message)
+        except Uncomposed as fault:
+            return fault.outcome
+        reply = await self.exchange(request, fresh=fresh)
         return self.outcome(reply, message) if isinstance(reply, Reply) else reply
+
+    async def send_together(
+        self,
+        messages: Sequence[Outgoing],
+        compose: Callable[[Sequence[Outgoing]], httpx.Request],
+        read: Callable[[Reply, Sequence[Outgoing]], Sequence[AnyOutcome]],
+        *,
+        fresh: bool = False,
+    ) -> Sequence[AnyOutcome]:
+        """One request for several messages, without those that cannot be composed; the outcomes in their order."""
+        refused: dict[str, AnyOutcome] = {}
+        try:
+            with composing(messages[0]):
+                request = compose(messages)
+        except Uncomposed:
+            good, refused = composable(messages, lambda one: compose([one]))
+            if not good:
+                return [refused[one.id] for one in messages]
+            request = compose(good)
+        else:
+            good = list(messages)
+        reply = await self.exchange(request, fresh=fresh)
+        told = read(reply, good) if isinstance(reply, Reply) else [reply] * len(good)
+        outcomes = refused | {one.id: outcome for one, outcome in zip(good, told, strict=True)}
+        return [outcomes[one.id] for one in messages]
 
     async def exchange(self, request: httpx.Request, *, fresh: bool = False) -> Reply | NoReply:
         """The provider's answer, or what it comes to that there is none."""

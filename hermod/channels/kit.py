@@ -5,7 +5,7 @@ A folder `hermod/channels/<channel>/<provider>/` with a module `kit.py` is a pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from hermod.contracts.accounts import Account
 from hermod.contracts.errors import FieldError
 from hermod.outbound.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
-from hermod.ports.receipts import ReceiptReader
+from hermod.ports.receipts import Callback, ReceiptReader
 from hermod.ports.sender import Capability, Sender
 
 
@@ -47,5 +47,8 @@ class Kit:
     adapter: Adapter
     example: Example
     receipts: ReceiptReader | None = None
+    is_test: Callable[[Callback], bool] | None = None
+    """Tells the provider's unsigned call that tries an address out. It is answered alike at every address: an answer
+    of its own would tell which accounts there are."""
     polled: bool = False
     """Its reports are asked for: the sender is a `ReceiptPoller`."""

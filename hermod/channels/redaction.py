@@ -14,7 +14,7 @@ LONGEST_LINE: Final = 300
 _LONGEST_INPUT: Final = 4_000
 _SHORTEST_SECRET: Final = 6
 
-_EMAIL = re.compile(r"[^\s<>\"'(),;:@]+@[^\s<>\"'(),;:@]*[^\s<>\"'(),;:@.]")
+_EMAIL = re.compile(r"(?:\"[^\"@]*\"|[^\s<>\"'(),;:@]+)@[^\s<>\"'(),;:@]*[^\s<>\"'(),;:@.]")
 _PHONE = re.compile(r"(?<![\w.])(?:\+\d[\d ().-]{5,}\d|\d{7,15})(?![\w])")
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f]+")
 

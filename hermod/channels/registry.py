@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import pkgutil
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from hermod import channels
 from hermod.channels.kit import Kit
 from hermod.contracts.accounts import Account, AccountInput
-from hermod.contracts.addresses import EmailAddress
+from hermod.contracts.addresses import EmailAddress, local_domain_fault
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.outbound.guard import AddressGuard
@@ -61,15 +61,26 @@ class _Settings:
     from_: str | None
 
 
-def validate(account: AccountInput, *, stored: Mapping[str, str] | None = None, allow_private: bool = False) -> None:
+def validate(
+    account: AccountInput,
+    *,
+    stored: Mapping[str, str] | None = None,
+    allow_private: bool = False,
+    local_domains: Collection[str] = (),
+) -> None:
     """Raise InvalidInput, field by field, for an account that could never send.
 
     `stored` are the credentials kept from before: they count where the input leaves the credentials out.
+    `local_domains`: those not of the public internet that mail may come from.
     """
     given = account.credentials
     credentials = {name: value.get_secret_value() for name, value in given.items()} if given is not None else stored
     settings = _Settings(account.channel, account.provider, credentials or {}, account.base_url, account.from_)
-    _raise_for(list(_faults(settings, AddressGuard(allow_private=allow_private))))
+    wrong = list(_faults(settings, AddressGuard(allow_private=allow_private)))
+    if not any(fault.field == "from" for fault in wrong) and settings.from_ and settings.channel is Channel.EMAIL:
+        fault = local_domain_fault(settings.from_, local_domains)
+        wrong += [FieldError("from", fault)] if fault else []
+    _raise_for(wrong)
 
 
 def build(account: Account, wiring: Wiring) -> Sender:

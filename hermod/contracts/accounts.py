@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from hermod.contracts.content import Channel, Line, Url
 from hermod.contracts.model import Model
+from hermod.contracts.retries import Preset, Retry
+from hermod.contracts.scalars import Flag, Rate, Whole
 
 DEMO_ORDER = 100
 """`order` of the demo tenant's own accounts: any account that a user adds comes first."""
@@ -19,7 +21,9 @@ ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$
 
 
 class AccountInput(Model):
-    """`PUT /v1/provider-accounts/{name}`. Credentials are write-only; leave them out to keep the stored ones."""
+    """`PUT /v1/provider-accounts/{name}`. Credentials are write-only; leave them out to keep the stored ones.
+
+    They are needed again with another `provider` or `base_url`: what is stored never goes to a new address."""
 
     channel: Channel
     provider: ProviderName
@@ -28,12 +32,15 @@ class AccountInput(Model):
     """Instead of the provider's own address: a regional host, a proxy, or the sandbox."""
     from_: Annotated[Line, Field(max_length=320)] | None = Field(default=None, alias="from")
     """The sender used where a message names none."""
-    order: Annotated[int, Field(ge=0, le=1000)] = 10
+    order: Annotated[Whole, Field(ge=0, le=1000)] = 10
     """Accounts are tried from the lowest number up."""
-    rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    rate_per_second: Rate | None = None
     """Messages a second, over all workers and all tenants that use the same credentials; requests a second where the
     provider counts those. The provider's usual rate where none is given."""
-    enabled: bool = True
+    retry: Retry | None = None
+    """For messages that name none: counts before what the channel or the tenant says. A preset, or the waits after each
+    attempt: three of them make four attempts."""
+    enabled: Flag = True
 
 
 class AccountView(Model):
@@ -48,6 +55,8 @@ class AccountView(Model):
     rate_per_second: float | None
     effective_rate: float | None
     """What applies: the account's own rate, else its provider's usual one; null: as fast as it goes."""
+    retry: Preset | tuple[float, ...] | None
+    """For messages that name none; null: as the channel or the tenant says."""
     enabled: bool
     available: bool
     """False while the breaker is open or the provider asked us to wait."""
@@ -69,6 +78,7 @@ class Account(Model):
     order: int
     rate_per_second: float | None
     enabled: bool
+    retry: Preset | tuple[float, ...] | None = None
     blocked_until: datetime | None
     blocked_reason: str | None
     blocked_count: int

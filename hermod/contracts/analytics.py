@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Instant, Text
 from hermod.contracts.webhooks import EventFilter, EventType
 
 MAX_POINTS: Final = 1_500
@@ -18,10 +20,15 @@ LONGEST: Final = timedelta(days=400)
 MAX_STEPS: Final = 10
 MAX_TOP: Final = 100
 
-_NAME: Final = r"[\w.:\- ]{1,128}"
-PropertyFilter = Annotated[str, StringConstraints(pattern=rf"^{_NAME}=", max_length=400)]
-"""`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested."""
-By = Annotated[str, StringConstraints(pattern=rf"^(type|source|contact|session|property:{_NAME})$")]
+_NAME: Final = r"[^\x00-\x1f\x7f=<>`\\]{1,128}"
+FILTER_PATTERN: Final = rf"^{_NAME}[=<>]"
+BY_PATTERN: Final = rf"^(type|source|contact|session|property:{_NAME})$"
+PropertyFilter = Annotated[Text, StringConstraints(pattern=FILTER_PATTERN, max_length=400)]
+"""`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested.
+
+`total>50`, `total>=50`, `<` and `<=` compare numbers with a number, and texts (dates as `2026-11-30`) with any other.
+"""
+By = Annotated[str, StringConstraints(pattern=BY_PATTERN)]
 
 
 class Interval(StrEnum):
@@ -51,8 +58,8 @@ def _apart(given: object) -> object:
 class Span(Model):
     """From `since` to before `until`; without them, up to now."""
 
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
 
 
 class EventsAsked(Span):
@@ -63,8 +70,22 @@ class EventsAsked(Span):
     """All of them must hold."""
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("no such time zone; write one like Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[Text, StringConstraints(min_length=1, max_length=64), AfterValidator(_known_zone)]
+"""A name of the IANA time zone database."""
+
+
 class TimeseriesAsked(EventsAsked):
     interval: Interval = Interval.HOUR
+    timezone: TimeZone = "UTC"
+    """By whose clock days and hours begin."""
 
 
 class TopAsked(EventsAsked):
@@ -76,9 +97,9 @@ class FunnelAsked(Span):
     """Of messages, or with `steps` of events."""
 
     channel: Literal["email", "sms", "whatsapp", "push", "webhook"] | None = None
-    template: Annotated[str, StringConstraints(max_length=200)] | None = None
+    template: Annotated[Text, StringConstraints(max_length=200)] | None = None
     """`welcome`, `welcome/de` or `welcome/de@3`; of webhooks, the type of the event."""
-    campaign: Annotated[str, StringConstraints(max_length=128)] | None = None
+    campaign: Annotated[Text, StringConstraints(max_length=128)] | None = None
     """As `campaign` in the messages' metadata."""
     steps: (
         Annotated[tuple[EventType, ...], BeforeValidator(_apart), Field(min_length=2, max_length=MAX_STEPS)] | None
@@ -97,10 +118,11 @@ class Point(Model):
 
 
 class Timeseries(Model):
-    """All points, also those without events."""
+    """All points, also those without events. Its times are in UTC, whichever zone its intervals begin by."""
 
     type: str
     interval: Interval
+    timezone: str
     since: datetime
     until: datetime
     total: int
@@ -119,6 +141,24 @@ class Top(Model):
     since: datetime
     until: datetime
     items: tuple[TopItem, ...]
+
+
+class RefusedEvents(Model):
+    """Events of one type that were accepted and that ClickHouse cannot take. They are kept for 90 days."""
+
+    id: str
+    type: str
+    count: int
+    reason: str
+    """ClickHouse's code, and nothing of what is in them."""
+    refused_at: datetime
+    events: tuple[dict[str, Any], ...]
+    """The first of them, as they came; none where they cannot be read."""
+
+
+class RefusedEventsPage(Model):
+    items: tuple[RefusedEvents, ...]
+    next_cursor: str | None
 
 
 class ChannelFunnel(Model):

@@ -9,31 +9,79 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
-from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_trusted
+from hermod.contracts import text
+from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_stored, is_trusted
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Text, Whole, checked_text
 
 MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 """All attachments of one message together, decoded: the smallest limit among the providers (Postmark)."""
 
 RESERVED_HEADERS: Final = frozenset(
     "from to cc bcc subject reply-to date sender message-id content-type content-transfer-encoding mime-version "
-    "return-path received dkim-signature".split()
+    "content-disposition return-path received dkim-signature".split()
 )
 """Header names that belong to Hermod or the provider and cannot be set by a message."""
 
-_HEADER_NAME: Final = re.compile(r"[!-9;-~]+")
-_ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+_HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
+_TOKEN: Final = r"[A-Za-z0-9!#$&^_.+-]+"
+MEDIA_TYPE: Final = rf'^{_TOKEN}/{_TOKEN}( ?; ?{_TOKEN}=({_TOKEN}|"[ !#-\[\]-~]*"))*$'
 
-Line = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=998)]
-"""One line of text: no line breaks, no control characters."""
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+def _line(value: str, info: ValidationInfo) -> str:
+    return value if is_stored(info) else text.line(checked_text(value))
+
+
+Line = Annotated[
+    str,
+    StringConstraints(max_length=998),
+    AfterValidator(_line),
+    Field(json_schema_extra={"pattern": text.LINE_PATTERN}),
+]
+"""One line of text: nothing that anybody takes for a line break, no control characters."""
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """Like pydantic's own, but for what comes back from the ledger: an earlier version had another one."""
+
+    pattern: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"pattern": self.pattern}
+
+    def _check(self, value: str, info: ValidationInfo) -> str:
+        if is_stored(info) or re.fullmatch(self.pattern, value):
+            return value
+        raise PydanticKnownError("string_pattern_mismatch", {"pattern": self.pattern})
+
+
+TemplateReference = Annotated[Text, Field(json_schema_extra={"maxLength": 63})]
+"""The name of a template, which is there or not: no other name has more characters."""
+MOST_BASE64: Final = 16 * 1024 * 1024
+"""Of a call that is a message: so many characters are its body already."""
+
+Url = Annotated[str, StringConstraints(max_length=2048), _Pattern(r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$")]
 
 
 class Channel(StrEnum):
@@ -70,9 +118,10 @@ class Attachment(Model):
     """A file of an email. `content_id` makes it inline: the HTML shows it as `cid:<content_id>`."""
 
     filename: Annotated[Line, Field(min_length=1, max_length=255)]
-    content_type: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+/[\w.+-]+$")] = "application/octet-stream"
-    content_base64: str
-    content_id: Annotated[str, StringConstraints(pattern=r"^[\w.@+-]+$", max_length=255)] | None = None
+    content_type: Annotated[str, StringConstraints(max_length=255), _Pattern(MEDIA_TYPE)] = "application/octet-stream"
+    """With parameters where they matter: `text/calendar; method=REQUEST`."""
+    content_base64: Annotated[Text, Field(json_schema_extra={"contentEncoding": "base64", "maxLength": MOST_BASE64})]
+    content_id: Annotated[str, StringConstraints(max_length=255), _Pattern(r"^[A-Za-z0-9_.@+-]+$")] | None = None
 
     @field_validator("content_base64")
     @classmethod
@@ -102,27 +151,37 @@ class Email(Content):
     channel: Literal[Channel.EMAIL] = Channel.EMAIL
     to: EmailAddress
     subject: Line | None = None
-    html: Annotated[str, Field(max_length=2_000_000)] | None = None
-    text: Annotated[str, Field(max_length=2_000_000)] | None = None
+    html: Annotated[Text, Field(max_length=2_000_000)] | None = None
+    text: Annotated[Text, Field(max_length=2_000_000)] | None = None
     from_: EmailAddress | None = Field(default=None, alias="from")
-    reply_to: EmailAddress | None = None
+    reply_to: EmailAddress | Annotated[tuple[EmailAddress, ...], Field(max_length=10)] | None = None
     cc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     headers: dict[str, Line] = Field(default_factory=dict, max_length=50)
     attachments: tuple[Attachment, ...] = Field(default=(), max_length=50)
-    template: str | None = None
+    template: TemplateReference | None = None
+
+    @property
+    def reply_addresses(self) -> tuple[str, ...]:
+        """`reply_to`, however many it names."""
+        return (self.reply_to,) if isinstance(self.reply_to, str) else self.reply_to or ()
 
     def words(self) -> bool:
         return bool(self.html or self.text)
 
     @field_validator("headers")
     @classmethod
-    def _allowed_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+    def _allowed_headers(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if is_stored(info):
+            return headers
+        spellings: dict[str, str] = {}
         for name in headers:
             if not _HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no header name")
             if name.lower() in RESERVED_HEADERS:
                 raise ValueError(f"{name} is set by Hermod; use the field of that name where there is one")
+            if (other := spellings.setdefault(name.lower(), name)) != name:
+                raise ValueError(f"{other} and {name} are one header; give it once")
         return headers
 
     @field_validator("attachments")
@@ -144,10 +203,10 @@ class Sms(Content):
 
     channel: Literal[Channel.SMS] = Channel.SMS
     to: PhoneNumber
-    body: Annotated[str, Field(max_length=1600)] | None = None
+    body: Annotated[Text, Field(max_length=1600)] | None = None
     media_urls: tuple[Url, ...] = Field(default=(), max_length=10)
     from_: Annotated[Line, Field(max_length=64)] | None = Field(default=None, alias="from")
-    template: str | None = None
+    template: TemplateReference | None = None
 
     def words(self) -> bool:
         return bool(self.body or self.media_urls)
@@ -158,7 +217,7 @@ class WhatsAppTemplate(Model):
 
     name: Annotated[Line, Field(min_length=1, max_length=512)]
     language: Annotated[Line, Field(min_length=2, max_length=16)]
-    components: tuple[PlainObject, ...] = ()
+    components: tuple[PlainObject, ...] = Field(default=(), max_length=100)
 
 
 class WhatsApp(Content):
@@ -166,8 +225,8 @@ class WhatsApp(Content):
 
     channel: Literal[Channel.WHATSAPP] = Channel.WHATSAPP
     to: PhoneNumber
-    body: Annotated[str, Field(max_length=4096)] | None = None
-    template: WhatsAppTemplate | str | None = None
+    body: Annotated[Text, Field(max_length=4096)] | None = None
+    template: WhatsAppTemplate | TemplateReference | None = None
 
     def words(self) -> bool:
         return bool(self.body)
@@ -179,14 +238,14 @@ class Push(Content):
     own_words = ("title", "body", "data")
 
     channel: Literal[Channel.PUSH] = Channel.PUSH
-    to: Annotated[str, StringConstraints(pattern=_ONE_LINE, min_length=1, max_length=4096)] | PlainObject
-    title: Annotated[str, Field(max_length=512)] | None = None
-    body: Annotated[str, Field(max_length=4096)] | None = None
+    to: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_line)] | PlainObject
+    title: Annotated[Text, Field(max_length=512)] | None = None
+    body: Annotated[Text, Field(max_length=4096)] | None = None
     image: Url | None = None
     url: Url | None = None
     collapse_key: Annotated[Line, Field(max_length=64)] | None = None
-    ttl_seconds: Annotated[int, Field(ge=0, le=2_419_200)] | None = None
-    template: str | None = None
+    ttl_seconds: Annotated[Whole, Field(ge=0, le=2_419_200)] | None = None
+    template: TemplateReference | None = None
 
     def words(self) -> bool:
         return bool(self.title or self.body or (self.data and self.template is None))

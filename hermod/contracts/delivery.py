@@ -55,7 +55,7 @@ class DeliveryReport(Model):
     """How a dispatch ended: messages, or webhook deliveries, by final status, and those that wait too long to keep a
     batch open.
 
-    `reason` says in codes why a single message was given up.
+    `reason` says in codes what the requests came to, and how often; or why there was none.
 
     `run` is the workflow run that did the work. A workflow that finds another run's id in a failure has been
     reset by an operator, and tries again.
@@ -88,6 +88,8 @@ class DeliveryResult(Model):
     counts: dict[str, int]
     handed_off: int = Field(default=0, exclude_if=says_nothing)
     """Messages or deliveries that go on in other workflows."""
+    reason: str | None = Field(default=None, exclude_if=says_nothing)
+    """What the requests came to, and how often: `2 × main: transient 451, main: accepted 202`."""
 
 
 class RetentionReport(Model):

@@ -38,7 +38,7 @@ def _contact(value: str) -> str:
     return value
 
 
-ContactId = Annotated[str, AfterValidator(_contact)]
+ContactId = Annotated[str, AfterValidator(_contact), Field(json_schema_extra={"pattern": CONTACT_PATTERN})]
 """A contact by the tenant's own name for it: `42`, `user-7`, an email address."""
 
 

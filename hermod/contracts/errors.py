@@ -8,6 +8,7 @@ HermodError
   Conflict               the record's state forbids it                (409)
   Unauthorized           no or a wrong key                            (401)
   TooMany                too often for now; later again               (429)
+  Unreadable             what is stored of a record is broken       (500)
   Unavailable            one of our own servers is away; try again    (503)
     MaybeStored          it went away before it answered: look first  (503)
 """
@@ -15,7 +16,7 @@ HermodError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class FieldError(NamedTuple):
@@ -37,7 +38,7 @@ class InvalidInput(HermodError):
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in self.errors))
 
     @classmethod
-    def of(cls, field: str, message: str) -> InvalidInput:
+    def of(cls, field: str, message: str) -> Self:
         return cls([FieldError(field, message)])
 
 
@@ -73,6 +74,10 @@ class TooMany(HermodError):
     def __init__(self, text: str, *, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(text)
+
+
+class Unreadable(HermodError):
+    """What is stored of one record cannot be read, and will not be by trying again. The text has no contents."""
 
 
 class Unavailable(HermodError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Instant
 from hermod.contracts.webhooks import EventType
 
 MAX_EVENTS: Final = 10_000
@@ -30,7 +31,7 @@ class TrackedEvent(Model):
     """Something that happened. `contact` and `session` tie what belongs together into a journey."""
 
     type: EventType
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Instant | None = None
     """When; now, where nothing is said."""
     event_id: Reference | None = None
     """Makes it safe to tell the same event again, within seven days."""

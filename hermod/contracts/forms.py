@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from hermod.contracts.content import Channel, Line
+from hermod.contracts.durations import short_duration
 from hermod.contracts.events import Reference
 from hermod.contracts.model import Model, says_nothing
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Flag, Whole
 from hermod.contracts.templates import Locale, TemplateName
 
 MAX_SCHEMA_BYTES: Final = 256 * 1024
@@ -21,8 +24,19 @@ MAX_DATA_BYTES: Final = 256 * 1024
 FormId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Session = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,128}$")]
 """A visitor's session, random, made by the application; it becomes part of a workflow id, so no address."""
-FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366))]
-"""Seconds as a number, or ISO 8601 (`PT24H`)."""
+
+
+def duration(given: object) -> object:
+    """`24h` and `1h30m` as they are meant; and true, which counts as 1 elsewhere, is no second."""
+    if isinstance(given, bool):
+        raise PydanticCustomError("time_delta_type", "true and false are no durations")
+    if isinstance(given, str) and (short := short_duration(given)) is not None:
+        return short
+    return given
+
+
+FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), BeforeValidator(duration)]
+"""Seconds as a number, ISO 8601 (`PT24H`), or `24h`."""
 
 
 class FormMoment(StrEnum):
@@ -32,6 +46,8 @@ class FormMoment(StrEnum):
     PAID = "submission.paid"
     PAYMENT_FAILED = "submission.payment_failed"
     REFUNDED = "submission.refunded"
+    DISPUTED = "submission.disputed"
+    PAYMENT_RETURNED = "submission.payment_returned"
     EXPIRED = "submission.expired"
     PARTIAL = "form.partial"
     ABANDONED = "form.abandoned"
@@ -53,14 +69,14 @@ class FormNotification(Model):
 
 
 class FormPayment(Model):
-    required: bool = True
+    required: Flag = True
     provider: Literal["stripe"] = "stripe"
     expires_in: FormDuration = timedelta(hours=24)
     """From the submission on; what is not paid by then is expired."""
 
 
 class OnSubmit(Model):
-    webhooks: bool = True
+    webhooks: Flag = True
     """Whether the moments of a submission are emitted to webhook endpoints that ask for them."""
     notifications: tuple[FormNotification, ...] = Field(default=(), max_length=20)
 
@@ -68,7 +84,7 @@ class OnSubmit(Model):
 class PartialRules(Model):
     abandon_after: FormDuration | None = None
     """After the last change; null: never."""
-    webhooks: bool = False
+    webhooks: Flag = False
     resume_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=1000)] | None = (
         None
     )
@@ -77,9 +93,9 @@ class PartialRules(Model):
 
 class SpamGuard(Model):
     honeypot: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
-    """A field that people do not see; what fills it is kept as spam, and nothing is done with it."""
-    per_address_per_hour: Annotated[int, Field(ge=1, le=100_000)] | None = 60
-    max_bytes: Annotated[int, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
+    """A field that people do not see. What fills it is kept as spam: nothing comes of it but word of money."""
+    per_address_per_hour: Annotated[Whole, Field(ge=1, le=100_000)] | None = 60
+    max_bytes: Annotated[Whole, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
 
 
 class FormInput(Model):
@@ -135,6 +151,7 @@ class SubmissionStatus(StrEnum):
     FAILED = "failed"
     """A dead letter: the backend refused it for good. It can be retried."""
     SPAM = "spam"
+    """The honeypot was filled in. A payment for it is told, and somebody may say that it is no spam."""
 
 
 class PaymentStatus(StrEnum):
@@ -148,6 +165,10 @@ class PaymentStatus(StrEnum):
     PAID = "paid"
     PARTIALLY_REFUNDED = "partially_refunded"
     REFUNDED = "refunded"
+    DISPUTED = "disputed"
+    """The payer, or their bank, contests some of it: it is being looked at, or lost."""
+    RETURNED = "returned"
+    """The payer's bank took it back: there was no money, or no such account."""
     EXPIRED = "expired"
 
 
@@ -158,8 +179,10 @@ class SubmissionInput(Model):
     session: Session | None = None
     """Of the partial that it completes."""
     contact: Reference | None = None
-    remote_address: Annotated[str, StringConstraints(max_length=64)] | None = None
-    """The visitor's address, for the rate of the form's spam guard. Only a keyed hash is used, and nothing kept."""
+    remote_address: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+    """The visitor's address, for the rate of the form's spam guard, also with a port or as `X-Forwarded-For` has it,
+    the visitor first. Only a keyed hash is used, and nothing kept.
+    """
     metadata: PlainObject = Field(default_factory=dict)
 
 
@@ -174,11 +197,24 @@ class PaymentView(Model):
     amount: int | None = None
     """In the currency's smallest unit, as received."""
     amount_refunded: int = 0
+    amount_disputed: int = 0
+    """Contested, and not won."""
+    amount_returned: int = 0
+    """Taken back by the payer's bank."""
     currency: str | None = None
     reference: str | None = None
     """The provider's id of it, `pi_…`."""
     paid_at: datetime | None = None
     failure_code: str | None = None
+
+
+class SpamView(Model):
+    """What caught a submission as spam. It stays there when somebody has said that it is none."""
+
+    field: str
+    """The honeypot."""
+    value: Any
+    """What it was filled with; None where what was entered was dropped."""
 
 
 class SubmissionView(Model):
@@ -188,6 +224,8 @@ class SubmissionView(Model):
     status: SubmissionStatus
     data: dict[str, Any] | None
     """None where it was dropped."""
+    caught_by: SpamView | None
+    """None where nothing did."""
     session: str | None
     contact: str | None
     metadata: dict[str, Any]
@@ -201,6 +239,8 @@ class SubmissionView(Model):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took this dead letter off the list."""
 
 
 class SubmissionSummary(Model):
@@ -210,6 +250,8 @@ class SubmissionSummary(Model):
     payment_status: PaymentStatus | None
     contact: str | None
     created_at: datetime
+    error_code: str | None
+    discarded_at: datetime | None
 
 
 class SubmissionPage(Model):
@@ -221,12 +263,14 @@ class PartialStatus(StrEnum):
     OPEN = "open"
     ABANDONED = "abandoned"
     CONVERTED = "converted"
+    SPAM = "spam"
+    """The honeypot was filled in, here or in its submission: nothing comes of it."""
 
 
 class PartialInput(Model):
     """`PUT /v1/forms/{id}/partials/{session}`. The highest revision wins; the others change nothing."""
 
-    revision: Annotated[int, Field(ge=0, le=2**62)]
+    revision: Annotated[Whole, Field(ge=0, le=2**62)]
     data: PlainObject
     contact: Reference | None = None
 

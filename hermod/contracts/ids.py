@@ -1,6 +1,7 @@
 """Every id Hermod makes or reads: record ids (`msg_…`) and workflow ids (`message/{tenant}/{id}`).
 
-Record ids sort by the time they were made: twelve hex digits of milliseconds, then 64 random bits.
+Record ids sort by the time they were made: twelve hex digits of milliseconds, then 64 random bits. Those that one
+process makes in the same millisecond count up.
 A workflow id is derived from the record, so that starting it twice finds the first one. Tenants and
 record ids never contain a slash; a partial's workflow has two parts, form and session.
 """
@@ -9,12 +10,17 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 import time
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Lower-case letters, digits, `_` and `-`; at most 63 characters."""
+
+_RANDOM_BITS: Final = 64
+_STEP_BITS: Final = 48
+"""Of the random number by which the next id of a millisecond is higher: it cannot be told from the one before."""
 
 _WORKFLOW_ID = re.compile(r"^(?P<kind>[a-z-]+)/(?P<tenant>[a-z0-9][a-z0-9_-]{0,62})/(?P<record>[^/]+(?:/[^/]+)?)$")
 
@@ -27,14 +33,40 @@ class WorkflowRef(NamedTuple):
     record: str
 
 
+class _Numbers:
+    """The numbers of new ids: each is higher than the one before, also where the clock stands still or is set back."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._last = 0
+
+    def next(self) -> int:
+        now = time.time_ns() // 1_000_000
+        with self._turn:
+            if now > self._last >> _RANDOM_BITS:
+                self._last = now << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS - 1)
+            else:
+                self._last += 1 + secrets.randbits(_STEP_BITS)
+            return self._last
+
+
+_numbers: Final = _Numbers()
+
+
 def new_id(prefix: str) -> str:
     """A new sortable id, for example `msg_019aa1c2d3e4` followed by 16 hex digits."""
-    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+    return f"{prefix}_{_numbers.next():028x}"
 
 
 def since(prefix: str, at: datetime) -> str:
     """The lower bound of the ids made from then on: every id made before sorts before it."""
-    return f"{prefix}_{int(at.timestamp() * 1000):012x}"
+    return f"{prefix}_{max(int(at.timestamp() * 1000), 0):012x}"
+
+
+def following(own: str) -> str:
+    """The least id that sorts after this one."""
+    prefix, _, digits = own.partition("_")
+    return f"{prefix}_{int(digits, 16) + 1:0{len(digits)}x}"
 
 
 def message_id() -> str:

@@ -7,15 +7,21 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Rate
 
 MAX_DOMAINS: Final = 1_000
 LEAST_WEIGHT: Final = 0.001
 MOST_WEIGHT: Final = 1_000.0
 """The bounds are those of Temporal's fairness weights."""
 
-Rate = Annotated[float, Field(gt=0, le=10_000)]
 Domain = Annotated[
-    str, StringConstraints(to_lower=True, max_length=253, pattern=r"^[^\s@.]+(\.[^\s@.]+)+$", strip_whitespace=True)
+    str,
+    StringConstraints(
+        to_lower=True,
+        max_length=253,
+        pattern=r"^[^\s@.\x00-\x1f\x7f]+(\.[^\s@.\x00-\x1f\x7f]+)+$",
+        strip_whitespace=True,
+    ),
 ]
 
 

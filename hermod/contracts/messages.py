@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, WhatsApp
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.priorities import DEFAULT_PRIORITY
 from hermod.contracts.receipts import ReceiptView
+from hermod.contracts.retries import Preset, Retry, RetrySource
+from hermod.contracts.scalars import Instant, Text, Whole
 from hermod.contracts.templates import Locale
 
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -67,30 +69,23 @@ class Guarantee(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
-class Preset(StrEnum):
-    """The named retry schedules; their numbers are in `hermod.domain.backoff`."""
-
-    NOTIFICATION = "notification"
-    SMS = "sms"
-    FALLBACK = "fallback"
-    WEBHOOK_FAST = "webhook-fast"
-    WEBHOOK = "webhook"
-    WEBHOOK_STANDARD = "webhook-standard"
+_USUAL: Final = {Channel.SMS: Preset.SMS, Channel.WHATSAPP: Preset.FALLBACK}
 
 
 class Options(Model):
     """How a message is to be sent: everything but its content."""
 
-    priority: Annotated[int, Field(ge=1, le=10)] = DEFAULT_PRIORITY
+    priority: Annotated[Whole, Field(ge=1, le=10)] = DEFAULT_PRIORITY
     """10 is the most urgent."""
-    send_at: AwareDatetime | None = None
-    not_after: AwareDatetime | None = None
+    send_at: Instant | None = None
+    not_after: Instant | None = None
     guarantee: Guarantee | None = None
     """Default: at_least_once for transactional, at_most_once for marketing."""
     category: Category = Category.TRANSACTIONAL
     provider_account: AccountName | None = None
-    retry: Preset | None = None
-    """Default: `sms` for SMS and WhatsApp, `notification` for the others."""
+    retry: Retry | None = None
+    """A preset, or the waits after each attempt: three of them make four attempts. Default: what the provider account,
+    the channel or the tenant says, else `sms` for SMS, `fallback` for WhatsApp, `notification` for the others."""
     locale: Locale | None = None
     """Of the recipient. A template is taken in it, or in the nearest one that it has."""
     metadata: PlainObject = Field(default_factory=dict, max_length=50)
@@ -114,9 +109,8 @@ class Options(Model):
         return Guarantee.AT_MOST_ONCE if self.category is Category.MARKETING else Guarantee.AT_LEAST_ONCE
 
     def preset(self, channel: Channel) -> Preset:
-        if self.retry is not None:
-            return self.retry
-        return Preset.SMS if channel in (Channel.SMS, Channel.WHATSAPP) else Preset.NOTIFICATION
+        """The preset that is asked for, or the channel's usual one."""
+        return self.retry if isinstance(self.retry, Preset) else _USUAL.get(channel, Preset.NOTIFICATION)
 
 
 class EmailMessage(Email, Options):
@@ -193,7 +187,10 @@ class MessageView(Model):
     priority: int
     category: Category
     guarantee: Guarantee
-    retry: Preset
+    retry: Preset | tuple[float, ...]
+    """A preset, or waits in seconds."""
+    retry_from: RetrySource | None
+    """Who said so; null for a message of an earlier version. Where no account is named, it is the last one asked."""
     provider_account: str | None
     provider: str | None
     provider_message_id: str | None
@@ -214,6 +211,8 @@ class MessageView(Model):
     not_after: datetime | None
     next_attempt_at: datetime | None
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took this dead letter off the list; null for all that is on it, or never was."""
     error_code: str | None
     error: str | None
     attempts: tuple[AttemptView, ...]
@@ -234,6 +233,7 @@ class MessageSummary(Model):
     created_at: datetime
     updated_at: datetime
     next_attempt_at: datetime | None
+    discarded_at: datetime | None
     error_code: str | None
     error: str | None
 
@@ -243,6 +243,22 @@ class Page(Model):
 
     items: tuple[MessageSummary, ...]
     next_cursor: str | None
+
+
+class Narrowed(Model):
+    """What a list of messages may be narrowed to."""
+
+    status: Status | None = None
+    """With it, discarded dead letters are left out, unless `discarded` says otherwise."""
+    channel: Channel | None = None
+    error_code: Annotated[Text, StringConstraints(min_length=1, max_length=200)] | None = None
+    """As the message has it: of its last request, or why none was made."""
+    since: Instant | None = None
+    """Accepted from then on."""
+    until: Instant | None = None
+    """Accepted before then."""
+    discarded: bool | None = None
+    """Only dead letters that were discarded, or only what was not; otherwise both."""
 
 
 class Resolution(Model):

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from hermod.contracts.messages import Outcome
+from hermod.contracts.scalars import is_sendable, sendable
+
+_WORDS: Final = ("error_code", "error", "provider_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,13 @@ class _Result:
     status_code: int | None = None
     error_code: str | None = None
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        """A vendor may write anything; what is kept of it can be stored."""
+        for name in _WORDS:
+            said = getattr(self, name, None)
+            if said is not None and not is_sendable(said):
+                object.__setattr__(self, name, sendable(said))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

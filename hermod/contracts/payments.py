@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Flag
 
+MOST_CONNECTED: Final = 100
 MOST_SECRETS: Final = 5
 """While one is rolled there are two; several webhooks at Stripe may call the same address."""
 
@@ -21,6 +23,7 @@ def _is_signing_secret(given: SecretStr) -> SecretStr:
     return given
 
 
+ConnectedAccount = Annotated[str, StringConstraints(pattern=r"^acct_[A-Za-z0-9]{1,64}$")]
 SigningSecret = Annotated[SecretStr, AfterValidator(_is_signing_secret)]
 
 
@@ -29,8 +32,12 @@ class StripeAccountInput(Model):
 
     secrets: tuple[SigningSecret, ...] | None = Field(default=None, min_length=1, max_length=MOST_SECRETS)
     """The signing secrets that hold, `whsec_…`: two while one is rolled. They replace the stored ones."""
-    livemode: bool = True
+    livemode: Flag = True
     """Whether it takes real money. Calls of the other mode are refused."""
+    connected_accounts: tuple[ConnectedAccount, ...] | None = Field(default=None, max_length=MOST_CONNECTED)
+    """Accounts of others, `acct_…`, whose payments count as well (Stripe Connect); all others are refused. They replace
+    the stored ones; leave them out to keep those.
+    """
 
 
 class StripeAccountView(Model):
@@ -38,6 +45,7 @@ class StripeAccountView(Model):
 
     secrets: int
     livemode: bool
+    connected_accounts: tuple[str, ...] = ()
     url: str | None
     """What to give to Stripe as the webhook's address; null where this installation has no public address."""
     event_types: tuple[str, ...]

@@ -6,11 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from hermod.contracts.content import Channel, Line
 from hermod.contracts.messages import Category
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Instant
 
 
 class Reason(StrEnum):
@@ -35,7 +36,7 @@ class SuppressionInput(Model):
     category: Category | None = None
     reason: Reason = Reason.MANUAL
     detail: Annotated[Line, Field(max_length=300)] | None = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 class SuppressionView(Model):

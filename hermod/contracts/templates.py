@@ -11,12 +11,14 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from hermod.contracts.content import Channel, Line
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.scalars import Flag, Text, Whole
 
 MAX_SOURCE: Final = 512 * 1024
 """Characters of one field."""
 
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-_LOCALE: Final = re.compile(r"[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{2,8}){0,3}")
+LOCALE_PATTERN: Final = r"^[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{2,8}){0,3}$"
+_LOCALE: Final = re.compile(LOCALE_PATTERN)
 
 
 def _locale(value: str) -> str:
@@ -33,10 +35,10 @@ def _part(part: str) -> str:
     return part.upper() if len(part) == 2 or part.isdigit() else part.lower()
 
 
-Locale = Annotated[str, AfterValidator(_locale)]
+Locale = Annotated[str, AfterValidator(_locale), Field(json_schema_extra={"pattern": LOCALE_PATTERN})]
 """A language, and a country or a script where it matters: en, de-AT, zh-Hant-TW."""
 
-Source = Annotated[str, StringConstraints(max_length=MAX_SOURCE)]
+Source = Annotated[Text, Field(max_length=MAX_SOURCE)]
 
 FIELDS: Final[dict[Channel, tuple[str, ...]]] = {
     Channel.EMAIL: ("subject", "html", "mjml", "text"),
@@ -93,7 +95,7 @@ class TemplateInput(TemplateSource):
     """`PUT /v1/templates/{name}`: a new version in one locale."""
 
     locale: Locale = "en"
-    default: bool | None = None
+    default: Flag | None = None
     """True makes this locale the one for readers of no known locale. A template's first locale is, until then."""
 
 
@@ -149,7 +151,7 @@ class PreviewInput(Model):
     """`POST /v1/templates/{name}/preview`: what a message with this `data` would say. Nothing is sent."""
 
     locale: Locale | None = None
-    version: Annotated[int, Field(ge=1, le=999_999_999)] | None = None
+    version: Annotated[Whole, Field(ge=1, le=999_999_999)] | None = None
     data: PlainObject = Field(default_factory=dict)
 
 

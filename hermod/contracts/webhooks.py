@@ -6,12 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from hermod.contracts.content import Line, Url
-from hermod.contracts.messages import Preset
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
+from hermod.contracts.retries import Preset, Waits, is_name
+from hermod.contracts.scalars import Flag, Instant, Number, Rate, Whole
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Of one event, as it is sent. The standard suggests 20 KiB; receivers may refuse more."""
@@ -21,28 +22,26 @@ BATCH_BYTES: Final = 2 * 1024 * 1024
 """Of the bodies in one dispatch, which has them all in memory."""
 WEBHOOK_PRESETS: Final = frozenset({Preset.WEBHOOK, Preset.WEBHOOK_FAST, Preset.WEBHOOK_STANDARD})
 
-EventType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=128)]
-"""`order.paid`: letters, digits and `_`, in parts joined by dots."""
-EventFilter = Annotated[
-    str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$", max_length=128)
-]
-"""`order.paid`, `order.*` for everything below, or `*` for everything."""
+EVENT_TYPE: Final = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$"
+EVENT_FILTER: Final = r"^(\*|[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*([./]\*)?)$"
+EventType = Annotated[str, StringConstraints(pattern=EVENT_TYPE, max_length=128)]
+"""`order.paid`, `orders/create`: letters, digits, `_` and `-`, in parts joined by dots or slashes."""
+EventFilter = Annotated[str, StringConstraints(pattern=EVENT_FILTER, max_length=128)]
+"""`order.paid`, `order.*` or `orders/*` for everything below, or `*` for everything."""
 EventId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 """The caller's own id of an event. No dots: the signature joins its parts with them."""
 OrderingKey = Annotated[Line, Field(min_length=1, max_length=255)]
-Seconds = Annotated[float, Field(ge=0, le=24 * 3600)]
 
 
 def _for_webhooks(preset: object) -> object:
     if preset not in WEBHOOK_PRESETS:
-        raise ValueError(f"must be one of {', '.join(sorted(WEBHOOK_PRESETS))}, or a list of seconds")
+        raise ValueError(f'must be one of {", ".join(sorted(WEBHOOK_PRESETS))}, or a list of waits like ["10s", "1m"]')
     return preset
 
 
 Retry = Annotated[
-    Annotated[Preset, BeforeValidator(_for_webhooks), Tag("preset")]
-    | Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=20), Tag("waits")],
-    Discriminator(lambda given: "preset" if isinstance(given, str) else "waits"),
+    Annotated[Preset, BeforeValidator(_for_webhooks), Tag("preset")] | Annotated[Waits, Tag("waits")],
+    Discriminator(is_name),
 ]
 
 
@@ -90,20 +89,20 @@ class EndpointSettings(Model):
     event_types: Annotated[tuple[EventFilter, ...], Field(min_length=1, max_length=100)] = ("*",)
     description: Annotated[Line, Field(max_length=500)] | None = None
     retry: Retry = Preset.WEBHOOK
-    """A named schedule, or the waits after each attempt, in seconds: three of them make four attempts."""
-    timeout_seconds: Annotated[float, Field(ge=1, le=30)] | None = None
+    """A named schedule, or the waits after each attempt (seconds, or like `10s`): three of them make four attempts."""
+    timeout_seconds: Annotated[Number, Field(ge=1, le=30)] | None = None
     """For the whole exchange; 10 for `webhook-fast`, else 15."""
-    rate_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    max_concurrency: Annotated[int, Field(ge=1, le=100)] = 10
+    rate_per_second: Rate | None = None
+    max_concurrency: Annotated[Whole, Field(ge=1, le=100)] = 10
     """Requests under way at once; it is lowered while the endpoint asks for less (429, 502, 504)."""
     ordering: Ordering = Ordering.NONE
     when_exhausted: WhenExhausted = WhenExhausted.DEAD_LETTER
-    skip_after: Annotated[int, Field(ge=1, le=20)] | None = None
+    skip_after: Annotated[Whole, Field(ge=1, le=20)] | None = None
     headers: dict[str, Line] = Field(default_factory=dict, max_length=20)
     """Sent with every request. Stored encrypted, since they may be credentials; shown by name only."""
-    asymmetric: bool = False
+    asymmetric: Flag = False
     """Sign with ed25519 as well (`v1a`), so that receivers need no secret."""
-    enabled: bool = True
+    enabled: Flag = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -165,7 +164,7 @@ class EndpointPage(Model):
 class Rotation(Model):
     """`POST /v1/webhook-endpoints/{id}/rotate-secret`. Both secrets sign until the overlap is over."""
 
-    overlap_hours: Annotated[float, Field(ge=0, le=24 * 30)] = 24.0
+    overlap_hours: Annotated[Number, Field(ge=0, le=24 * 30)] = 24.0
 
 
 class NewSecret(Model):
@@ -232,12 +231,15 @@ class DeliverySummary(Model):
     event_id: str
     event_type: str
     status: DeliveryStatus
-    attempts: int
+    attempt_count: int
+    """Wire requests made so far."""
     status_code: int | None
     error: str | None
     next_attempt_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody took it off the list of dead letters."""
 
 
 class DeliveryView(DeliverySummary):
@@ -248,7 +250,7 @@ class DeliveryView(DeliverySummary):
     workflow_id: str
     payload: dict[str, Any] | None
     """Null once it was dropped."""
-    log: tuple[DeliveryAttemptView, ...]
+    attempts: tuple[DeliveryAttemptView, ...]
 
 
 class DeliveryPage(Model):
@@ -259,12 +261,12 @@ class DeliveryPage(Model):
 class ReplayInput(Model):
     """`POST /v1/webhook-endpoints/{id}/replay`: send again what matches."""
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Instant
+    until: Instant | None = None
     types: Annotated[tuple[EventFilter, ...], Field(max_length=100)] = ()
     status: Annotated[tuple[DeliveryStatus, ...], Field(max_length=9)] = (DeliveryStatus.FAILED, DeliveryStatus.PARKED)
-    per_second: Annotated[float, Field(gt=0, le=1000)] = 10.0
-    dry_run: bool = False
+    per_second: Annotated[Rate, Field(le=1000)] = 10.0
+    dry_run: Flag = False
 
 
 class ReplayStatus(StrEnum):
@@ -285,6 +287,11 @@ class ReplayView(Model):
     per_second: float
     created_at: datetime | None
     finished_at: datetime | None
+
+
+class ReplayPage(Model):
+    items: tuple[ReplayView, ...]
+    next_cursor: str | None
 
 
 class DeliverWebhookInput(Model):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from hermod.contracts.content import Channel
+from hermod.contracts.addresses import local_domain_fault
+from hermod.contracts.content import Channel, Email
 from hermod.contracts.errors import FieldError
 from hermod.contracts.messages import Submission
 
@@ -14,13 +15,22 @@ FARTHEST: Final = timedelta(days=366)
 """How far ahead a message can be scheduled."""
 
 
-def faults(submission: Submission, accounts: Mapping[str, Channel], now: datetime) -> Iterator[FieldError]:
-    """Why this message cannot be taken; nothing where it can. `accounts`: the tenant's, by name."""
+def faults(
+    submission: Submission, accounts: Mapping[str, Channel], now: datetime, local_domains: Collection[str] = ()
+) -> Iterator[FieldError]:
+    """Why this message cannot be taken; nothing where it can.
+
+    `accounts`: the tenant's, by name. `local_domains`: those not of the public internet that mail may go to.
+    """
     options, channel = submission.options, submission.content.channel
     if options.not_after is not None and options.not_after <= now:
         yield FieldError("not_after", "is in the past")
     if options.send_at is not None and options.send_at > now + FARTHEST:
         yield FieldError("send_at", f"is more than {FARTHEST.days} days away")
+    if isinstance(submission.content, Email):
+        for field, address in _addresses(submission.content):
+            if fault := local_domain_fault(address, local_domains):
+                yield FieldError(field, fault)
     named = options.provider_account
     if named is not None and named not in accounts:
         yield FieldError("provider_account", f"there is no account {named}")
@@ -28,3 +38,16 @@ def faults(submission: Submission, accounts: Mapping[str, Channel], now: datetim
         yield FieldError("provider_account", f"{named} is for {accounts[named].value}, not for {channel.value}")
     elif channel not in accounts.values():
         yield FieldError("channel", f"no provider account for {channel.value} yet; add one under /v1/provider-accounts")
+
+
+def _addresses(email: Email) -> Iterator[tuple[str, str]]:
+    """Every address of a mail, with the name of its field."""
+    yield "to", email.to
+    if email.from_ is not None:
+        yield "from", email.from_
+    if isinstance(email.reply_to, str):
+        yield "reply_to", email.reply_to
+    lists = {"reply_to": email.reply_to, "cc": email.cc, "bcc": email.bcc}
+    for name, addresses in lists.items():
+        if isinstance(addresses, tuple):
+            yield from ((f"{name}.{place}", address) for place, address in enumerate(addresses))

@@ -1,19 +1,20 @@
-"""The retry presets: how often, and how long to wait in between. Pure: chance is handed in as a number from 0 to 1."""
+"""Presets and lists of waits: how often, and how long to wait in between. Pure: chance is a number from 0 to 1."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from hermod.contracts.messages import Preset
+from hermod.contracts.retries import Preset
 
 MAX_RETRY_AFTER: Final = timedelta(hours=24)
 """The longest wait that a provider's Retry-After can ask of us."""
 
-WEBHOOK_JITTER: Final = 0.2
-"""Of every wait of a webhook, listed ones too: what failed together would come back together, wave after wave."""
+LISTED_JITTER: Final = 0.2
+"""Of every wait of a webhook, and of every listed one: what failed together would come back together, wave after
+wave."""
 
 UNASKED_THROTTLE: Final = timedelta(seconds=2)
 """How long to leave a provider alone that throttled us without naming a time."""
@@ -42,30 +43,39 @@ def _listed(*seconds: float) -> Callable[[int], timedelta]:
 _MINUTE, _HOUR = 60.0, 3600.0
 
 SCHEDULES: Final[dict[Preset, Schedule]] = {
-    Preset.NOTIFICATION: Schedule(5, _doubling(2), jitter=0.3, limit=timedelta(minutes=5)),
+    Preset.NOTIFICATION: Schedule(6, _doubling(2), jitter=0.3, limit=timedelta(minutes=5)),
     Preset.SMS: Schedule(5, _listed(1, 2, 4, 8, 16)),
     Preset.FALLBACK: Schedule(3, _listed(2, 4, 8)),
-    Preset.WEBHOOK_FAST: Schedule(6, _listed(1, 2, 4, 8, 16), jitter=WEBHOOK_JITTER),
+    Preset.WEBHOOK_FAST: Schedule(6, _listed(1, 2, 4, 8, 16), jitter=LISTED_JITTER),
     Preset.WEBHOOK: Schedule(
-        7, _listed(30, 2 * _MINUTE, 10 * _MINUTE, _HOUR, 6 * _HOUR, 24 * _HOUR), jitter=WEBHOOK_JITTER
+        7, _listed(30, 2 * _MINUTE, 10 * _MINUTE, _HOUR, 6 * _HOUR, 24 * _HOUR), jitter=LISTED_JITTER
     ),
     Preset.WEBHOOK_STANDARD: Schedule(
         10,
         _listed(5, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24))),
-        jitter=WEBHOOK_JITTER,
+        jitter=LISTED_JITTER,
     ),
 }
 
 
-def next_delay(preset: Preset, spent: int, chance: float, retry_after: float | None = None) -> timedelta | None:
-    """The wait after `spent` rounds, or None when the preset is used up.
+def schedule(retry: Preset | Sequence[float]) -> Schedule:
+    """What a preset, or a list of waits in seconds, comes to."""
+    if isinstance(retry, Preset):
+        return SCHEDULES[retry]
+    return Schedule(len(retry) + 1, _listed(*retry), jitter=LISTED_JITTER)
+
+
+def next_delay(
+    retry: Preset | Sequence[float], spent: int, chance: float, retry_after: float | None = None
+) -> timedelta | None:
+    """The wait after `spent` rounds, or None when all are used up.
 
     `chance` is from 0 to 1. `retry_after` (seconds) lengthens the wait, never shortens it.
     """
-    schedule = SCHEDULES[preset]
-    if spent >= schedule.attempts:
+    plan = schedule(retry)
+    if spent >= plan.attempts:
         return None
-    delay = min(schedule.delay(spent) * (1 + schedule.jitter * chance), schedule.limit)
+    delay = min(plan.delay(spent) * (1 + plan.jitter * chance), plan.limit)
     return delay if retry_after is None else max(delay, asked_wait(retry_after))
 
 

@@ -1,6 +1,6 @@
 """The heart of a delivery, pure: given where a message stands and what one request came to, what happens next.
 
-A *round* tries the tenant's accounts in their order, each at most once, until one accepts. A preset counts rounds.
+A *round* tries the tenant's accounts in their order, each at most once, until one accepts. A retry counts rounds.
 A round in which every account only asked us to wait, or was halted, is not counted: an outage of the account
 costs a message time, never its attempts.
 """
@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-from hermod.contracts.messages import Guarantee, Outcome, Preset, Status
+from hermod.contracts.messages import Guarantee, Outcome, Status
 from hermod.contracts.outcomes import AnyOutcome, Throttled, Transient
-from hermod.domain.backoff import SCHEDULES, asked_wait, next_delay
+from hermod.contracts.retries import Preset
+from hermod.domain.backoff import asked_wait, next_delay, schedule
+
+IN_DOUBT: Final = "what became of an earlier request is unknown, so it may have arrived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class Standing:
     """Where a message stands when a request of its current round has ended."""
 
     guarantee: Guarantee
-    preset: Preset
+    retry: Preset | tuple[float, ...]
+    """What counts with the account just asked: a preset, or waits in seconds."""
     spent: int
     """Rounds already counted, this one not."""
     not_after: datetime | None
@@ -30,6 +35,8 @@ class Standing:
     """Whether the provider just asked recognises a repeat by our key."""
     together: bool = False
     """Whether the request was for several messages, and what it came to may be about another of them."""
+    doubtful: bool = False
+    """Whether the outcome of an earlier request is unknown, so that the message may have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +90,17 @@ def after(outcome: AnyOutcome, standing: Standing, now: datetime, chance: float)
             return _after_account_trouble(outcome, standing, now, chance)
         case Outcome.TRANSIENT:
             retry_after = outcome.retry_after if isinstance(outcome, Transient) else None
-            again = _again(standing, now, chance, retry_after, "a passing fault; nothing was taken")
-            return NextAccount("a passing fault; nothing was taken", spending=True, otherwise=again)
+            reason = "a passing fault; the provider did not take this request"
+            again = _again(standing, now, chance, retry_after, reason)
+            return NextAccount(reason, spending=True, otherwise=again)
 
 
 def after_lost_worker(standing: Standing, now: datetime) -> Step:
     """A request was on its way when its worker died: unknown, and no fault of the provider, so no wait."""
     if standing.guarantee is Guarantee.AT_MOST_ONCE and not standing.idempotent:
         return Finish(Status.UNKNOWN, "the worker was lost in mid-request; at_most_once does not send again")
-    if standing.spent + 1 >= SCHEDULES[standing.preset].attempts:
-        return _used_up(standing, "the worker was lost in mid-request, and no attempt is left", unknown=True)
+    if standing.spent + 1 >= schedule(standing.retry).attempts:
+        return _used_up(standing, "the worker was lost in mid-request", unknown=True)
     return _not_too_late(
         Again(timedelta(0), standing.spent + 1, "the worker was lost in mid-request; sending again"), standing, now
     )
@@ -123,15 +131,19 @@ def _again(
     standing: Standing, now: datetime, chance: float, retry_after: float | None, reason: str, *, unknown: bool = False
 ) -> Again | Finish:
     spent = standing.spent + 1
-    delay = next_delay(standing.preset, spent, chance, retry_after)
+    delay = next_delay(standing.retry, spent, chance, retry_after)
     if delay is None:
-        return _used_up(standing, f"{reason}; all {spent} attempts are used up", unknown=unknown)
+        return _used_up(standing, reason, unknown=unknown)
     return _not_too_late(Again(delay, spent, reason), standing, now)
 
 
 def _used_up(standing: Standing, reason: str, *, unknown: bool) -> Finish:
     """Out of attempts: dead letter, or `unknown` where the promise was never to send what may have arrived."""
     kept_promise = unknown and standing.guarantee is Guarantee.AT_MOST_ONCE
+    rounds = standing.spent + 1
+    reason += f"; no retry is left after {rounds} round{'s' if rounds > 1 else ''}"
+    if standing.doubtful and not unknown:
+        reason += f"; {IN_DOUBT}"
     return Finish(Status.UNKNOWN if kept_promise else Status.FAILED, reason)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Final
 
 EVERYTHING: Final = "*"
-_BELOW: Final = ".*"
+_BELOW: Final = (".*", "/*")
 
 
 def matches(filters: Iterable[str], event_type: str) -> bool:
-    """Whether one of the filters asks for the type: `*`, `order.*` (all below `order`, not `order` itself), or a type.
+    """Whether one of the filters asks for the type: `*`, `order.*` or `orders/*` (all below, not itself), or a
+    type.
 
     Types are compared by case.
     """

@@ -6,7 +6,10 @@ leave at one instant after a pause. Urgent messages may reserve tokens that are 
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Final
+
+from hermod.contracts.scalars import LEAST_RATE, MOST_RATE
 
 SLICE: Final = 0.25
 """Seconds of a rate that may leave at once."""
@@ -39,6 +42,11 @@ def ahead(priority: int, rate: float) -> float:
 def effective(own: float | None, usual: float | None) -> float | None:
     """The rate that applies to an account: the one that it names, else its provider's usual one; None: no limit."""
     return own if own is not None else usual
+
+
+def countable(rate: float) -> float:
+    """A rate as it was stored, within the bounds of today: one that was taken before there were any."""
+    return min(max(rate, LEAST_RATE), MOST_RATE) if isfinite(rate) else MOST_RATE
 
 
 def domain_of(address: str) -> str:

@@ -52,8 +52,13 @@ def reached(kind: Happening, *, bystander: bool = False, replaced: bool = False)
     return shown
 
 
-def following(status: Status, shown: Status | None, *, doubtful: bool) -> Status | None:
+def following(
+    status: Status, shown: Status | None, *, doubtful: bool, soft: bool = False, was_soft: bool = False
+) -> Status | None:
     """Where a message goes from `status` when a report shows `shown`; None where it stays.
+
+    `soft`: the report is a soft bounce. `was_soft`: only soft bounces have brought the message where it is. A soft
+    bounce of what was delivered is a note from a mailbox ("out of office") and no failure, whichever comes first.
 
     `doubtful`: a request was made for it whose outcome nobody knows. Only then can a report finish a message that
     waits, or bring one back that was given up: it is that request which was taken, and no other must follow. While a
@@ -61,6 +66,10 @@ def following(status: Status, shown: Status | None, *, doubtful: bool) -> Status
     """
     if shown is None:
         return None
+    if status is Status.DELIVERED and soft:
+        return None
+    if status is Status.BOUNCED and was_soft and shown is Status.DELIVERED:
+        return shown
     if status in PROGRESS:
         return shown if PROGRESS[shown] > PROGRESS[status] else None
     if status is Status.UNKNOWN or (doubtful and (status in CANCELLABLE or status is Status.FAILED)):

@@ -10,7 +10,8 @@ _S = Status
 
 PROGRESS: Final = {_S.SENT: 1, _S.DELIVERED: 2, _S.BOUNCED: 3, _S.COMPLAINED: 4}
 """What a provider's report can bring a message to, in the order in which it only ever moves: a delivered message may
-still bounce (a server that took it gives up later), a bounced one is not delivered any more."""
+still bounce (a server that took it gives up later), a bounced one is not delivered any more. Soft bounces are the
+exception: they never stand against a delivery (`hermod.domain.receipts.following`)."""
 _REPORTED: Final = frozenset(PROGRESS)
 
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
@@ -23,7 +24,7 @@ TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     _S.UNKNOWN: frozenset({_S.FAILED, _S.RETRYING, _S.PENDING}) | _REPORTED,
     _S.SENT: frozenset({_S.DELIVERED, _S.BOUNCED, _S.COMPLAINED}),
     _S.DELIVERED: frozenset({_S.BOUNCED, _S.COMPLAINED}),
-    _S.BOUNCED: frozenset({_S.COMPLAINED}),
+    _S.BOUNCED: frozenset({_S.COMPLAINED, _S.DELIVERED}),
     _S.FAILED: frozenset({_S.PENDING, _S.QUEUED}) | _REPORTED,
 }
 """Beside these, every open state may become cancelled, suppressed or expired. `pending` after `failed` is a retry

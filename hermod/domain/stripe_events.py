@@ -36,6 +36,8 @@ class StripeEvent:
     type: str
     at: datetime
     livemode: bool
+    account: str | None = None
+    """`acct_…`, where it is of an account that is connected to the tenant's own."""
     submission: str | None = None
     """Whose payment it is, where the event says so."""
     payment: str | None = None
@@ -61,15 +63,17 @@ def read_event(event: Any) -> StripeEvent:
     own = _id(event, "id")
     if own is None:
         raise UnreadableEvent("the event has no id")
+    account = _id(event, "account")
     reader = _READERS.get(kind)
     fact = reader(what, at) if reader is not None else None
     if fact is None:
-        return StripeEvent(id=own, type=kind, at=at, livemode=livemode)
+        return StripeEvent(id=own, type=kind, at=at, livemode=livemode, account=account)
     return StripeEvent(
         id=own,
         type=kind,
         at=at,
         livemode=livemode,
+        account=account,
         submission=_submission(what),
         payment=fact.payment,
         checkout=fact.checkout,
@@ -93,7 +97,7 @@ def _failed(intent: Mapping[str, Any], at: datetime) -> Fact:
 
 
 def _canceled(intent: Mapping[str, Any], at: datetime) -> Fact:
-    return _of_intent(intent, FactKind.FAILED, at, code=_code(intent, "cancellation_reason") or "canceled")
+    return _of_intent(intent, FactKind.CANCELED, at, code=_code(intent, "cancellation_reason") or "canceled")
 
 
 def _of_intent(intent: Mapping[str, Any], kind: FactKind, at: datetime, **more: Any) -> Fact:
@@ -131,24 +135,32 @@ def _of_checkout(session: Mapping[str, Any], kind: FactKind, at: datetime, **mor
     return Fact(kind, at, payment=_id(session, "payment_intent"), checkout=_needed(session, "id"), **more)
 
 
-def _refunded(charge: Mapping[str, Any], at: datetime) -> Fact:
-    """A charge of which some has been given back. One without an intent stands for its own payment."""
-    received = "amount_captured" if isinstance(charge.get("amount_captured"), int) else "amount"
+def _refunded(charge: Mapping[str, Any], at: datetime) -> Fact | None:
+    """A charge of which some has been given back. One without an intent stands for its own payment.
+
+    Stripe counts what was authorised and never captured as given back as well: that had not been paid.
+    """
+    if charge.get("captured") is False:
+        return None
+    whole = _amount(charge, "amount")
+    captured = _amount(charge, "amount_captured") if charge.get("amount_captured") is not None else whole
+    if captured == 0:
+        return None
     return Fact(
         FactKind.REFUNDED,
         at,
         payment=_id(charge, "payment_intent") or _needed(charge, "id"),
-        amount=_amount(charge, "amount_refunded"),
+        amount=max(_amount(charge, "amount_refunded") - max(whole - captured, 0), 0),
         currency=_currency(charge),
         made_at=_moment(charge, "created"),
-        whole=_amount(charge, received),
+        whole=captured,
     )
 
 
 def _refund(refund: Mapping[str, Any], at: datetime) -> Fact | None:
     """One refund. Until it fails or is canceled it counts, as it does in the total of its charge."""
     payment = _id(refund, "payment_intent") or _id(refund, "charge")
-    if payment is None:
+    if payment is None or refund.get("reason") == "expired_uncaptured_charge":
         return None
     dead = refund.get("status") in ("failed", "canceled")
     return Fact(
@@ -163,6 +175,30 @@ def _refund(refund: Mapping[str, Any], at: datetime) -> Fact | None:
     )
 
 
+def _disputed(dispute: Mapping[str, Any], at: datetime) -> Fact | None:
+    """One dispute. What is won, or was no more than a question, contests nothing any more.
+
+    Money of a bank debit that does not come after all is told as a dispute, too, by these reasons.
+    """
+    payment = _id(dispute, "payment_intent") or _id(dispute, "charge")
+    if payment is None:
+        return None
+    reason = _code(dispute, "reason") or "general"
+    won = dispute.get("status") in ("won", "warning_closed", "prevented")
+    return Fact(
+        FactKind.RETURNED if reason in _RETURNED_BY_BANK else FactKind.DISPUTED,
+        at,
+        payment=payment,
+        amount=0 if won else _amount(dispute, "amount"),
+        currency=_currency(dispute),
+        code=reason,
+        refund=_needed(dispute, "id"),
+    )
+
+
+_RETURNED_BY_BANK: Final = frozenset(
+    {"bank_cannot_process", "check_returned", "incorrect_account_details", "insufficient_funds"}
+)
 _READERS: Final[Mapping[str, _Reader]] = {
     "payment_intent.succeeded": _succeeded,
     "payment_intent.processing": _in_process,
@@ -177,6 +213,11 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "refund.created": _refund,
     "refund.updated": _refund,
     "refund.failed": _refund,
+    "charge.dispute.created": _disputed,
+    "charge.dispute.updated": _disputed,
+    "charge.dispute.closed": _disputed,
+    "charge.dispute.funds_withdrawn": _disputed,
+    "charge.dispute.funds_reinstated": _disputed,
 }
 EVENT_TYPES: Final = tuple(_READERS)
 """What a webhook at Stripe should be set up for."""

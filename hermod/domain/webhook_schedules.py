@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from hermod.contracts.messages import Preset
-from hermod.domain.backoff import SCHEDULES, WEBHOOK_JITTER
+from hermod.contracts.retries import Preset
+from hermod.domain.backoff import schedule
 
 USUAL_TIMEOUT: Final = 15.0
 """Seconds for one exchange, the least that the standard suggests."""
@@ -16,15 +16,13 @@ FAST_TIMEOUT: Final = 10.0
 
 def waits(retry: Preset | Sequence[float]) -> tuple[timedelta, ...]:
     """After the first attempt, after the second, and so on, without jitter; one more attempt than there are waits."""
-    if isinstance(retry, Preset):
-        schedule = SCHEDULES[retry]
-        return tuple(schedule.delay(number) for number in range(1, schedule.attempts))
-    return tuple(timedelta(seconds=seconds) for seconds in retry)
+    plan = schedule(retry)
+    return tuple(plan.delay(number) for number in range(1, plan.attempts))
 
 
 def jitter(retry: Preset | Sequence[float]) -> float:
     """The largest share of a wait that is added by chance."""
-    return SCHEDULES[retry].jitter if isinstance(retry, Preset) else WEBHOOK_JITTER
+    return schedule(retry).jitter
 
 
 def timeout(retry: Preset | Sequence[float], given: float | None) -> float:

@@ -22,12 +22,18 @@ from aiohttp.resolver import ThreadedResolver
 
 from hermod.contracts.errors import InvalidInput
 from hermod.outbound.allow_list import AllowList
+from hermod.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 _BLOCKED_4: Final = tuple(
     IPv4Network(network)
     for network in (
         "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
-        "192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+        "192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 "
+        # Public by their numbers, but to a machine in that cloud the cloud's own: the host agent of Azure, metadata of
+        # Equinix, services of IBM. All other clouds' are in the ranges above.
+        "168.63.129.16/32 192.80.8.124/32 161.26.0.0/16 166.8.0.0/14"
     ).split()
 )
 _BLOCKED_6: Final = tuple(
@@ -46,12 +52,28 @@ _INNER_4: Final = (
 )
 """IPv6 ranges that carry an IPv4 address, and how many bits stand to its right: mapped, translated, NAT64, 6to4."""
 
+_LABEL: Final = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\.?$)({_LABEL}\.)*(?![0-9]+\.?$){_LABEL}\.?")
+"""A name that the DNS can hold. `_` is in names of containers; a last part of digits alone is no name (an address)."""
 _NUMERIC_HOST = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)(\.(0[xX][0-9a-fA-F]*|[0-9]+)){0,3}\.?$")
 """What `inet_aton` takes for an IPv4 address, in all its spellings: `127.1`, `2130706433`, `0x7f.1`."""
 
 
 class AddressRefused(OSError):
     """The address is off limits. An `OSError`, so that HTTP and SMTP clients treat it as a failed connection."""
+
+
+class NameRefused(socket.gaierror):
+    """The name resolves to an address that is off limits.
+
+    Whoever chose the name is told what a name without any address comes to, in the same words: the difference would
+    tell which names there are inside.
+    """
+
+
+def unresolved(host: str) -> str:
+    """What is said of a name that does not resolve, and of one that is refused."""
+    return f"the name {host} does not resolve to a public address"
 
 
 @lru_cache(maxsize=4096)
@@ -116,13 +138,14 @@ class AddressGuard:
             raise AddressRefused(f"{host} is an unusual spelling of an IPv4 address")
 
     def check_answers(self, host: str, addresses: Iterable[str]) -> None:
-        """Raise AddressRefused when any of the addresses that `host` resolved to is off limits."""
+        """Raise NameRefused when any of the addresses that `host` resolved to is off limits."""
         if self.allow_private or self._allowed.has_name(host):
             return
         for address in addresses:
             literal = _literal(address)
             if literal is None or not self._may_dial(literal):
-                raise AddressRefused(f"{host} resolves to an address that is not public")
+                _log.warning("name_refused", host=host, address=address)
+                raise NameRefused(socket.EAI_NONAME, unresolved(host))
 
     def check_url(self, url: str, field: str = "base_url", *, query: bool = False) -> None:
         """Raise InvalidInput for a URL that could never be called: what can be said without asking the DNS."""
@@ -152,11 +175,15 @@ class AddressGuard:
         return self.host_fault(host)
 
     def host_fault(self, host: str) -> str | None:
-        """Why the host can never be dialled, or None: a literal address off limits, or this machine by name."""
+        """Why the host can never be dialled, or None: no name, an address off limits, or this machine by name."""
         try:
             self.check_host(host)
         except AddressRefused as reason:
             return f"must be a public address: {reason}"
+        if _literal(host) is None and not (_NAME.fullmatch(host) or _NUMERIC_HOST.match(host)):
+            return (
+                "must have a host that the DNS can hold: parts of 1 to 63 letters, digits and hyphens, joined by dots"
+            )
         name = host.rstrip(".").lower()
         if (name == "localhost" or name.endswith(".localhost")) and not (self.allow_private or self._is_named(host)):
             return f"must be a public address: {host} is this machine"
@@ -181,7 +208,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises OSError where the name does not resolve, AddressRefused where an answer is off limits."""
+        """Raises OSError where the name does not resolve, NameRefused where an answer is off limits."""
         answers = await self._inner.resolve(host, port, family)
         if not answers:
             raise OSError(f"{host} has no address")

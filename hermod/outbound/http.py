@@ -22,7 +22,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver
+from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, unresolved
 from hermod.outbound.tls import tls_context
 from hermod.ports.deadline import deadline_of
 
@@ -201,8 +201,8 @@ def _not_sent(cause: BaseException) -> NotSent:
         reason = cause.os_error
         if isinstance(reason, AddressRefused):
             return NotSent("address_refused", str(reason))
-        if isinstance(cause, aiohttp.ClientConnectorDNSError):
-            return NotSent("dns", f"the name {cause.host} does not resolve")
+        if isinstance(cause, aiohttp.ClientConnectorDNSError) or isinstance(reason, NameRefused):
+            return NotSent("dns", unresolved(cause.host))
         if isinstance(cause, aiohttp.ClientSSLError):
             return NotSent("tls", f"no TLS connection to {cause.host} ({type(reason).__name__})")
         return NotSent("connect", f"no connection to {cause.host}:{cause.port} ({type(reason).__name__})")

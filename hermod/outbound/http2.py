@@ -18,7 +18,7 @@ from typing import Final
 import httpx
 
 from hermod.outbound.dial import dial
-from hermod.outbound.guard import AddressGuard, AddressRefused
+from hermod.outbound.guard import AddressGuard, AddressRefused, unresolved
 from hermod.outbound.http import DRAIN_SECONDS, HttpSettings, NotSent, Reply, Unknown, connect_time, decoded
 from hermod.outbound.http2_connection import HeaderList, Http2Connection, Stream, Unprocessed
 from hermod.outbound.single_flight import SingleFlight
@@ -159,7 +159,7 @@ class Http2Client:
         except AddressRefused as refused:
             raise NotSent("address_refused", str(refused)) from refused
         except (socket.gaierror, UnicodeError) as error:
-            raise NotSent("dns", f"the name {self._host} does not resolve") from error
+            raise NotSent("dns", unresolved(self._host)) from error
         except TimeoutError as error:
             raise NotSent("connect_timeout", "no connection in time") from error
         except ssl.SSLError as error:

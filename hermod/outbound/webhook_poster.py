@@ -21,7 +21,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from hermod.contracts.webhooks import MAX_ANSWER_BYTES
-from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver
+from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, unresolved
 from hermod.outbound.names import ReceiverNames
 from hermod.outbound.retry_after import parse_retry_after
 from hermod.outbound.tls import observed_context
@@ -226,8 +226,8 @@ def classify(error: Exception, timing: Timing) -> tuple[str, str]:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, AddressRefused):
         return "refused_address", str(cause)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "dns", f"the name {error.host} does not resolve"
+    if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(cause, NameRefused):
+        return "dns", unresolved(timing.host)
     if isinstance(error, aiohttp.ClientSSLError) or (cause is not error and timing.stage == TLS):
         return "tls", f"no TLS connection to {timing.host} ({_reason(cause)})"
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -14,7 +14,9 @@ from hermod.ports.webhooks import DeliveryItem, Endpoint, Post
 ATTEMPT: Final = "webhook-attempt"
 SHOWN_HEADERS: Final = frozenset({ID, TIMESTAMP, ATTEMPT, "content-type", "user-agent", "x-request-id"})
 """Of the headers of a request, those whose values may be shown to everyone who may read the log of attempts."""
-RESERVED_HEADERS: Final = SHOWN_HEADERS | {
+USUAL_HEADERS: Final = frozenset({"content-type", "user-agent"})
+"""Ours, unless an endpoint has its own."""
+RESERVED_HEADERS: Final = (SHOWN_HEADERS - USUAL_HEADERS) | {
     SIGNATURE,
     "accept-encoding",
     "connection",
@@ -42,13 +44,14 @@ def post_for(endpoint: Endpoint, item: DeliveryItem, attempt: int, now: datetime
     own: the kept one may be what failed.
     """
     timestamp = int(now.timestamp())
+    own = {name.lower() for name in endpoint.headers}
+    usual = (("content-type", "application/json"), ("user-agent", _user_agent()))
     ours = [
         (ID, item.id),
         (TIMESTAMP, str(timestamp)),
         (SIGNATURE, signature_header(endpoint.keys, item.id, timestamp, item.body)),
         (ATTEMPT, str(attempt)),
-        ("content-type", "application/json"),
-        ("user-agent", _user_agent()),
+        *((name, value) for name, value in usual if name not in own),
         ("x-request-id", item.request_id or item.id),
     ]
     return Post(

@@ -7,16 +7,17 @@ has done a part of its work, and the next one finds the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel
-from hermod.contracts.messages import Category, Guarantee, Preset, Status
+from hermod.contracts.messages import Category, Guarantee, Status
 from hermod.contracts.outcomes import AnyOutcome
 from hermod.contracts.priorities import DEFAULT_PRIORITY
+from hermod.contracts.retries import Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,20 @@ class Decision:
     kind: str
     verdict: str
     reason: str
+
+
+class Ending(NamedTuple):
+    """What a request came to, in codes: fit for a history and for the log."""
+
+    account: str
+    """Empty for a webhook."""
+    outcome: str
+    status_code: int | None = None
+    error_code: str | None = None
+
+    def __str__(self) -> str:
+        codes = " ".join(str(code) for code in self[1:] if code is not None)
+        return f"{self.account}: {codes}" if self.account else codes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +68,8 @@ class Item:
     content: AnyContent
     category: Category
     guarantee: Guarantee
-    preset: Preset
+    retry: Preset | tuple[float, ...]
+    """A preset, or waits in seconds."""
     requested_account: str | None
     request_id: str | None
     not_after: datetime | None
@@ -62,12 +78,16 @@ class Item:
     """Wire requests made so far; the next one has the number after it."""
     round: int
     spent: int
-    """Rounds that the preset has counted."""
+    """Rounds that the retry has counted."""
     wait_reason: str | None
     priority: int = DEFAULT_PRIORITY
     """1 to 10, 10 is the most urgent."""
+    retry_is_own: bool = True
+    """The message itself asks for this `retry`; else one that its account has counts instead."""
     suppressed: str | None = None
     """Why nothing may be sent to this address at the moment, or None."""
+    left_out: str | None = None
+    """Why somebody in copy gets nothing, where somebody does: `content` names them no more."""
     tried: set[str] = field(default_factory=set)
     """Accounts already asked in this round."""
     spending: bool = False
@@ -165,6 +185,10 @@ class Ledger(Protocol):
 
     async def counts(self, tenant: str, messages: Sequence[str]) -> Mapping[Status, int]: ...
 
+    async def endings(self, tenant: str, messages: Sequence[str]) -> Mapping[Ending, int]:
+        """What the requests of these messages came to, and how often, the first ones first."""
+        ...
+
     async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:
         """Make each message's own workflow its owner where its attempts number as many as said."""
         ...
@@ -185,18 +209,27 @@ class Ledger(Protocol):
 
 
 class Accounts(Protocol):
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
-        """All accounts of a channel, with credentials; at most a second old."""
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
+        """All accounts of a channel, with credentials; at most a second old, or read at this moment."""
         ...
 
     async def block(
-        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime
+        self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime, times: int = 0
     ) -> None:
-        """Leave the account alone until then: `halted` opens the breaker, `throttled` only waits. Never shortens."""
+        """Leave the account alone until then: `halted` and `away` open the breaker, `throttled` only waits. Never
+        shortens. `times`: how often in a row, this one included."""
+        ...
+
+    def failed(self, account: Account, requests: int, messages: Collection[str]) -> bool:
+        """Note requests that failed as all would. True where so many in a row have that the account should rest."""
+        ...
+
+    def worked(self, account: Account) -> None:
+        """Its provider has answered: failures are counted from the beginning."""
         ...
 
     async def claim_probe(self, tenant: str, account: str, now: datetime, lease_until: datetime) -> bool:
-        """Whether this caller may try a halted account whose time has come. One caller wins."""
+        """Whether this caller may try an account whose breaker is open and whose time has come. One caller wins."""
         ...
 
     async def unblock(self, tenant: str, account: str, now: datetime) -> None:

@@ -61,6 +61,8 @@ class Capability:
     """Credentials that are the contents of a file, with its line breaks."""
     base_url: str | None = None
     """Where the vendor listens."""
+    recipient_hosts: bool = False
+    """Requests go to hosts that recipients name: one that is away says nothing about the account."""
     deadline: timedelta = field(default=timedelta(seconds=30))
     """Longest time for one exchange, connecting and reading included."""
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from hermod.contracts.webhooks import DeliveryStatus, Ordering, Phases, WhenExhausted
-from hermod.ports.ledger import InFlight
+from hermod.ports.ledger import Ending, InFlight
 
 SUCCESS: Final = "success"
 
@@ -59,6 +59,8 @@ class DeliveryItem:
     wait_reason: str | None
     request_id: str | None
     order_key: str | None
+    endpoint_revision: int = 0
+    """Of the endpoint's settings when the delivery was read: the request is made by these, or by newer ones."""
     in_flight: InFlight | None = None
 
 
@@ -156,8 +158,11 @@ class Poster(Protocol):
 
 
 class Endpoints(Protocol):
-    async def endpoint(self, tenant: str, endpoint: str) -> Endpoint | None:
-        """At most a second old; None for one that was deleted. Raises Unavailable, also where secrets do not open."""
+    async def endpoint(self, tenant: str, endpoint: str, at_least: int = 0) -> Endpoint | None:
+        """At most a second old, and of the revision `at_least` or a newer one; None for one that was deleted.
+
+        Raises Unavailable, also where secrets do not open.
+        """
         ...
 
 
@@ -199,6 +204,10 @@ class WebhookLedger(Protocol):
         ...
 
     async def counts(self, tenant: str, deliveries: Sequence[str]) -> Mapping[DeliveryStatus, int]: ...
+
+    async def endings(self, tenant: str, deliveries: Sequence[str]) -> Mapping[Ending, int]:
+        """What the requests of these deliveries came to, and how often, the first ones first."""
+        ...
 
     async def transfer_ownership(
         self, tenant: str, owner: str, deliveries: Mapping[str, int], owners: Mapping[str, str]

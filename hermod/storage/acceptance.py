@@ -32,22 +32,29 @@ _INSERT: Final = sql("""
           CAST(:accounts AS text[]), CAST(:workflows AS text[]), CAST(:requests AS text[]), CAST(:metadata AS text[]),
           CAST(:send_at AS timestamptz[]), CAST(:not_after AS timestamptz[]), CAST(:bodies AS bytea[]),
           CAST(:keys AS text[]), CAST(:hashes AS bytea[]), CAST(:addresses AS bytea[]), CAST(:templates AS text[]),
-          CAST(:segments AS smallint[]), CAST(:groups AS text[]))
+          CAST(:segments AS smallint[]), CAST(:groups AS text[]), CAST(:retries AS text[]))
         AS d(id, channel, recipient, category, guarantee, preset, priority, account, workflow, request, metadata,
-             send_at, not_after, body, key, hash, address, template, segments, group_id)
+             send_at, not_after, body, key, hash, address, template, segments, group_id, retry)
+    ), chosen AS (
+      SELECT d.id, coalesce(CAST(d.retry AS jsonb), t.retry -> d.channel, t.retry -> 'default') AS retry,
+             CASE WHEN d.retry IS NOT NULL THEN 'message' WHEN t.retry -> d.channel IS NOT NULL THEN 'channel'
+                  WHEN t.retry -> 'default' IS NOT NULL THEN 'tenant' ELSE 'built_in' END AS retry_from
+        FROM draft d LEFT JOIN tenants t ON t.id = :tenant
     ), keyed AS (
       INSERT INTO idempotency_keys (tenant_id, key, body_hash, message_id)
       SELECT :tenant, key, hash, id FROM draft WHERE key IS NOT NULL ORDER BY key
       ON CONFLICT DO NOTHING
       RETURNING message_id
     ), taken AS (
-      INSERT INTO messages (tenant_id, id, channel, status, recipient, category, guarantee, preset, priority,
-                            requested_account, workflow_id, request_id, metadata, send_at, not_after,
+      INSERT INTO messages (tenant_id, id, channel, status, recipient, category, guarantee, preset, waits, retry_from,
+                            priority, requested_account, workflow_id, request_id, metadata, send_at, not_after,
                             address_hash, template, segments, group_id, created_at, updated_at)
-      SELECT :tenant, d.id, d.channel, 'pending', d.recipient, d.category, d.guarantee, d.preset, d.priority,
-             d.account, d.workflow, d.request, CAST(d.metadata AS jsonb), d.send_at, d.not_after,
-             d.address, d.template, d.segments, d.group_id, :now, :now
-        FROM draft d LEFT JOIN keyed k ON k.message_id = d.id
+      SELECT :tenant, d.id, d.channel, 'pending', d.recipient, d.category, d.guarantee,
+             CASE WHEN jsonb_typeof(c.retry) = 'string' THEN c.retry #>> '{}' ELSE d.preset END,
+             CASE WHEN jsonb_typeof(c.retry) = 'array' THEN c.retry END, c.retry_from, d.priority, d.account,
+             d.workflow, d.request, CAST(d.metadata AS jsonb), d.send_at, d.not_after, d.address, d.template,
+             d.segments, d.group_id, :now, :now
+        FROM draft d JOIN chosen c USING (id) LEFT JOIN keyed k ON k.message_id = d.id
        WHERE d.key IS NULL OR k.message_id IS NOT NULL
       ON CONFLICT (tenant_id, id) DO NOTHING
       RETURNING id
@@ -196,6 +203,7 @@ def _columns(drafts: Sequence[Draft], seal: Seal) -> dict[str, list[Any]]:
         "categories": [option.category.value for option in options],
         "guarantees": [option.guaranteed().value for option in options],
         "presets": [option.preset(content.channel).value for option, content in zip(options, contents, strict=True)],
+        "retries": [None if option.retry is None else orjson.dumps(option.retry).decode() for option in options],
         "priorities": [option.priority for option in options],
         "accounts": [option.provider_account for option in options],
         "workflows": [draft.workflow_id for draft in drafts],

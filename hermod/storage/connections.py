@@ -1,10 +1,16 @@
-"""Connections to PostgreSQL that do not wait for a peer that has gone silent."""
+"""Connections to PostgreSQL that do not wait for a peer that has gone silent, and whose times are all aware.
+
+asyncpg gives `infinity` as a time without zone, writes 9999-12-31T23:59:59.999999Z as `infinity`, and fails a whole
+statement for a year beyond 9999. Here every `timestamptz` is a time in UTC: what lies beyond Python's calendar is its
+first or last moment.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -27,6 +33,13 @@ _CLIENT_OPTIONS: Final = (
     ("TCP_KEEPCNT", KEEPALIVE_COUNT),
     ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_SECONDS * 1000),
 )
+
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""PostgreSQL counts microseconds from here."""
+_MICROSECOND: Final = timedelta(microseconds=1)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def server_settings(limit: float) -> dict[str, str]:
@@ -73,12 +86,27 @@ class Connector:
     async def connect(self, *args: Any, **options: Any) -> Connection:
         connection: Connection = await asyncpg.connect(*args, connection_class=Connection, **options)
         connection.closings = self._closings
+        await connection.set_type_codec(
+            "timestamptz", schema="pg_catalog", encoder=_microseconds, decoder=_moment, format="tuple"
+        )
         return connection
 
     async def aclose(self) -> None:
         """Takes CLOSE_SECONDS at the most."""
         if self._closings:
             await asyncio.wait(self._closings)
+
+
+def _microseconds(at: datetime) -> tuple[int]:
+    """Raises TypeError for a time without zone: it would mean another moment on another machine."""
+    return ((at - _EPOCH) // _MICROSECOND,)
+
+
+def _moment(stored: tuple[int]) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=stored[0])
+    except OverflowError:
+        return _LAST if stored[0] > 0 else _FIRST
 
 
 def _watch(connected: socket.socket) -> None:

@@ -34,7 +34,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hermod.contracts.errors import NotFound, Unavailable
+from hermod.contracts.errors import NotFound, Unavailable, Unreadable
 from hermod.contracts.ids import since
 from hermod.contracts.tenants import ContentPolicy
 from hermod.storage.engine import Database, sql
@@ -163,7 +163,10 @@ class Contents:
         return seal
 
     async def opening(self, tenant: str) -> Callable[[str, bytes], bytes]:
-        """How this tenant's bodies are read. What it gives raises Unavailable for a body that no key opens."""
+        """How this tenant's bodies are read.
+
+        What it gives raises Unavailable where the key cannot be read, Unreadable for a body that it does not open.
+        """
         known = await self._of(tenant)
 
         def unseal(message: str, stored: bytes) -> bytes:
@@ -174,8 +177,8 @@ class Contents:
             nonce, sealed = stored[1 : 1 + _NONCE_BYTES], stored[1 + _NONCE_BYTES :]
             try:
                 return known.cipher.decrypt(nonce, sealed, _bound_to(tenant, message))
-            except InvalidTag:
-                raise Unavailable(f"the content of {message} does not open with its tenant's key") from None
+            except (InvalidTag, ValueError):
+                raise Unreadable(f"the content of {message} does not open with its tenant's key") from None
 
         return unseal
 

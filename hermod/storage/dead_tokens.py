@@ -189,7 +189,7 @@ class DeadTokens:
         if known is None or (known.blocked_reason == HALTED and known.blocked_until and known.blocked_until > now):
             return
         until = now + probe_wait(known.blocked_count + 1)
-        await self._accounts.block(tenant, account, known.revision, until, HALTED, now)
+        await self._accounts.block(tenant, account, known.revision, until, HALTED, now, known.blocked_count + 1)
         reason = f"{account} refused {count} tokens in a row and accepted none: it may be of another app or environment"
         names = {"tenant": tenant, "account": account, "messages": list(messages), "reason": reason, "now": now}
         await self._database.execute(_HALT, names)

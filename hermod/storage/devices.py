@@ -18,6 +18,7 @@ from hermod.contracts.errors import NotFound
 from hermod.domain.push_tokens import platform
 from hermod.domain.recipients import bare, fingerprint
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 
 Token = str | dict[str, Any]
 
@@ -99,7 +100,8 @@ class Devices:
 
     async def of(self, tenant: str, contact: str) -> list[DeviceView]:
         """The living ones, last seen first; none where nobody knows the contact."""
-        return [_view(row) for row in await self._rows(tenant, contact) if row.removed_at is None]
+        living = [row for row in await self._rows(tenant, contact) if row.removed_at is None]
+        return list(listed("device", living, _view, key="token_hash"))
 
     async def remove(self, tenant: str, contact: str, device: str, now: datetime) -> None:
         """Raises NotFound."""

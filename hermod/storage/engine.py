@@ -17,8 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
-from hermod.contracts.errors import MaybeStored, Unavailable
+from hermod.contracts.errors import InvalidInput, MaybeStored, Unavailable
 from hermod.storage.connections import CONNECT_SECONDS, Connector, server_settings
+from hermod.telemetry import get_logger
 
 _AWAY: Final = (
     InterfaceError,
@@ -35,16 +36,26 @@ _AWAY: Final = (
     asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
 )
+_NOT_A_VALUE: Final = (
+    asyncpg.CharacterNotInRepertoireError,
+    asyncpg.UntranslatableCharacterError,
+    asyncpg.DatetimeFieldOverflowError,
+    asyncpg.NumericValueOutOfRangeError,
+)
+"""What PostgreSQL says to a parameter that it cannot take. asyncpg says DataError itself where it cannot write one."""
 TIMEOUT: Final = 10.0
 """Seconds that a statement may take."""
 _POOL_SECONDS: Final = 10
 _AWAY_TEXT: Final = "the database does not answer; nothing was stored"
 _MAYBE_DONE: Final = "the database did not answer: it may have been done; look at the record before you repeat the call"
+NOT_STORABLE: Final = "has a value that cannot be stored: a NUL character, or a number or time out of range"
 MAYBE_STORED: Final = (
     "the database did not answer: it may be stored all the same; only with an idempotency key is it safe to repeat"
 )
 
 T = TypeVar("T")
+
+_log = get_logger(__name__)
 
 _SESSION: Final = {"application_name": "hermod", "plan_cache_mode": "force_custom_plan", "jit": "off"}
 """A plan made once for arrays of any length is a plan for ten rows, and takes seconds for five thousand."""
@@ -76,7 +87,8 @@ class Database:
     statement without an answer ends its connection, and those that were opened before it are replaced before their next
     use: what silenced one of them has silenced the others.
 
-    All of it raises Unavailable; and MaybeStored, which is one, where a change was sent and the answer got lost.
+    All of it raises Unavailable; and MaybeStored, which is one, where a change was sent and the answer got lost; and
+    InvalidInput for a value that cannot be stored, with nothing stored.
     """
 
     def __init__(self, database_url: str, *, pool_size: int = 10, timeout: float = TIMEOUT) -> None:
@@ -110,8 +122,7 @@ class Database:
                 in_doubt = changes
                 yield connection
         except (*_AWAY, DBAPIError) as error:
-            if not _is_away(error):
-                raise
+            _refuse(error)
             raise (MaybeStored(_MAYBE_DONE) if in_doubt else Unavailable(_AWAY_TEXT)) from error
 
     @asynccontextmanager
@@ -123,8 +134,7 @@ class Database:
                 yield connection
                 in_doubt = True
         except (*_AWAY, DBAPIError) as error:
-            if not _is_away(error):
-                raise
+            _refuse(error)
             raise (MaybeStored(_MAYBE_DONE) if in_doubt else Unavailable(_AWAY_TEXT)) from error
 
     async def idempotent(
@@ -181,6 +191,17 @@ def _ends_older_connections(context: ExceptionContext) -> None:
     error = context.original_exception
     if isinstance(error, TimeoutError) or isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
         context.is_disconnect = context.invalidate_pool_on_disconnect = True
+
+
+def _refuse(error: Exception) -> None:
+    """Raise what is no word of a server that is away."""
+    if _is_away(error):
+        return
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else None
+    if isinstance(cause, _NOT_A_VALUE) or type(cause) is asyncpg.DataError:
+        _log.warning("value_not_storable", error=type(cause).__name__)
+        raise InvalidInput.of("body", NOT_STORABLE) from error
+    raise error
 
 
 def _is_away(error: Exception) -> bool:

@@ -19,6 +19,7 @@ from hermod.ports.analytics import Claimed, ClaimedBatch, RefusedLines
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
 from hermod.storage.event_outbox import EVENTS, cut
+from hermod.storage.readable import each
 
 MOST_EVENTS: Final = 100_000
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -61,6 +62,18 @@ _SET_ASIDE: Final = sql("""
     INSERT INTO event_refusals (tenant_id, id, sink, type, events, body, reason)
     SELECT :tenant, r.* FROM unnest(CAST(:ids AS text[]), CAST(:sinks AS text[]), CAST(:types AS text[]),
                                     CAST(:events AS int[]), CAST(:bodies AS bytea[]), CAST(:reasons AS text[])) AS r
+    ON CONFLICT DO NOTHING
+""")
+
+_SET_UNREADABLE_ASIDE: Final = sql("""
+    WITH gone AS (
+      DELETE FROM event_batches
+       WHERE tenant_id = :tenant AND id = ANY(CAST(:ids AS text[])) AND insert_id = CAST(:insert AS text)
+      RETURNING id, sink, events, body
+    )
+    INSERT INTO event_refusals (tenant_id, id, sink, type, events, body, reason)
+    SELECT :tenant, gone.id, gone.sink, '*', gone.events, gone.body, r.reason
+      FROM gone JOIN unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS r(id, reason) ON r.id = gone.id
     ON CONFLICT DO NOTHING
 """)
 
@@ -122,7 +135,11 @@ class SqlEventOutbox:
             await connection.execute(_CLAIM, {**names, **bounds, "now": now})
             rows = (await connection.execute(_CLAIMED, names)).all()
         apart = frozenset(token for row in rows for token in row.apart or ())
-        return Claimed([_batch(row, unseal(row.id, bytes(row.body))) for row in rows], apart)
+        batches, broken = each("events", rows, lambda row: _batch(row, unseal(row.id, bytes(row.body))))
+        if broken:
+            reasons = {"ids": list(broken), "reasons": [f"cannot be read: {reason}" for reason in broken.values()]}
+            await self._database.execute(_SET_UNREADABLE_ASIDE, names | reasons)
+        return Claimed(batches, apart)
 
     async def part(self, tenant: str, batch: str, token: str) -> None:
         await self._database.execute(_PART, {"tenant": tenant, "id": batch, "token": token})

@@ -43,6 +43,7 @@ form_submissions = Table(
     Column("definition", JSONB, nullable=False, comment="what of the form's definition holds for it: not the schema"),
     Column("status", Text, nullable=False),
     Column("data", LargeBinary, comment="as JSON, or encrypted; null: dropped"),
+    Column("caught_by", Text, comment="the honeypot's field that was filled in; what with is in data"),
     Column("body_hash", LargeBinary, nullable=False),
     Column("idempotency_key", Text),
     Column("session", Text),
@@ -58,11 +59,27 @@ form_submissions = Table(
     Column("payment_reference", Text, comment="pi_…, once it is known"),
     Column("amount", BigInteger),
     Column("amount_refunded", BigInteger, nullable=False, server_default=text("0")),
+    Column(
+        "amount_disputed",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="contested by the payer and not won",
+    ),
+    Column(
+        "amount_returned",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="taken back by the payer's bank",
+    ),
     Column("currency", Text),
     Column("failure_code", Text),
     moment("paid_at"),
     Column("payment_failures", Integer, nullable=False, server_default=text("0"), comment="tries that failed"),
     Column("payment_refunds", Integer, nullable=False, server_default=text("0"), comment="changes of amount_refunded"),
+    Column("payment_disputes", Integer, nullable=False, server_default=text("0"), comment="changes of amount_disputed"),
+    Column("payment_returns", Integer, nullable=False, server_default=text("0"), comment="changes of amount_returned"),
     moment("untold_since"),  # its payment changed then, and its workflow has yet to tell of it; ahead: it was woken
     Column(
         "payment_version", Integer, nullable=False, server_default=text("0"), comment="changes of its payment, counted"
@@ -138,6 +155,13 @@ stripe_accounts = Table(
     Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
     Column("secrets", LargeBinary, nullable=False, comment="sealed: signing secrets of the webhook, whsec_…"),
     Column("livemode", Boolean, nullable=False),
+    Column(
+        "connected_accounts",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="acct_…, whose events count as well",
+    ),
     created(),
     created("updated_at"),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,10 +12,13 @@ import orjson
 from sqlalchemy import Row
 
 from hermod.contracts.errors import InvalidInput, NotFound
-from hermod.contracts.forms import FormInput, FormPage, FormSummary, FormView, SubmissionTerms
+from hermod.contracts.forms import FormInput, FormPage, FormSummary, FormView, SpamGuard, SubmissionTerms
 from hermod.domain.forms.definitions import check
 from hermod.domain.forms.schemas import FormSchema, compiled
+from hermod.heavy_work import off_loop
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
+from hermod.storage.recent import Recent
 
 CACHE_SECONDS: Final = 1.0
 """For so long after a change another process may still go by the form as it was."""
@@ -79,14 +81,15 @@ class Forms:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: OrderedDict[tuple[str, str], tuple[float, Form]] = OrderedDict()
+        self._guards = Recent(self._guard, CACHE_SECONDS)
 
     async def put(self, tenant: str, form: str, definition: FormInput, *, actor: str, now: datetime) -> PutForm:
         """Store a definition, as the next revision unless it says the same. Raises InvalidInput, by field."""
-        await asyncio.to_thread(check, definition)
+        await off_loop(check, definition)
         stored = orjson.dumps(definition.model_dump(mode="json", by_alias=True)).decode()
         names = {"tenant": tenant, "id": form, "actor": actor, "now": now, "definition": stored}
         rows = await self._database.rows(_PUT, names)
-        self._kept.pop((tenant, form), None)
+        self._forget(tenant, form)
         if rows:
             return PutForm(_view(rows[0]), changed=True)
         return PutForm(await self.view(tenant, form), changed=False)
@@ -98,15 +101,16 @@ class Forms:
     async def page(self, tenant: str, *, cursor: str | None, limit: int) -> FormPage:
         """By id."""
         rows = await self._database.rows(_LIST, {"tenant": tenant, "cursor": cursor, "limit": limit + 1})
-        items = tuple(FormSummary(**row._asdict()) for row in rows[:limit])
-        return FormPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("form", shown, lambda row: FormSummary(**row._asdict()))
+        return FormPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def delete(self, tenant: str, form: str, *, actor: str, now: datetime) -> None:
         """Take no more submissions; those that there are go on. Raises NotFound."""
         names = {"tenant": tenant, "id": form, "actor": actor, "now": now}
         if not await self._database.rows(_DELETE, names):
             raise _unknown(form)
-        self._kept.pop((tenant, form), None)
+        self._forget(tenant, form)
 
     async def compiled(self, tenant: str, form: str) -> Form:
         """The form as it is now, or was a second ago. Raises NotFound."""
@@ -116,7 +120,7 @@ class Forms:
         row = await self._row(tenant, form)
         if kept is None or kept[1].revision != row.revision:
             definition = FormInput.model_validate(row.definition)
-            found = Form(form, row.revision, definition, await asyncio.to_thread(_schema, definition))
+            found = Form(form, row.revision, definition, await off_loop(_schema, definition))
         else:
             found = kept[1]
         self._kept[tenant, form] = (time.monotonic(), found)
@@ -124,6 +128,17 @@ class Forms:
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
         return found
+
+    async def guard(self, tenant: str, form: str) -> SpamGuard:
+        """The form's spam guard, as it is or was a second ago; its schema need not be valid. Raises NotFound."""
+        return await self._guards.get((tenant, form))
+
+    async def _guard(self, key: tuple[str, str]) -> SpamGuard:
+        return SpamGuard.model_validate((await self._row(*key)).definition.get("spam", {}))
+
+    def _forget(self, tenant: str, form: str) -> None:
+        self._kept.pop((tenant, form), None)
+        self._guards.forget((tenant, form))
 
     async def _row(self, tenant: str, form: str) -> Row[Any]:
         rows = await self._database.rows(_GET, {"tenant": tenant, "id": form})

@@ -83,7 +83,9 @@ _REPORTED: Final = (
     *("delivered", "read", "opened", "clicked"),
     *("bounced", "soft_bounced", "failed", "suppressed", "complained", "unsubscribed"),
 )
-"""Reports of providers that are steps. A mail that is opened ten times is one step."""
+"""Reports of providers that are steps, as they follow each other. A mail that is opened ten times is one step."""
+_PLACE: Final = {f"message.{kind}": place for place, kind in enumerate(_REPORTED, 1)}
+"""Of steps of the same moment, since many a provider tells times by the second. Of others it is 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,8 @@ class Journeys:
         asked = {"tenant": tenant, "contacts": names.contacts, "sessions": names.sessions, "limit": MOST_STEPS + 1}
         rows = await self._database.rows(_STEPS, asked)
         noted = [_noted(row) for row in reversed(rows[:MOST_STEPS])]
-        steps = sorted([*noted, *await self._later(tenant, noted)], key=lambda step: step.at)
+        later = sorted(await self._later(tenant, noted), key=lambda step: _PLACE.get(step.kind, 0))
+        steps = sorted([*noted, *later], key=lambda step: step.at)
         return JourneyView(
             subject=subject,
             contacts=tuple(names.contacts),

@@ -10,18 +10,23 @@ from sqlalchemy import Row
 
 from hermod.contracts.addresses import TRUSTED
 from hermod.contracts.content import CONTENT_OF, Channel
-from hermod.contracts.messages import Category, Guarantee, Outcome, Preset, Status
+from hermod.contracts.messages import Category, Guarantee, Outcome, Status
 from hermod.contracts.outcomes import Accepted
+from hermod.contracts.retries import Preset
+from hermod.domain.recipients import fingerprint, in_copy, without_copies
 from hermod.domain.states import OPEN
-from hermod.ports.ledger import Change, InFlight, Intent, Item, Result
+from hermod.ports.ledger import Change, Ending, InFlight, Intent, Item, Result
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
 from hermod.storage.ledger_statements import (
     ANY_DEAD,
     CHANGE,
+    COPIED,
     COUNTS,
     END_EMPTY,
     END_LOST,
+    END_UNREADABLE,
+    ENDINGS,
     FETCH,
     GRANT,
     HAND_OVER,
@@ -36,6 +41,7 @@ from hermod.storage.ledger_statements import (
     UNDER_WAY,
     WITHDRAW,
 )
+from hermod.storage.readable import each
 from hermod.storage.workers import Workers
 
 _FREE_OUTCOMES: Final = (Outcome.THROTTLED.value, Outcome.ACCOUNT_HALTED.value)
@@ -62,7 +68,18 @@ class SqlLedger:
             rows = [row for row in rows if row.body is not None]
         living = await self._workers.living({asked.worker for row in rows if (asked := _open_request(row)) is not None})
         unseal = await self._contents.opening(tenant)
-        return [_item(row, unseal(row.id, row.body), living) for row in rows]
+        items, broken = each("message", rows, lambda row: _item(row, unseal(row.id, row.body), living))
+        if broken:
+            await self._end_unreadable(names | {"run": run}, [row for row in rows if row.id in broken], broken, living)
+        copied = {fingerprint(Channel.EMAIL, address) for item in items for address in in_copy(item.content)}
+        if copied:
+            asked_for = {"tenant": tenant, "hashes": sorted(copied), "now": now}
+            suppressed = {
+                (bytes(row.hash), row.category): row.reason for row in await self._database.rows(COPIED, asked_for)
+            }
+            for item in items:
+                _leave_out(item, suppressed)
+        return items
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[Intent], now: datetime) -> set[str]:
         if not intents:
@@ -122,6 +139,10 @@ class SqlLedger:
         rows = await self._database.rows(COUNTS, {"tenant": tenant, "ids": list(messages)})
         return {Status(row.status): row.n for row in rows}
 
+    async def endings(self, tenant: str, messages: Sequence[str]) -> Mapping[Ending, int]:
+        rows = await self._database.rows(ENDINGS, {"tenant": tenant, "ids": list(messages)})
+        return {Ending(row.account, row.outcome, row.status_code, row.error_code): row.n for row in rows}
+
     async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:
         names = {"tenant": tenant, "owner": owner, "ids": list(messages), "numbers": list(messages.values())}
         await self._database.execute(TRANSFER, names)
@@ -143,6 +164,19 @@ class SqlLedger:
             numbers = {"ids": [row.id for row in lost], "numbers": [row.number for row in lost]}
             await self._database.execute(END_LOST, names | numbers)
         return len(under_way) - len(lost)
+
+    async def _end_unreadable(
+        self, names: Mapping[str, Any], rows: Sequence[Row[Any]], broken: Mapping[str, str], living: Collection[int]
+    ) -> None:
+        """They end with their reason. A request under way comes to its end first, unless its worker is lost."""
+        reasons = {id: f"the record cannot be read as it is stored: {reason}" for id, reason in broken.items()}
+        await self._database.execute(END_UNREADABLE, {**names, "ids": list(reasons), "reasons": list(reasons.values())})
+        for row in rows:
+            asked = _open_request(row)
+            if row.status == Status.SENDING and (asked is None or asked.over or asked.worker not in living):
+                ending = {"otherwise": "failed", "code": "unreadable", "reason": reasons[row.id]}
+                numbers = {"ids": [row.id], "numbers": [row.attempt_count]}
+                await self._database.execute(END_LOST, {**names, **numbers, **ending})
 
     async def _record_late(self, names: Mapping[str, Any], results: Sequence[Result]) -> None:
         """Outcomes of requests that were called lost: into the log, and to the messages that wait for word of them.
@@ -189,7 +223,8 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> Item:
         content=CONTENT_OF[channel].model_validate_json(body, context=TRUSTED),
         category=Category(row.category),
         guarantee=Guarantee(row.guarantee),
-        preset=Preset(row.preset),
+        retry=Preset(row.preset) if row.waits is None else tuple(map(float, row.waits)),
+        retry_is_own=row.retry_from in (None, "message"),
         requested_account=row.requested_account,
         request_id=row.request_id,
         not_after=row.not_after,
@@ -218,6 +253,19 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> Item:
             item.tried.add(asked.account)
             item.spending = item.spending or asked.outcome not in _FREE_OUTCOMES
     return item
+
+
+def _leave_out(item: Item, suppressed: Mapping[tuple[bytes, str], str]) -> None:
+    """Take those in copy out of the mail who get no messages of its category."""
+    gone: dict[str, str] = {}
+    for address in in_copy(item.content):
+        hash_ = fingerprint(Channel.EMAIL, address)
+        reason = suppressed.get((hash_, "*")) or suppressed.get((hash_, item.category.value))
+        if reason is not None:
+            gone[address] = reason
+    if gone:
+        item.content = without_copies(item.content, gone)
+        item.left_out = f"{len(gone)} in copy left out: {', '.join(sorted(set(gone.values())))}"
 
 
 def _results(results: Sequence[Result]) -> dict[str, Any]:

@@ -44,7 +44,8 @@ REOPEN: Final = sql(f"""
 """)  # noqa: S608 - ours
 
 FETCH: Final = sql(f"""
-    SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.requested_account, m.request_id,
+    SELECT m.id, m.channel, m.status, c.body, m.category, m.guarantee, m.preset, m.waits, m.retry_from,
+           m.requested_account, m.request_id,
            m.not_after, m.next_attempt_at, m.attempt_count, m.round, m.spent, m.wait_reason, m.priority,
            (SELECT s.reason FROM suppressions s
              WHERE s.tenant_id = m.tenant_id AND s.address_hash = m.address_hash AND s.channel IN (m.channel, '*')
@@ -62,6 +63,12 @@ FETCH: Final = sql(f"""
      WHERE m.tenant_id = :tenant AND m.id = ANY(:ids)
        AND CASE WHEN m.workflow_id = :owner THEN m.status IN ({_OPEN}) END
 """)  # noqa: S608 - the names are ours
+
+COPIED: Final = sql("""
+    SELECT s.address_hash AS hash, s.category, s.reason FROM suppressions s
+     WHERE s.tenant_id = :tenant AND s.address_hash = ANY(CAST(:hashes AS bytea[])) AND s.channel IN ('email', '*')
+       AND (s.expires_at IS NULL OR s.expires_at > :now)
+""")
 
 ANY_DEAD: Final = sql("""
     SELECT 1 FROM messages
@@ -157,7 +164,8 @@ RECORD: Final = sql(f"""
 LOG_LATE: Final = sql(f"""
     WITH result AS ({_RESULT}), logged AS (
       UPDATE attempts a SET outcome = r.outcome, status_code = r.status_code, error_code = r.error_code,
-             error = r.error, provider_message_id = r.provider_id, duration_ms = r.duration, late_at = :now
+             error = r.error, provider_message_id = r.provider_id, late_provider_message_id = r.provider_id,
+             duration_ms = r.duration, late_at = :now
         FROM result r
        WHERE a.tenant_id = :tenant AND a.message_id = ANY(:ids) AND a.message_id = r.id AND a.number = r.number
          AND a.outcome = 'unknown' AND r.outcome <> 'unknown'
@@ -223,6 +231,12 @@ CHANGE: Final = sql(f"""
     )
     SELECT id FROM moved
 """)  # noqa: S608
+
+ENDINGS: Final = sql("""
+    SELECT account, outcome, status_code, error_code, count(*) AS n FROM attempts
+     WHERE tenant_id = :tenant AND message_id = ANY(:ids) AND outcome IS NOT NULL
+     GROUP BY account, outcome, status_code, error_code ORDER BY min(started_at)
+""")
 
 COUNTS: Final = sql(
     "SELECT status, count(*) AS n FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status"
@@ -309,3 +323,18 @@ END_EMPTY: Final = sql(f"""
     INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
     SELECT :tenant, id, :now, 'end', 'failed', 'its content is gone' FROM moved
 """)  # noqa: S608
+
+END_UNREADABLE: Final = sql(f"""
+    WITH moved AS (
+      UPDATE messages m SET status = 'failed', error_code = 'unreadable', error = b.reason, finished_at = :now,
+             updated_at = :now, next_attempt_at = NULL, wait_reason = NULL, failed_run = CAST(:run AS text),
+             dead_at = :now
+        FROM unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS b(own, reason)
+       WHERE m.tenant_id = :tenant AND m.id = ANY(:ids) AND m.id = b.own AND m.workflow_id = :owner
+         AND m.status IN ({_AT_REST})
+      RETURNING m.id, m.error
+    )
+    INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
+    SELECT :tenant, id, :now, 'end', 'failed', error FROM moved
+""")  # noqa: S608
+"""Messages that cannot be read as they are stored."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
+from hermod.domain.rates import countable
 from hermod.ports.limiter import Rules
 from hermod.storage.engine import Database, sql
 from hermod.storage.recent import Recent
@@ -89,7 +90,10 @@ class TenantLimits:
         rows = await self._database.rows(_RULES, {"tenant": tenant})
         if not rows:
             return None
-        return Rules(weight=rows[0].weight, rate=rows[0].rate_per_second, domains=rows[0].domains or {})
+        row = rows[0]
+        domains = {name: countable(rate) for name, rate in (row.domains or {}).items()}
+        rate = None if row.rate_per_second is None else countable(row.rate_per_second)
+        return Rules(weight=row.weight, rate=rate, domains=domains)
 
 
 def _limits(rate: float | None, domains: Mapping[str, float]) -> Limits:

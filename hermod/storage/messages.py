@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.messages import (
     AttemptView,
     DecisionView,
     MessageSummary,
     MessageView,
+    Narrowed,
     Page,
     Receipt,
     Resolution,
@@ -27,10 +27,17 @@ from hermod.contracts.receipts import ReceiptView
 from hermod.domain.states import CANCELLABLE
 from hermod.storage.engine import Database, sql
 from hermod.storage.message_reopening import with_content
+from hermod.storage.readable import listed
+from hermod.storage.retry_defaults import stored_retry
 
 _MESSAGE: Final = sql("""
     SELECT m.*,
-           EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = :id) AS has_content
+           EXISTS (SELECT 1 FROM message_contents c WHERE c.tenant_id = :tenant AND c.message_id = :id) AS has_content,
+           (SELECT p.retry FROM provider_accounts p
+             WHERE p.tenant_id = :tenant
+               AND p.name = coalesce((SELECT a.account FROM attempts a
+                                       WHERE a.tenant_id = :tenant AND a.message_id = :id
+                                       ORDER BY a.number DESC LIMIT 1), m.requested_account)) AS account_retry
       FROM messages m WHERE m.tenant_id = :tenant AND m.id = :id
 """)
 _ATTEMPTS: Final = sql("SELECT * FROM attempts WHERE tenant_id = :tenant AND message_id = :id ORDER BY number")
@@ -39,34 +46,42 @@ _DECISIONS: Final = sql(
 )
 _RECEIPTS: Final = sql("""
     SELECT coalesce(occurred_at, received_at) AS at, kind, word, code, text FROM receipts
-     WHERE tenant_id = :tenant AND message_id = :id ORDER BY received_at, event_id LIMIT 200
+     WHERE tenant_id = :tenant AND message_id = :id ORDER BY received_at, place, event_id LIMIT 200
 """)
 
-_LIST: Final = sql("""
-    SELECT id, channel, status, recipient, provider, workflow_id, created_at, updated_at, next_attempt_at,
-           error_code, error
-      FROM messages
-     WHERE tenant_id = :tenant
-       AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(CAST(:statuses AS text[])))
-       AND (CAST(:channel AS text) IS NULL OR channel = CAST(:channel AS text))
-       AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+_SUMMARY: Final = """
+    id, channel, status, recipient, provider, workflow_id, created_at, updated_at, next_attempt_at, discarded_at,
+    error_code, error
+"""
+_NARROWED: Final = """
+    tenant_id = :tenant
+    AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
+    AND (CAST(:channel AS text) IS NULL OR channel = CAST(:channel AS text))
+    AND (CAST(:error_code AS text) IS NULL OR error_code = CAST(:error_code AS text))
+    AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
+    AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
+    AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+"""
+# What turned out to be sent after all is no dead letter, discarded or not.
+_DISCARDED: Final = "(discarded_at IS NOT NULL AND status IN ('failed', 'unknown'))"
+_LIST: Final = sql(f"""
+    SELECT {_SUMMARY} FROM messages
+     WHERE {_NARROWED}
+       AND CASE WHEN CAST(:discarded AS bool) IS NOT NULL THEN {_DISCARDED} = CAST(:discarded AS bool)
+                ELSE CAST(:wanted AS text) IS NULL OR NOT {_DISCARDED} END
      ORDER BY id DESC LIMIT CAST(:limit AS int)
-""")
+""")  # noqa: S608 - ours
 
-_DEAD: Final = sql("""
-    SELECT id, channel, status, recipient, provider, workflow_id, created_at, updated_at, next_attempt_at,
-           error_code, error
-      FROM messages
-     WHERE tenant_id = :tenant AND dead_at IS NOT NULL AND discarded_at IS NULL
-       AND (CAST(:channel AS text) IS NULL OR channel = CAST(:channel AS text))
-       AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+_DEAD: Final = sql(f"""
+    SELECT {_SUMMARY} FROM messages
+     WHERE {_NARROWED} AND dead_at IS NOT NULL AND discarded_at IS NULL
      ORDER BY id DESC LIMIT CAST(:limit AS int)
-""")
+""")  # noqa: S608 - ours
 
 
-def _move(assignments: str, states: Sequence[str]) -> str:
+def _move(assignments: str, states: Sequence[str], condition: str = "true") -> str:
     """A conditional move of one message, with its decision and its line in the audit."""
-    return f"WITH {_moved(assignments, states)}"
+    return f"WITH {_moved(assignments, states, condition)}"
 
 
 def _reopening(states: Sequence[str]) -> str:
@@ -84,7 +99,7 @@ def _moved(assignments: str, states: Sequence[str], condition: str = "true") -> 
     moved AS (
       UPDATE messages SET {assignments}, updated_at = :now
        WHERE tenant_id = :tenant AND id = :id AND status IN ({_listed(states)}) AND {condition}
-      RETURNING id, status, workflow_id
+      RETURNING *
     ), decided AS (
       INSERT INTO decisions (tenant_id, message_id, at, kind, verdict, reason)
       SELECT :tenant, id, :now, CAST(:kind AS text), CAST(:verdict AS text), :reason FROM moved
@@ -92,7 +107,7 @@ def _moved(assignments: str, states: Sequence[str], condition: str = "true") -> 
       INSERT INTO audit (tenant_id, at, actor, action, subject)
       SELECT :tenant, :now, :actor, CAST(:action AS text), id FROM moved
     )
-    SELECT id, status, workflow_id FROM moved
+    SELECT * FROM moved
     """  # noqa: S608 - assignments and states are constants of this module
 
 
@@ -108,9 +123,11 @@ _CANCEL: Final = sql(
     )
 )
 _RETRY: Final = sql(_reopening(["failed"]))
-_RESOLVE_SENT: Final = sql(_move("status = 'sent', finished_at = :now, dead_at = NULL", ["unknown"]))
+_RESOLVE_SENT: Final = sql(
+    _move("status = 'sent', finished_at = :now, dead_at = NULL, discarded_at = NULL", ["unknown"])
+)
 _RESOLVE_NOT_SENT: Final = sql(_reopening(["unknown"]))
-_DISCARD: Final = sql(_move("discarded_at = :now", ["failed", "unknown"]))
+_DISCARD: Final = sql(_move("discarded_at = :now", ["failed", "unknown"], "discarded_at IS NULL"))
 
 _STARTED: Final = sql("""
     UPDATE messages SET status = CASE WHEN send_at > :now THEN 'scheduled' ELSE 'queued' END, updated_at = :now
@@ -137,17 +154,14 @@ class Messages:
             receipts = (await connection.execute(_RECEIPTS, names)).all()
         return _view(row, attempts, decisions, receipts)
 
-    async def page(
-        self, tenant: str, *, status: Status | None, channel: Channel | None, cursor: str | None, limit: int
-    ) -> Page:
-        statuses = None if status is None else [status.value]
-        names = {"tenant": tenant, "statuses": statuses, "channel": channel, "cursor": cursor, "limit": limit + 1}
+    async def page(self, tenant: str, narrowed: Narrowed, *, cursor: str | None, limit: int) -> Page:
+        """The newest first. With a status, discarded dead letters are left out, unless `discarded` says otherwise."""
+        names = _names(tenant, narrowed, cursor, limit) | {"discarded": narrowed.discarded}
         return _page(await self._database.rows(_LIST, names), limit)
 
-    async def dead_letters(self, tenant: str, *, channel: Channel | None, cursor: str | None, limit: int) -> Page:
+    async def dead_letters(self, tenant: str, narrowed: Narrowed, *, cursor: str | None, limit: int) -> Page:
         """Messages that were given up, or whose outcome nobody knows, newest first; discarded ones are left out."""
-        names = {"tenant": tenant, "channel": channel, "cursor": cursor, "limit": limit + 1}
-        return _page(await self._database.rows(_DEAD, names), limit)
+        return _page(await self._database.rows(_DEAD, _names(tenant, narrowed, cursor, limit)), limit)
 
     async def cancel(self, tenant: str, message: str, *, actor: str, now: datetime) -> Receipt:
         """Raises Conflict for a message that is on its way or done."""
@@ -165,10 +179,11 @@ class Messages:
         statement = _RESOLVE_SENT if resolution.outcome == "sent" else _RESOLVE_NOT_SENT
         return await self._moved(statement, tenant, message, actor, "message.resolve", now, names)
 
-    async def discard(self, tenant: str, message: str, *, actor: str, now: datetime) -> Receipt:
-        """Take a dead letter off the list; its record stays."""
+    async def discard(self, tenant: str, message: str, *, actor: str, now: datetime) -> MessageSummary:
+        """Take a dead letter off the list; its record stays. Raises Conflict for others, and for one that is off it."""
         names = {"kind": "discard", "verdict": "discarded", "reason": f"asked for by {actor}"}
-        return await self._moved(_DISCARD, tenant, message, actor, "message.discard", now, names)
+        row = await self._row_moved(_DISCARD, tenant, message, actor, "message.discard", now, names)
+        return MessageSummary(**_shared(row))
 
     async def mark_started(self, tenant: str, owner: str, messages: Sequence[str], now: datetime) -> None:
         """Their workflow exists: pending becomes queued, or scheduled where the due time is ahead."""
@@ -189,18 +204,48 @@ class Messages:
         now: datetime,
         names: dict[str, str],
     ) -> Receipt:
+        row = await self._row_moved(statement, tenant, message, actor, action, now, names)
+        return Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id)
+
+    async def _row_moved(
+        self,
+        statement: Any,
+        tenant: str,
+        message: str,
+        actor: str,
+        action: str,
+        now: datetime,
+        names: dict[str, str],
+    ) -> Row[Any]:
+        """The message after its move. Raises NotFound and Conflict."""
         parameters = {"tenant": tenant, "id": message, "actor": actor, "action": action, "now": now} | names
         rows = await self._database.rows(statement, parameters)
         if rows:
-            return Receipt(id=rows[0].id, status=Status(rows[0].status), workflow_id=rows[0].workflow_id)
+            return rows[0]
         found = await self._database.rows(_MESSAGE, {"tenant": tenant, "id": message})
         if not found:
             raise NotFound(f"there is no message {message}")
-        raise Conflict(_refusal(action, Status(found[0].status), has_content=found[0].has_content))
+        raise Conflict(_refusal(action, found[0]))
 
 
-def _refusal(action: str, status: Status, *, has_content: bool) -> str:
-    if action in ("message.retry", "message.resolve") and not has_content:
+def _names(tenant: str, narrowed: Narrowed, cursor: str | None, limit: int) -> dict[str, Any]:
+    return {
+        "tenant": tenant,
+        "wanted": narrowed.status,
+        "channel": narrowed.channel,
+        "error_code": narrowed.error_code,
+        "since": narrowed.since,
+        "before": narrowed.until,
+        "cursor": cursor,
+        "limit": limit + 1,
+    }
+
+
+def _refusal(action: str, found: Row[Any]) -> str:
+    status = Status(found.status)
+    if action == "message.discard" and found.discarded_at is not None:
+        return f"the message is {status.value}, and it is discarded already"
+    if action in ("message.retry", "message.resolve") and not found.has_content:
         return f"the message is {status.value}, and its content was dropped when its time was over"
     why = {
         "message.cancel": "it can be cancelled only while it waits"
@@ -223,7 +268,7 @@ def _view(
         priority=row.priority,
         category=row.category,
         guarantee=row.guarantee,
-        retry=row.preset,
+        **_retry(row),
         provider_account=row.requested_account,
         provider_message_id=row.provider_message_id,
         request_id=row.request_id,
@@ -260,6 +305,15 @@ def _view(
     )
 
 
+def _retry(row: Row[Any]) -> dict[str, Any]:
+    """What counts; once the message has ended, what counted, as long as its account is not changed."""
+    own = row.preset if row.waits is None else row.waits
+    of_account = None if row.retry_from in (None, "message") else row.account_retry
+    if of_account is not None:
+        return {"retry": stored_retry(of_account), "retry_from": "account"}
+    return {"retry": stored_retry(own), "retry_from": row.retry_from}
+
+
 def _shared(row: Row[Any]) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -271,6 +325,7 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
         "created_at": row.created_at,
         "updated_at": row.updated_at,
         "next_attempt_at": row.next_attempt_at,
+        "discarded_at": row.discarded_at if row.status in (Status.FAILED, Status.UNKNOWN) else None,
         "error_code": row.error_code,
         "error": row.error,
     }
@@ -279,6 +334,6 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
 def _page(rows: Sequence[Row[Any]], limit: int) -> Page:
     shown = rows[:limit]
     return Page(
-        items=tuple(MessageSummary(**_shared(row)) for row in shown),
+        items=listed("message", shown, lambda row: MessageSummary(**_shared(row))),
         next_cursor=shown[-1].id if len(rows) > limit else None,
     )

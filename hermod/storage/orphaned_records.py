@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Row, TextClause
 
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 from hermod.storage.workers import Workers
 
 _SENDING: Final = "sending"
@@ -198,7 +199,7 @@ class OrphanedRecords(Generic[Record]):
 
     async def _found(self, statement: TextClause, until: datetime, limit: Limit) -> list[Record]:
         names = {"until": until, "workflows": limit.workflows, "records": limit.records}
-        return [self._read(row) for row in await self._database.rows(statement, names)]
+        return list(listed("orphan", await self._database.rows(statement, names), self._read))
 
 
 def _at_rest(records: Sequence[Record]) -> list[Record]:

@@ -10,8 +10,8 @@ written down in any case; `waits_since` and `due_at` it changes only where the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -25,40 +25,42 @@ from hermod.ports.partials import Seen
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
 from hermod.storage.journeys import Step, note
+from hermod.storage.readable import or_none
 from hermod.storage.resume_tokens import ResumeTokens
 
 # The steps of a journey see the row as it was before the statement: a contact that is new to it is worth a step.
 _SAVE: Final = sql("""
     WITH draft AS (
       SELECT d.* FROM unnest(CAST(:forms AS text[]), CAST(:sessions AS text[]), CAST(:revisions AS bigint[]),
-                             CAST(:bodies AS bytea[]), CAST(:contacts AS text[]))
-                      AS d(form, session, revision, body, contact)
+                             CAST(:bodies AS bytea[]), CAST(:contacts AS text[]), CAST(:states AS text[]))
+                      AS d(form, session, revision, body, contact, status)
         JOIN forms f ON f.tenant_id = :tenant AND f.id = d.form AND f.deleted_at IS NULL
     ), kept AS (
       INSERT INTO form_partials AS p (tenant_id, form_id, session, revision, status, data, contact, waits_since,
                                       created_at, updated_at)
-      SELECT :tenant, form, session, revision, 'open', body, contact, :now, :now, :now
+      SELECT :tenant, form, session, revision, status, body, contact,
+             CASE WHEN status = 'open' THEN CAST(:now AS timestamptz) END, :now, :now
         FROM draft ORDER BY form, session
       ON CONFLICT (tenant_id, form_id, session) DO UPDATE
-         SET revision = excluded.revision, status = 'open', data = excluded.data,
+         SET revision = excluded.revision, status = excluded.status, data = excluded.data,
              contact = coalesce(excluded.contact, p.contact),
              waits_since = coalesce(p.waits_since, excluded.waits_since),
              updated_at = greatest(p.updated_at, excluded.updated_at)
-       WHERE p.status <> 'converted' AND p.revision < excluded.revision
+       WHERE p.submission_id IS NULL AND p.revision < excluded.revision
       RETURNING form_id, session, revision, status, contact, waits_since, xmax = 0 AS begun
     ), noted AS (
       INSERT INTO journey_steps (tenant_id, at, kind, session, contact, form_id, reference, detail)
       SELECT :tenant, :now, 'form.partial', session, contact, form_id, session, jsonb_build_object('revision', revision)
         FROM kept k
-       WHERE begun OR (contact IS NOT NULL AND NOT EXISTS (
+       WHERE status = 'open' AND (begun OR (contact IS NOT NULL AND NOT EXISTS (
          SELECT 1 FROM form_partials o
-          WHERE o.tenant_id = :tenant AND o.form_id = k.form_id AND o.session = k.session AND o.contact = k.contact))
+          WHERE o.tenant_id = :tenant AND o.form_id = k.form_id AND o.session = k.session AND o.contact = k.contact)))
     )
-    SELECT form_id, session, revision, status, waits_since FROM kept
+    SELECT form_id, session, revision, status, waits_since, true AS is_new, CAST(NULL AS bytea) AS data FROM kept
 """)
 
 _STANDS: Final = sql("""
-    SELECT p.form_id, p.session, p.revision, p.status, p.waits_since
+    SELECT p.form_id, p.session, p.revision, p.status, p.waits_since, false AS is_new, p.data
       FROM form_partials p JOIN forms f ON f.tenant_id = :tenant AND f.id = p.form_id AND f.deleted_at IS NULL
      WHERE p.tenant_id = :tenant
        AND (p.form_id, p.session) IN (SELECT * FROM unnest(CAST(:forms AS text[]), CAST(:sessions AS text[])))
@@ -93,6 +95,16 @@ _TOLD: Final = sql(f"""
      WHERE {_KEY}
     RETURNING {_AS_SEEN} AS is_still_so
 """)  # noqa: S608 - ours
+
+# Of a spam submission's partial nothing is told any more. The row stays, so that no revision begins the form anew.
+_SET_ASIDE: Final = sql("""
+    INSERT INTO form_partials AS p (tenant_id, form_id, session, revision, status, submission_id, created_at,
+                                    updated_at)
+    VALUES (:tenant, CAST(:form AS text), CAST(:session AS text), 0, 'spam', CAST(:submission AS text), :now, :now)
+    ON CONFLICT (tenant_id, form_id, session) DO UPDATE
+       SET status = 'spam', submission_id = excluded.submission_id, waits_since = NULL, due_at = NULL
+     WHERE p.status <> 'converted'
+""")
 
 # What was abandoned and has not been told yet is still to be told; nothing else is, of what has been sent.
 _CONVERT: Final = sql("""
@@ -140,6 +152,8 @@ class PartialDraft:
     revision: int
     data: dict[str, Any]
     contact: str | None = None
+    is_spam: bool = False
+    """Whether the form's honeypot was filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +163,8 @@ class SavedPartial:
     status: PartialStatus
     revision: int
     wakes: bool
+    stored: bool
+    """Whether what is kept is what came: another tab may have used the same number before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +207,18 @@ class SqlPartials:
             "revisions": [draft.revision for draft in newest],
             "bodies": [seal(_sealed_as(draft.form, draft.session), orjson.dumps(draft.data)) for draft in newest],
             "contacts": [draft.contact for draft in newest],
+            "states": [(PartialStatus.SPAM if draft.is_spam else PartialStatus.OPEN).value for draft in newest],
         }
         rows = await self._database.idempotent(
             lambda connection: _saved(connection, columns, values), in_doubt=_IN_DOUBT
         )
-        stands = {
-            (row.form_id, row.session): SavedPartial(PartialStatus(row.status), row.revision, row.waits_since == now)
-            for row in rows
-        }
-        return [stands.get((draft.form, draft.session)) for draft in drafts]
+        unseal = await self._contents.opening(tenant)
+        sent = {(draft.form, draft.session): draft.data for draft in newest}
+        found = {}
+        for row in rows:
+            place = (row.form_id, row.session)
+            found[place] = row, sent[place] if row.is_new else _kept(row, unseal)
+        return [_answer(found.get((draft.form, draft.session)), draft, now) for draft in drafts]
 
     async def view(self, tenant: str, form: str, session: str) -> PartialView:
         """Raises NotFound."""
@@ -278,11 +297,7 @@ class SqlPartials:
         )
 
     async def _data(self, tenant: str, row: Row[Any]) -> dict[str, Any] | None:
-        if row.data is None:
-            return None
-        unseal = await self._contents.opening(tenant)
-        data: dict[str, Any] = orjson.loads(unseal(_sealed_as(row.form_id, row.session), row.data))
-        return data
+        return _kept(row, await self._contents.opening(tenant)) if row.data is not None else None
 
 
 async def _saved(
@@ -294,6 +309,33 @@ async def _saved(
         others = await connection.execute(_STANDS, columns)
         rows += [row for row in others if (row.form_id, row.session) not in kept]
     return rows
+
+
+def _kept(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any] | None:
+    """What is stored; None where it was dropped, or cannot be read. Raises Unavailable."""
+    if row.data is None:
+        return None
+    name = _sealed_as(row.form_id, row.session)
+
+    def read() -> dict[str, Any]:
+        data: dict[str, Any] = orjson.loads(unseal(name, row.data))
+        return data
+
+    return or_none("partial", name, read)
+
+
+def _answer(
+    found: tuple[Row[Any], dict[str, Any] | None] | None, draft: PartialDraft, now: datetime
+) -> SavedPartial | None:
+    if found is None:
+        return None
+    row, data = found
+    return SavedPartial(
+        status=PartialStatus(row.status),
+        revision=row.revision,
+        wakes=row.waits_since == now,
+        stored=row.revision == draft.revision and data == draft.data,
+    )
 
 
 async def convert(
@@ -325,6 +367,16 @@ async def convert(
     return conversion
 
 
+async def set_aside(
+    connection: AsyncConnection, tenant: str, form: str, session: str, submission: str, now: datetime
+) -> None:
+    """The session's submission was caught as spam, within the connection's transaction: nothing comes of its partial,
+    unless another submission converts it.
+    """
+    names = {"tenant": tenant, "form": form, "session": session, "submission": submission, "now": now}
+    await connection.execute(_SET_ASIDE, names)
+
+
 def _newest(drafts: Sequence[PartialDraft]) -> list[PartialDraft]:
     """One draft for each partial: the highest revision, with the contact that is left when all of them come in turn."""
     newest: dict[tuple[str, str], PartialDraft] = {}
@@ -332,9 +384,7 @@ def _newest(drafts: Sequence[PartialDraft]) -> list[PartialDraft]:
         before = newest.get((draft.form, draft.session))
         if before is None or draft.revision > before.revision:
             contact = draft.contact or (before.contact if before else None)
-            newest[draft.form, draft.session] = PartialDraft(
-                form=draft.form, session=draft.session, revision=draft.revision, data=draft.data, contact=contact
-            )
+            newest[draft.form, draft.session] = replace(draft, contact=contact)
     return list(newest.values())
 
 

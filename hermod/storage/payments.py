@@ -31,9 +31,12 @@ from hermod.domain.payments import Fact, Payment, payment_of
 from hermod.domain.stripe_events import StripeEvent
 from hermod.storage.engine import Database, sql
 from hermod.storage.journeys import Step, note
+from hermod.storage.readable import listed
 
 LATE: Final = "payment.late"
 """A step of the journey: the money came after the submission had expired, and brought it back."""
+_KEPT: Final = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.DISPUTED})
+"""Money that came and has not gone back as a whole."""
 _MOST_RELATED: Final = 1_000
 _ACTOR: Final = "stripe"
 _IN_DOUBT: Final = "the database did not answer: the event may be kept all the same; it is safe to send it again"
@@ -62,8 +65,8 @@ _LINK: Final = sql("""
      WHERE tenant_id = :tenant AND id = ANY(CAST(:ids AS text[])) AND submission_id IS NULL
 """)
 _LOCK: Final = sql("""
-    SELECT id, form_id, status, session, contact, payment_status, payment_reference, amount, amount_refunded, currency,
-           paid_at, failure_code, payment_failures
+    SELECT id, form_id, status, session, contact, payment_status, payment_reference, amount, amount_refunded,
+           amount_disputed, amount_returned, currency, paid_at, failure_code, payment_failures
       FROM form_submissions WHERE tenant_id = :tenant AND id = :id FOR NO KEY UPDATE
 """)
 _FACTS: Final = sql("SELECT facts FROM payment_events WHERE tenant_id = :tenant AND submission_id = :id")
@@ -74,10 +77,15 @@ _SETTLE: Final = sql("""
            currency = CAST(:currency AS text), paid_at = CAST(:paid_at AS timestamptz),
            failure_code = CAST(:failure_code AS text), payment_failures = CAST(:failures AS int),
            payment_refunds = payment_refunds + CASE WHEN amount_refunded = CAST(:refunded AS bigint) THEN 0 ELSE 1 END,
+           amount_disputed = CAST(:disputed AS bigint), amount_returned = CAST(:returned AS bigint),
+           payment_disputes = payment_disputes
+                            + CASE WHEN amount_disputed = CAST(:disputed AS bigint) THEN 0 ELSE 1 END,
+           payment_returns = payment_returns + CASE WHEN amount_returned = CAST(:returned AS bigint) THEN 0 ELSE 1 END,
            status = CASE WHEN CAST(:revived AS bool) THEN 'awaiting_payment' ELSE status END,
            finished_at = CASE WHEN CAST(:revived AS bool) THEN NULL ELSE finished_at END,
            payment_version = payment_version + 1,
-           untold_since = CASE WHEN status NOT IN ('failed', 'spam') THEN CAST(:now AS timestamptz) END,
+           untold_since = CASE WHEN status = 'failed' OR (status = 'spam' AND CAST(:paid_at AS timestamptz) IS NULL)
+                               THEN NULL ELSE CAST(:now AS timestamptz) END,
            updated_at = greatest(updated_at, :now)
      WHERE tenant_id = :tenant AND id = :id
     RETURNING untold_since, payment_version
@@ -128,7 +136,9 @@ class TakenPayment:
     changed: str | None = None
     """The submission whose payment has changed."""
     untold: Untold | None = None
-    """Who has to hear of it. A dead letter's workflow has not: who retries it finds the payment there."""
+    """Who has to hear of it. A dead letter's workflow has not: who retries it finds the payment there. Of spam only
+    money is worth a word.
+    """
 
 
 class Payments:
@@ -191,8 +201,9 @@ class Payments:
         """What was told, the newest first."""
         names = {"tenant": tenant, "submission": submission, "unlinked": unlinked, "cursor": cursor, "limit": limit + 1}
         rows = await self._database.rows(_PAGE, names)
-        items = tuple(_view(row) for row in rows[:limit])
-        return PaymentEventPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("payment_event", shown, _view)
+        return PaymentEventPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
 
 async def _apply(connection: AsyncConnection, tenant: str, event: str, now: datetime) -> bool:
@@ -247,7 +258,7 @@ async def _settled(
     payment = payment_of(facts, over=expired)
     if payment is None or payment == _stored(row):
         return TakenPayment(new=True)
-    revived = expired and payment.status in (PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED)
+    revived = expired and payment.status in _KEPT
     settled = await connection.execute(_SETTLE, key | {"now": now, "revived": revived, **_columns(payment)})
     after = settled.one()
     untold = None if after.untold_since is None else Untold(tenant, submission, after.payment_version)
@@ -270,6 +281,8 @@ def _stored(row: Row[Any]) -> Payment | None:
         reference=row.payment_reference,
         amount=row.amount,
         amount_refunded=row.amount_refunded,
+        amount_disputed=row.amount_disputed,
+        amount_returned=row.amount_returned,
         currency=row.currency,
         paid_at=row.paid_at,
         failure_code=row.failure_code,
@@ -283,6 +296,8 @@ def _columns(payment: Payment) -> dict[str, Any]:
         "reference": payment.reference,
         "amount": payment.amount,
         "refunded": payment.amount_refunded,
+        "disputed": payment.amount_disputed,
+        "returned": payment.amount_returned,
         "currency": payment.currency,
         "paid_at": payment.paid_at,
         "failure_code": payment.failure_code,
@@ -296,6 +311,8 @@ def _step(row: Row[Any], kind: str, payment: Payment, event: str, now: datetime)
         "payment": payment.reference,
         "amount": payment.amount,
         "amount_refunded": payment.amount_refunded or None,
+        "amount_disputed": payment.amount_disputed or None,
+        "amount_returned": payment.amount_returned or None,
         "currency": payment.currency,
         "failure_code": payment.failure_code,
     }

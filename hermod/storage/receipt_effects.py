@@ -109,6 +109,8 @@ class Found:
     error_code: str | None
     error: str | None
     asked: tuple[tuple[str, str, str | None], ...]
+    soft: bool = False
+    """It bounced, and softly: no report says more."""
 
     def doubtful(self) -> bool:
         return any(outcome is None or outcome == Outcome.UNKNOWN for _, _, outcome in self.asked)
@@ -133,16 +135,22 @@ class _Moving:
     error: str | None
     provider: str | None
     theirs: str | None
+    soft: bool
+    moved: bool = False
 
     @classmethod
     def of(cls, found: Found) -> _Moving:
-        return cls(found, found.status, found.error_code, found.error, found.provider, found.provider_message_id)
+        answer = (found.error_code, found.error, found.provider, found.provider_message_id)
+        return cls(found, found.status, *answer, found.soft)
 
     def follow(self, report: Report) -> bool:
         """Whether the report moves the message."""
         found = self.found
         shown = reached(report.kind, bystander=found.bystander(report), replaced=found.replaced(report.account))
-        new = following(self.status, shown, doubtful=found.doubtful())
+        soft = report.kind is Happening.SOFT_BOUNCED
+        new = following(self.status, shown, doubtful=found.doubtful(), soft=soft, was_soft=self.soft)
+        if shown is Status.BOUNCED:
+            self.soft = soft and (self.soft or new is Status.BOUNCED)
         if new is None:
             return False
         if self.status not in PROGRESS:
@@ -154,7 +162,7 @@ class _Moving:
             self.code, self.error = report.code or report.word, report.text or report.word
         elif new is not Status.COMPLAINED:
             self.code = self.error = None
-        self.status = new
+        self.status, self.moved = new, True
         return True
 
 
@@ -195,14 +203,14 @@ async def _move(
         if found is None:
             continue
         message = moving[found.tenant].get(found.id) or _Moving.of(found)
+        moving[found.tenant][found.id] = message
         if message.follow(report):
-            moving[found.tenant][found.id] = message
             story.add(found, "receipt", message.status.value, report.words())
     for tenant, messages in moving.items():
-        moved = list(messages.values())
+        moved = [message for message in messages.values() if message.moved]
         names = {
             "tenant": tenant,
-            "ids": list(messages),
+            "ids": [message.found.id for message in moved],
             "statuses": [message.status.value for message in moved],
             "codes": [message.code for message in moved],
             "errors": [message.error for message in moved],
@@ -245,7 +253,7 @@ class _Addresses:
             elif meaning is Sign.ALIVE:
                 alive.add(hash_)
                 soft.pop(hash_, None)
-            else:
+            elif not (found is not None and found.status is Status.DELIVERED):
                 soft[hash_] += 1
                 last[hash_] = (report, found)
         await self._forget(alive)

@@ -10,26 +10,33 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.contracts.content import Channel
+from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.messages import Status
 from hermod.contracts.receipts import Happening, SettleReport
 from hermod.domain.keywords import keyword
 from hermod.domain.recipients import as_reported, bare, fingerprint
 from hermod.ports.receipts import Event, Taken
+from hermod.storage.apart import store_apart
 from hermod.storage.engine import Database, sql
 from hermod.storage.receipt_effects import Found, Report, act
+from hermod.telemetry import get_logger
 
 LOOK_AGAIN: Final = timedelta(seconds=30)
 GIVE_UP: Final = timedelta(hours=24)
 AT_ONCE: Final = 1_000
 AT_MOST: Final = 20_000
 """Reports looked at in one pass; the next one comes in half a minute."""
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+MOST_AHEAD: Final = timedelta(days=1)
+"""So far may a provider's clock be off."""
 _LONGEST_NAME: Final = 200
 _LONGEST_TEXT: Final = 300
 
@@ -51,8 +58,9 @@ _MATCH: Final = sql("""
       ) AS theirs ON true
       LEFT JOIN LATERAL (
         SELECT a.message_id AS id FROM attempts a
-         WHERE own.id IS NULL AND theirs.id IS NULL AND a.tenant_id = e.tenant AND a.provider_message_id = e.theirs
-           AND a.late_at IS NOT NULL AND a.account = e.account
+         WHERE own.id IS NULL AND theirs.id IS NULL AND a.tenant_id = e.tenant
+           AND a.late_provider_message_id = e.theirs AND a.late_provider_message_id IS NOT NULL
+           AND a.account = e.account
          ORDER BY a.message_id DESC LIMIT 1
       ) AS late ON true
      WHERE own.id IS NOT NULL OR theirs.id IS NOT NULL OR late.id IS NOT NULL
@@ -65,7 +73,11 @@ _LOCK: Final = sql("""
     SELECT m.tenant_id, m.id, m.channel, m.status, m.recipient, m.address_hash, m.provider, m.provider_message_id,
            m.error_code, m.error,
            (SELECT json_agg(json_build_array(a.account, a.provider, a.outcome) ORDER BY a.number) FROM attempts a
-             WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id) AS asked
+             WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id) AS asked,
+           m.status = 'bounced' AND NOT EXISTS (
+             SELECT 1 FROM receipts r WHERE r.tenant_id = m.tenant_id AND r.message_id = m.id
+                AND r.kind IN ('bounced', 'failed', 'suppressed', 'unregistered')
+                AND (m.channel <> 'email' OR r.address_hash IS NULL OR r.address_hash = m.address_hash)) AS soft
       FROM messages m
      WHERE m.tenant_id = :tenant AND m.id = ANY(CAST(:ids AS text[])) AND m.status <> 'sending'
        FOR NO KEY UPDATE OF m SKIP LOCKED
@@ -73,14 +85,14 @@ _LOCK: Final = sql("""
 
 _INSERT: Final = sql("""
     INSERT INTO receipts (tenant_id, account, event_id, kind, word, message_id, provider_message_id, address_hash, code,
-                          text, occurred_at, received_at, settled_at, look_at)
+                          text, occurred_at, received_at, place, settled_at, look_at)
     SELECT :tenant, CAST(:account AS text), e.id, e.kind, e.word, e.message, e.theirs, e.hash, e.code, e.text, e.at,
-           :now, CASE WHEN e.settled THEN CAST(:now AS timestamptz) END,
+           :now, e.place, CASE WHEN e.settled THEN CAST(:now AS timestamptz) END,
            CASE WHEN NOT e.settled THEN CAST(:now AS timestamptz) END
       FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]), CAST(:words AS text[]), CAST(:messages AS text[]),
                   CAST(:theirs AS text[]), CAST(:hashes AS bytea[]), CAST(:codes AS text[]), CAST(:texts AS text[]),
                   CAST(:times AS timestamptz[]), CAST(:settled AS bool[]))
-        AS e(id, kind, word, message, theirs, hash, code, text, at, settled)
+        WITH ORDINALITY AS e(id, kind, word, message, theirs, hash, code, text, at, settled, place)
      ORDER BY e.id
     ON CONFLICT DO NOTHING
     RETURNING event_id
@@ -88,7 +100,7 @@ _INSERT: Final = sql("""
 
 _UNSETTLED: Final = sql("""
     SELECT * FROM receipts WHERE settled_at IS NULL AND look_at <= :now
-     ORDER BY look_at LIMIT CAST(:limit AS int) FOR UPDATE SKIP LOCKED
+     ORDER BY look_at, received_at, place LIMIT CAST(:limit AS int) FOR UPDATE SKIP LOCKED
 """)
 
 # One whose message has been dropped since is nobody's any more, and goes with the others of that kind.
@@ -99,6 +111,9 @@ _LOOKED: Final = sql("""
                   CAST(:looks AS timestamptz[])) AS l(tenant, account, id, message, look_at)
      WHERE r.tenant_id = l.tenant AND r.account = l.account AND r.event_id = l.id
 """)
+
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,37 +133,80 @@ class Receipts:
     async def take(self, tenant: str, account: str, channel: Channel, events: Sequence[Event], now: datetime) -> Taken:
         reports: dict[str, Report] = {}
         for event in events:
-            report = _report(tenant, account, channel, event)
+            report = _report(tenant, account, channel, event, now)
             reports.setdefault(report.id, report)
         if not reports:
             return Taken(new=0, repeated=0)
-        async with self._database.begin() as connection:
-            placed = await _placed(connection, list(reports.values()))
-            rows = await connection.execute(_INSERT, _kept(tenant, account, placed, now))
-            new = {row.event_id for row in rows}
-            await act(connection, [(report, place.found) for report, place in placed if report.id in new], now)
-        return Taken(new=len(new), repeated=len(events) - len(new))
+
+        async def keep(some: Sequence[Report]) -> list[bool]:
+            """For each, whether it is new."""
+            async with self._database.begin() as connection:
+                placed = await _placed(connection, some)
+                rows = await connection.execute(_INSERT, _kept(tenant, account, placed, now))
+                new = {row.event_id for row in rows}
+                await act(connection, [(report, place.found) for report, place in placed if report.id in new], now)
+            return [report.id in new for report in some]
+
+        answers = await store_apart(keep, list(reports.values()))
+        for report, answer in zip(reports.values(), answers, strict=True):
+            if isinstance(answer, InvalidInput):
+                # It will never be storable, and nobody else's call is refused for it.
+                _log.error("report_not_kept", tenant=tenant, account=account, event_id=report.id, error=str(answer))
+            elif isinstance(answer, Exception):
+                raise answer  # what is our own fault gets no answer: the provider repeats the call
+        new = answers.count(True)
+        return Taken(new=new, repeated=len(events) - new)
 
     async def settle(self, now: datetime) -> SettleReport:
-        settled = waiting = given_up = 0
-        for _ in range(AT_MOST // AT_ONCE):
-            async with self._database.begin() as connection:
-                rows = (await connection.execute(_UNSETTLED, {"now": now, "limit": AT_ONCE})).all()
-                placed = await _placed(connection, [_read(row) for row in rows]) if rows else []
-                looks = [_next_look(row, place, now) for row, (_, place) in zip(rows, placed, strict=True)]
-                if rows:
-                    await connection.execute(_LOOKED, _looked(placed, looks, now))
-                    found = [(report, place.found) for report, place in placed if place.found is not None]
-                    await act(connection, found, now)
-                    settled += len(found)
-                    given_up += looks.count(None) - len(found)
-                    waiting += len(looks) - looks.count(None)
-            if len(rows) < AT_ONCE:
+        total, most = SettleReport(), AT_ONCE
+        looked = 0
+        while looked < AT_MOST:
+            try:
+                report, rows = await self._settle_some(now, most)
+            except (Unavailable, DBAPIError):
+                raise  # it is no report's fault
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's
+                # One of these is at fault: one by one from here on, and that one is given up.
+                if most == 1:
+                    await self._give_up_first(now, error)
+                most, looked = 1, looked + 1
+                continue
+            total = SettleReport(
+                settled=total.settled + report.settled,
+                waiting=total.waiting + report.waiting,
+                given_up=total.given_up + report.given_up,
+            )
+            looked += rows
+            if rows < most:
                 break
-        return SettleReport(settled=settled, waiting=waiting, given_up=given_up)
+        return total
+
+    async def _settle_some(self, now: datetime, most: int) -> tuple[SettleReport, int]:
+        """What became of so many reports, and how many there were."""
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(_UNSETTLED, {"now": now, "limit": most})).all()
+            if not rows:
+                return SettleReport(), 0
+            placed = await _placed(connection, [_read(row) for row in rows])
+            looks = [_next_look(row, place, now) for row, (_, place) in zip(rows, placed, strict=True)]
+            await connection.execute(_LOOKED, _looked(placed, looks, now))
+            found = [(report, place.found) for report, place in placed if place.found is not None]
+            await act(connection, found, now)
+        gone = looks.count(None)
+        report = SettleReport(settled=len(found), waiting=len(looks) - gone, given_up=gone - len(found))
+        return report, len(rows)
+
+    async def _give_up_first(self, now: datetime, error: Exception) -> None:
+        """The report that is next cannot be acted on: it is kept, and nothing comes of it."""
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(_UNSETTLED, {"now": now, "limit": 1})).all()
+            for row in rows:
+                _log.error("report_not_settled", tenant=row.tenant_id, event_id=row.event_id, exc_info=error)
+                key = {"tenants": [row.tenant_id], "accounts": [row.account], "ids": [row.event_id]}
+                await connection.execute(_LOOKED, key | {"now": now, "messages": [row.message_id], "looks": [None]})
 
 
-def _report(tenant: str, account: str, channel: Channel, event: Event) -> Report:
+def _report(tenant: str, account: str, channel: Channel, event: Event, now: datetime) -> Report:
     address = None if not event.address else as_reported(channel, _plain(event.address, 4096))
     inbound = event.kind is Happening.INBOUND
     asked = keyword(event.words) if inbound and event.words else None
@@ -161,7 +219,7 @@ def _report(tenant: str, account: str, channel: Channel, event: Event) -> Report
         code=asked.value if asked else _short(event.code),
         # What somebody wrote to us is theirs: of an inbound message only the keyword is kept.
         text=None if inbound or event.text is None else _plain(event.text, _LONGEST_TEXT),
-        at=event.at,
+        at=_plausible(event.at, now),
         own=_short(event.message_id),
         theirs=_short(event.provider_message_id),
         channel=channel,
@@ -169,6 +227,11 @@ def _report(tenant: str, account: str, channel: Channel, event: Event) -> Report
         hash=None if address is None else fingerprint(channel, address),
         asked=asked,
     )
+
+
+def _plausible(at: datetime | None, now: datetime) -> datetime:
+    """When it happened; the time it came, where a provider names one that cannot be."""
+    return at if at is not None and EARLIEST < at < now + MOST_AHEAD else now
 
 
 def _read(row: Row[Any]) -> Report:
@@ -226,6 +289,7 @@ def _found(row: Row[Any]) -> Found:
         provider_message_id=row.provider_message_id,
         error_code=row.error_code,
         error=row.error,
+        soft=row.soft,
         asked=tuple((account, provider, outcome) for account, provider, outcome in row.asked or ()),
     )
 

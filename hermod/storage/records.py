@@ -2,7 +2,7 @@
 
 A record goes with everything that hangs on it: a message with its requests, decisions, reports and idempotency key, a
 webhook delivery with its attempts. What is open never goes, and a dead letter that nobody retried or discarded stays
-for at least as long as its content may. The audit log stays.
+for at least as long as its content may, unless its tenant says otherwise, by age or by count. The audit log stays.
 
 Ids sort by time, so old records are a range of the primary key, and a cursor passes by what has just been deleted. The
 ids stand in an array beside each DELETE, which leads the planner to the index whatever its statistics say. Rows that
@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import TextClause
 
-from hermod.contracts.ids import since
+from hermod.contracts.ids import following, since
+from hermod.contracts.retention import LEAST_AGE, Keep, Retention
 from hermod.storage.contents import DEAD_LETTER_DAYS
 from hermod.storage.engine import Database, sql
 from hermod.storage.workers import HAS_LOCK
@@ -29,19 +31,45 @@ CHUNK: Final = 1_000
 IDLE: Final = timedelta(days=1)
 """A bucket that nobody used for so long is full, and a row that says so says nothing. A worker that was not seen for so
 long was killed, and all its requests have ended; one that holds its lock could only not write, and stays."""
+KEYED: Final = timedelta(days=1)
+"""A message with an idempotency key stays so long after its end, or a repeat of its call would be sent."""
 EVENT_IDS: Final = timedelta(days=7)
 """The same event id within so long is the same event."""
 
 _TENANTS: Final = sql("""
-    SELECT id, coalesce(content_days, CAST(:content_days AS int)) AS content_days FROM tenants ORDER BY id
+    SELECT id, retention, coalesce(content_days, CAST(:content_days AS int)) AS content_days FROM tenants ORDER BY id
 """)
 
-_MESSAGES: Final = sql("""
+_DEAD_IN_TIME: Final = """
+    finished_at < CASE WHEN discarded_at IS NULL THEN CAST(:dead_before AS timestamptz)
+                       ELSE CAST(:before AS timestamptz) END
+"""
+_MESSAGE_KINDS: Final = {
+    "completed": "dead_at IS NULL",
+    "failed": f"""
+        dead_at IS NOT NULL AND {_DEAD_IN_TIME}
+        AND (status <> 'unknown' OR discarded_at IS NOT NULL OR finished_at < CAST(:unknown_before AS timestamptz))
+    """,
+}
+# Where the endpoint's choice is to block, what was given up stands in the way of others until somebody discards it.
+_DELIVERY_KINDS: Final = {
+    "completed": "dead_at IS NULL AND parked_at IS NULL",
+    "failed": f"""
+        (dead_at IS NOT NULL OR parked_at IS NOT NULL) AND {_DEAD_IN_TIME}
+        AND (discarded_at IS NOT NULL OR order_key IS NULL OR NOT EXISTS (
+          SELECT 1 FROM webhook_endpoints e
+           WHERE e.tenant_id = :tenant AND e.id = d.endpoint_id AND e.when_exhausted = 'block'
+             AND e.deleted_at IS NULL))
+    """,  # noqa: S608 - ours
+}
+
+_MESSAGES: Final = """
     WITH done AS MATERIALIZED (
       SELECT id FROM messages
        WHERE tenant_id = :tenant AND id > CAST(:after AS text) AND id < CAST(:before_id AS text)
-         AND finished_at < CAST(:before AS timestamptz)
-         AND (dead_at IS NULL OR discarded_at IS NOT NULL OR finished_at < CAST(:dead_before AS timestamptz))
+         AND finished_at < CAST(:before AS timestamptz) AND {kind}
+         AND (finished_at < CAST(:keyed_before AS timestamptz) OR NOT EXISTS (
+           SELECT 1 FROM idempotency_keys k WHERE k.tenant_id = :tenant AND k.message_id = messages.id))
        ORDER BY id LIMIT CAST(:most AS int) FOR UPDATE SKIP LOCKED
     ), asked AS (
       DELETE FROM attempts WHERE tenant_id = :tenant AND message_id = ANY(ARRAY(SELECT id FROM done))
@@ -57,20 +85,12 @@ _MESSAGES: Final = sql("""
       DELETE FROM messages WHERE tenant_id = :tenant AND id = ANY(ARRAY(SELECT id FROM done))
     )
     SELECT count(*) AS n, max(id) AS last FROM done
-""")
-
-# Where the endpoint's choice is to block, what was given up stands in the way of others until somebody discards it.
-_DELIVERIES: Final = sql("""
+"""
+_DELIVERIES: Final = """
     WITH done AS MATERIALIZED (
       SELECT d.id FROM webhook_deliveries d
        WHERE d.tenant_id = :tenant AND d.id > CAST(:after AS text) AND d.id < CAST(:before_id AS text)
-         AND d.finished_at < CAST(:before AS timestamptz)
-         AND ((d.dead_at IS NULL AND d.parked_at IS NULL) OR d.discarded_at IS NOT NULL
-              OR (d.finished_at < CAST(:dead_before AS timestamptz)
-                  AND (d.order_key IS NULL OR NOT EXISTS (
-                    SELECT 1 FROM webhook_endpoints e
-                     WHERE e.tenant_id = :tenant AND e.id = d.endpoint_id AND e.when_exhausted = 'block'
-                       AND e.deleted_at IS NULL))))
+         AND d.finished_at < CAST(:before AS timestamptz) AND {kind}
        ORDER BY d.id LIMIT CAST(:most AS int) FOR UPDATE OF d SKIP LOCKED
     ), asked AS (
       DELETE FROM webhook_attempts WHERE tenant_id = :tenant AND delivery_id = ANY(ARRAY(SELECT id FROM done))
@@ -78,9 +98,46 @@ _DELIVERIES: Final = sql("""
       DELETE FROM webhook_deliveries WHERE tenant_id = :tenant AND id = ANY(ARRAY(SELECT id FROM done))
     )
     SELECT count(*) AS n, max(id) AS last FROM done
-""")
+"""
+# The newest one that there are too many of: it goes, with all before it.
+_TOO_MANY: Final = """
+    SELECT id FROM {table} WHERE tenant_id = :tenant AND finished_at IS NOT NULL AND {ended}
+     ORDER BY id DESC OFFSET CAST(:count AS bigint) LIMIT 1
+"""
+_ENDED: Final = {
+    "messages": {"completed": "dead_at IS NULL", "failed": "dead_at IS NOT NULL"},
+    "webhook_deliveries": {
+        "completed": "dead_at IS NULL AND parked_at IS NULL",
+        "failed": "(dead_at IS NOT NULL OR parked_at IS NOT NULL)",
+    },
+}
 
-_RECORDS: Final = (("messages", "msg", _MESSAGES), ("webhook_deliveries", "whd", _DELIVERIES))
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Records of one table that ended in one way."""
+
+    table: str
+    prefix: str
+    end: str
+    drop: TextClause
+    too_many: TextClause
+
+
+_KINDS: Final = tuple(
+    _Kind(
+        table,
+        prefix,
+        end,
+        sql(statement.format(kind=condition)),
+        sql(_TOO_MANY.format(table=table, ended=_ENDED[table][end])),
+    )
+    for table, prefix, statement, conditions in (
+        ("messages", "msg", _MESSAGES, _MESSAGE_KINDS),
+        ("webhook_deliveries", "whd", _DELIVERIES, _DELIVERY_KINDS),
+    )
+    for end, condition in conditions.items()
+)
 
 
 def _rows_of(table: str, condition: str, order: str) -> TextClause:
@@ -147,6 +204,17 @@ _USED_UP: Final = {
 """Rows that have a time of their own, however long records are kept."""
 
 
+_OF_TENANTS: Final = sql("""
+    SELECT quote_ident(table_name) AS name FROM information_schema.columns
+     WHERE table_schema = current_schema() AND column_name = 'tenant_id' AND table_name <> 'audit' ORDER BY table_name
+""")
+"""All tables with rows of tenants: what a deleted one leaves, but the audit."""
+_DELETED_TENANTS: Final = sql("""
+    SELECT id FROM tenants WHERE deleted_at IS NOT NULL AND id = coalesce(CAST(:only AS text), id) ORDER BY id
+""")
+_FORGET_TENANT: Final = sql("DELETE FROM tenants WHERE id = :tenant AND deleted_at IS NOT NULL")
+
+
 class Records:
     """Implements `hermod.ports.retention.OldRecords`."""
 
@@ -159,21 +227,63 @@ class Records:
     async def drop_old(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> Mapping[str, int]:
         dropped: Counter[str] = Counter()
         for table, (age, statement) in _USED_UP.items():
-            dropped[table] = await self._drop_rows(statement, now - age, beat)
+            dropped[table] += await self._drop_rows(statement, now - age, beat)
+        dropped.update(await self.drop_deleted_tenants(beat=beat))
+        for row in await self._database.rows(_TENANTS, {"content_days": self._content_days}):
+            retention = Retention.model_validate(row.retention or {})
+            for kind in _KINDS:
+                keep: Keep = getattr(getattr(retention, kind.table), kind.end)
+                usual = max(self._days, row.content_days) if self._days else None
+                dropped[kind.table] += await self._drop_kind(kind, row.id, keep, usual, now, beat)
         if self._days:
-            for row in await self._database.rows(_TENANTS, {"content_days": self._content_days}):
-                names = _bounds(row.id, max(self._days, row.content_days), now)
-                for table, prefix, statement in _RECORDS:
-                    dropped[table] += await self._drop_records(statement, prefix, names, beat)
             for table, statement in _AGED.items():
-                dropped[table] = await self._drop_rows(statement, now - timedelta(days=self._days), beat)
+                dropped[table] += await self._drop_rows(statement, now - timedelta(days=self._days), beat)
         return {table: count for table, count in dropped.items() if count}
 
-    async def _drop_records(
-        self, statement: TextClause, prefix: str, names: Mapping[str, Any], beat: Callable[[], None]
+    async def _drop_tenant(self, tenant: str, beat: Callable[[], None]) -> Mapping[str, int]:
+        """All that a deleted tenant has left, and then itself: its id may be used again."""
+        dropped: Counter[str] = Counter()
+        for table in [row.name for row in await self._database.rows(_OF_TENANTS, {})]:
+            statement = _rows_of(table, "t.tenant_id = :tenant", "t.ctid")
+            count = CHUNK
+            while count == CHUNK:
+                count = await self._database.execute(statement, {"tenant": tenant, "most": CHUNK})
+                dropped[table] += count
+                beat()
+        await self._database.execute(_FORGET_TENANT, {"tenant": tenant})
+        return dropped
+
+    async def drop_deleted_tenants(
+        self, *, only: str | None = None, beat: Callable[[], None] = lambda: None
+    ) -> Mapping[str, int]:
+        """All that deleted tenants have left, and then themselves. `only`: this one, where it was deleted."""
+        dropped: Counter[str] = Counter()
+        for row in await self._database.rows(_DELETED_TENANTS, {"only": only}):
+            dropped.update(await self._drop_tenant(row.id, beat))
+        return dropped
+
+    async def _drop_kind(
+        self, kind: _Kind, tenant: str, keep: Keep, usual: int | None, now: datetime, beat: Callable[[], None]
     ) -> int:
+        """`usual`: days where the tenant says nothing, None for ever."""
+        dropped = 0
+        if keep.age is not None or usual is not None:
+            names = _bounds(tenant, keep.age, usual or 0, now)
+            dropped += await self._drop_records(kind.drop, since(kind.prefix, names["before"]), names, beat)
+        if keep.count is not None:
+            rows = await self._database.rows(kind.too_many, {"tenant": tenant, "count": keep.count})
+            if rows:
+                unknown = now - (keep.age or timedelta(days=DEAD_LETTER_DAYS))
+                names = _bounds(tenant, LEAST_AGE, 0, now) | {"unknown_before": unknown}
+                dropped += await self._drop_records(kind.drop, following(rows[0].id), names, beat)
+        return dropped
+
+    async def _drop_records(
+        self, statement: TextClause, before_id: str, names: Mapping[str, Any], beat: Callable[[], None]
+    ) -> int:
+        """Of those with ids before `before_id`."""
         dropped, count, after = 0, CHUNK, ""
-        bound = {"before_id": since(prefix, names["before"]), "most": CHUNK}
+        bound = {"before_id": before_id, "most": CHUNK}
         while count == CHUNK:
             (row,) = await self._database.rows(statement, {**names, **bound, "after": after})
             count, after = row.n, row.last
@@ -190,9 +300,13 @@ class Records:
         return dropped
 
 
-def _bounds(tenant: str, days: int, now: datetime) -> dict[str, Any]:
+def _bounds(tenant: str, age: timedelta | None, usual: int, now: datetime) -> dict[str, Any]:
+    """`age`: as the tenant says, dead letters or not; else `usual` days, and dead letters for their own time."""
+    dead = age or timedelta(days=max(usual, DEAD_LETTER_DAYS))
     return {
         "tenant": tenant,
-        "before": now - timedelta(days=days),
-        "dead_before": now - timedelta(days=max(days, DEAD_LETTER_DAYS)),
+        "before": now - (age or timedelta(days=usual)),
+        "dead_before": now - dead,
+        "unknown_before": now - dead,
+        "keyed_before": now - KEYED,
     }

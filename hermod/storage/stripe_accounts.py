@@ -12,20 +12,20 @@ from sqlalchemy import Row
 from hermod.contracts.errors import InvalidInput, NotFound, Unavailable
 from hermod.contracts.payments import StripeAccountInput
 from hermod.storage.engine import Database, sql
-from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
 
-CACHE_SECONDS: Final = 1.0
 _log = get_logger(__name__)
 
 _ONE: Final = sql("SELECT * FROM stripe_accounts WHERE tenant_id = :tenant")
 _PUT: Final = sql("""
     WITH saved AS (
-      INSERT INTO stripe_accounts AS a (tenant_id, secrets, livemode, created_at, updated_at)
-      VALUES (:tenant, CAST(:secrets AS bytea), CAST(:livemode AS bool), :now, :now)
+      INSERT INTO stripe_accounts AS a (tenant_id, secrets, livemode, connected_accounts, created_at, updated_at)
+      VALUES (:tenant, CAST(:secrets AS bytea), CAST(:livemode AS bool), coalesce(CAST(:connected AS text[]), '{}'),
+              :now, :now)
       ON CONFLICT (tenant_id) DO UPDATE SET
-        secrets = excluded.secrets, livemode = excluded.livemode, updated_at = excluded.updated_at
+        secrets = excluded.secrets, livemode = excluded.livemode, updated_at = excluded.updated_at,
+        connected_accounts = coalesce(CAST(:connected AS text[]), a.connected_accounts)
       RETURNING *
     ), audited AS (
       INSERT INTO audit (tenant_id, at, actor, action, subject)
@@ -50,6 +50,7 @@ class StripeAccount:
     livemode: bool
     created_at: datetime
     updated_at: datetime
+    connected_accounts: tuple[str, ...]
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -57,14 +58,10 @@ class StripeAccounts:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
-        self._recent = Recent(self._read, CACHE_SECONDS)
 
     async def find(self, tenant: str) -> StripeAccount | None:
-        """For callers who have not shown that they know the tenant: no guess is kept. Raises Unavailable."""
-        account = await self._recent.get(tenant)
-        if account is None:
-            self._recent.forget(tenant)
-        return account
+        """As it is now: once a secret was put, in whatever process, Stripe may sign with it. Raises Unavailable."""
+        return await self._read(tenant)
 
     async def get(self, tenant: str) -> StripeAccount:
         """Raises NotFound."""
@@ -83,16 +80,16 @@ class StripeAccounts:
         else:
             secrets = [secret.get_secret_value() for secret in given.secrets]
         sealed = self._vault.seal({"secrets": list(dict.fromkeys(secrets))})
-        names = {"tenant": tenant, "secrets": sealed, "livemode": given.livemode, "actor": actor, "now": now}
+        connected = None if given.connected_accounts is None else list(dict.fromkeys(given.connected_accounts))
+        names = {"tenant": tenant, "secrets": sealed, "livemode": given.livemode, "connected": connected}
+        names |= {"actor": actor, "now": now}
         (row,) = await self._database.rows(_PUT, names)
-        self._recent.forget(tenant)
         return self._opened(row)
 
     async def delete(self, tenant: str, *, actor: str, now: datetime) -> None:
         """Calls of Stripe are refused from now on; what it has told stays. Raises NotFound."""
         if not await self._database.rows(_DELETE, {"tenant": tenant, "actor": actor, "now": now}):
             raise _none()
-        self._recent.forget(tenant)
 
     async def unreadable(self, tenant: str) -> bool:
         """Whether there are secrets that no key in HERMOD_SECRET_KEY opens."""
@@ -122,7 +119,7 @@ class StripeAccounts:
         except UndecryptableSecret as reason:
             _log.error("stripe_secrets_undecryptable", tenant=row.tenant_id)
             raise Unavailable(f"the secrets of the account at Stripe cannot be read: {reason}") from None
-        return StripeAccount(row.livemode, row.created_at, row.updated_at, secrets)
+        return StripeAccount(row.livemode, row.created_at, row.updated_at, tuple(row.connected_accounts), secrets)
 
 
 def _none() -> NotFound:

@@ -24,13 +24,14 @@ RECEIVED: Final = "submission.received"
 """The journey's step."""
 
 _INSERT: Final = sql("""
-    INSERT INTO form_submissions (tenant_id, id, form_id, form_revision, definition, status, data, body_hash,
-                                  idempotency_key, session, contact, metadata, workflow_id, request_id, payment_status,
-                                  payment_expires_at, created_at, updated_at, finished_at)
+    INSERT INTO form_submissions (tenant_id, id, form_id, form_revision, definition, status, data, caught_by,
+                                  body_hash, idempotency_key, session, contact, metadata, workflow_id, request_id,
+                                  payment_status, payment_expires_at, created_at, updated_at, finished_at)
     VALUES (:tenant, :id, CAST(:form AS text), CAST(:revision AS int), CAST(:terms AS jsonb), :status,
-            CAST(:data AS bytea), CAST(:hash AS bytea), CAST(:key AS text), CAST(:session AS text),
-            CAST(:contact AS text), CAST(:metadata AS jsonb), CAST(:workflow AS text), CAST(:request AS text),
-            CAST(:payment AS text), CAST(:expires_at AS timestamptz), :now, :now, CAST(:finished_at AS timestamptz))
+            CAST(:data AS bytea), CAST(:caught_by AS text), CAST(:hash AS bytea), CAST(:key AS text),
+            CAST(:session AS text), CAST(:contact AS text), CAST(:metadata AS jsonb), CAST(:workflow AS text),
+            CAST(:request AS text), CAST(:payment AS text), CAST(:expires_at AS timestamptz), :now, :now,
+            CAST(:finished_at AS timestamptz))
     ON CONFLICT DO NOTHING
     RETURNING id
 """)
@@ -49,10 +50,15 @@ class SubmissionDraft:
     form: Form
     asked: SubmissionInput
     data: dict[str, Any]
-    """What was entered, without the honeypot's field."""
+    """What was entered; the honeypot's field only where that caught it."""
     key: str | None
     request_id: str | None
-    is_spam: bool = False
+    caught_by: str | None = None
+    """The honeypot's field, where that was filled in."""
+
+    @property
+    def is_spam(self) -> bool:
+        return self.caught_by is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,9 @@ class SubmissionAcceptance:
     async def take(self, tenant: str, draft: SubmissionDraft, now: datetime) -> TakenSubmission:
         """Store it, durably by the time this returns.
 
-        Spam is a record, and nothing comes of it: it converts no partial, and has no workflow. Raises
-        IdempotencyMismatch and Unavailable, with nothing stored, and MaybeStored where the database stayed away.
+        Spam is a record, and nothing comes of it, nor of its partial: it has no workflow before there is money to tell
+        of. Raises IdempotencyMismatch and Unavailable, with nothing stored, and MaybeStored where the database stayed
+        away.
         """
         seal = await self._contents.sealing(tenant)
         columns = _columns(tenant, draft, now) | {"data": seal(draft.id, orjson.dumps(draft.data))}
@@ -94,7 +101,10 @@ async def _take(
 ) -> TakenSubmission:
     if not (await connection.execute(_INSERT, columns)).all():
         return await _stored(connection, tenant, draft)
-    if not draft.is_spam:
+    if draft.is_spam:
+        if draft.asked.session is not None:
+            await partials.set_aside(connection, tenant, draft.form.id, draft.asked.session, draft.id, now)
+    else:
         contact = draft.asked.contact
         if draft.asked.session is not None:
             session = draft.asked.session
@@ -148,6 +158,7 @@ def _columns(tenant: str, draft: SubmissionDraft, now: datetime) -> dict[str, An
         "revision": draft.form.revision,
         "terms": draft.form.terms().model_dump_json(),
         "status": (SubmissionStatus.SPAM if draft.is_spam else SubmissionStatus.PENDING).value,
+        "caught_by": draft.caught_by,
         "hash": _fingerprint(draft.asked),
         "key": draft.key,
         "session": draft.asked.session,

@@ -9,6 +9,8 @@ saw it; what follows from it is decided by the holder of the newest token alone,
 
     statement     written where                                        so that
     open          it has not failed; raises the token                  whoever came before decides nothing any more
+    release       it is spam (`hermod.storage.releasing`);             what somebody has said to be no spam is
+                  raises the token                                     processed, also where money is being told of
     reopen        it failed in another run of its workflow, which      a dead letter begins again only where an
                   was reset; raises the token                          operator asks for it
     saved         always, once (a fact)                                the backend is not asked again for what it has; a
@@ -19,7 +21,8 @@ saw it; what follows from it is decided by the holder of the newest token alone,
     awaiting      own token, payment as read                           a payment is not waited for that has come
     expire        own token, payment as read and none that counts;     what is paid or done does not expire
                   not failed, no spam, not completed
-    finish        own token, payment as read; not failed, no spam      money that came late does not end as `expired`
+    finish        own token, payment as read; not failed; spam         money that came late does not end as `expired`
+                  stays spam
 
 "Payment as read" compares `payment_version` (`hermod.storage.payments`). Whoever comes to wait or to the end has told
 all that there is to tell of that version: `awaiting` and `finish` clear `untold_since`.
@@ -32,14 +35,16 @@ from typing import Any, Final
 
 from sqlalchemy import Row, TextClause
 
-from hermod.contracts.errors import NotFound
+from hermod.contracts.errors import NotFound, Unavailable, Unreadable
 from hermod.contracts.forms import PaymentStatus, SubmissionStatus, SubmissionTerms
 from hermod.domain.forms.submissions import Standing, Tell
 from hermod.ports.submissions import SubmissionRecord
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import reason
 from hermod.storage.submissions import AFRESH, opened, payment_of
 
+UNREADABLE_CODE: Final = "unreadable"
 _KEY: Final = "tenant_id = :tenant AND id = :id"
 
 
@@ -55,7 +60,7 @@ _OWN: Final = "fencing_token = CAST(:token AS int)"
 _AS_READ: Final = f"{_OWN} AND payment_version = CAST(:version AS int)"
 _OPEN: Final = _step(
     "status = CASE WHEN status = 'pending' THEN 'processing' ELSE status END, fencing_token = fencing_token + 1",
-    "status NOT IN ('failed', 'spam')",
+    "status <> 'failed'",
 )
 _REOPEN: Final = _step(f"status = 'processing', {AFRESH}", "status = 'failed' AND failed_run IS DISTINCT FROM :run")
 _SAVED: Final = _step(
@@ -72,6 +77,12 @@ _GIVE_UP: Final = _step(
     "dead_at = :now, finished_at = :now, untold_since = NULL",
     f"{_OWN} AND finished_at IS NULL AND saved_at IS NULL",
 )
+# Whatever step it had come to: no other can be made.
+_END_UNREADABLE: Final = _step(
+    "status = 'failed', error_code = CAST(:code AS text), error = CAST(:error AS text), failed_run = :run, "
+    "dead_at = :now, finished_at = :now, untold_since = NULL",
+    f"{_OWN} AND finished_at IS NULL",
+)
 _TOLD: Final = _step(
     "announced = CASE WHEN CAST(:mark AS text) = ANY(announced) THEN announced "
     "ELSE array_append(announced, CAST(:mark AS text)) END"
@@ -87,7 +98,7 @@ _EXPIRE: Final = _step(
 )
 _FINISH: Final = _step(
     "status = :status, finished_at = coalesce(finished_at, :now), untold_since = NULL",
-    f"{_AS_READ} AND status NOT IN ('failed', 'spam')",
+    f"{_AS_READ} AND status <> 'failed' AND (status = 'spam') = (:status = 'spam')",
 )
 
 
@@ -103,7 +114,16 @@ class SqlSubmissionLedger:
         rows = await self._database.rows(_OPEN, names)
         if not rows and is_reset:
             rows = await self._database.rows(_REOPEN, names | {"run": run})
-        return await self._record(rows[0]) if rows else await self._stands(tenant, submission)
+        try:
+            return await self._record(rows[0]) if rows else await self._stands(tenant, submission)
+        except (Unavailable, NotFound):
+            raise
+        except Exception as error:
+            why = reason(error)
+            if rows:
+                told = {"run": run, "code": UNREADABLE_CODE, "error": f"it cannot be read as it is stored: {why}"}
+                await self._database.rows(_END_UNREADABLE, names | told | {"token": rows[0].fencing_token})
+            raise Unreadable(why) from error
 
     async def saved(self, record: SubmissionRecord, backend_id: str | None, now: datetime) -> SubmissionRecord:
         return await self._moved(_SAVED, record, {"now": now, "backend_id": backend_id})
@@ -176,5 +196,8 @@ def _standing(row: Row[Any], terms: SubmissionTerms) -> Standing:
         expires_at=row.payment_expires_at,
         failures=row.payment_failures,
         refunds=row.payment_refunds,
+        disputes=row.payment_disputes,
+        returns=row.payment_returns,
+        is_spam=row.status == SubmissionStatus.SPAM,
         told=frozenset(row.announced),
     )

@@ -1,4 +1,4 @@
-"""Reading submissions, and the moves that people make: retry, discard."""
+"""Reading submissions, and the moves that people make with dead letters: retry, discard."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.forms import (
     PaymentStatus,
     PaymentView,
+    SpamView,
     SubmissionPage,
     SubmissionStatus,
     SubmissionSummary,
@@ -20,13 +21,19 @@ from hermod.contracts.forms import (
 )
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed, or_none
 
 _ONE: Final = sql("SELECT * FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
 _LIST: Final = sql("""
-    SELECT id, form_id, status, payment_status, contact, created_at FROM form_submissions
+    SELECT id, form_id, status, payment_status, contact, created_at, error_code, discarded_at FROM form_submissions
      WHERE tenant_id = :tenant
        AND (CAST(:form AS text) IS NULL OR form_id = CAST(:form AS text))
-       AND (CAST(:wanted AS text) IS NULL OR (status = CAST(:wanted AS text) AND discarded_at IS NULL))
+       AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
+       AND (CAST(:error_code AS text) IS NULL OR error_code = CAST(:error_code AS text))
+       AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
+       AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
+       AND CASE WHEN CAST(:discarded AS bool) IS NOT NULL THEN (discarded_at IS NOT NULL) = CAST(:discarded AS bool)
+                ELSE CAST(:wanted AS text) IS NULL OR discarded_at IS NULL END
        AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
      ORDER BY id DESC LIMIT CAST(:limit AS int)
 """)
@@ -88,7 +95,8 @@ class Submissions:
             form=row.form_id,
             form_revision=row.form_revision,
             status=row.status,
-            data=opened(row, unseal),
+            data=or_none("submission", row.id, lambda: opened(row, unseal)),
+            caught_by=or_none("submission", row.id, lambda: _caught_by(row, unseal)),
             session=row.session,
             contact=row.contact,
             metadata=row.metadata,
@@ -101,6 +109,7 @@ class Submissions:
             created_at=row.created_at,
             updated_at=row.updated_at,
             finished_at=row.finished_at,
+            discarded_at=row.discarded_at,
         )
 
     async def page(
@@ -109,20 +118,29 @@ class Submissions:
         *,
         form: str | None = None,
         status: SubmissionStatus | None = None,
+        error_code: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        discarded: bool | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> SubmissionPage:
-        """The newest first. With a status, those that were discarded are left out."""
+        """The newest first. With a status, discarded dead letters are left out, unless `discarded` says otherwise."""
         names = {
             "tenant": tenant,
             "form": form,
             "wanted": status.value if status else None,
+            "error_code": error_code,
+            "since": since,
+            "before": until,
+            "discarded": discarded,
             "cursor": cursor,
             "limit": limit + 1,
         }
         rows = await self._database.rows(_LIST, names)
-        items = tuple(map(_summary, rows[:limit]))
-        return SubmissionPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("submission", shown, summary)
+        return SubmissionPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def retry(self, tenant: str, submission: str, *, actor: str, now: datetime) -> MovedSubmission:
         """A dead letter begins again, at the step that failed. Raises NotFound and Conflict."""
@@ -144,7 +162,7 @@ class Submissions:
         names = {"tenant": tenant, "id": submission, "actor": actor, "now": now, "verb": verb}
         rows: Sequence[Row[Any]] = await self._database.rows(_MOVES[verb], names)
         if rows:
-            return MovedSubmission(_summary(rows[0]), rows[0].request_id)
+            return MovedSubmission(summary(rows[0]), rows[0].request_id)
         row = await self._row(tenant, submission)
         raise Conflict(f"the submission is {row.status}; {_WHY[verb]}")
 
@@ -156,7 +174,20 @@ class Submissions:
 
 
 def opened(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any] | None:
-    """What was entered; None where it was dropped."""
+    """What was entered, without the honeypot's field; None where it was dropped."""
+    data = _all(row, unseal)
+    if data is not None and row.caught_by is not None:
+        data.pop(row.caught_by, None)
+    return data
+
+
+def _caught_by(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> SpamView | None:
+    if row.caught_by is None:
+        return None
+    return SpamView(field=row.caught_by, value=(_all(row, unseal) or {}).get(row.caught_by))
+
+
+def _all(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any] | None:
     if row.data is None:
         return None
     data: dict[str, Any] = orjson.loads(unseal(row.id, row.data))
@@ -172,6 +203,8 @@ def payment_of(row: Row[Any]) -> PaymentView | None:
         expires_at=row.payment_expires_at,
         amount=row.amount,
         amount_refunded=row.amount_refunded,
+        amount_disputed=row.amount_disputed,
+        amount_returned=row.amount_returned,
         currency=row.currency,
         reference=row.payment_reference,
         paid_at=row.paid_at,
@@ -179,7 +212,7 @@ def payment_of(row: Row[Any]) -> PaymentView | None:
     )
 
 
-def _summary(row: Row[Any]) -> SubmissionSummary:
+def summary(row: Row[Any]) -> SubmissionSummary:
     return SubmissionSummary(
         id=row.id,
         form=row.form_id,
@@ -187,4 +220,6 @@ def _summary(row: Row[Any]) -> SubmissionSummary:
         payment_status=row.payment_status,
         contact=row.contact,
         created_at=row.created_at,
+        error_code=row.error_code,
+        discarded_at=row.discarded_at,
     )

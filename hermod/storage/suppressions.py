@@ -24,6 +24,7 @@ from hermod.domain.recipients import bare, fingerprint
 from hermod.domain.suppressions import LIFTED_BY_RECIPIENT, STRENGTH
 from hermod.ports.hygiene import Refused
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 
 ANY: Final = "*"
 _REASONS: Final = {
@@ -180,7 +181,8 @@ class Suppressions:
         names = {"tenant": tenant, "hashes": hashes, "channel": channel, "reason": reason, "cursor": cursor}
         rows = await self._database.rows(_PAGE, names | {"limit": limit + 1, "now": now})
         shown = rows[:limit]
-        return SuppressionPage(items=tuple(map(_view, shown)), next_cursor=shown[-1].id if len(rows) > limit else None)
+        items = listed("suppression", shown, _view)
+        return SuppressionPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def remove(self, tenant: str, suppression: str, *, actor: str, now: datetime) -> None:
         """Raises NotFound."""

@@ -52,11 +52,20 @@ tenants = Table(
     Column("name", Text, nullable=False),
     Column("weight", Float, nullable=False, server_default=text("1"), comment="share of a busy lane, 0.001 to 1000"),
     Column("rate_per_second", Float, comment="messages over all channels; null: no limit"),
+    Column(
+        "retry",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="by channel, or `default`: the name of a preset, or a list of seconds",
+    ),
     Column("content_key", LargeBinary, comment="the tenant's data key, sealed; null: contents are stored in the clear"),
     Column("encrypts", Boolean, nullable=False, server_default=text("false"), comment="new contents are encrypted"),
     Column("content_days", Integer, comment="contents of finished messages are kept so long; null: the default"),
     Column("owner_email", Text, comment="who is told what needs a person, such as a disabled webhook endpoint"),
+    Column("retention", JSONB, comment="of records, by kind: how long and how many; null: the default"),
     created(),
+    moment("deleted_at"),
 )
 
 api_keys = Table(
@@ -82,6 +91,7 @@ provider_accounts = Table(
     Column("sender", Text),
     Column("position", Integer, nullable=False, comment="`order` in the API"),
     Column("rate_per_second", Float),
+    Column("retry", JSONB, comment="the name of a preset, or a list of seconds; null: as the channel or tenant says"),
     Column("enabled", Boolean, nullable=False),
     Column("revision", Integer, nullable=False, server_default=text("1")),
     Column(
@@ -92,10 +102,11 @@ provider_accounts = Table(
         comment="the revision that last changed provider, address or credentials",
     ),
     moment("blocked_until"),
-    Column("blocked_reason", Text, comment="halted (breaker) or throttled"),
+    Column("blocked_reason", Text, comment="halted or away (breaker), or throttled"),
     Column("blocked_count", Integer, nullable=False, server_default=text("0"), comment="halts in a row"),
     created(),
     created("updated_at"),
+    moment("deleted_at"),
     PrimaryKeyConstraint("tenant_id", "name"),
 )
 
@@ -122,6 +133,8 @@ messages = Table(
     Column("category", Text, nullable=False),
     Column("guarantee", Text, nullable=False),
     Column("preset", Text, nullable=False),
+    Column("waits", JSONB, comment="seconds after each attempt, instead of the preset"),
+    Column("retry_from", Text, comment="message, channel, tenant or built_in; null: of a version before"),
     Column("priority", SmallInteger, nullable=False),
     Column("requested_account", Text),
     Column("workflow_id", Text, nullable=False, comment="the workflow that owns the message"),
@@ -199,10 +212,17 @@ attempts = Table(
     Column("worker", Integer, comment="the session of the worker that makes it"),
     Column("ends_by", DateTime(timezone=True), comment="it has ended by then, whatever became of it"),
     Column("late_at", DateTime(timezone=True), comment="its outcome came after it was called lost"),
+    Column("late_provider_message_id", Text, comment="the provider's id, where it came late"),
     Column("account_revision", Integer, comment="of the account's settings"),
     PrimaryKeyConstraint("tenant_id", "message_id", "number"),
-    # A message has its provider's id itself, but for one that came when the message had moved on.
-    Index("ix_attempts_late", "tenant_id", "provider_message_id", postgresql_where=text("late_at IS NOT NULL")),
+    # A message has its provider's id itself, but for one that came when the message had moved on. Such ids have a
+    # column of their own: what every request sets must be in no index, or the row is written anew in all of them.
+    Index(
+        "ix_attempts_late_id",
+        "tenant_id",
+        "late_provider_message_id",
+        postgresql_where=text("late_provider_message_id IS NOT NULL"),
+    ),
     postgresql_with={"fillfactor": "85"},
 )
 
@@ -278,6 +298,7 @@ receipts = Table(
     created("received_at"),
     moment("settled_at"),
     moment("look_at"),
+    Column("place", Integer, nullable=False, server_default=text("0"), comment="among those of the same call"),
     PrimaryKeyConstraint("tenant_id", "account", "event_id"),
     Index("ix_receipts_message", "tenant_id", "message_id", postgresql_where=text("message_id IS NOT NULL")),
     Index("ix_receipts_unsettled", "look_at", postgresql_where=text("settled_at IS NULL")),
@@ -329,49 +350,6 @@ domain_rates = Table(
     PrimaryKeyConstraint("tenant_id", "domain"),
 )
 
-devices = Table(
-    "devices",
-    metadata,
-    Column("tenant_id", Text, nullable=False),
-    Column("contact_id", Text, nullable=False),
-    Column("token_hash", LargeBinary, nullable=False),
-    Column("token", JSONB, nullable=False, comment="a device token, or a Web Push subscription"),
-    Column("platform", Text, nullable=False),
-    created(),
-    created("seen_at"),
-    moment("suspect_since", nullable=True),
-    moment("removed_at"),
-    Column("removed_reason", Text),
-    PrimaryKeyConstraint("tenant_id", "contact_id", "token_hash"),
-    Index("ix_devices_tenant_id_token_hash", "tenant_id", "token_hash"),
-    Index("ix_devices_removed", "removed_at", postgresql_where=text("removed_at IS NOT NULL")),
-)
-
-suspect_tokens = Table(
-    "suspect_tokens",
-    metadata,
-    Column("tenant_id", Text, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("token_hash", LargeBinary, nullable=False),
-    moment("since", nullable=False),
-    moment("last_at", nullable=False),
-    Column("confirmed", Boolean, nullable=False, comment="refused again after the account had accepted something"),
-    PrimaryKeyConstraint("tenant_id", "account", "token_hash"),
-    Index("ix_suspect_tokens_tenant_id_token_hash", "tenant_id", "token_hash"),
-)
-
-push_tallies = Table(
-    "push_tallies",
-    metadata,
-    Column("tenant_id", Text, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("accepted", BigInteger, nullable=False, comment="messages, since `since`"),
-    moment("since", nullable=False),
-    moment("last_accepted_at"),
-    PrimaryKeyConstraint("tenant_id", "account"),
-    postgresql_with={"fillfactor": "50"},
-)
-
 audit = Table(
     "audit",
     metadata,
@@ -383,4 +361,17 @@ audit = Table(
     Column("subject", Text, nullable=False),
     Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Index("ix_audit_tenant_id_at", "tenant_id", "at"),
+)
+
+activity_failures = Table(
+    "activity_failures",
+    metadata,
+    Column("workflow_id", Text, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("error", Text, nullable=False, comment="the class of the last one"),
+    Column("attempts", Integer, nullable=False),
+    moment("first_at", nullable=False),
+    moment("last_at", nullable=False),
+    PrimaryKeyConstraint("workflow_id", "activity"),
+    Index("ix_activity_failures_last_at", "last_at"),
 )

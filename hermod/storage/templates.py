@@ -17,6 +17,7 @@ from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.templates import TemplateInput, TemplateSummary, TemplateView, VersionSummary, VersionView
 from hermod.domain.templates.compiled import Compiled, compile_template
 from hermod.domain.templates.locales import Head, chosen
+from hermod.heavy_work import off_loop
 from hermod.storage.engine import Database, sql
 
 CACHE_SECONDS: Final = 1.0
@@ -83,7 +84,7 @@ class Templates:
     async def put(self, tenant: str, name: str, template: TemplateInput, *, actor: str, now: datetime) -> PutTemplate:
         """Store a version, unless the newest of its locale is the same. Raises InvalidInput, by field and line."""
         source = template.fields()
-        await asyncio.to_thread(compile_template, template.channel, source)
+        await off_loop(compile_template, template.channel, source)
         names = {"tenant": tenant, "id": name}
         async with self._database.begin() as connection:
             await connection.execute(_LOCK, names)
@@ -170,7 +171,7 @@ class Templates:
 
     async def _compile(self, tenant: str, name: str, version: int) -> Compiled:
         row = (await self._database.rows(_SOURCE, {"tenant": tenant, "id": name, "versions": [version]}))[0]
-        return await asyncio.to_thread(compile_template, Channel(row.channel), row.source)
+        return await off_loop(compile_template, Channel(row.channel), row.source)
 
     async def _known(self, tenant: str, name: str) -> _Known:
         """A template's versions. Callers that come while they are read share the reading."""

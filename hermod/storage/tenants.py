@@ -13,6 +13,7 @@ from typing import Final
 from hermod.contracts.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from hermod.contracts.ids import TENANT_PATTERN
 from hermod.contracts.tenants import ApiKey, NewApiKey, Tenant
+from hermod.storage.deleting import Deleting
 from hermod.storage.engine import Database, sql
 
 CACHE_SECONDS: Final = 5.0
@@ -22,11 +23,14 @@ _CREATE: Final = sql("""
     INSERT INTO tenants (id, name, created_at) VALUES (:tenant, CAST(:name AS text), :now)
     ON CONFLICT DO NOTHING RETURNING id, name, weight, owner_email, created_at
 """)
-_ALL: Final = sql("SELECT id, name, weight, owner_email, created_at FROM tenants ORDER BY id")
-_ONE: Final = sql("SELECT id, name, weight, owner_email, created_at FROM tenants WHERE id = :tenant")
+_ALL: Final = sql("SELECT id, name, weight, owner_email, created_at FROM tenants WHERE deleted_at IS NULL ORDER BY id")
+_ONE: Final = sql(
+    "SELECT id, name, weight, owner_email, created_at FROM tenants WHERE id = :tenant AND deleted_at IS NULL"
+)
+_IS_DELETED: Final = sql("SELECT 1 FROM tenants WHERE id = :tenant AND deleted_at IS NOT NULL")
 _OWNER: Final = sql("""
     WITH changed AS (
-      UPDATE tenants SET owner_email = CAST(:email AS text) WHERE id = :tenant
+      UPDATE tenants SET owner_email = CAST(:email AS text) WHERE id = :tenant AND deleted_at IS NULL
       RETURNING id, name, weight, owner_email, created_at
     ), audited AS (
       INSERT INTO audit (tenant_id, at, actor, action, subject) SELECT id, :now, :actor, 'tenant.owner', id FROM changed
@@ -40,7 +44,7 @@ _ADD_KEY: Final = sql("""
 """)
 _KEY: Final = sql("SELECT tenant_id, secret_hash FROM api_keys WHERE id = :id AND revoked_at IS NULL")
 _KEYS: Final = sql(
-    "SELECT id, name, created_at, revoked_at FROM api_keys WHERE tenant_id = :tenant ORDER BY created_at"
+    "SELECT id, name, created_at, revoked_at FROM api_keys WHERE tenant_id = :tenant ORDER BY created_at, id"
 )
 _REVOKE: Final = sql(
     "UPDATE api_keys SET revoked_at = coalesce(revoked_at, :now) WHERE tenant_id = :tenant AND id = :id RETURNING id"
@@ -61,6 +65,8 @@ class Tenants:
             )
         rows = await self._database.rows(_CREATE, {"tenant": tenant, "name": name, "now": now})
         if not rows:
+            if await self._database.rows(_IS_DELETED, {"tenant": tenant}):
+                raise Conflict(f"the tenant {tenant} is being deleted; its id is free when its records are gone")
             raise Conflict(f"there is a tenant {tenant} already")
         return Tenant.model_validate(rows[0]._mapping)
 
@@ -80,6 +86,13 @@ class Tenants:
         if not rows:
             raise _no_tenant(tenant)
         return Tenant.model_validate(rows[0]._mapping)
+
+    async def delete(self, tenant: str, *, actor: str, now: datetime) -> None:
+        """It is gone at once; its records go with the next retention. Raises NotFound, and Conflict, with what hangs on
+        it.
+        """
+        await Deleting(self._database).tenant(tenant, actor=actor, now=now)
+        self._known.clear()
 
     async def create_key(self, tenant: str, name: str, now: datetime, *, key: str | None = None) -> NewApiKey:
         """A new key, shown this once. `key` puts a known one in place (the dev stack keeps its own)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -25,6 +26,7 @@ from hermod.contracts.webhooks import (
 )
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed, or_none
 from hermod.storage.webhook_ledger import answer_name
 from hermod.storage.webhook_reopening import AFRESH, with_event
 
@@ -41,15 +43,18 @@ _NARROWED: Final = """
     tenant_id = :tenant
     AND (CAST(:endpoint AS text) IS NULL OR endpoint_id = CAST(:endpoint AS text))
     AND (CAST(:type AS text) IS NULL OR CAST(:type AS text) IN ('*', event_type)
-         OR (right(CAST(:type AS text), 2) = '.*' AND starts_with(event_type, left(CAST(:type AS text), -1))))
+         OR (right(CAST(:type AS text), 2) IN ('.*', '/*') AND starts_with(event_type, left(CAST(:type AS text), -1))))
     AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
     AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
+    AND (CAST(:status_code AS int) IS NULL OR status_code = CAST(:status_code AS int))
     AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
 """
 _LIST: Final = sql(f"""
     SELECT * FROM webhook_deliveries
      WHERE {_NARROWED}
-       AND (CAST(:wanted AS text) IS NULL OR (status = CAST(:wanted AS text) AND discarded_at IS NULL))
+       AND (CAST(:wanted AS text) IS NULL OR status = CAST(:wanted AS text))
+       AND CASE WHEN CAST(:discarded AS bool) IS NOT NULL THEN (discarded_at IS NOT NULL) = CAST(:discarded AS bool)
+                ELSE CAST(:wanted AS text) IS NULL OR discarded_at IS NULL END
      ORDER BY id DESC LIMIT CAST(:limit AS int)
 """)  # noqa: S608 - ours
 
@@ -126,14 +131,14 @@ class WebhookDeliveries:
                 raise NotFound(f"there is no delivery {delivery}")
             attempts = (await connection.execute(_ATTEMPTS, names)).all()
         unseal = await self._contents.opening(tenant)
-        body = None if row.body is None else orjson.loads(unseal(row.event_id, row.body))
+        body = None if row.body is None else or_none("delivery", delivery, partial(_payload, row, unseal))
         return DeliveryView(
             **_shared(row),
             url=row.url or "",
             ordering_key=row.ordering_key,
             workflow_id=row.workflow_id,
-            payload=body["data"] if body else None,
-            log=tuple(_attempt(attempt, unseal) for attempt in attempts),
+            payload=body,
+            attempts=tuple(_attempt(attempt, unseal) for attempt in attempts),
         )
 
     async def page(
@@ -145,10 +150,13 @@ class WebhookDeliveries:
         event_type: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        status_code: int | None = None,
+        discarded: bool | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> DeliveryPage:
-        """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out."""
+        """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out, unless
+        `discarded` says otherwise."""
         names = {
             "tenant": tenant,
             "endpoint": endpoint,
@@ -156,6 +164,8 @@ class WebhookDeliveries:
             "type": event_type,
             "since": since,
             "before": until,
+            "status_code": status_code,
+            "discarded": discarded,
             "cursor": cursor,
             "limit": limit + 1,
         }
@@ -207,11 +217,18 @@ def _refusal(verb: str, row: Row[Any]) -> str:
     return f"the delivery is {row.status}; {_WHY[verb]}"
 
 
+def _payload(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> dict[str, Any]:
+    payload: dict[str, Any] = orjson.loads(unseal(row.event_id, row.body))["data"]
+    return payload
+
+
 def _attempt(row: Row[Any], unseal: Callable[[str, bytes], bytes]) -> DeliveryAttemptView:
     facts = row.exchange or {}
     kept = row.response_body
     # The first byte tells an answer in the clear from an encrypted one.
-    text = None if kept is None else unseal(answer_name(row.delivery_id, row.number), kept)[1:].decode(errors="replace")
+    name = answer_name(row.delivery_id, row.number)
+    opened = None if kept is None else or_none("answer", name, lambda: unseal(name, kept))
+    text = None if opened is None else opened[1:].decode(errors="replace")
     return DeliveryAttemptView(
         number=row.number,
         outcome=row.outcome,
@@ -235,15 +252,17 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
         "event_id": row.event_id,
         "event_type": row.event_type,
         "status": row.status,
-        "attempts": row.attempt_count,
+        "attempt_count": row.attempt_count,
         "status_code": row.status_code,
         "error": row.error,
         "next_attempt_at": row.next_attempt_at,
         "created_at": row.created_at,
         "finished_at": row.finished_at,
+        "discarded_at": row.discarded_at,
     }
 
 
 def _page(rows: Sequence[Row[Any]], limit: int) -> DeliveryPage:
-    shown = tuple(DeliverySummary(**_shared(row)) for row in rows[:limit])
-    return DeliveryPage(items=shown, next_cursor=shown[-1].id if len(rows) > limit else None)
+    shown = rows[:limit]
+    items = listed("delivery", shown, lambda row: DeliverySummary(**_shared(row)))
+    return DeliveryPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)

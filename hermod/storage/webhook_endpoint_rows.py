@@ -8,9 +8,10 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row
 
-from hermod.contracts.messages import Preset
+from hermod.contracts.retries import Preset
 from hermod.contracts.webhooks import EndpointSettings, EndpointView, Health, Ordering, WhenExhausted
 from hermod.domain.endpoint_secrets import EndpointSecrets
+from hermod.domain.rates import countable
 from hermod.domain.webhook_schedules import jitter, timeout, waits
 from hermod.ports.webhooks import Endpoint
 
@@ -36,6 +37,10 @@ def columns(settings: EndpointSettings) -> dict[str, Any]:
     }
 
 
+def _rate(row: Row[Any]) -> float | None:
+    return None if row.rate_per_second is None else countable(row.rate_per_second)
+
+
 def _retry(row: Row[Any]) -> Preset | tuple[float, ...]:
     return Preset(row.retry) if isinstance(row.retry, str) else tuple(map(float, row.retry))
 
@@ -48,7 +53,7 @@ def stored_settings(row: Row[Any], secrets: EndpointSecrets) -> EndpointSettings
         description=row.description,
         retry=_retry(row),
         timeout_seconds=row.timeout_seconds,
-        rate_per_second=row.rate_per_second,
+        rate_per_second=_rate(row),
         max_concurrency=row.max_concurrency,
         ordering=Ordering(row.ordering),
         when_exhausted=WhenExhausted(row.when_exhausted),
@@ -71,7 +76,7 @@ def as_endpoint(row: Row[Any], secrets: EndpointSecrets, now: datetime) -> Endpo
         waits=waits(retry),
         jitter=jitter(retry),
         timeout=timedelta(seconds=timeout(retry, row.timeout_seconds)),
-        rate_per_second=row.rate_per_second,
+        rate_per_second=_rate(row),
         concurrency=max(1, int(row.concurrency)),
         ordering=Ordering(row.ordering),
         when_exhausted=WhenExhausted(row.when_exhausted),
@@ -95,7 +100,7 @@ def as_view(row: Row[Any], now: datetime) -> EndpointView:
         description=row.description,
         retry=retry,
         timeout_seconds=timeout(retry, row.timeout_seconds),
-        rate_per_second=row.rate_per_second,
+        rate_per_second=_rate(row),
         max_concurrency=row.max_concurrency,
         ordering=Ordering(row.ordering),
         when_exhausted=WhenExhausted(row.when_exhausted),

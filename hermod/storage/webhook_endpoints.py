@@ -1,4 +1,4 @@
-"""Webhook endpoints: settings, sealed secrets, and what each process remembers of them for a moment.
+"""Webhook endpoints: settings, sealed secrets, and what a worker remembers of them for a moment.
 
 What their requests say about them (pauses, concurrency, failures) is written by `hermod.storage.endpoint_health`; here
 it is shown, and begun anew when somebody enables the endpoint or gives it another URL. A deleted endpoint keeps its
@@ -25,6 +25,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.webhooks import Endpoint
 from hermod.storage.endpoint_health import WINDOW
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoint_rows import as_endpoint, as_view, columns, stored_settings
@@ -140,14 +141,15 @@ class Subscriber(NamedTuple):
     ordering: Ordering
 
 
-class _Subscriptions:
-    """What a tenant's endpoints asked for. Lives for a second, so what it has looked up can stay."""
+class Subscriptions:
+    """What a tenant's endpoints ask for at one moment."""
 
     def __init__(self, rows: Sequence[Row[Any]]) -> None:
         self._endpoints = [(Subscriber(row.id, Ordering(row.ordering)), tuple(row.event_types)) for row in rows]
         self._found: dict[str, tuple[Subscriber, ...]] = {}
 
     def to(self, event_type: str) -> tuple[Subscriber, ...]:
+        """The endpoints that asked for such events, by id; disabled ones too, whose deliveries are parked."""
         if event_type not in self._found:
             found = (subscriber for subscriber, filters in self._endpoints if matches(filters, event_type))
             self._found[event_type] = tuple(found)
@@ -162,14 +164,18 @@ class WebhookEndpoints:
         self._vault = vault
         self._clock = clock
         self._endpoints = Recent(self._read, CACHE_SECONDS)
-        self._subscriptions = Recent(self._read_subscriptions, CACHE_SECONDS)
 
-    async def endpoint(self, tenant: str, endpoint: str) -> Endpoint | None:
+    async def endpoint(self, tenant: str, endpoint: str, at_least: int = 0) -> Endpoint | None:
+        found = await self._endpoints.get((tenant, endpoint))
+        if found is None or found.revision >= at_least:
+            return found
+        self._endpoints.forget((tenant, endpoint))
         return await self._endpoints.get((tenant, endpoint))
 
-    async def for_event(self, tenant: str, event_type: str) -> Sequence[Subscriber]:
-        """The endpoints that asked for such events, by id; disabled ones too, whose deliveries are parked."""
-        return (await self._subscriptions.get(tenant)).to(event_type)
+    async def subscriptions(self, tenant: str) -> Subscriptions:
+        """What the tenant's endpoints ask for now. Nothing is remembered: an event that is accepted after the answer to
+        a change, in whatever process, goes by the change, and what found no endpoint could not be replayed."""
+        return Subscriptions(await self._database.rows(_SUBSCRIBED, {"tenant": tenant}))
 
     def forget(self, tenant: str, endpoint: str) -> None:
         """Something else has changed the endpoint: the next look at it reads it."""
@@ -185,7 +191,7 @@ class WebhookEndpoints:
             await connection.execute(_CREATE, key | columns(settings) | self._sealed(secrets))
             await connection.execute(_AUDIT, key | _audited("create", actor))
             view = await _view(connection, tenant, endpoint, now)
-        self._changed(tenant, endpoint)
+        self.forget(tenant, endpoint)
         return NewEndpoint(**dict(view), secret=secret)
 
     async def get(self, tenant: str, endpoint: str, now: datetime) -> EndpointView:
@@ -197,8 +203,9 @@ class WebhookEndpoints:
         """The newest first."""
         names = {"tenant": tenant, "cursor": cursor, "limit": limit + 1, "since": now - WINDOW}
         rows = await self._database.rows(_PAGE, names)
-        shown = tuple(as_view(row, now) for row in rows[:limit])
-        return EndpointPage(items=shown, next_cursor=shown[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("endpoint", shown, lambda row: as_view(row, now))
+        return EndpointPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def update(
         self,
@@ -230,7 +237,7 @@ class WebhookEndpoints:
             verb = "enable" if enables and changed in ([], ["enabled"]) else "update"
             await connection.execute(_AUDIT, key | _audited(verb, actor, changed=changed))
             view = await _view(connection, tenant, endpoint, now)
-        self._changed(tenant, endpoint)
+        self.forget(tenant, endpoint)
         if after.enabled:
             return view
         await close_open_deliveries(self._database, tenant, endpoint, now)
@@ -252,7 +259,7 @@ class WebhookEndpoints:
             await connection.execute(_REKEY, key | {"secrets": self._vault.seal(rotated.document())})
             hours = overlap / timedelta(hours=1)
             await connection.execute(_AUDIT, key | _audited("rotate_secret", actor, overlap_hours=hours))
-        self._changed(tenant, endpoint)
+        self.forget(tenant, endpoint)
         return NewSecret(secret=secret, old_valid_until=now + overlap)
 
     async def delete(self, tenant: str, endpoint: str, *, actor: str, now: datetime) -> None:
@@ -260,7 +267,7 @@ class WebhookEndpoints:
         names = {"tenant": tenant, "id": endpoint, "actor": actor, "now": now}
         if not await self._database.rows(_DELETE, names):
             raise _unknown(endpoint)
-        self._changed(tenant, endpoint)
+        self.forget(tenant, endpoint)
         await close_open_deliveries(self._database, tenant, endpoint, now)
 
     async def unreadable(self, tenant: str) -> list[str]:
@@ -288,13 +295,6 @@ class WebhookEndpoints:
         tenant, endpoint = key
         rows = await self._database.rows(_ONE, {"tenant": tenant, "id": endpoint})
         return as_endpoint(rows[0], self._opened(rows[0]), self._clock.now()) if rows else None
-
-    async def _read_subscriptions(self, tenant: str) -> _Subscriptions:
-        return _Subscriptions(await self._database.rows(_SUBSCRIBED, {"tenant": tenant}))
-
-    def _changed(self, tenant: str, endpoint: str) -> None:
-        self._endpoints.forget((tenant, endpoint))
-        self._subscriptions.forget(tenant)
 
     def _sealed(self, secrets: EndpointSecrets) -> dict[str, Any]:
         return {

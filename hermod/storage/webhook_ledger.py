@@ -11,17 +11,21 @@ from typing import Any
 import orjson
 from sqlalchemy import Row
 
+from hermod.contracts.scalars import sendable
 from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
-from hermod.ports.ledger import InFlight
+from hermod.ports.ledger import Ending, InFlight
 from hermod.ports.webhooks import DeliveryItem, Exchange, HandedOff, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.contents import Contents, Seal
 from hermod.storage.engine import Database
+from hermod.storage.readable import each
 from hermod.storage.webhook_ledger_statements import (
     ANY_DEAD,
     CHANGE,
     COUNTS,
     END_EMPTY,
     END_LOST,
+    END_UNREADABLE,
+    ENDINGS,
     FETCH,
     GRANT,
     HAND_OVER,
@@ -57,7 +61,10 @@ class SqlWebhookLedger:
             rows = [row for row in rows if row.body is not None]
         living = await self._workers.living({row.asked[0] for row in rows if row.asked})
         unseal = await self._contents.opening(tenant)
-        return [_item(row, unseal(row.event_id, row.body), living) for row in rows]
+        items, broken = each("delivery", rows, lambda row: _item(row, unseal(row.event_id, row.body), living))
+        if broken:
+            await self._end_unreadable(names | {"run": run}, [row for row in rows if row.id in broken], broken, living)
+        return items
 
     async def grant(self, tenant: str, owner: str, intents: Sequence[WebhookIntent], now: datetime) -> set[str]:
         names = {
@@ -103,6 +110,10 @@ class SqlWebhookLedger:
         rows = await self._database.rows(COUNTS, {"tenant": tenant, "ids": list(deliveries)})
         return {DeliveryStatus(row.status): row.n for row in rows}
 
+    async def endings(self, tenant: str, deliveries: Sequence[str]) -> Mapping[Ending, int]:
+        rows = await self._database.rows(ENDINGS, {"tenant": tenant, "ids": list(deliveries)})
+        return {Ending("", row.outcome, row.status_code): row.n for row in rows}
+
     async def transfer_ownership(
         self, tenant: str, owner: str, deliveries: Mapping[str, int], owners: Mapping[str, str]
     ) -> None:
@@ -134,6 +145,19 @@ class SqlWebhookLedger:
             await self._database.execute(END_LOST, names | numbers | ending)
         return len(under_way) - len(lost)
 
+    async def _end_unreadable(
+        self, names: Mapping[str, Any], rows: Sequence[Row[Any]], broken: Mapping[str, str], living: Collection[int]
+    ) -> None:
+        """They end with their reason. A request under way comes to its end first, unless its worker is lost."""
+        reasons = {id: f"the record cannot be read as it is stored: {reason}" for id, reason in broken.items()}
+        await self._database.execute(END_UNREADABLE, {**names, "ids": list(reasons), "reasons": list(reasons.values())})
+        for row in rows:
+            worker, over = row.asked or (None, False)
+            if row.status == DeliveryStatus.SENDING and (over or worker not in living):
+                ending = {"otherwise": "failed", "reason": reasons[row.id]}
+                numbers = {"ids": [row.id], "numbers": [row.attempt_count]}
+                await self._database.execute(END_LOST, {**names, **numbers, **ending})
+
     async def _record_late(self, parameters: Mapping[str, Any]) -> None:
         """Outcomes of requests that were called lost. What is logged already changes nothing."""
         async with self._database.begin() as connection:
@@ -163,6 +187,7 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> DeliveryItem:
         wait_reason=row.wait_reason,
         request_id=row.request_id,
         order_key=row.order_key,
+        endpoint_revision=row.revision or 0,
         in_flight=_in_flight(row.asked or (None, False, None), living) if row.in_flight else None,
     )
 
@@ -181,7 +206,7 @@ def _results(results: Sequence[WebhookResult], seal: Seal) -> dict[str, Any]:
         "numbers": [result.number for result in results],
         "outcomes": [exchange.outcome for exchange in exchanges],
         "status_codes": [exchange.status_code for exchange in exchanges],
-        "errors": [exchange.error for exchange in exchanges],
+        "errors": [None if exchange.error is None else sendable(exchange.error) for exchange in exchanges],
         "addresses": [exchange.address for exchange in exchanges],
         "exchanges": [_facts(exchange) for exchange in exchanges],
         "bodies": [_answer(result, seal) for result in results],
@@ -200,11 +225,15 @@ def _facts(exchange: Exchange) -> str | None:
     if not exchange.request_headers:
         return None
     facts = {
-        "request_headers": dict(exchange.request_headers),
-        "response_headers": dict(exchange.response_headers),
+        "request_headers": _plain(exchange.request_headers),
+        "response_headers": _plain(exchange.response_headers),
         "phases": exchange.phases.model_dump(),
     }
     return orjson.dumps(facts).decode()
+
+
+def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+    return {sendable(name): sendable(value) for name, value in headers.items()}
 
 
 def _answer(result: WebhookResult, seal: Seal) -> bytes | None:

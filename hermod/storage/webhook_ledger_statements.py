@@ -32,11 +32,12 @@ REOPEN: Final = sql(f"""
 
 FETCH: Final = sql(f"""
     SELECT d.id, d.endpoint_id, d.event_id, d.event_type, d.status, d.attempt_count, d.spent, d.next_attempt_at,
-           d.wait_reason, d.request_id, d.order_key, e.body, d.status = 'sending' AS in_flight,
+           d.wait_reason, d.request_id, d.order_key, e.body, w.revision, d.status = 'sending' AS in_flight,
            CASE WHEN d.status = 'sending' THEN
              (SELECT json_build_array(a.worker, coalesce(a.ends_by <= :now, false), a.ends_by) FROM webhook_attempts a
                WHERE a.tenant_id = d.tenant_id AND a.delivery_id = d.id AND a.number = d.attempt_count) END AS asked
       FROM webhook_deliveries d LEFT JOIN webhook_events e ON e.tenant_id = :tenant AND e.id = d.event_id
+      LEFT JOIN webhook_endpoints w ON w.tenant_id = :tenant AND w.id = d.endpoint_id
      WHERE d.tenant_id = :tenant AND d.id = ANY(:ids)
        AND CASE WHEN d.workflow_id = :owner THEN d.status IN ({_OPEN}) END
 """)  # noqa: S608 - the names are ours
@@ -153,6 +154,12 @@ CHANGE: Final = sql(f"""
     RETURNING d.id
 """)  # noqa: S608
 
+ENDINGS: Final = sql("""
+    SELECT outcome, status_code, count(*) AS n FROM webhook_attempts
+     WHERE tenant_id = :tenant AND delivery_id = ANY(:ids) AND outcome IS NOT NULL
+     GROUP BY outcome, status_code ORDER BY min(started_at)
+""")
+
 COUNTS: Final = sql("""
     SELECT status, count(*) AS n FROM webhook_deliveries WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status
 """)
@@ -226,3 +233,13 @@ END_EMPTY: Final = sql(f"""
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id = :owner AND status IN ({_AT_REST})
        AND NOT EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = :tenant AND e.id = d.event_id)
 """)  # noqa: S608
+
+END_UNREADABLE: Final = sql(f"""
+    UPDATE webhook_deliveries d
+       SET status = 'failed', error = b.reason, finished_at = :now, updated_at = :now, next_attempt_at = NULL,
+           wait_reason = NULL, failed_run = CAST(:run AS text), dead_at = :now
+      FROM unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS b(own, reason)
+     WHERE d.tenant_id = :tenant AND d.id = ANY(:ids) AND d.id = b.own AND d.workflow_id = :owner
+       AND d.status IN ({_AT_REST})
+""")  # noqa: S608
+"""Deliveries that cannot be read as they are stored."""

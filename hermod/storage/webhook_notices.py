@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from hermod.contracts.webhook_notices import ENDPOINT_DISABLED, EndpointDisabled
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 
 _OPEN: Final = sql("""
     SELECT n.tenant_id, n.endpoint_id, n.disabled_at, n.reason, n.failing_since, n.announced_at, n.written_at,
@@ -65,7 +66,8 @@ class WebhookNotices:
 
     async def open(self, limit: int) -> Sequence[Notice]:
         """Over all tenants, the oldest first."""
-        return [_notice(row) for row in await self._database.rows(_OPEN, {"limit": limit})]
+        rows = await self._database.rows(_OPEN, {"limit": limit})
+        return list(listed("notice", rows, _notice, key="endpoint_id"))
 
     async def listeners(self, notice: Notice) -> list[str]:
         """The endpoints that asked for such events by name. The disabled one is none of them."""

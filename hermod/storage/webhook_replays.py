@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -19,10 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.ids import new_id, replay_workflow, since
 from hermod.contracts.webhook_steps import ReplayStep
-from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayStatus, ReplayView
+from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayPage, ReplayStatus, ReplayView
+from hermod.domain.rates import countable
 from hermod.storage.engine import Database, sql
 from hermod.storage.webhook_reopening import AFRESH, with_event
 
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""There are no deliveries from before."""
 SLACK: Final = timedelta(hours=1)
 """How far the clock that made an id may be from the one that dated the delivery."""
 
@@ -33,7 +36,7 @@ _MATCHING: Final = """
     AND (CAST(:types AS text[]) = '{}'
          OR EXISTS (SELECT 1 FROM unnest(CAST(:types AS text[])) AS f(type)
                      WHERE f.type IN ('*', d.event_type)
-                        OR (right(f.type, 2) = '.*' AND starts_with(d.event_type, left(f.type, -1)))))
+                        OR (right(f.type, 2) IN ('.*', '/*') AND starts_with(d.event_type, left(f.type, -1)))))
     AND EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
 """
 """The tenant's deliveries that a replay is about; those whose event was dropped cannot be sent again."""
@@ -86,6 +89,14 @@ _CREATE: Final = sql("""
 
 _VIEW: Final = sql("SELECT * FROM webhook_replays WHERE tenant_id = :tenant AND id = :id")
 _LOCK: Final = sql(f"{_VIEW.text} FOR UPDATE")
+_LIST: Final = sql("""
+    SELECT * FROM webhook_replays
+     WHERE tenant_id = :tenant
+       AND (CAST(:endpoint AS text) IS NULL OR endpoint_id = CAST(:endpoint AS text))
+       AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
+       AND (CAST(:cursor AS text) IS NULL OR id < CAST(:cursor AS text))
+     ORDER BY id DESC LIMIT CAST(:limit AS int)
+""")
 
 _MOVE: Final = sql("""
     WITH moved AS (
@@ -175,6 +186,15 @@ class WebhookReplays:
             raise NotFound(f"there is no replay {replay}")
         return _view(rows[0])
 
+    async def listed(
+        self, tenant: str, *, endpoint: str | None, status: ReplayStatus | None, cursor: str | None, limit: int
+    ) -> ReplayPage:
+        """Newest first."""
+        names = {"tenant": tenant, "endpoint": endpoint, "status": status, "cursor": cursor, "limit": limit + 1}
+        rows = await self._database.rows(_LIST, names)
+        items = tuple(map(_view, rows[:limit]))
+        return ReplayPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+
     async def move(self, tenant: str, replay: str, wanted: ReplayStatus, *, actor: str, now: datetime) -> ReplayView:
         """Pause, resume or cancel. Raises NotFound, and Conflict where it has ended or its endpoint is disabled."""
         async with self._database.begin() as connection:
@@ -226,7 +246,7 @@ async def _begin(connection: AsyncConnection, row: Row[Any], now: datetime) -> B
         "now": now,
     }
     row = (await connection.execute(_ADVANCE, moved)).one()
-    return Begun(_step(row, len(begun) / row.per_second), row.endpoint_id, tuple(begun))
+    return Begun(_step(row, len(begun) / countable(row.per_second)), row.endpoint_id, tuple(begun))
 
 
 async def _held_by_endpoint(connection: AsyncConnection, row: Row[Any], now: datetime) -> Row[Any]:
@@ -271,7 +291,7 @@ def _names(tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> dic
         "endpoint": endpoint,
         "since": asked.since,
         "until": min(asked.until or now, now),
-        "cursor": since("whd", asked.since - SLACK),
+        "cursor": since("whd", max(asked.since, EARLIEST) - SLACK),
         "types": list(asked.types),
         "statuses": [status.value for status in asked.status if status not in OPEN_DELIVERIES],
         "now": now,

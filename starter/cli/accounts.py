@@ -17,6 +17,8 @@ from starter.accounts import save_account
 from starter.cli.json_files import read_object
 from starter.cli.output import Json, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
+from starter.cli.waits import Retry, retry_of, shown
+from starter.cli.words import pair
 from starter.wording import field_errors
 
 app: Final = typer.Typer(help="Provider accounts: what messages are sent with.", no_args_is_help=True)
@@ -45,11 +47,12 @@ async def put_account(
     rate: Annotated[
         float | None, typer.Option(help="Messages a second at most (default: as usual for its provider).")
     ] = None,
+    retry: Retry = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Keep it, but do not use it.")] = False,
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
-    """Create or replace an account. Without credentials, the stored ones stay.
+    """Create or replace an account. Without credentials, the stored ones stay, at the same address.
 
     \b
     Examples:
@@ -65,10 +68,13 @@ async def put_account(
         "from": sender,
         "order": order,
         "rate_per_second": rate,
+        "retry": retry_of(retry) if retry is not None else None,
         "enabled": not disabled,
     }
     if credential or credentials:
-        given["credentials"] = (read_object(credentials) if credentials else {}) | dict(map(_pair, credential or []))
+        given["credentials"] = (read_object(credentials) if credentials else {}) | dict(
+            pair("credential", one) for one in credential or []
+        )
     account = _checked(name, given)
     async with client(tenant) as hermod:
         saved = await save_account(hermod, name, account)
@@ -76,6 +82,23 @@ async def put_account(
         print_json(saved.view)
     else:
         say(f"{'created' if saved.created else 'replaced'} {name}")
+
+
+@app.command("delete")
+@command
+async def delete_account(
+    name: Annotated[str, typer.Argument(help="Its name.")], tenant: TenantName = None, as_json: Json = False
+) -> None:
+    """Delete an account, with its credentials. Refused while messages need it.
+
+    \b
+    Example:
+      hermod accounts delete backup
+    """
+    async with client(tenant) as hermod:
+        core = hermod.core
+        await core.storage.accounts.delete(hermod.tenant, name, actor=hermod.actor, now=core.clock.now())
+    print_json({"name": name, "deleted": True}) if as_json else say(f"deleted {name}")
 
 
 @app.command("list")
@@ -88,10 +111,13 @@ async def list_accounts(tenant: TenantName = None, as_json: Json = False) -> Non
         print_list(found)
         return
     rows = [
-        (one.channel, one.order, one.name, one.provider, one.from_, one.enabled, one.available, one.blocked_reason)
+        (
+            *(one.channel, one.order, one.name, one.provider, one.from_, shown(one.retry)),
+            *(one.enabled, one.available, one.blocked_reason),
+        )
         for one in found
     ]
-    columns = ("channel", "order", "name", "provider", "from", "enabled", "available", "blocked")
+    columns = ("channel", "order", "name", "provider", "from", "retry", "enabled", "available", "blocked")
     print_table(columns, rows, empty="no accounts yet; `hermod accounts put --help` shows how to add one")
 
 
@@ -105,10 +131,3 @@ def _checked(name: str, given: dict[str, Any]) -> AccountInput:
         return AccountInput.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter("write --credential name=value")
-    return name, value

@@ -23,7 +23,7 @@ from hermod.contracts.analytics import (
 from hermod.contracts.errors import InvalidInput
 from starter import analytics
 from starter.cli.moments import moment
-from starter.cli.output import OUT, Json, print_json, print_table, say
+from starter.cli.output import OUT, Json, hint, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
 from starter.cli.webhook_replays import past
 from starter.wording import field_errors
@@ -52,6 +52,9 @@ async def show_timeseries(
     since: Since = None,
     until: Until = None,
     where: Property = None,
+    timezone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="By whose clock days begin, like Europe/Berlin (UTC).")
+    ] = None,
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +66,13 @@ async def show_timeseries(
       hermod analytics timeseries --interval day --since -30d --where plan=pro
     """
     asked = _checked(
-        TimeseriesAsked, type=type_, interval=interval, since=_past(since), until=_past(until), property=where
+        TimeseriesAsked,
+        type=type_,
+        interval=interval,
+        since=_past(since),
+        until=_past(until),
+        property=where,
+        timezone=timezone,
     )
     async with client(tenant) as hermod:
         answer = await analytics.timeseries(hermod, asked)
@@ -141,6 +150,26 @@ async def show_top(
         most = max((item.count for item in answer.items), default=0)
         rows = [(item.value, f"{item.count:,}", _bar(item.count, most)) for item in answer.items]
         print_table((answer.by, "events", ""), rows, empty="no events")
+
+
+@app.command("refused")
+@command
+async def show_refused(
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended.")] = None,
+    tenant: TenantName = None,
+    as_json: Json = False,
+) -> None:
+    """List events that were accepted and that ClickHouse cannot take; --json shows them as they came."""
+    async with client(tenant) as hermod:
+        page = await analytics.refused_events(hermod, cursor=cursor, limit=limit)
+    if as_json:
+        print_list(page.items, page.next_cursor)
+        return
+    rows = [(one.id, one.type, f"{one.count:,}", one.reason, one.refused_at) for one in page.items]
+    print_table(("id", "type", "events", "reason", "refused"), rows, empty="no events were refused")
+    if page.next_cursor is not None:
+        hint(f"more: hermod analytics refused --cursor {page.next_cursor}")
 
 
 def _print_series(answer: Timeseries) -> None:

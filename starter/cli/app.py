@@ -1,32 +1,20 @@
-"""The command line `hermod`, put together from its groups."""
+"""The command line `hermod`: which commands there are, and which module has each.
+
+A command's module is imported when the command is called, and not for `--version` or `--help`: most of them need the
+database, Temporal and the providers, whose libraries take a second or two to load.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import copy
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from starter.cli import (
-    accounts,
-    analytics,
-    dead_letters,
-    doctor,
-    emitting,
-    forms,
-    messages,
-    partials,
-    payments,
-    providers,
-    schedules,
-    secret_keys,
-    submissions,
-    suppressions,
-    templates,
-    tenants,
-    tracking,
-    webhooks,
-)
-from starter.cli.output import say
 from starter.version import product_version
 
 _ABOUT: Final = """Hand messages to Hermod, follow them, and look after the installation.
@@ -40,41 +28,118 @@ Begin with:
   hermod send --to ada@example.com --subject Hello --text "It works" --wait
   hermod dlq list
 """
+_TABLE: Final[Mapping[str, tuple[str, str]]] = {
+    "send": ("messages", "Send one message."),
+    "send-batch": ("messages", "Send a file of messages."),
+    "status": ("messages", "Tell a message's story: where it is, every attempt, every decision, what comes next."),
+    "cancel": ("messages", "Withdraw a message that waits. One that is on its way, or has ended, stays as it is."),
+    "emit": ("emitting", "Send an event to every endpoint that asked for its type."),
+    "journey": (
+        "partials",
+        "Tell what somebody did with forms, and what they were told, from the first change to the last receipt.",
+    ),
+    "track": ("tracking", "Tell what happened, for analytics."),
+    "submit": ("forms", "Submit a form."),
+    "token": ("secret_keys", "Print an admin token for the admin API and the console, signed with HERMOD_JWT_SECRET."),
+    "doctor": (
+        "doctor",
+        "Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong.",
+    ),
+    "migrate": ("migrating", "Make the database's tables, or bring them to this version, and say what was done."),
+    "providers": ("providers", "List the providers and what each can do."),
+    "partials": ("partials:app", "Forms that visitors have not sent yet."),
+    "dlq": ("dead_letters:app", "Dead letters: messages that were given up."),
+    "accounts": ("accounts:app", "Provider accounts: what messages are sent with."),
+    "templates": ("templates:app", "Stored templates: versions, locales, previews."),
+    "suppressions": ("suppressions:app", "Addresses that get no more messages."),
+    "webhooks": ("webhooks:app", "Signed events to the endpoints that asked for them."),
+    "analytics": ("analytics:app", "What events and messages come to, counted by ClickHouse."),
+    "forms": ("forms:app", "Forms: schemas, spam guards, payments, and what they tell."),
+    "submissions": (
+        "submissions:app",
+        "Submissions of forms: follow them, retry dead letters, and what is no spam.",
+    ),
+    "payments": ("payments:app", "Payments for submissions of forms."),
+    "tenants": ("tenants:tenants", "Tenants: everything belongs to one."),
+    "keys": ("api_keys:app", "API keys: what a tenant's programs sign in with."),
+    "schedules": ("schedules:app", "The housekeeping schedules."),
+    "secrets": ("secret_keys:app", "The secrets of a deployment, and the keys that encrypt stored credentials."),
+}
+"""Each command by its name: its module in `starter.cli`, with `:` the group in it, and the first line of its help."""
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, in the order of the table; one is imported when it is looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = _load(name, _TABLE[name][0])
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_TABLE)
+
+    def __len__(self) -> int:
+        return len(_TABLE)
+
+
+def _load(name: str, home: str) -> Any:
+    module_name, _, group = home.partition(":")
+    module = import_module(f"starter.cli.{module_name}")
+    parent = typer.Typer()
+    if group:
+        parent.add_typer(getattr(module, group), name=name)
+    else:
+        module.add_to(parent)
+    return get_group(parent).commands[name]
+
+
+class _Root(TyperGroup):
+    """The commands of the table."""
+
+    table: Final = _TABLE
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()
+
+    @property
+    def summaries(self) -> dict[str, str]:
+        return {name: summary for name, (_, summary) in _TABLE.items()}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """From the table, so that nothing is imported for it."""
+        shown = copy.copy(self)
+        shown.commands = {name: TyperCommand(name, help=summary) for name, summary in self.summaries.items()}
+        TyperGroup.format_help(shown, ctx, formatter)
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        return list(self.commands)
+
 
 app: Final = typer.Typer(
     name="hermod",
+    cls=_Root,
     help=_ABOUT,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-messages.add_to(app)
-emitting.add_to(app)
-partials.add_to(app)
-tracking.add_to(app)
-forms.add_to(app)
-app.add_typer(dead_letters.app, name="dlq")
-app.add_typer(accounts.app, name="accounts")
-app.add_typer(templates.app, name="templates")
-app.add_typer(suppressions.app, name="suppressions")
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(analytics.app, name="analytics")
-app.add_typer(forms.app, name="forms")
-app.add_typer(submissions.app, name="submissions")
-app.add_typer(payments.app, name="payments")
-app.add_typer(tenants.tenants, name="tenants")
-app.add_typer(tenants.keys, name="keys")
-app.add_typer(schedules.app, name="schedules")
-app.add_typer(secret_keys.app, name="secrets")
-secret_keys.add_to(app)
-doctor.add_to(app)
-providers.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        say(product_version())
+        typer.echo(product_version())
         raise typer.Exit
 
 

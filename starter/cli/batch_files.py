@@ -1,7 +1,7 @@
 """Files of messages for `hermod send-batch`: JSON lines, a JSON document, or CSV with a header line.
 
 In CSV a column is a field, `data.name` and `metadata.order` are fields inside, `cc`, `bcc` and `media_urls` hold
-several values separated by `;`, and an empty cell is a field left out.
+several values separated by `;`, and so may `reply_to` and `retry`. An empty cell is a field left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import Any, Final, TextIO
 
+from starter.cli.waits import retry_of
 from starter.intake import MalformedJson, read_json
 
 MANY: Final = frozenset({"cc", "bcc", "media_urls"})
@@ -182,11 +183,15 @@ def _put(fields: dict[str, Any], name: str, value: str) -> None:
         inner = inner.setdefault(step, {})
         if not isinstance(inner, dict):
             raise ValueError(f"{name}: {step} has a value already")
-    inner[last] = [part.strip() for part in value.split(";") if part.strip()] if name in MANY else _value(name, value)
+    inner[last] = _value(name, value)
 
 
 def _value(name: str, value: str) -> Any:
     """A WhatsApp template may be written as JSON, since a cell has no other way to hold it."""
+    if name in MANY or (name == "reply_to" and ";" in value):
+        return [part.strip() for part in value.split(";") if part.strip()]
+    if name == "retry":
+        return retry_of(value)
     if name == "template" and value.lstrip().startswith("{"):
         return json.loads(value)
     return value

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from hermod.contracts.content import Channel
-from hermod.contracts.errors import Conflict, HermodError, NotFound
-from hermod.contracts.messages import Receipt, Resolution, Status
+from hermod.contracts.messages import Resolution
 from starter.cli.messages import status
-from starter.cli.output import Json, complain, hint, print_json, print_list, say
-from starter.cli.session import FAILED, TenantName, client, command
+from starter.cli.moves import (
+    DryRun,
+    ErrorCode,
+    Everything,
+    Since,
+    Until,
+    Yes,
+    moment_of,
+    move_each,
+    move_named_or_all,
+    status_of,
+)
+from starter.cli.output import Json, hint, print_list
+from starter.cli.session import TenantName, client, command
 from starter.cli.story import print_page
-from starter.client import Hermod
 
-AT_ONCE: Final = 10
 PAGE: Final = 200
 
 app: Final = typer.Typer(help="Dead letters: messages that were given up.", no_args_is_help=True)
@@ -26,8 +33,6 @@ app.command("show")(status)
 
 OnlyChannel = Annotated[Channel | None, typer.Option("--channel", help="Only this channel.")]
 MessageIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="msg_…, as the list shows them.")]
-Everything = Annotated[bool, typer.Option("--all", help="All that the list would show.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 class Fate(StrEnum):
@@ -39,6 +44,9 @@ class Fate(StrEnum):
 @command
 async def list_dead_letters(
     channel: OnlyChannel = None,
+    error_code: ErrorCode = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option(min=1, max=PAGE)] = 50,
     cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended.")] = None,
     tenant: TenantName = None,
@@ -46,7 +54,7 @@ async def list_dead_letters(
 ) -> None:
     """List them, newest first."""
     async with client(tenant) as hermod:
-        page = await hermod.dead_letters(channel=channel, cursor=cursor, limit=limit)
+        page = await hermod.dead_letters(**_filter(channel, error_code, since, until), cursor=cursor, limit=limit)
     if as_json:
         print_list(page.items, page.next_cursor)
         return
@@ -61,6 +69,10 @@ async def retry(
     messages: MessageIds = None,
     everything: Everything = False,
     channel: OnlyChannel = None,
+    error_code: ErrorCode = None,
+    since: Since = None,
+    until: Until = None,
+    dry_run: DryRun = False,
     yes: Yes = False,
     tenant: TenantName = None,
     as_json: Json = False,
@@ -72,12 +84,20 @@ async def retry(
     \b
     Examples:
       hermod dlq retry msg_019aa1c2d3e40123456789abcdef
-      hermod dlq retry --all --channel sms
+      hermod dlq retry --all --channel sms --since -6h --dry-run
     """
-    async with client(tenant) as hermod:
-        chosen = await _chosen(hermod, messages, everything, channel, {Status.FAILED})
-        _confirm(f"Retry {len(chosen)} messages?", everything and not yes)
-        await _each(chosen, hermod.retry, as_json)
+    await move_named_or_all(
+        "retry",
+        "messages",
+        messages,
+        _filter(channel, error_code, since, until),
+        lambda hermod, one: hermod.retry(one),
+        everything=everything,
+        dry_run=dry_run,
+        yes=yes,
+        tenant=tenant,
+        as_json=as_json,
+    )
 
 
 @app.command("discard")
@@ -86,6 +106,10 @@ async def discard(
     messages: MessageIds = None,
     everything: Everything = False,
     channel: OnlyChannel = None,
+    error_code: ErrorCode = None,
+    since: Since = None,
+    until: Until = None,
+    dry_run: DryRun = False,
     yes: Yes = False,
     tenant: TenantName = None,
     as_json: Json = False,
@@ -93,13 +117,22 @@ async def discard(
     """Take messages off the list. Their records stay.
 
     \b
-    Example:
+    Examples:
       hermod dlq discard msg_019aa1c2d3e40123456789abcdef
+      hermod dlq discard --all --error-code bounced --until -30d
     """
-    async with client(tenant) as hermod:
-        chosen = await _chosen(hermod, messages, everything, channel, {Status.FAILED, Status.UNKNOWN})
-        _confirm(f"Discard {len(chosen)} messages?", everything and not yes)
-        await _each(chosen, hermod.discard, as_json)
+    await move_named_or_all(
+        "discard",
+        "messages",
+        messages,
+        _filter(channel, error_code, since, until),
+        lambda hermod, one: hermod.discard(one),
+        everything=everything,
+        dry_run=dry_run,
+        yes=yes,
+        tenant=tenant,
+        as_json=as_json,
+    )
 
 
 @app.command("resolve")
@@ -118,56 +151,10 @@ async def resolve(
     """
     resolution = Resolution(outcome=outcome.value)
     async with client(tenant) as hermod:
-        await _each(messages, lambda message: hermod.resolve(message, resolution), as_json)
+        await move_each(
+            "messages", messages, lambda message: hermod.resolve(message, resolution), as_json, done=status_of
+        )
 
 
-async def _chosen(
-    hermod: Hermod, messages: list[str] | None, everything: bool, channel: Channel | None, states: set[Status]
-) -> list[str]:
-    if bool(messages) == everything:
-        raise typer.BadParameter("name messages, or say --all")
-    if messages:
-        return messages
-    chosen: list[str] = []
-    cursor: str | None = None
-    while True:
-        page = await hermod.dead_letters(channel=channel, cursor=cursor, limit=PAGE)
-        chosen += [one.id for one in page.items if one.status in states]
-        cursor = page.next_cursor
-        if cursor is None:
-            return chosen
-
-
-def _confirm(question: str, asked: bool) -> None:
-    if asked:
-        typer.confirm(question, abort=True, err=True)
-
-
-async def _each(messages: list[str], move: Callable[[str], Awaitable[Receipt]], as_json: bool) -> None:
-    """Move every message, some at a time. What is refused is told, and the others are moved all the same."""
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def one(message: str) -> Receipt | HermodError:
-        async with turns:
-            try:
-                return await move(message)
-            except (Conflict, NotFound) as refused:
-                return refused
-
-    answers = await asyncio.gather(*map(one, messages))
-    refusals = {
-        message: str(answer)
-        for message, answer in zip(messages, answers, strict=True)
-        if isinstance(answer, HermodError)
-    }
-    receipts = [answer for answer in answers if isinstance(answer, Receipt)]
-    if as_json:
-        refused = [{"id": message, "reason": reason} for message, reason in refusals.items()]
-        print_json({"messages": receipts, "refused": refused})
-    else:
-        for receipt in receipts:
-            say(f"{receipt.id} {receipt.status.value}")
-        for message, reason in refusals.items():
-            complain(f"{message}: {reason}")
-    if refusals:
-        raise typer.Exit(FAILED)
+def _filter(channel: Channel | None, error_code: str | None, since: str | None, until: str | None) -> dict[str, Any]:
+    return {"channel": channel, "error_code": error_code, "since": moment_of(since), "until": moment_of(until)}

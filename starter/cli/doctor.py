@@ -69,7 +69,7 @@ async def examine(deep: timedelta | None = None) -> list[Finding]:
         return [Finding("settings", False, line, advice) for line in str(error).splitlines()]
     findings = [Finding("settings", True, f"tenant {found.tenant or 'not set'}, Temporal at {found.temporal_address}")]
     try:
-        async with open_storage(found) as storage, open_analytics(found, storage.database) as analytics:
+        async with open_storage(found) as storage, open_analytics(found, storage.database, embedded=True) as analytics:
             findings += await _examine_database(storage, found)
             if deep is not None and all(finding.ok for finding in findings):
                 findings += await audit(storage.promises, deep)
@@ -92,6 +92,7 @@ async def _examine_database(storage: Storage, found: Settings) -> list[Finding]:
         schema,
         await _look("secret key", lambda: _credentials(storage)),
         await _look("backlog", lambda: _backlog(storage, found.backlog_seconds)),
+        await _look("activities", lambda: _activities(storage)),
     ]
 
 
@@ -144,7 +145,7 @@ async def _schema(storage: Storage) -> str:
     try:
         await check_schema(storage.database)
     except SchemaOutdated as error:
-        raise Trouble(str(error), "run `alembic upgrade head`") from None
+        raise Trouble(str(error), "then start the web and the workers again") from None
     return "at the newest migration"
 
 
@@ -239,6 +240,19 @@ async def _backlog(storage: Storage, late_after: float) -> str:
         raise Trouble(f"accepted and not begun: {'; '.join(lanes)}", advice)
     records = sum(one.records for one in found.by_lane.values())
     return f"{records} accepted and not begun, none for longer than {found.oldest_seconds:.0f} s"
+
+
+async def _activities(storage: Storage) -> str:
+    failing = await storage.failing.now(SystemClock().now())
+    if failing:
+        told = [
+            f"{one.activity} ({one.error}) in {one.workflows} workflows, such as {one.example}, "
+            f"{one.attempts} times in one"
+            for one in failing
+        ]
+        advice = "look for `activity_keeps_failing` in the worker's log: the lines around it have the error in full"
+        raise Trouble(f"fail again and again: {'; '.join(told)}", advice)
+    return "none fails again and again"
 
 
 def _print(finding: Finding) -> None:

@@ -50,7 +50,8 @@ async def emit(
     if as_json:
         print_json(receipt)
         return
-    say(f"{receipt.event_id} {len(receipt.deliveries)} deliveries")
+    count = len(receipt.deliveries)
+    say(f"{receipt.event_id} {count} {'delivery' if count == 1 else 'deliveries'}")
     for delivery in receipt.deliveries:
         say(f"{delivery.id} {delivery.endpoint_id}")
     if receipt.deliveries:

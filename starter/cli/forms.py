@@ -7,7 +7,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from starter.cli.batch_files import assignments
 from starter.cli.json_files import read_object
+from starter.cli.options import Metadata
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
 from starter.forms import delete_form, form, forms, put_form
@@ -33,6 +35,7 @@ async def submit_form(
         str | None, typer.Option(help="The visitor's session, of the partial that it completes.")
     ] = None,
     contact: Annotated[str | None, typer.Option(help="Your own id of the person; never an address.")] = None,
+    metadata: Metadata = None,
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
@@ -43,9 +46,13 @@ async def submit_form(
     \b
     Examples:
       hermod submit signup '{"email": "ada@example.com"}'
-      hermod submit signup @entered.json --idempotency-key signup:42
+      hermod submit signup @entered.json --idempotency-key signup:42 --metadata campaign=may
     """
     given: dict[str, Any] = {"data": _object(data), "session": session, "contact": contact}
+    try:
+        given["metadata"] = assignments(metadata or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--metadata") from None
     async with client(tenant) as hermod:
         receipt = await submit(hermod, name, given, idempotency_key=idempotency_key)
     if as_json:

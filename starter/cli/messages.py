@@ -14,35 +14,54 @@ from hermod.contracts.content import Channel
 from hermod.contracts.messages import Category, MessageView, Receipt, Submission
 from hermod.contracts.priorities import DEFAULT_PRIORITY
 from starter.cli.batch_files import assignments
+from starter.cli.json_files import read_object
 from starter.cli.moments import moment
 from starter.cli.options import (
     AccountName,
+    Bcc,
     ByChannel,
+    Cc,
+    CollapseKey,
+    Components,
     Data,
+    DataFile,
     Files,
     GuaranteeName,
+    Headers,
     Html,
+    HtmlFile,
     IdempotencyKey,
+    Image,
+    Language,
+    Link,
     Locale,
     MediaUrls,
     Metadata,
     NotAfter,
+    Parameters,
     Priority,
+    ReplyTo,
     SendAt,
     Sender,
     Subject,
     Template,
     Timeout,
+    TimeToLive,
     Title,
     To,
+    VendorTemplate,
     Wait,
     Words,
+    WordsFile,
 )
 from starter.cli.output import Json, complain, hint, print_json, say
 from starter.cli.send_batch import send_batch
 from starter.cli.session import FAILED, TenantName, client, command
 from starter.cli.story import print_story
+from starter.cli.vendor_templates import vendor_template
 from starter.cli.waiting import GOOD, until_end
+from starter.cli.waits import Retry, retry_of
+from starter.cli.words import pair, words
 from starter.intake import message_from
 
 MessageId = Annotated[str, typer.Argument(help="msg_…, as `hermod send` printed it.")]
@@ -68,14 +87,29 @@ async def send(
     channel: ByChannel = None,
     subject: Subject = None,
     text: Words = None,
+    text_file: WordsFile = None,
     html: Html = None,
+    html_file: HtmlFile = None,
     title: Title = None,
     template: Template = None,
     locale: Locale = None,
     sender: Sender = None,
+    cc: Cc = None,
+    bcc: Bcc = None,
+    reply_to: ReplyTo = None,
+    header: Headers = None,
     attach: Files = None,
     media_url: MediaUrls = None,
+    image: Image = None,
+    url: Link = None,
+    collapse_key: CollapseKey = None,
+    ttl: TimeToLive = None,
+    vendor_template_name: VendorTemplate = None,
+    language: Language = None,
+    parameter: Parameters = None,
+    components: Components = None,
     data: Data = None,
+    data_file: DataFile = None,
     metadata: Metadata = None,
     priority: Priority = DEFAULT_PRIORITY,
     category: Annotated[Category, typer.Option(help="What kind of message it is.")] = Category.TRANSACTIONAL,
@@ -83,6 +117,7 @@ async def send(
     send_at: SendAt = None,
     not_after: NotAfter = None,
     account: AccountName = None,
+    retry: Retry = None,
     idempotency_key: IdempotencyKey = None,
     wait: Wait = False,
     timeout: Timeout = 300.0,
@@ -97,22 +132,35 @@ async def send(
     Examples:
       hermod send --to ada@example.com --subject Hello --text "It works"
       hermod send --to +14155550100 --text "Code 481516" --priority 10 --wait
-      hermod send --to ada@example.com --subject Bill --html "$(cat bill.html)" \\
-             --attach bill.pdf --send-at +2h --idempotency-key bill:42
+      hermod send --to ada@example.com --subject Bill --html-file bill.html --cc bob@example.com \\
+             --attach bill.pdf --send-at +2h --idempotency-key bill:42 --retry 2s,10s,1m
       hermod send --to ada@example.com --template welcome --locale de --data name=Ada
+      hermod send --to +14155550100 --channel whatsapp --vendor-template order_ready --language en_US --parameter 42
     """
+    channel = channel or _channel_of(to)
+    vendors = vendor_template(channel, vendor_template_name, language, parameter, components)
+    if vendors and template:
+        raise typer.BadParameter("give --template or --vendor-template, and not both", param_hint="--template")
     fields: dict[str, Any] = {
-        "channel": channel or _channel_of(to),
-        "to": to,
+        "channel": channel,
+        "to": read_object(Path(to[1:])) if channel is Channel.PUSH and to.startswith("@") else to,
         "subject": subject,
-        "html": html,
+        "html": words("html", html, html_file),
         "title": title,
-        "template": template,
+        "template": vendors or template,
         "locale": locale,
         "from": sender,
+        "cc": cc or None,
+        "bcc": bcc or None,
+        "reply_to": reply_to or None,
+        "headers": dict(pair("header", one) for one in header or ()) or None,
+        "image": image,
+        "url": url,
+        "collapse_key": collapse_key,
+        "ttl_seconds": ttl,
         "attachments": [_attachment(file) for file in attach or ()] or None,
         "media_urls": media_url or None,
-        "data": _assigned(data),
+        "data": (read_object(data_file) if data_file else {}) | (_assigned(data) or {}) or None,
         "metadata": _assigned(metadata),
         "priority": priority,
         "category": category,
@@ -120,8 +168,9 @@ async def send(
         "send_at": _moment(send_at) if send_at else None,
         "not_after": _moment(not_after) if not_after else None,
         "provider_account": account,
+        "retry": retry_of(retry) if retry is not None else None,
     }
-    asked = _checked(fields, text, idempotency_key)
+    asked = _checked(fields, words("text", text, text_file), idempotency_key)
     _answer(*await _hand_over(asked, tenant, timeout if wait else None), as_json)
 
 
@@ -147,9 +196,9 @@ async def cancel(message: MessageId, tenant: TenantName = None, as_json: Json = 
         say(f"{receipt.id} {receipt.status.value}")
 
 
-def _checked(fields: dict[str, Any], words: str | None, idempotency_key: str | None) -> Submission:
+def _checked(fields: dict[str, Any], said: str | None, idempotency_key: str | None) -> Submission:
     """The message that the options come to. Raises InvalidInput."""
-    fields["text" if fields["channel"] is Channel.EMAIL else "body"] = words
+    fields["text" if fields["channel"] is Channel.EMAIL else "body"] = said
     given = {name: value for name, value in fields.items() if value is not None}
     return message_from(given, idempotency_key=idempotency_key, key_field="--idempotency-key")
 

@@ -21,4 +21,7 @@ def moment(text: str, now: datetime) -> datetime:
         raise ValueError("write a time like 2030-05-01T12:00:00Z, or +10m for ten minutes from now") from None
     if found.tzinfo is None:
         raise ValueError(f"say in which time zone: {text}Z for UTC")
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("write a time within the years 1 to 9999 in UTC") from None

@@ -9,14 +9,47 @@ import typer
 
 from hermod.contracts.content import Channel
 from hermod.contracts.messages import Guarantee
+from starter.cli.words import file_option, words_option
 
-To = Annotated[str, typer.Option(metavar="ADDRESS", help="Email address, phone number with +, or device token.")]
+To = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Email address, phone number with +, device token, or @FILE with a browser's push subscription.",
+    ),
+]
 ByChannel = Annotated[
     Channel | None, typer.Option("--channel", help="Default: email for an address, sms for a +number.")
 ]
 Subject = Annotated[str | None, typer.Option(help="Subject of an email.")]
-Words = Annotated[str | None, typer.Option("--text", "--body", help="The words.")]
-Html = Annotated[str | None, typer.Option(help="The words of an email as HTML.")]
+Words = Annotated[str | None, typer.Option("--text", "--body", metavar="WORDS", help="The words.")]
+WordsFile = Annotated[Path | None, file_option("The words, from a file.", "--text-file", "--body-file")]
+Html = Annotated[str | None, words_option("The words of an email as HTML.")]
+HtmlFile = Annotated[Path | None, file_option("The HTML, from a file.")]
+Cc = Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="In copy; may be repeated.")]
+Bcc = Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="In copy, unseen; may be repeated.")]
+ReplyTo = Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="Where answers go; may be repeated.")]
+Headers = Annotated[
+    list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="Of an email; may be repeated.")
+]
+Image = Annotated[str | None, typer.Option(metavar="URL", help="Picture of a push notification.")]
+Link = Annotated[str | None, typer.Option("--url", metavar="URL", help="What a push notification opens.")]
+CollapseKey = Annotated[str | None, typer.Option(help="A push notification replaces earlier ones with the same.")]
+TimeToLive = Annotated[
+    int | None,
+    typer.Option("--ttl", metavar="SECONDS", min=0, help="So long a push waits for its device."),
+]
+VendorTemplate = Annotated[
+    str | None,
+    typer.Option("--vendor-template", metavar="NAME", help="A template that WhatsApp has approved, not words."),
+]
+Language = Annotated[str | None, typer.Option(metavar="CODE", help="Of the vendor's template: en_US.")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--parameter", help="The next blank in the vendor's template; may be repeated.")
+]
+Components = Annotated[
+    Path | None, file_option("All of what fills the vendor's template in, as the vendor has it: a JSON list.")
+]
 Title = Annotated[str | None, typer.Option(help="Title of a push notification.")]
 Sender = Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Default: the provider account's.")]
 Files = Annotated[
@@ -25,6 +58,7 @@ Files = Annotated[
 ]
 MediaUrls = Annotated[list[str] | None, typer.Option(metavar="URL", help="A picture or film for an MMS.")]
 Data = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="For a push or a template.")]
+DataFile = Annotated[Path | None, file_option("The data, as a JSON object; - for standard input.")]
 Template = Annotated[
     str | None, typer.Option(metavar="NAME", help="A stored template, instead of words; name@3 pins it.")
 ]

@@ -33,10 +33,14 @@ async def set_account(
         typer.Option(metavar="FILE", help="All of them, one a line; - for standard input.", allow_dash=True),
     ] = None,
     live: Annotated[bool, typer.Option("--live/--test", help="Which of Stripe's modes it is of.")] = True,
+    connected: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ACCT", help="A connected account (acct_…) whose payments count; may be repeated."),
+    ] = None,
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
-    """Create or replace the account. Without secrets, the stored ones stay.
+    """Create or replace the account. Without secrets or connected accounts, the stored ones stay.
 
     While a secret is rolled at Stripe, give the new one and the old one.
 
@@ -48,6 +52,8 @@ async def set_account(
     given: dict[str, Any] = {"livemode": live}
     if secret or secrets:
         given["secrets"] = [*(secret or []), *(_lines(secrets) if secrets else [])]
+    if connected:
+        given["connected_accounts"] = connected
     async with client(tenant) as hermod:
         saved = await put_stripe_account(hermod, given)
     _show(saved, as_json)
@@ -128,6 +134,7 @@ def _show(account: StripeAccountView, as_json: bool) -> None:
         (
             ("secrets", account.secrets),
             ("mode", "live" if account.livemode else "test"),
+            ("connected accounts", ", ".join(account.connected_accounts)),
             ("webhook", account.url or "HERMOD_PUBLIC_URL is not set; …/ingress/stripe/<tenant>"),
             ("events", " ".join(account.event_types)),
             ("updated", account.updated_at),

@@ -13,6 +13,7 @@ from starter.cli.output import Json, print_json, print_list, print_table, say
 from starter.cli.session import command, temporal
 
 app: Final = typer.Typer(help="The housekeeping schedules.", no_args_is_help=True)
+_DONE: Final = {"pause": "is paused", "resume": "runs at its usual times again", "run": "was started"}
 Name = Annotated[str, typer.Argument(help="As `hermod schedules list` shows it.")]
 
 
@@ -78,4 +79,4 @@ async def _change(name: str, action: str, note: str, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "action": action})
     else:
-        say(f"{name}: {action}")
+        say(f"{name} {_DONE[action]}")

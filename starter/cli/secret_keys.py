@@ -3,21 +3,66 @@
 from __future__ import annotations
 
 import getpass
+import re
+import secrets
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from hermod.storage.vault import Vault
 from starter import tokens
-from starter.cli.output import Json, print_json, say
-from starter.cli.session import ACTOR, command, settings, storage
+from starter.cli.output import Json, complain, print_json, say
+from starter.cli.session import ACTOR, FAILED, command, settings, storage
 
-app: Final = typer.Typer(help="The keys that encrypt stored credentials.", no_args_is_help=True)
+app: Final = typer.Typer(
+    help="The secrets of a deployment, and the keys that encrypt stored credentials.", no_args_is_help=True
+)
 
 
 def add_to(root: typer.Typer) -> None:
     root.command("token")(make_token)
+
+
+@app.command("new")
+def new(as_json: Json = False) -> None:
+    """Print new secrets for a deployment, as lines for `.env`: two passwords and two keys.
+
+    Nothing is printed where `.env` in this folder has some already: what the old HERMOD_SECRET_KEY has encrypted could
+    not be opened any more.
+
+    \b
+    Example:
+      cp .env.example .env
+      hermod secrets new >> .env
+    """
+    made = {
+        "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "HERMOD_SECRET_KEY": Vault.new_key(),
+        "CLICKHOUSE_PASSWORD": secrets.token_hex(24),
+        "HERMOD_JWT_SECRET": secrets.token_hex(32),
+    }
+    kept = [name for name in made if name in _given()]
+    if kept:
+        complain(
+            f".env has {', '.join(kept)} already; nothing was made. "
+            "To change the key of credentials, `hermod secrets new-key --help`"
+        )
+        raise typer.Exit(FAILED)
+    if as_json:
+        print_json(made)
+        return
+    say("# By `hermod secrets new`. Keep them: without HERMOD_SECRET_KEY no stored credential can be opened.")
+    for name, value in made.items():
+        say(f"{name}={value}")
+
+
+def _given() -> set[str]:
+    """The variables that `.env` in this folder gives a value."""
+    file = Path(".env")
+    written = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return set(re.findall(r"^\s*(?:export\s+)?([A-Z_]+)[ \t]*=[ \t]*[^\s#]", written, re.MULTILINE))
 
 
 @app.command("new-key")
@@ -65,7 +110,7 @@ async def make_token(
 
     \b
     Example:
-      export API_TOKEN="$(hermod token --hours 1)"
+      export HERMOD_ADMIN_TOKEN="$(hermod token --hours 1)"
     """
     now, valid_for = datetime.now(UTC), timedelta(hours=hours)
     secret = settings().jwt_secret.get_secret_value()

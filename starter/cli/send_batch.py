@@ -112,7 +112,7 @@ async def _send_chunk(
             good.append((entry.line, keyed_message_from(given, default_key=own_key)))
         except InvalidInput as wrong:
             tally.reject(entry.line, wrong.errors)
-    receipt = await hermod.send_many([asked for _, asked in good])
+    receipt = await hermod.take_many([asked for _, asked in good])
     tally.batches.append(receipt.batch_id)
     refused = {one.index: one.errors for one in receipt.rejected}
     receipts = iter(receipt.receipts)

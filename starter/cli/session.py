@@ -20,7 +20,7 @@ from temporalio.exceptions import TemporalError
 from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.errors import HermodError, InvalidInput
 from hermod.settings import Settings, SettingsError, local_settings
-from hermod.storage.migrate import SchemaOutdated
+from hermod.storage.migrate import MigrationFailed, SchemaOutdated
 from hermod.storage.vault import UndecryptableSecret
 from hermod.telemetry import configure_logging
 from starter.cli.output import complain
@@ -33,6 +33,8 @@ ACTOR: Final = "cli"
 PATIENCE: Final = 10.0
 """Seconds that a command waits for Temporal; left to itself, its client waits for thirty."""
 FAILED: Final = 1
+_NO_SUCH_TABLE: Final = "42P01"
+"""PostgreSQL's code."""
 USAGE: Final = 2
 
 TenantName = Annotated[
@@ -40,7 +42,14 @@ TenantName = Annotated[
     typer.Option("--tenant", metavar="NAME", help="Act for this tenant (default: HERMOD_TENANT, or the dev stack's)."),
 ]
 _P = ParamSpec("_P")
-_EXPLAINED: Final = (HermodError, SchemaOutdated, UndecryptableSecret, WeakSecret, WrongSearchAttributes)
+_EXPLAINED: Final = (
+    HermodError,
+    MigrationFailed,
+    SchemaOutdated,
+    UndecryptableSecret,
+    WeakSecret,
+    WrongSearchAttributes,
+)
 """Errors whose text says what happened and what to do."""
 
 
@@ -53,6 +62,8 @@ def command(work: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]
             asyncio.run(work(*arguments, **options))
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
+        except BrokenPipeError:
+            raise typer.Exit from None  # whoever read the answer has enough, as `head` does
         except Exception as error:  # noqa: BLE001 - a command ends with a line, whatever happened
             code = explain(error)
             raise typer.Exit(code) from None
@@ -72,6 +83,8 @@ def explain(error: Exception) -> int:
         complain(str(error))
     elif isinstance(error, TemporalError) or _is_temporal_away(error):
         complain(f"Temporal does not answer: {brief(error)}; `hermod doctor` looks closer")
+    elif getattr(getattr(error, "orig", None), "sqlstate", None) == _NO_SUCH_TABLE:
+        complain("the database has not the tables of this version: run `hermod migrate`")
     elif isinstance(error, SQLAlchemyError):
         complain(f"the database refused: {brief(error)}; `hermod doctor` looks closer")
     else:

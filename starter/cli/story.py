@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hermod.contracts.messages import MessageSummary, MessageView, Page
 from starter.cli.output import print_facts, print_table, say
+from starter.cli.waits import WHOSE, shown
 
 
 def print_story(view: MessageView) -> None:
@@ -13,6 +14,7 @@ def print_story(view: MessageView) -> None:
             ("channel", view.channel),
             ("to", view.to),
             ("status", view.status),
+            ("discarded", view.discarded_at),
             ("error", view.error),
             ("error code", view.error_code),
             ("provider", view.provider),
@@ -20,6 +22,7 @@ def print_story(view: MessageView) -> None:
             ("priority", view.priority),
             ("category", view.category),
             ("guarantee", view.guarantee),
+            ("retry", f"{shown(view.retry)} ({WHOSE[view.retry_from]})" if view.retry_from else shown(view.retry)),
             ("created", view.created_at),
             ("send at", view.send_at),
             ("not after", view.not_after),

@@ -88,7 +88,7 @@ async def add_suppression(
     if as_json:
         print_json(saved.view)
     else:
-        say(f"{saved.view.id} {saved.view.reason}")
+        say(f"{saved.view.id} suppressed ({saved.view.reason.value})")
 
 
 @app.command("remove")

@@ -15,6 +15,7 @@ from starter.cli.batch_files import assignments
 from starter.cli.options import Data
 from starter.cli.output import Json, complain, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
+from starter.cli.words import file_option, pair, read_bytes, words, words_option
 from starter.intake import MalformedJson, read_json
 from starter.wording import field_errors
 
@@ -25,10 +26,6 @@ _SHOWN: Final = ("subject", "title", "text", "body", "html", "image", "url", "da
 Name = Annotated[str, typer.Argument(help="Lower-case letters, digits, - and _.")]
 LocaleName = Annotated[str | None, typer.Option("--locale", metavar="LOCALE", help="Like en, de-AT or zh-Hant-TW.")]
 VersionNumber = Annotated[int | None, typer.Option("--version", min=1, help="As it was with this version.")]
-
-
-def _source(words: str) -> Any:
-    return typer.Option(metavar="FILE", help=words, allow_dash=True)
 
 
 @app.command("put")
@@ -42,11 +39,20 @@ async def put_template(
     locale: LocaleName = None,
     default: Annotated[bool, typer.Option("--default", help="For readers of no known locale, too.")] = False,
     subject: Annotated[str | None, typer.Option(help="Subject of an email.")] = None,
-    html: Annotated[Path | None, _source("HTML of an email.")] = None,
-    mjml: Annotated[Path | None, _source("MJML of an email, instead.")] = None,
-    text: Annotated[Path | None, _source("Text of an email; made from the HTML without it.")] = None,
+    html: Annotated[str | None, words_option("HTML of an email.")] = None,
+    html_file: Annotated[Path | None, file_option("The HTML, from a file.")] = None,
+    mjml: Annotated[str | None, words_option("MJML of an email, instead.")] = None,
+    mjml_file: Annotated[Path | None, file_option("The MJML, from a file.")] = None,
+    text: Annotated[str | None, words_option("Text of an email; made from the HTML without it.")] = None,
+    text_file: Annotated[Path | None, file_option("The text, from a file.")] = None,
     title: Annotated[str | None, typer.Option(help="Title of a push notification.")] = None,
-    body: Annotated[Path | None, _source("Words of an SMS, WhatsApp or push message.")] = None,
+    body: Annotated[str | None, words_option("Words of an SMS, WhatsApp or push message.")] = None,
+    body_file: Annotated[Path | None, file_option("These words, from a file.")] = None,
+    image: Annotated[str | None, typer.Option(metavar="URL", help="Picture of a push notification.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="What a push notification opens.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Data of a push notification; may be repeated.")
+    ] = None,
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
@@ -55,13 +61,19 @@ async def put_template(
     \b
     Examples:
       hermod templates put welcome welcome.json
-      hermod templates put welcome --channel email --locale de --subject "Hallo {{ name }}" --html de.html
+      hermod templates put welcome --channel email --locale de --subject "Hallo {{ name }}" --html-file de.html
     """
     given: dict[str, Any] = _document(file) if file else {}
     named: dict[str, Any] = {"channel": channel, "locale": locale, "subject": subject, "title": title}
+    named |= {"image": image, "url": url, "data": dict(pair("data", one) for one in data or ()) or None}
+    sources = {
+        "html": (html, html_file),
+        "mjml": (mjml, mjml_file),
+        "text": (text, text_file),
+        "body": (body, body_file),
+    }
+    named |= {field: words(field, *source) for field, source in sources.items()}
     given |= {field: value for field, value in named.items() if value is not None}
-    files = {"html": html, "mjml": mjml, "text": text, "body": body}
-    given |= {field: _words(source) for field, source in files.items() if source is not None}
     if default:
         given["default"] = True
     template = _checked(name, given)
@@ -175,23 +187,9 @@ def _checked(name: str, given: dict[str, Any]) -> TemplateInput:
 
 def _document(file: Path) -> dict[str, Any]:
     try:
-        found = read_json(_bytes(file))
+        found = read_json(read_bytes(file))
     except MalformedJson as error:
         raise typer.BadParameter(f"{file} is {error}") from None
     if not isinstance(found, dict):
         raise typer.BadParameter(f"{file} does not hold a JSON object")
     return found
-
-
-def _words(file: Path) -> str:
-    try:
-        return _bytes(file).decode()
-    except UnicodeDecodeError:
-        raise typer.BadParameter(f"{file} is not UTF-8") from None
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return typer.get_binary_stream("stdin").read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from None

@@ -1,22 +1,34 @@
-"""`hermod tenants` and `hermod keys`."""
+"""`hermod tenants`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
 
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
+from hermod.contracts.retention import Retention
+from hermod.contracts.retries import RetryDefaults
 from hermod.contracts.tenants import Owner
+from hermod.storage.retention import TenantRetention
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
-from starter.cli.session import ACTOR, TenantName, command, settings, storage, tenant_of
+from starter.cli.session import ACTOR, command, storage
+from starter.cli.waits import retry_of, shown
+from starter.cli.words import pair
 from starter.wording import field_errors
 
+
+class Kept(StrEnum):
+    MESSAGES = "messages"
+    WEBHOOK_DELIVERIES = "webhook_deliveries"
+
+
 tenants: Final = typer.Typer(help="Tenants: everything belongs to one.", no_args_is_help=True)
-keys: Final = typer.Typer(help="API keys: what a tenant's programs sign in with.", no_args_is_help=True)
 
 
 @tenants.command("create")
@@ -54,6 +66,30 @@ async def list_tenants(as_json: Json = False) -> None:
     print_table(("id", "name", "weight", "created"), rows, empty="no tenants yet; `hermod tenants create NAME`")
 
 
+@tenants.command("delete")
+@command
+async def delete_tenant(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a tenant and all that it has. Refused while it has accounts, keys, endpoints, forms or open records.
+
+    \b
+    Example:
+      hermod tenants delete shop
+    """
+    async with storage() as opened:
+        await opened.tenants.get(tenant)
+        if not yes:
+            typer.confirm(f"Delete {tenant}, with all its records?", abort=True, err=True)
+        await opened.tenants.delete(tenant, actor=ACTOR, now=datetime.now(UTC))
+    if as_json:
+        print_json({"tenant": tenant, "deleted": True})
+        return
+    say(f"deleted {tenant}; its records go within the hour")
+
+
 @tenants.command("contents")
 @command
 async def keep_contents(
@@ -88,6 +124,61 @@ async def keep_contents(
     print_facts([("tenant", policy.tenant), ("encrypted", policy.encrypts), ("kept for", f"{policy.days} days")])
 
 
+@tenants.command("retention")
+@command
+async def keep_records(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    of: Annotated[Kept, typer.Option(help="Of which records.")] = Kept.MESSAGES,
+    completed: Annotated[str | None, typer.Option(metavar="AGE", help="Keep what was sent so long: 24h, 7d.")] = None,
+    completed_count: Annotated[int | None, typer.Option(min=0, help="And no more than so many.")] = None,
+    failed: Annotated[str | None, typer.Option(metavar="AGE", help="Keep dead letters so long.")] = None,
+    failed_count: Annotated[int | None, typer.Option(min=0, help="And no more than so many.")] = None,
+    default: Annotated[bool, typer.Option("--default", help="Forget what was said of them before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or change how long and how many of a tenant's records are kept. What is not named stays as it is.
+
+    \b
+    Examples:
+      hermod tenants retention shop --completed 24h --completed-count 100 --failed 7d --failed-count 50
+      hermod tenants retention shop --of webhook_deliveries --completed 7d
+    """
+    said = {
+        "completed": {"age": completed, "count": completed_count},
+        "failed": {"age": failed, "count": failed_count},
+    }
+    async with storage() as opened:
+        stored = TenantRetention(opened.database)
+        retention = await stored.get(tenant)
+        if default or any(value is not None for keep in said.values() for value in keep.values()):
+            retention = await stored.put(
+                tenant, _retention(retention, of, said, default), actor=ACTOR, now=datetime.now(UTC)
+            )
+    if as_json:
+        print_json(retention)
+        return
+    rows = [
+        (what.value, end, keep.age or "default", "no bound" if keep.count is None else keep.count)
+        for what in Kept
+        for end, keep in getattr(retention, what.value)
+    ]
+    print_table(("records", "that", "for", "at most"), rows, empty="")
+
+
+def _retention(stored: Retention, of: Kept, said: Mapping[str, Mapping[str, object]], default: bool) -> Retention:
+    """Raises InvalidInput."""
+    before = {} if default else getattr(stored, of.value).model_dump()
+    kept = {
+        end: before.get(end, {}) | {name: value for name, value in keep.items() if value is not None}
+        for end, keep in said.items()
+    }
+    given = stored.model_dump() | {of.value: kept}
+    try:
+        return Retention.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+
+
 @tenants.command("limit")
 @command
 async def limit_tenant(
@@ -118,6 +209,41 @@ async def limit_tenant(
         return
     rows: list[tuple[str, object]] = [("tenant", tenant), ("rate", limits.rate_per_second or "no limit")]
     print_facts([*rows, *((f"to {name}", each) for name, each in limits.domains.items())])
+
+
+@tenants.command("retry")
+@command
+async def default_retry(
+    tenant: Annotated[str, typer.Argument(help="Its id.")],
+    default: Annotated[
+        str | None, typer.Option(metavar="WAITS", help="For every channel without its own: sms, or 2s,10s,1m.")
+    ] = None,
+    channel: Annotated[list[str] | None, typer.Option(metavar="CHANNEL=WAITS", help="For one channel.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="CHANNEL|default", help="As if nothing had been said of it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or change what counts for messages that name no --retry. What is not named stays as it is.
+
+    An account's own counts before these: `hermod accounts put --retry`.
+
+    \b
+    Examples:
+      hermod tenants retry shop --default 2s,10s,1m --channel sms=fallback
+      hermod tenants retry shop --remove sms
+    """
+    async with storage() as opened:
+        known = await opened.retry_defaults.get(tenant)
+        if default is not None or channel or remove:
+            named = dict(pair("channel", one) for one in channel or [])
+            changed = _changed_retry(known, default, named, remove or [])
+            known = await opened.retry_defaults.put(tenant, changed, actor=ACTOR, now=datetime.now(UTC))
+    if as_json:
+        print_json(known)
+        return
+    rows = [(name.value, shown(each)) for name, each in known.channels.items()]
+    print_facts([("tenant", tenant), ("default", shown(known.default) or "as built in"), *rows])
 
 
 @tenants.command("owner")
@@ -181,6 +307,24 @@ def _changed(limits: Limits, rate: float | None, domains: dict[str, float], remo
         raise InvalidInput(field_errors(error, given)) from None
 
 
+def _changed_retry(
+    known: RetryDefaults, default: str | None, channels: dict[str, str], removed: list[str]
+) -> RetryDefaults:
+    """Raises InvalidInput, and BadParameter where nothing is there to be removed."""
+    given: dict[str, Any] = {"default": known.default, **{name.value: each for name, each in known.channels.items()}}
+    for name in removed:
+        if given.pop(name, None) is None:
+            raise typer.BadParameter(f"there is no default for {name}", param_hint="--remove")
+    given |= {name.strip(): retry_of(each) for name, each in channels.items()}
+    if default is not None:
+        given["default"] = retry_of(default)
+    asked = {"default": given.pop("default", None), "channels": given}
+    try:
+        return RetryDefaults.model_validate(asked)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, asked)) from None
+
+
 def _owner(email: str | None) -> str | None:
     """Raises InvalidInput."""
     try:
@@ -195,63 +339,3 @@ def _domain_rate(text: str) -> tuple[str, float]:
         return name.strip().lower(), float(value)
     except ValueError:
         raise typer.BadParameter("write --domain gmail.com=20") from None
-
-
-@keys.command("create")
-@command
-async def create_key(
-    tenant: TenantName = None,
-    name: Annotated[str, typer.Option(help="What it is for.")] = "default",
-    as_json: Json = False,
-) -> None:
-    """Create an API key. It is shown this once.
-
-    \b
-    Example:
-      hermod keys create --tenant shop --name checkout
-    """
-    owner = tenant_of(tenant, settings())
-    async with storage() as opened:
-        created = await opened.tenants.create_key(owner, name, datetime.now(UTC))
-    if as_json:
-        print_json(created)
-        return
-    print_facts([("id", created.id), ("tenant", created.tenant), ("name", created.name), ("key", created.key)])
-    hint("keep the key now: only its fingerprint is stored")
-
-
-@keys.command("list")
-@command
-async def list_keys(tenant: TenantName = None, as_json: Json = False) -> None:
-    """List a tenant's keys, without their secrets."""
-    owner = tenant_of(tenant, settings())
-    async with storage() as opened:
-        await opened.tenants.get(owner)
-        found = await opened.tenants.keys(owner)
-    if as_json:
-        print_list(found)
-        return
-    rows = [(one.id, one.name, one.created_at, one.revoked_at) for one in found]
-    print_table(("id", "name", "created", "revoked"), rows, empty="no keys yet; `hermod keys create`")
-
-
-@keys.command("revoke")
-@command
-async def revoke_key(
-    key: Annotated[str, typer.Argument(help="Its id, `hk_` and twelve digits.")],
-    tenant: TenantName = None,
-    as_json: Json = False,
-) -> None:
-    """Revoke a key. It stops working everywhere within five seconds.
-
-    \b
-    Example:
-      hermod keys revoke hk_0123456789ab --tenant shop
-    """
-    owner = tenant_of(tenant, settings())
-    async with storage() as opened:
-        await opened.tenants.revoke_key(owner, key, datetime.now(UTC))
-    if as_json:
-        print_json({"id": key, "revoked": True})
-        return
-    say(f"revoked {key}")

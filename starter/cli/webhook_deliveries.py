@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import Annotated, Any, Final
 
 import typer
 
-from hermod.contracts.errors import Conflict, NotFound
-from hermod.contracts.webhooks import DeliveryAttemptView, DeliveryPage, DeliveryStatus, DeliverySummary, DeliveryView
-from starter.cli.output import Json, complain, hint, print_facts, print_json, print_list, print_table, say
-from starter.cli.session import FAILED, TenantName, client, command
-from starter.cli.webhook_replays import past
+from hermod.contracts.webhooks import DeliveryAttemptView, DeliveryPage, DeliveryStatus, DeliveryView
+from starter.cli.moves import (
+    DryRun,
+    Everything,
+    Since,
+    Until,
+    Yes,
+    moment_of,
+    move_each,
+    move_named_or_all,
+    status_of,
+)
+from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
+from starter.cli.session import TenantName, client, command
 from starter.webhook_curl import attempt_as_curl
 from starter.webhooks import cancel_delivery, deliveries, delivery_status, discard_delivery, retry_delivery
 
@@ -20,17 +29,33 @@ PAGE: Final = 200
 app: Final = typer.Typer(help="Deliveries to endpoints; with --status failed, the dead letters.", no_args_is_help=True)
 
 DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="whd_…, as the list shows it.")]
-DeliveryIds = Annotated[list[str], typer.Argument(metavar="ID...", help="whd_…, as the list shows them.")]
-Since = Annotated[str | None, typer.Option(metavar="TIME", help="Accepted since then: a time, or -2h, -3d.")]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="And before then.")]
+DeliveryIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="whd_…, as the list shows them.")]
+OnlyEndpoint = Annotated[str | None, typer.Option("--endpoint", help="Only to this endpoint.")]
+OnlyType = Annotated[str | None, typer.Option("--type", help="Only such events, like order.*.")]
+OnlyCode = Annotated[int | None, typer.Option("--status-code", help="Only where the receiver answered so last.")]
+
+
+class Ended(StrEnum):
+    """How a delivery has ended that can be retried or discarded with others."""
+
+    FAILED = "failed"
+    PARKED = "parked"
+    SKIPPED = "skipped"
+
+
+OnlyEnded = Annotated[Ended | None, typer.Option("--status", help="With --all; without it, those that failed.")]
 
 
 @app.command("list")
 @command
 async def list_deliveries(
-    endpoint: Annotated[str | None, typer.Option(help="Only to this endpoint.")] = None,
+    endpoint: OnlyEndpoint = None,
     status: Annotated[DeliveryStatus | None, typer.Option(help="Only these; discarded ones are left out then.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only such events, like order.*.")] = None,
+    type_: OnlyType = None,
+    status_code: OnlyCode = None,
+    discarded: Annotated[
+        bool | None, typer.Option("--discarded/--not-discarded", help="Only those that were discarded, or the others.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option(min=1, max=PAGE)] = 50,
@@ -51,8 +76,10 @@ async def list_deliveries(
             endpoint=endpoint,
             status=status,
             event_type=type_,
-            since=past(since) if since else None,
-            until=past(until) if until else None,
+            since=moment_of(since),
+            until=moment_of(until),
+            status_code=status_code,
+            discarded=discarded,
             cursor=cursor,
             limit=limit,
         )
@@ -95,47 +122,93 @@ async def show(
 
 @app.command("retry")
 @command
-async def retry(which: DeliveryIds, tenant: TenantName = None, as_json: Json = False) -> None:
-    """Begin them again, with all their attempts. Many at once are a replay: `hermod webhooks replay`."""
-    async with client(tenant) as hermod:
-        await _each(which, lambda one: retry_delivery(hermod, one), as_json)
+async def retry(
+    which: DeliveryIds = None,
+    everything: Everything = False,
+    endpoint: OnlyEndpoint = None,
+    type_: OnlyType = None,
+    status: OnlyEnded = None,
+    status_code: OnlyCode = None,
+    since: Since = None,
+    until: Until = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    tenant: TenantName = None,
+    as_json: Json = False,
+) -> None:
+    """Begin them again, with all their attempts. At a rate of its own that is a replay: `hermod webhooks replay`.
+
+    \b
+    Example:
+      hermod webhooks deliveries retry --all --status-code 503 --since -6h
+    """
+    await move_named_or_all(
+        "retry",
+        "deliveries",
+        which,
+        _filter(endpoint, type_, status, status_code, since, until),
+        retry_delivery,
+        everything=everything,
+        dry_run=dry_run,
+        yes=yes,
+        tenant=tenant,
+        as_json=as_json,
+    )
 
 
 @app.command("cancel")
 @command
-async def cancel(which: DeliveryIds, tenant: TenantName = None, as_json: Json = False) -> None:
+async def cancel(
+    which: Annotated[list[str], typer.Argument(metavar="ID...", help="whd_…, as the list shows them.")],
+    tenant: TenantName = None,
+    as_json: Json = False,
+) -> None:
     """Withdraw deliveries that wait. One that is on its way, or has ended, stays as it is."""
     async with client(tenant) as hermod:
-        await _each(which, lambda one: cancel_delivery(hermod, one), as_json)
+        await move_each("deliveries", which, lambda one: cancel_delivery(hermod, one), as_json, done=status_of)
 
 
 @app.command("discard")
 @command
-async def discard(which: DeliveryIds, tenant: TenantName = None, as_json: Json = False) -> None:
+async def discard(
+    which: DeliveryIds = None,
+    everything: Everything = False,
+    endpoint: OnlyEndpoint = None,
+    type_: OnlyType = None,
+    status: OnlyEnded = None,
+    status_code: OnlyCode = None,
+    since: Since = None,
+    until: Until = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    tenant: TenantName = None,
+    as_json: Json = False,
+) -> None:
     """Take dead letters off the list, out of replays, and out of the way of their lines. Their records stay."""
-    async with client(tenant) as hermod:
-        await _each(which, lambda one: discard_delivery(hermod, one), as_json)
+    await move_named_or_all(
+        "discard",
+        "deliveries",
+        which,
+        _filter(endpoint, type_, status, status_code, since, until),
+        discard_delivery,
+        everything=everything,
+        dry_run=dry_run,
+        yes=yes,
+        tenant=tenant,
+        as_json=as_json,
+    )
 
 
-async def _each(which: list[str], move: Callable[[str], Awaitable[DeliverySummary]], as_json: bool) -> None:
-    """Move every delivery. What is refused is told, and the others are moved all the same."""
-    moved: list[DeliverySummary] = []
-    refused: dict[str, str] = {}
-    for delivery in which:
-        try:
-            moved.append(await move(delivery))
-        except (Conflict, NotFound) as refusal:
-            refused[delivery] = str(refusal)
-    if as_json:
-        reasons = [{"id": delivery, "reason": reason} for delivery, reason in refused.items()]
-        print_json({"deliveries": moved, "refused": reasons})
-    else:
-        for one in moved:
-            say(f"{one.id} {one.status}")
-        for delivery, reason in refused.items():
-            complain(f"{delivery}: {reason}")
-    if refused:
-        raise typer.Exit(FAILED)
+def _filter(
+    endpoint: str | None,
+    type_: str | None,
+    status: Ended | None,
+    status_code: int | None,
+    since: str | None,
+    until: str | None,
+) -> dict[str, Any]:
+    times = {"since": moment_of(since), "until": moment_of(until)}
+    return {"endpoint": endpoint, "type": type_, "status": status, "status_code": status_code, **times}
 
 
 def _print_page(page: DeliveryPage) -> None:
@@ -146,7 +219,7 @@ def _print_page(page: DeliveryPage) -> None:
             one.endpoint_id,
             one.event_type,
             one.status,
-            one.attempts,
+            one.attempt_count,
             one.status_code,
             one.created_at,
             one.next_attempt_at,
@@ -169,6 +242,7 @@ def _print_story(view: DeliveryView) -> None:
             ("type", view.event_type),
             ("ordering key", view.ordering_key),
             ("status", view.status),
+            ("discarded", view.discarded_at),
             ("error", view.error),
             ("created", view.created_at),
             ("next attempt", view.next_attempt_at),
@@ -176,7 +250,7 @@ def _print_story(view: DeliveryView) -> None:
             ("workflow", view.workflow_id),
         ]
     )
-    if view.log:
+    if view.attempts:
         say("")
         columns = (
             "attempt",
@@ -191,7 +265,7 @@ def _print_story(view: DeliveryView) -> None:
             "started",
             "error",
         )
-        print_table(columns, map(_row, view.log), empty="")
+        print_table(columns, map(_row, view.attempts), empty="")
 
 
 def _row(one: DeliveryAttemptView) -> tuple[object, ...]:

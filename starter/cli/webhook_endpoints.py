@@ -21,6 +21,8 @@ from hermod.ports.webhooks import SUCCESS
 from starter.cli.json_files import read_object
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import FAILED, TenantName, client, command
+from starter.cli.waits import retry_of, shown
+from starter.cli.words import pair
 from starter.webhook_endpoints import (
     change_endpoint,
     create_endpoint,
@@ -291,9 +293,9 @@ def _settings(
     given: dict[str, Any] = {
         "event_types": event_types,
         "description": description,
-        "retry": _waits(retry) if retry is not None else None,
-        "timeout_seconds": timeout,
-        "rate_per_second": rate,
+        "retry": retry_of(retry) if retry is not None else None,
+        "timeout_seconds": _number(timeout),
+        "rate_per_second": _number(rate),
         "max_concurrency": max_concurrency,
         "ordering": ordering,
         "when_exhausted": when_exhausted,
@@ -301,19 +303,16 @@ def _settings(
         "asymmetric": asymmetric,
     }
     if header or headers:
-        given["headers"] = (read_object(headers) if headers else {}) | dict(map(_pair, header or []))
+        given["headers"] = (read_object(headers) if headers else {}) | dict(pair("header", one) for one in header or [])
     return {name: value for name, value in given.items() if value is not None and value != []}
 
 
-def _waits(text: str) -> str | list[str]:
-    return text if text[:1].isalpha() else text.split(",")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter("write --header name=value")
-    return name, value
+def _number(text: str | None) -> object:
+    """What is no number stays as it is: the contract says what it should be."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def _print(endpoint: EndpointView, as_json: bool) -> None:
@@ -327,7 +326,7 @@ def _print(endpoint: EndpointView, as_json: bool) -> None:
             ("url", one.url),
             ("events", " ".join(one.event_types)),
             ("description", one.description),
-            ("retry", one.retry if isinstance(one.retry, str) else " ".join(f"{wait:g}" for wait in one.retry)),
+            ("retry", shown(one.retry)),
             ("timeout", f"{one.timeout_seconds:g} s"),
             ("rate", one.rate_per_second),
             ("concurrency", f"{one.concurrency} of {one.max_concurrency}"),

@@ -12,10 +12,13 @@ from pydantic import ValidationError
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.webhooks import DeliveryStatus, ReplayInput, ReplayStatus, ReplayView
 from starter.cli.moments import moment
-from starter.cli.output import Json, hint, print_facts, print_json, say
+from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
 from starter.webhook_replays import move_replay, replay, replay_status
+from starter.webhook_replays import replays as begun_replays
 from starter.wording import field_errors
+
+PAGE: Final = 200
 
 replays: Final = typer.Typer(help="Replays that were begun.", no_args_is_help=True)
 
@@ -69,6 +72,37 @@ async def replay_deliveries(
     else:
         say(f"{begun.id} {begun.status}: {begun.matching} match")
         hint(f"follow it: hermod webhooks replays show {begun.id}")
+
+
+@replays.command("list")
+@command
+async def list_replays(
+    endpoint: Annotated[str | None, typer.Option(help="Only of this endpoint.")] = None,
+    status: Annotated[ReplayStatus | None, typer.Option(help="Only these.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=PAGE)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended.")] = None,
+    tenant: TenantName = None,
+    as_json: Json = False,
+) -> None:
+    """List replays, newest first.
+
+    \b
+    Example:
+      hermod webhooks replays list --status running
+    """
+    async with client(tenant) as hermod:
+        page = await begun_replays(hermod, endpoint=endpoint, status=status, cursor=cursor, limit=limit)
+    if as_json:
+        print_list(page.items, page.next_cursor)
+        return
+    columns = ("id", "endpoint", "status", "matching", "begun", "created", "finished")
+    rows = [
+        (one.id, one.endpoint_id, one.status, one.matching, one.begun, one.created_at, one.finished_at)
+        for one in page.items
+    ]
+    print_table(columns, rows, empty="no replays")
+    if page.next_cursor is not None:
+        hint(f"more: hermod webhooks replays list --cursor {page.next_cursor}")
 
 
 @replays.command("show")

@@ -34,12 +34,13 @@ def test_module_is_written_stays_small() -> None:
 
 
 def test_function_is_written_stays_small() -> None:
+    """Its parameters are a list, and not counted: a command has one for each of its options."""
     long = {
         f"{place(path)}:{node.lineno} {node.name}": lines
         for path in modules()
         if "versions" not in path.parts
         for node in functions(path)
-        if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES
+        if (lines := (node.end_lineno or node.lineno) - node.body[0].lineno + 1) > FUNCTION_LINES
     }
     assert long == {}
 

@@ -57,7 +57,12 @@ def test_secrets_are_made_once_and_private(home: Path) -> None:
         made = data_dir.secrets()
     with hold(home, url="") as data_dir:
         assert data_dir.secrets() == made
-    assert set(made) == {"HERMOD_SECRET_KEY", "HERMOD_JWT_SECRET", "HERMOD_API_KEY"}
+    assert set(made) == {
+        "HERMOD_SECRET_KEY",
+        "HERMOD_JWT_SECRET",
+        "HERMOD_API_KEY",
+        "HERMOD_DEV_CLICKHOUSE_PASSWORD",
+    }
     assert (home / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 

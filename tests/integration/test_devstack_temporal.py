@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 from devstack.ports import LOOPBACK, free_port
 from devstack.process import ChildFailed
-from devstack.temporal import TemporalServer
+from devstack.temporal import RETENTION, TemporalServer
 from tests.support.polling import eventually
 
 _TENANT = SearchAttributeKey.for_keyword("ExampleTenant")
@@ -55,11 +56,11 @@ async def test_server_when_killed_starts_again_with_its_workflows(home: Path) ->
 
 
 @pytest.mark.usefixtures("quiet_exit")
-async def test_server_keeps_closed_workflows_for_a_month(home: Path) -> None:
+async def test_server_keeps_closed_workflows_for_days_and_not_for_a_month(home: Path) -> None:
     async with started(home) as server:
         service = (await Client.connect(server.address)).workflow_service
         namespace = await service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
-    assert namespace.config.workflow_execution_retention_ttl.ToTimedelta().days == 30
+    assert namespace.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION <= timedelta(days=7)
 
 
 @pytest.mark.usefixtures("quiet_exit")

@@ -130,7 +130,7 @@ async def test_fault_resets_the_connection_the_peer_sees_a_tcp_reset(
     body = b'{"id":"msg_1","channel":"sms","to":"+14155550100","content":{"body":"x"},"attempt":1}'
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
-        b"POST /sandbox/v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n"
+        b"POST /sandbox/v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
     with pytest.raises(ConnectionResetError):
@@ -317,3 +317,14 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+async def test_page_of_another_name_reads_neither_inbox_nor_providers() -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession(sandbox.url) as client:
+        for path in ("/", "/_sandbox/inbox", "/sendgrid/v3/mail/send"):
+            statuses = []
+            for host in ("attacker.example:8090", "localhost:8090"):
+                async with client.get(path, headers={"Host": host}) as answer:
+                    statuses.append(answer.status)
+            assert statuses[0] == 421
+            assert statuses[1] != 421

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
+from starter.connection import DATA_CONVERTER
 from tests.replay import courses
 from tests.replay.courses import COURSES, FAR, Course, closed, played
 from tests.replay.scenarios import fingerprint
@@ -33,7 +33,7 @@ async def commands(client: Client, course: Course) -> Sequence[str]:
 @pytest.fixture
 async def own_temporal(idle_temporal: str) -> Client:
     """A server where no worker of the product asks for the work of these activities."""
-    return await Client.connect(idle_temporal, data_converter=pydantic_data_converter)
+    return await Client.connect(idle_temporal, data_converter=DATA_CONVERTER)
 
 
 @pytest.mark.parametrize("course", COURSES, ids=lambda course: course.__name__)

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from starter.connection import DATA_CONVERTER
 from tests.replay.scenarios import SCENARIOS, fingerprint, play
 from tests.support.product import House
 from worker import WORKFLOW_CLASSES, workflow_runner
@@ -28,9 +28,7 @@ CURE: Final = (
 
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
 async def test_stored_history_replays_with_the_present_code(path: Path) -> None:
-    replayer = Replayer(
-        workflows=WORKFLOW_CLASSES, workflow_runner=workflow_runner(), data_converter=pydantic_data_converter
-    )
+    replayer = Replayer(workflows=WORKFLOW_CLASSES, workflow_runner=workflow_runner(), data_converter=DATA_CONVERTER)
     history = WorkflowHistory.from_json(path.stem, path.read_text())
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     assert result.replay_failure is None, f"{path.stem} does not replay: {result.replay_failure}. {CURE}"

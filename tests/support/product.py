@@ -15,7 +15,6 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -28,11 +27,13 @@ from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.messages import MessageView, Status
 from hermod.contracts.outcomes import Accepted, AnyOutcome
 from hermod.contracts.queues import Lane
+from hermod.contracts.retries import Preset
 from hermod.domain.states import OPEN
 from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
 from hermod.settings import Settings, load_settings
 from hermod.storage.vault import Vault
 from starter import Hermod, schedules
+from starter.connection import DATA_CONVERTER
 from tests.support.backends import BACKENDS
 from tests.support.polling import eventually
 from worker import build_workers, running
@@ -122,6 +123,7 @@ class House:
         base_url: str | None = None,
         order: int = 10,
         rate: float | None = None,
+        retry: Preset | tuple[float, ...] | None = None,
         enabled: bool = True,
     ) -> None:
         core = self.hermod.core
@@ -135,6 +137,7 @@ class House:
             from_="shop@example.com" if channel is Channel.EMAIL else "+14155550199",
             order=order,
             rate_per_second=rate,
+            retry=retry,
             enabled=enabled,
         )
         await core.storage.accounts.put(self.hermod.tenant, name, account, actor="test", now=core.clock.now())
@@ -183,7 +186,7 @@ def settings_for(database_url: str, temporal_address: str, clickhouse: tuple[str
     return load_settings(
         DATABASE_URL=database_url,
         HERMOD_SECRET_KEY=Vault.new_key(),
-        HERMOD_JWT_SECRET="test",
+        HERMOD_JWT_SECRET="a secret of thirty-two characters",
         TEMPORAL_ADDRESS=temporal_address,
         CLICKHOUSE_URL=clickhouse[0],
         CLICKHOUSE_DATABASE=clickhouse[1],
@@ -214,7 +217,7 @@ async def working(settings: Settings, client: Client, senders: SenderFactory) ->
 @asynccontextmanager
 async def working_on(hermod: Hermod, temporal: str, lanes: Sequence[Lane]) -> AsyncIterator[None]:
     """A worker for these lanes alone, at a Temporal server of the test's own. It ends at once."""
-    core, client = hermod.core, await Client.connect(temporal, data_converter=pydantic_data_converter)
+    core, client = hermod.core, await Client.connect(temporal, data_converter=DATA_CONVERTER)
     async with open_senders(core.settings) as senders:
         built = build_workers(
             client,

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from devstack.clickhouse_server import ClickHouseServer
@@ -31,6 +30,7 @@ from devstack.ports import free_port
 from devstack.postgres import Postgres
 from devstack.temporal import DYNAMIC_CONFIG, TemporalServer, dynamic_config_arguments, temporal_program
 from hermod.storage import migrate
+from starter.connection import DATA_CONVERTER
 from starter.search_attributes import SEARCH_ATTRIBUTES
 from tests.support.fault_proxy import FaultProxy
 from tests.support.postgres_proxy import PostgresProxy
@@ -126,7 +126,7 @@ def _temporal_server(log: Path) -> TemporalServer:
 
 @pytest.fixture(scope="session")
 async def temporal(temporal_server: TemporalServer, quiet_exit: None) -> Client:
-    return await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+    return await Client.connect(temporal_server.address, data_converter=DATA_CONVERTER)
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +140,6 @@ async def time_skipping(quiet_exit: None) -> AsyncIterator[WorkflowEnvironment]:
         dev_server_existing_path=str(temporal_program()),
         dev_server_extra_args=dynamic_config_arguments(config),
         search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
     ) as environment:
         yield environment

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 import typer
+from pydantic import AliasChoices
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from hermod.settings import Settings
 from starter.cli.app import app
 
 WITH_EXAMPLE = {
@@ -61,6 +64,18 @@ def test_command_is_asked_for_help_explains_itself(name: str) -> None:
     assert result.exit_code == 0
     if name in WITH_EXAMPLE:
         assert "Example" in result.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_example_exports_a_variable_it_is_none_that_means_something_else_to_a_worker(name: str) -> None:
+    """`API_TOKEN` is what the worker sends to the tenant's own backend: no place for an administrator's token."""
+    exported = set(re.findall(r"export ([A-Z_]+)=", COMMANDS[name].help or ""))
+    assert exported & variables_of(Settings) == set()
+
+
+def variables_of(settings: type[Settings]) -> set[str]:
+    aliases = [field.validation_alias for field in settings.model_fields.values()]
+    return {str(alias.choices[0]) for alias in aliases if isinstance(alias, AliasChoices)}
 
 
 def test_command_is_left_out_shows_the_help() -> None:

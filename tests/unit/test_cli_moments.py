@@ -27,7 +27,20 @@ def test_time_is_typed_is_understood(text: str, expected: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "+", "+5", "+5w", "10m", "2030-05-01", "2030-05-01T12:00:00", "+9999999d"]
+    "text",
+    [
+        "",
+        "soon",
+        "+",
+        "+5",
+        "+5w",
+        "10m",
+        "2030-05-01",
+        "2030-05-01T12:00:00",
+        "+9999999d",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00+14:00",
+    ],
 )
 def test_time_is_unclear_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"write a time|time zone"):

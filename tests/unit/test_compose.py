@@ -158,6 +158,16 @@ def test_env_example_is_copied_needs_only_the_secrets() -> None:
     ]
 
 
+def test_compose_migrates_by_the_command_that_says_what_it_did(services: dict[str, dict[str, Any]]) -> None:
+    assert services["migrate"]["command"] == ["hermod", "migrate"]
+
+
+def test_compose_secret_is_missing_the_refusal_names_the_command_that_makes_it() -> None:
+    refusals = re.findall(r"\$\{([A-Z_]+):\?([^}]*)\}", read("docker-compose.temporal.yml"))
+    assert {name for name, _ in refusals} == set(re.findall(r"^([A-Z_]+)=$", read(".env.example"), re.MULTILINE))
+    assert [name for name, text in refusals if "hermod secrets new" not in text] == []
+
+
 def test_server_config_is_the_dev_stacks(services: dict[str, dict[str, Any]]) -> None:
     """But for the poll rates, which are limits per shard: the dev server has one shard, the cluster 512."""
     (mount,) = services["temporal"]["volumes"]

@@ -79,7 +79,7 @@ def test_event_with_its_type_alone_happened_now() -> None:
     ("wrong", "field", "message"),
     [
         ({}, "type", "missing"),
-        ({"type": "order paid"}, "type", "must be letters, digits and _, in parts joined by dots"),
+        ({"type": "order paid"}, "type", "must be letters, digits, _ and -, in parts joined by dots or slashes"),
         ({"type": "a" * 129}, "type", "must have at most 128 characters"),
         ({"type": "a", "name": 1}, "name", "there is no such field"),
         ({"type": "a", "contact": "ada@example.com"}, "contact", "must be 1 to 128 letters, digits and _ . : -"),
@@ -172,10 +172,10 @@ def test_event_that_is_no_json_takes_no_other_with_it(bad: bytes) -> None:
     ],
 )
 def test_body_that_does_not_fit_together_is_malformed_and_soon(body: bytes) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()  # which others on the machine do not lengthen
     with pytest.raises(MalformedJson):
         read_events(body)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

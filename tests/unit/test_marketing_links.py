@@ -10,7 +10,8 @@ from activities.delivery.unsubscribing import content_with_link
 from hermod.channels.registry import KITS
 from hermod.channels.sandbox.sender import SandboxSender
 from hermod.contracts.content import AnyContent, Channel
-from hermod.contracts.messages import Category, Guarantee, Preset, Status
+from hermod.contracts.messages import Category, Guarantee, Status
+from hermod.contracts.retries import Preset
 from hermod.ports.ledger import Item
 from hermod.ports.sender import Capability, Sender
 from hermod.storage.unsubscribe_links import SealedLinks
@@ -29,7 +30,7 @@ def item(content: AnyContent, category: Category = Category.MARKETING) -> Item:
         content=content,
         category=category,
         guarantee=Guarantee.AT_MOST_ONCE,
-        preset=Preset.NOTIFICATION,
+        retry=Preset.NOTIFICATION,
         requested_account=None,
         request_id=None,
         not_after=None,

@@ -13,8 +13,9 @@ import pytest
 from activities.delivery import sending
 from activities.delivery.sending import Job, send_all
 from hermod.contracts.content import Channel
-from hermod.contracts.messages import Guarantee, Outcome, Preset, Status
+from hermod.contracts.messages import Guarantee, Outcome, Status
 from hermod.contracts.outcomes import Accepted, AnyOutcome, OutcomeUnknown
+from hermod.contracts.retries import Preset
 from hermod.ports.deadline import LATE, deadline_of
 from hermod.ports.ledger import Item
 from hermod.ports.sender import Capability, Outgoing
@@ -64,7 +65,7 @@ def item_of(outgoing: Outgoing) -> Item:
         content=outgoing.content,
         category=outgoing.category,
         guarantee=Guarantee.AT_LEAST_ONCE,
-        preset=Preset.NOTIFICATION,
+        retry=Preset.NOTIFICATION,
         requested_account=None,
         request_id=None,
         not_after=None,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from hermod.settings import Settings, SettingsError, load_settings
+from hermod.analytics.places import Server
+from hermod.contracts.queues import Lane
+from hermod.settings import Settings, SettingsError, load_settings, local_settings
 
 VARIABLE = "HERMOD_WEBHOOK_ALLOWED_HOSTS"
 
@@ -69,3 +74,42 @@ def test_settings_clickhouse_is_no_such_address_is_refused_without_being_shown(
     with pytest.raises(SettingsError, match=r"CLICKHOUSE_URL is wrong: .*HTTP interface") as raised:
         settings()
     assert "secret" not in str(raised.value)
+
+
+def test_settings_requests_at_once_of_single_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().lane_concurrency == {}
+    monkeypatch.setenv("HERMOD_LANE_CONCURRENCY", "email=5, push = 10,")
+    assert settings().lane_concurrency == {Lane.EMAIL: 5, Lane.PUSH: 10}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["email", "email=0", "email=-1", "email=5.5", "fax=1", "email=1,email=2", "email=1e3", "sms=99999", "email=٥"],
+)
+def test_settings_requests_at_once_that_are_no_number_of_a_lane_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("HERMOD_LANE_CONCURRENCY", value)
+    with pytest.raises(SettingsError, match="HERMOD_LANE_CONCURRENCY is wrong: "):
+        settings()
+
+
+def test_settings_of_a_dev_stack_sign_in_at_its_clickhouse_and_not_as_somebody_elses_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written = {
+        "database_url": "postgresql://hermod@localhost/hermod",
+        "temporal_address": "localhost:7233",
+        "tenant": "demo",
+        "url": "http://localhost:8080",
+        "clickhouse_url": "http://hermod:word@127.0.0.1:8123",
+    }
+    (tmp_path / "dev.json").write_text(json.dumps(written))
+    (tmp_path / "secrets.json").write_text(json.dumps({"HERMOD_SECRET_KEY": "k", "HERMOD_JWT_SECRET": "j"}))
+    monkeypatch.setenv("HERMOD_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "of the compose file")
+    monkeypatch.delenv("CLICKHOUSE_URL", raising=False)
+    found = local_settings()
+    assert (found.clickhouse_user, found.clickhouse_password) == (None, None)
+    assert found.clickhouse_url is not None
+    assert Server(found.clickhouse_url.get_secret_value()).sign_in() == ("hermod", "word")

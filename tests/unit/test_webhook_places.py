@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from activities.delivery.request_slots import RequestSlots
 from activities.webhook_delivery.places import LINE, QUICK_LINE, Crowded, Places
 
 
@@ -107,3 +108,32 @@ async def test_door_with_too_many_dispatches_says_so_to_the_last_of_them() -> No
         async with places.at("e") as third:
             assert third.is_overrun
         assert not second.is_overrun
+
+
+async def test_all_doors_share_the_slots_of_the_lane_and_none_takes_more_than_half() -> None:
+    places = Places(lane=RequestSlots(5))
+    async with places.at("a") as one, places.at("b") as other, places.at("c") as third:
+        assert one.bounded(10) == 2
+        assert await one.enter(one.take(10, one.bounded(10)), waits=True) == 2
+        assert await other.enter(other.take(10, 10), waits=False) == 3
+        assert other.under_way == 3
+        assert await third.enter(third.take(10, 10), waits=False) == 0
+        assert third.under_way == 0
+        waiting = asyncio.create_task(third.enter(third.take(10, 10), waits=True))
+        await asyncio.sleep(0)
+        other.give_back(1)
+        assert await waiting == 1
+        assert (one.under_way, other.under_way, third.under_way) == (2, 2, 1)
+
+
+async def test_wait_for_a_slot_of_the_lane_is_cut_off_no_place_is_lost() -> None:
+    places = Places(lane=RequestSlots(1))
+    async with places.at("a") as one, places.at("b") as other:
+        assert await one.enter(one.take(1, 1), waits=True) == 1
+        waiting = asyncio.create_task(other.enter(other.take(1, 1), waits=True))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert other.under_way == 0
+        one.give_back(1)
+        assert await other.enter(other.take(1, 1), waits=False) == 1

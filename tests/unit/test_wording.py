@@ -60,6 +60,7 @@ def test_pattern_of_a_contract_has_words() -> None:
         (EMAIL | {"template": "x"}, "template", "give either text or html, or a template, not both"),
         (PUSH | {"to": 5}, "to", "must be a string or an object"),
         (PUSH | {"to": ""}, "to", "must not be empty"),
+        (PUSH | {"title": "x" * 513}, "title", "must have at most 512 characters"),
         (PUSH | {"push": 5}, "push", "there is no such field"),
     ],
 )

@@ -22,7 +22,8 @@ router: Final = APIRouter(prefix="/v1/analytics", tags=["analytics"])
     responses=answers({200: (Timeseries, "All points, also those without events.")}, 401, 422, 503),
 )
 async def get_timeseries(hermod: Caller, query: Annotated[TimeseriesAsked, Query()]) -> Response:
-    """How many events there were in each minute, hour or day (UTC), 1,500 points at the most.
+    """How many events there were in each minute, hour or day, 1,500 points at the most. Days and hours begin by the
+    clock of `timezone` (UTC without it), like `Europe/Berlin`; all times of the answer are in UTC.
 
     `type` is one type, `order.*` for all below it, or `*`. `property=plan=pro` counts events whose property `plan` is
     `pro`; it may be repeated. Without `since` it is the last hour by minute, day by hour, or 30 days by day.

@@ -22,7 +22,13 @@ router: Final = APIRouter(prefix="/v1/journeys", tags=["forms"])
     responses=answers({200: (JourneyView, "The oldest step first.")}, 401, 404, 503),
 )
 async def show_journey(
-    subject: Annotated[str, Path(description="A contact or a session, as it came with forms and submissions.")],
+    subject: Annotated[
+        str,
+        Path(
+            description="A contact or a session, as it came with forms and submissions.",
+            json_schema_extra={"maxLength": 128},
+        ),
+    ],
     hermod: Caller,
 ) -> Response:
     """From the first change of a form to the last receipt: forms, messages, webhooks and payments by time.

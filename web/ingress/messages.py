@@ -10,35 +10,47 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hermod.contracts.content import Channel
+from hermod.contracts.dead_letters import ManyMessages
 from hermod.contracts.errors import FieldError, InvalidInput, NotFound
-from hermod.contracts.messages import MAX_BATCH, MessageView, Page, Receipt, Resolution, Status, Submission
+from hermod.contracts.messages import (
+    MAX_BATCH,
+    MessageSummary,
+    MessageView,
+    Narrowed,
+    Page,
+    Receipt,
+    Resolution,
+    Status,
+    Submission,
+)
 from hermod.contracts.model import Model
 from starter.client import BatchReceipt, Rejected
+from starter.idempotency import KEY_HEADER
 from starter.intake import KEY_FIELD, keyed_message_from, message_from
 from web.authentication import Caller
 from web.bodies import MIB, answer, checked, read_json_body
 from web.context import context_of
+from web.dead_letters import many, moved
 from web.examples import BATCH_BODY, IDEMPOTENCY_KEY, MESSAGE_BODY
 from web.problems import FieldProblem
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_MESSAGE_BYTES: Final = 16 * MIB
 MAX_BATCH_BYTES: Final = 32 * MIB
 MAX_MOVE_BYTES: Final = 4 * 1024
-KEY_HEADER: Final = "Idempotency-Key"
 _SLICE: Final = 50
 """Messages checked at a stretch, some milliseconds; then other requests have their turn."""
 
 router: Final = APIRouter(prefix="/v1/messages", tags=["messages"])
-MessageId = Annotated[str, Path(description="`msg_…`, as the answer to the message said.", alias="id")]
+MessageId = Annotated[
+    str,
+    Path(description="`msg_…`, as the answer to the message said.", alias="id", json_schema_extra=id_pattern("msg_")),
+]
 
 
-class MessageQuery(Model):
+class MessageQuery(Narrowed):
     """What a list may be narrowed to."""
 
-    status: Status | None = None
-    channel: Channel | None = None
     cursor: Annotated[str, Field(pattern=r"^msg_[0-9a-f]{28}$")] | None = Field(
         default=None, description="`next_cursor` of the page before."
     )
@@ -102,7 +114,7 @@ async def send_batch(request: Request, hermod: Caller) -> Response:
     """
     given = _messages_of(await read_json_body(request, MAX_BATCH_BYTES))
     good, rejected = await _sorted_out(given, request.headers.get(KEY_HEADER))
-    receipt = await hermod.send_many([asked for _, asked in good], request_id=context_of(request).request_id)
+    receipt = await hermod.take_many([asked for _, asked in good], request_id=context_of(request).request_id)
     return answer(_batch_answer([index for index, _ in good], receipt, rejected), 202)
 
 
@@ -112,8 +124,9 @@ async def send_batch(request: Request, hermod: Caller) -> Response:
     responses=answers({200: (Page, "Newest first.")}, 401, 422, 503),
 )
 async def list_messages(hermod: Caller, query: Annotated[MessageQuery, Query()]) -> Response:
-    page = await hermod.messages(status=query.status, channel=query.channel, cursor=query.cursor, limit=query.limit)
-    return answer(page)
+    """With a `status`, discarded dead letters are left out: `discarded=true` lists those."""
+    narrowed = {name: getattr(query, name) for name in Narrowed.model_fields}
+    return answer(await hermod.messages(**narrowed, cursor=query.cursor, limit=query.limit))
 
 
 @router.get(
@@ -160,6 +173,32 @@ async def resolve_message(message: MessageId, request: Request, hermod: Caller) 
     """For a message whose outcome is unknown: `sent` ends it, `not_sent` sends it again."""
     resolution = checked(Resolution, await read_json_body(request, MAX_MOVE_BYTES))
     return answer(await hermod.resolve(_known(message), resolution), 202)
+
+
+@router.post(
+    "/{id}/discard",
+    summary="Discard a dead letter",
+    status_code=202,
+    responses=answers({202: (MessageSummary, "Done, and durable.")}, 401, 404, 409, 503),
+)
+async def discard_message(message: MessageId, hermod: Caller) -> Response:
+    """Takes a message off the lists by status that failed, or whose outcome is unknown; its record stays."""
+    return answer(await hermod.discard(_known(message)), 202)
+
+
+@router.post("/retry", summary="Retry dead letters, many at once", **many("ManyMessages"))
+async def retry_messages(request: Request, hermod: Caller) -> Response:
+    """Begins what matches again, the oldest first. With `dry_run` it is only counted.
+
+    Messages whose outcome is unknown are not among them: they may have been sent, so each is resolved.
+    """
+    return await moved(request, hermod, "retry", ManyMessages)
+
+
+@router.post("/discard", summary="Discard dead letters, many at once", **many("ManyMessages"))
+async def discard_messages(request: Request, hermod: Caller) -> Response:
+    """Takes what matches off the lists by status, the oldest first; the records stay."""
+    return await moved(request, hermod, "discard", ManyMessages)
 
 
 def _known(message: str) -> str:

@@ -12,14 +12,14 @@ from hermod.contracts.errors import Gone, NotFound
 from hermod.contracts.forms import MAX_DATA_BYTES, PartialReceipt, PartialView, ResumeView
 from starter.partials import partial, resumed, save_partial
 from web.authentication import Caller
-from web.bodies import answer, read_json_body
+from web.bodies import MIB, answer, read_json_body
 from web.context import context_of, core_of
 from web.examples import SCHEMAS
 from web.problems import problem_of
 from web.reference import answers
 
-MAX_PARTIAL_BYTES: Final = 2 * MAX_DATA_BYTES
-"""Spaces between what is counted are free."""
+MAX_PARTIAL_BYTES: Final = 6 * MAX_DATA_BYTES + MIB // 2
+"""What is counted is the data, not how they are written: a character may come as `\\u0061`, with spaces between."""
 _OPEN: Final = {
     "access-control-allow-origin": "*",
     "cache-control": "no-store",
@@ -33,8 +33,16 @@ _OPEN: Final = {
 
 router: Final = APIRouter(tags=["forms"])
 
-FormName = Annotated[str, Path(description="The form's id.", alias="id")]
-SessionName = Annotated[str, Path(description="The visitor's session: random, 8 to 128 letters, digits, - and _.")]
+FormName = Annotated[
+    str, Path(description="The form's id.", alias="id", json_schema_extra={"pattern": r"^[a-z0-9][a-z0-9_-]{0,62}$"})
+]
+SessionName = Annotated[
+    str,
+    Path(
+        description="The visitor's session: random, 8 to 128 letters, digits, - and _.",
+        json_schema_extra={"pattern": r"^[A-Za-z0-9_-]{8,128}$"},
+    ),
+]
 
 _BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -80,7 +88,10 @@ async def show_partial(form: FormName, session: SessionName, hermod: Caller) -> 
     summary="Go on with a form",
     responses=answers({200: (ResumeView, "What was entered so far.")}, 404, 410, 503),
 )
-async def resume(token: Annotated[str, Path(description="`resume_token` of a partial.")], request: Request) -> Response:
+async def resume(
+    token: Annotated[str, Path(description="`resume_token` of a partial.", json_schema_extra={"maxLength": 2048})],
+    request: Request,
+) -> Response:
     """Open to whoever has the token, from any origin: it is as good as what was entered. 410 once the form was sent."""
     try:
         found = answer(await resumed(core_of(request), token))

@@ -13,7 +13,7 @@ from starter.payments import delete_stripe_account, payment_events, put_stripe_a
 from web.authentication import Caller
 from web.bodies import answer, read_json_body
 from web.examples import SCHEMAS
-from web.reference import answers
+from web.reference import QueryFlag, answers
 
 MAX_ACCOUNT_BYTES: Final = 16 * 1024
 
@@ -70,7 +70,7 @@ async def delete_payment_account(hermod: Caller) -> Response:
 async def list_payment_events(
     hermod: Caller,
     submission: Annotated[str | None, Query(description="Of this one only.", pattern=r"^sub_[0-9a-f]{28}$")] = None,
-    unlinked: Annotated[bool, Query(description="Only those of payments that belong to no submission.")] = False,
+    unlinked: Annotated[QueryFlag, Query(description="Only those of payments that belong to no submission.")] = False,
     cursor: Annotated[
         str | None, Query(description="`next_cursor` of the page before.", pattern=r"^[A-Za-z0-9_-]{1,255}$")
     ] = None,

@@ -46,10 +46,28 @@ class AccountList(Model):
     openapi_extra={"requestBody": ACCOUNT_BODY},
 )
 async def put_account(name: AccountName, request: Request, hermod: Caller) -> Response:
-    """Settings that could never work are refused, field by field. Leave `credentials` out to keep the stored ones."""
+    """Settings that could never work are refused, field by field. Leave `credentials` out to keep the stored ones.
+
+    With another `provider` or `base_url` they are needed again: stored credentials never go to a new address.
+    """
     account = checked(AccountInput, await read_json_body(request, MAX_ACCOUNT_BYTES))
     saved = await save_account(hermod, name, account)
     return answer(saved.view, 201 if saved.created else 200)
+
+
+@router.delete(
+    "/{name}",
+    summary="Delete an account",
+    status_code=204,
+    responses={204: {"description": "It is gone, with its credentials."}, **answers({}, 401, 404, 409, 422, 503)},
+)
+async def delete_account(name: AccountName, hermod: Caller) -> Response:
+    """Refused (409) while messages name it or wait for it, while a request is under way, or while a message may have
+    arrived there and only its report can tell; `detail` counts them. What was sent by it stays on record.
+    """
+    core = hermod.core
+    await core.storage.accounts.delete(hermod.tenant, name, actor=hermod.actor, now=core.clock.now())
+    return Response(status_code=204)
 
 
 @router.get(

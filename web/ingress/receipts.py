@@ -12,18 +12,26 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.ids import TENANT_PATTERN
 from hermod.ports.receipts import Callback
-from starter.receipts import receive
-from web.bodies import MIB, read_body
+from starter.receipts import receive, reporter
+from web.bodies import MIB, unverified_body
 from web.context import context_of, core_of
 from web.reference import answers
 
 MAX_REPORT_BYTES: Final = MIB
+KEPT_OF_STRANGERS: Final = 8 * 1024
+"""Bytes of a call that are looked at where there is no such account: for a provider's test call."""
 
 router: Final = APIRouter(prefix="/ingress/receipts", tags=["providers"])
-Provider = Annotated[str, Path(description="As the account names it.")]
-Tenant = Annotated[str, Path(description="Whose account it is.")]
-Account = Annotated[str, Path(description="The name of the provider account.")]
+Provider = Annotated[
+    str, Path(description="As the account names it.", json_schema_extra={"pattern": r"^[a-z][a-z0-9_]{0,39}$"})
+]
+Tenant = Annotated[str, Path(description="Whose account it is.", json_schema_extra={"pattern": TENANT_PATTERN})]
+Account = Annotated[
+    str,
+    Path(description="The name of the provider account.", json_schema_extra={"pattern": r"^[a-z0-9][a-z0-9_-]{0,62}$"}),
+]
 
 _ANSWERS: Final = {
     200: {"description": "Kept, or known already. Some providers are answered in their own form."},
@@ -47,10 +55,13 @@ async def answer_handshake(provider: Provider, tenant: Tenant, account: Account,
 
 
 async def _take(provider: str, tenant: str, account: str, request: Request) -> Response:
-    body = await read_body(request, MAX_REPORT_BYTES)
     core = core_of(request)
-    call = as_called(request, body, core.settings.public_url)
-    answered = await receive(core, provider, tenant, account, call)
+    found = await reporter(core, provider, tenant, account)
+    async with unverified_body(
+        request, MAX_REPORT_BYTES, keep=MAX_REPORT_BYTES if found else KEPT_OF_STRANGERS
+    ) as body:
+        call = as_called(request, body, core.settings.public_url)
+        answered = await receive(core, provider, tenant, found, call)
     context_of(request).tenant = tenant
     return Response(answered.body, answered.status, media_type=answered.content_type)
 

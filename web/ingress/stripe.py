@@ -13,16 +13,17 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.ids import TENANT_PATTERN
 from hermod.domain.stripe_signatures import HEADER
-from starter.payments import receive_stripe
-from web.bodies import MIB, read_body
+from starter.payments import receive_stripe, stripe_sender
+from web.bodies import MIB, unverified_body
 from web.context import context_of, core_of
 from web.reference import answers
 
 MAX_EVENT_BYTES: Final = MIB
 
 router: Final = APIRouter(prefix="/ingress/stripe", tags=["payments"])
-Tenant = Annotated[str, Path(description="Whose account it is.")]
+Tenant = Annotated[str, Path(description="Whose account it is.", json_schema_extra={"pattern": TENANT_PATTERN})]
 
 _BAD: Final = "A wrong signature or an old one, an event of the other mode, or nothing that can be read."
 _ANSWERS: Final = {
@@ -38,7 +39,9 @@ async def take_payment_event(tenant: Tenant, request: Request) -> Response:
 
     The answer comes when the event is durable; until then Stripe repeats the call. Repeats change nothing.
     """
-    body = await read_body(request, MAX_EVENT_BYTES)
-    await receive_stripe(core_of(request), tenant, body, request.headers.getlist(HEADER))
+    core = core_of(request)
+    account = await stripe_sender(core, tenant)
+    async with unverified_body(request, MAX_EVENT_BYTES, keep=MAX_EVENT_BYTES if account else 0) as body:
+        await receive_stripe(core, tenant, account, body, request.headers.getlist(HEADER))
     context_of(request).tenant = tenant
     return Response(status_code=200)

@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.dead_letters import ErrorCode, ManySubmissions
 from hermod.contracts.errors import NotFound
 from hermod.contracts.forms import (
     MAX_DATA_BYTES,
@@ -20,20 +21,34 @@ from hermod.contracts.forms import (
     SubmissionView,
 )
 from hermod.contracts.model import Model
-from starter.submission_intake import KEY_HEADER
-from starter.submissions import discard_submission, retry_submission, submission, submissions, submit
+from hermod.contracts.scalars import Instant
+from starter.idempotency import KEY_HEADER
+from starter.submissions import (
+    discard_submission,
+    release_submission,
+    retry_submission,
+    submission,
+    submissions,
+    submit,
+)
 from web.authentication import Caller
-from web.bodies import answer, read_json_body
+from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
+from web.dead_letters import many, moved
 from web.examples import IDEMPOTENCY_KEY, SCHEMAS
 from web.ingress.forms import FormName
-from web.reference import answers
+from web.reference import answers, id_pattern
 
-MAX_SUBMISSION_BYTES: Final = 2 * MAX_DATA_BYTES
-"""Spaces between what is counted are free."""
+MAX_SUBMISSION_BYTES: Final = 6 * MAX_DATA_BYTES + MIB // 2
+"""What is counted is the data, not how they are written: a character may come as `\\u0061`, with spaces between."""
 
 router: Final = APIRouter(prefix="/v1", tags=["forms"])
-SubmissionId = Annotated[str, Path(description="`sub_…`, as the answer to the submission said.", alias="id")]
+SubmissionId = Annotated[
+    str,
+    Path(
+        description="`sub_…`, as the answer to the submission said.", alias="id", json_schema_extra=id_pattern("sub_")
+    ),
+]
 
 _BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -62,8 +77,12 @@ class SubmissionQuery(Model):
 
     form: FormId | None = Field(default=None, description="Of this form.")
     status: SubmissionStatus | None = Field(
-        default=None, description="With it, those that were discarded are left out."
+        default=None, description="With it, those that were discarded are left out, unless `discarded` says otherwise."
     )
+    error_code: ErrorCode | None = Field(default=None, description="Why they failed.")
+    since: Instant | None = Field(default=None, description="Accepted from then on.")
+    until: Instant | None = Field(default=None, description="Accepted before then.")
+    discarded: bool | None = Field(default=None, description="Only those that were discarded, or only the others.")
     cursor: Annotated[str, Field(pattern=r"^sub_[0-9a-f]{28}$")] | None = Field(
         default=None, description="`next_cursor` of the page before."
     )
@@ -85,7 +104,7 @@ async def submit_form(name: FormName, request: Request, hermod: Caller) -> Respo
     submission again gives the same answer, and another one is refused.
 
     `remote_address` is the visitor's, for the rate of the form's spam guard; it is kept nowhere. What fills the
-    form's honeypot is stored as `spam`, and nothing comes of it.
+    form's honeypot is stored as `spam`, and nothing comes of it but word of money, until somebody says that it is none.
     """
     given = await read_json_body(request, MAX_SUBMISSION_BYTES)
     key = request.headers.get(KEY_HEADER)
@@ -100,8 +119,7 @@ async def submit_form(name: FormName, request: Request, hermod: Caller) -> Respo
 )
 async def list_submissions(hermod: Caller, query: Annotated[SubmissionQuery, Query()]) -> Response:
     """The dead letters are those with the status `failed`."""
-    page = await submissions(hermod, form=query.form, status=query.status, cursor=query.cursor, limit=query.limit)
-    return answer(page)
+    return answer(await submissions(hermod, **{name: getattr(query, name) for name in SubmissionQuery.model_fields}))
 
 
 @router.get(
@@ -129,6 +147,31 @@ async def retry_failed_submission(own: SubmissionId, hermod: Caller) -> Response
 async def discard_failed_submission(own: SubmissionId, hermod: Caller) -> Response:
     """Takes a dead letter off the list by status; its record stays."""
     return answer(await discard_submission(hermod, _known(own)), 202)
+
+
+@router.post("/submissions/retry", summary="Retry dead letters, many at once", **many("ManySubmissions"))
+async def retry_submissions(request: Request, hermod: Caller) -> Response:
+    """Begins what matches again at the step that failed, the oldest first. With `dry_run` it is only counted."""
+    return await moved(request, hermod, "retry", ManySubmissions)
+
+
+@router.post("/submissions/discard", summary="Discard dead letters, many at once", **many("ManySubmissions"))
+async def discard_submissions(request: Request, hermod: Caller) -> Response:
+    """Takes what matches off the list by status, the oldest first; the records stay."""
+    return await moved(request, hermod, "discard", ManySubmissions)
+
+
+@router.post(
+    "/submissions/{id}/not-spam",
+    summary="Say that a submission is no spam",
+    status_code=202,
+    responses=answers({202: (SubmissionSummary, "Done, and durable.")}, 401, 404, 409, 422, 503),
+)
+async def release_caught_submission(own: SubmissionId, hermod: Caller) -> Response:
+    """It is processed as if it came now, without what filled the honeypot, which `caught_by` keeps. What does not fit
+    the form as it is now is refused, with each field by name.
+    """
+    return answer(await release_submission(hermod, _known(own)), 202)
 
 
 def _known(own: str) -> str:

@@ -17,13 +17,15 @@ from starter.suppressions import allow, suppress, suppressions
 from web.authentication import Caller
 from web.bodies import answer, checked, read_json_body
 from web.examples import SCHEMAS
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_SUPPRESSION_BYTES: Final = 16 * 1024
 _ID: Final = r"^sup_[0-9a-f]{28}$"
 
 router: Final = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
-SuppressionId = Annotated[str, Path(description="`sup_…`, as the list shows it.", alias="id")]
+SuppressionId = Annotated[
+    str, Path(description="`sup_…`, as the list shows it.", alias="id", json_schema_extra=id_pattern("sup_"))
+]
 
 _BODY: Final[dict[str, Any]] = {
     "required": True,

@@ -12,7 +12,7 @@ from hermod.contracts.errors import NotFound
 from hermod.contracts.model import Model
 from starter.webhook_curl import attempt_as_curl
 from web.authentication import Caller
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 router: Final = APIRouter(tags=["webhooks"])
 
@@ -35,7 +35,9 @@ class AttemptQuery(Model):
     },
 )
 async def show_attempt_as_curl(
-    delivery: Annotated[str, Path(description="`whd_…`, the delivery's id.", alias="id")],
+    delivery: Annotated[
+        str, Path(description="`whd_…`, the delivery's id.", alias="id", json_schema_extra=id_pattern("whd_"))
+    ],
     hermod: Caller,
     query: Annotated[AttemptQuery, Query()],
 ) -> Response:

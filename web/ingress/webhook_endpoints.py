@@ -32,16 +32,19 @@ from starter.webhook_endpoints import (
     try_endpoint,
 )
 from web.authentication import Caller
-from web.bodies import answer, checked, read_body, read_json_body
+from web.bodies import answer, checked, read_json_body, read_json_text
 from web.context import context_of
 from web.examples import ENDPOINT_BODY, ENDPOINT_CHANGES_BODY, ROTATION_BODY
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_ENDPOINT_BYTES: Final = 64 * 1024
 _CURSOR: Final = r"^whe_[0-9a-f]{28}$"
 
 router: Final = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
-EndpointId = Annotated[str, Path(description="`whe_…`, as the answer to its creation said.", alias="id")]
+EndpointId = Annotated[
+    str,
+    Path(description="`whe_…`, as the answer to its creation said.", alias="id", json_schema_extra=id_pattern("whe_")),
+]
 
 
 class EndpointQuery(Model):
@@ -150,7 +153,7 @@ async def rotate_webhook_secret(endpoint: EndpointId, request: Request, hermod: 
     With `overlap_hours: 0` the old ones end at once: for a secret that somebody else has seen. A key pair
     (`asymmetric`) stays; for a new one, take `asymmetric` away and set it again.
     """
-    body = await read_body(request, MAX_ENDPOINT_BYTES)
+    body = await read_json_text(request, MAX_ENDPOINT_BYTES)
     asked = checked(Rotation, read_json(body) if body else {})
     return answer(await rotate_secret(hermod, _known(endpoint), asked))
 

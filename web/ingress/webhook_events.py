@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hermod.contracts.dead_letters import ManyDeliveries
 from hermod.contracts.errors import NotFound
 from hermod.contracts.model import Model
+from hermod.contracts.scalars import Instant
 from hermod.contracts.webhooks import (
     DeliveryPage,
     DeliveryStatus,
@@ -20,6 +22,7 @@ from hermod.contracts.webhooks import (
     EventId,
     EventReceipt,
 )
+from starter.idempotency import KEY_HEADER
 from starter.webhooks import (
     cancel_delivery,
     deliveries,
@@ -31,23 +34,32 @@ from starter.webhooks import (
 from web.authentication import Caller
 from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
-from web.examples import EVENT_BODY
-from web.reference import answers
+from web.dead_letters import many, moved
+from web.examples import EVENT_BODY, IDEMPOTENCY_KEY
+from web.reference import answers, id_pattern
 
 MAX_EVENT_BYTES: Final = MIB
 
 router: Final = APIRouter(prefix="/v1", tags=["webhooks"])
-DeliveryId = Annotated[str, Path(description="`whd_…`, as the answer to the event said.", alias="id")]
+DeliveryId = Annotated[
+    str, Path(description="`whd_…`, as the answer to the event said.", alias="id", json_schema_extra=id_pattern("whd_"))
+]
 
 
 class DeliveryQuery(Model):
     """What a list may be narrowed to."""
 
     endpoint: EventId | None = Field(default=None, description="Deliveries to this endpoint, `whe_…`.")
-    status: DeliveryStatus | None = Field(default=None, description="With it, those that were discarded are left out.")
+    status: DeliveryStatus | None = Field(
+        default=None, description="With it, those that were discarded are left out, unless `discarded` says otherwise."
+    )
+    status_code: Annotated[int, Field(ge=100, le=599)] | None = Field(
+        default=None, description="What the receiver answered last."
+    )
+    discarded: bool | None = Field(default=None, description="Only those that were discarded, or only the others.")
     type: EventFilter | None = Field(default=None, description="`order.paid`, or `order.*` for everything below.")
-    since: AwareDatetime | None = Field(default=None, description="Accepted from then on.")
-    until: AwareDatetime | None = Field(default=None, description="Accepted before then.")
+    since: Instant | None = Field(default=None, description="Accepted from then on.")
+    until: Instant | None = Field(default=None, description="Accepted before then.")
     cursor: Annotated[str, Field(pattern=r"^whd_[0-9a-f]{28}$")] | None = Field(
         default=None, description="`next_cursor` of the page before."
     )
@@ -62,17 +74,20 @@ class DeliveryQuery(Model):
         {202: (EventReceipt, "Stored. It reaches every endpoint that asked for it, whatever happens from now on.")},
         *(400, 401, 413, 422, 503),
     ),
-    openapi_extra={"requestBody": EVENT_BODY},
+    openapi_extra={"requestBody": EVENT_BODY, "parameters": [IDEMPOTENCY_KEY]},
 )
 async def send_webhook_event(request: Request, hermod: Caller) -> Response:
     """Stores the event with a delivery for each endpoint that asked for its type, and starts them.
 
     Receivers get `{"type", "timestamp", "data"}`: the type, when the event was accepted, and the payload. With an
-    `event_id`, the same event again gives the same answer and sends nothing; another event is refused. Endpoints that
-    keep order get the events with one `ordering_key` strictly one after another. The payload has at most 256 KiB.
+    `event_id` or an `Idempotency-Key`, the same event again gives the same answer and sends nothing; another event is
+    refused. Where both are given, `event_id` counts. Endpoints that keep order get the events with one `ordering_key`
+    strictly one after another. The payload has at most 256 KiB.
     """
     given = await read_json_body(request, MAX_EVENT_BYTES)
-    return answer(await emit_event(hermod, given, request_id=context_of(request).request_id), 202)
+    key = request.headers.get(KEY_HEADER)
+    receipt = await emit_event(hermod, given, idempotency_key=key, request_id=context_of(request).request_id)
+    return answer(receipt, 202)
 
 
 @router.get(
@@ -89,6 +104,8 @@ async def list_webhook_deliveries(hermod: Caller, query: Annotated[DeliveryQuery
         event_type=query.type,
         since=query.since,
         until=query.until,
+        status_code=query.status_code,
+        discarded=query.discarded,
         cursor=query.cursor,
         limit=query.limit,
     )
@@ -127,6 +144,20 @@ async def cancel_webhook_delivery(delivery: DeliveryId, hermod: Caller) -> Respo
 async def discard_webhook_delivery(delivery: DeliveryId, hermod: Caller) -> Response:
     """Takes a delivery off the lists by status that failed, or was skipped or parked; its record stays."""
     return answer(await discard_delivery(hermod, _known(delivery)), 202)
+
+
+@router.post("/webhook-deliveries/retry", summary="Retry dead letters, many at once", **many("ManyDeliveries"))
+async def retry_webhook_deliveries(request: Request, hermod: Caller) -> Response:
+    """Begins what matches again, the oldest first. With `dry_run` it is only counted. A replay of an endpoint does the
+    same at a rate of its own.
+    """
+    return await moved(request, hermod, "retry", ManyDeliveries)
+
+
+@router.post("/webhook-deliveries/discard", summary="Discard dead letters, many at once", **many("ManyDeliveries"))
+async def discard_webhook_deliveries(request: Request, hermod: Caller) -> Response:
+    """Takes what matches off the lists by status, the oldest first; the records stay."""
+    return await moved(request, hermod, "discard", ManyDeliveries)
 
 
 def _known(delivery: str) -> str:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
+from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hermod.contracts.errors import NotFound
-from hermod.contracts.webhooks import ReplayInput, ReplayStatus, ReplayView
-from starter.webhook_replays import move_replay, replay, replay_status
+from hermod.contracts.model import Model
+from hermod.contracts.webhooks import EventId, ReplayInput, ReplayPage, ReplayStatus, ReplayView
+from starter.webhook_replays import move_replay, replay, replay_status, replays
 from web.authentication import Caller
 from web.bodies import answer, checked, read_json_body
 from web.examples import SCHEMAS
-from web.reference import answers
+from web.reference import answers, id_pattern
 
 MAX_REPLAY_BYTES: Final = 64 * 1024
 
 router: Final = APIRouter(tags=["webhooks"])
-ReplayId = Annotated[str, Path(description="`rpl_…`, as the answer to the replay said.", alias="id")]
+ReplayId = Annotated[
+    str,
+    Path(description="`rpl_…`, as the answer to the replay said.", alias="id", json_schema_extra=id_pattern("rpl_")),
+]
 
 _BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -66,7 +71,9 @@ _BODY: Final[dict[str, Any]] = {
     openapi_extra={"requestBody": _BODY},
 )
 async def replay_deliveries(
-    endpoint: Annotated[str, Path(description="The endpoint's id.", alias="id")], request: Request, hermod: Caller
+    endpoint: Annotated[str, Path(description="The endpoint's id.", alias="id", json_schema_extra=id_pattern("whe_"))],
+    request: Request,
+    hermod: Caller,
 ) -> Response:
     """Begins what failed or was parked again, the oldest first, with the same `webhook-id`, so that receivers know it.
 
@@ -76,6 +83,25 @@ async def replay_deliveries(
     asked = checked(ReplayInput, await read_json_body(request, MAX_REPLAY_BYTES))
     begun = await replay(hermod, _known(endpoint), asked)
     return answer(begun, 200 if asked.dry_run else 202)
+
+
+class ReplayQuery(Model):
+    """Which replays."""
+
+    endpoint: EventId | None = Field(default=None, description="Only of this endpoint, `whe_…`.")
+    status: ReplayStatus | None = None
+    cursor: Annotated[str, StringConstraints(pattern=r"^rpl_[0-9a-f]{28}$")] | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+@router.get(
+    "/v1/webhook-replays",
+    summary="List replays",
+    responses=answers({200: (ReplayPage, "Newest first.")}, 401, 422, 503),
+)
+async def list_replays(hermod: Caller, query: Annotated[ReplayQuery, Query()]) -> Response:
+    page = await replays(hermod, endpoint=query.endpoint, status=query.status, cursor=query.cursor, limit=query.limit)
+    return answer(page)
 
 
 @router.get(

@@ -55,7 +55,7 @@ _KINDS: Final = {
 }
 
 
-@router.api_route("/{token}", methods=["GET", "HEAD"])
+@router.get("/{token}")
 async def show(token: Token, request: Request) -> Response:
     """How the subscription stands, with a button to change it."""
     try:
@@ -69,12 +69,12 @@ async def show(token: Token, request: Request) -> Response:
 @router.post("/{token}")
 async def act(token: Token, request: Request) -> Response:
     """Unsubscribe, whatever the body says, unless it is our own page's form for the opposite."""
-    form = _form(request, await read_body(request, MAX_FORM_BYTES))
     core = core_of(request)
     try:
         about = opened(core, token)
     except NotFound:
         return _lost()
+    form = _form(request, await read_body(request, MAX_FORM_BYTES))
     if form.get("action") == ["resubscribe"]:
         await resubscribe(core, about)
         return await _page(request, about, "resubscribed")

@@ -1,4 +1,4 @@
-"""Every half minute: reports of providers that came before their message's outcome was recorded find their message."""
+"""Every minute: reports of providers that came before their message's outcome was recorded find their message."""
 
 from __future__ import annotations
 

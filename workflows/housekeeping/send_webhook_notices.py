@@ -1,4 +1,4 @@
-"""Every thirty seconds: webhook endpoints that were disabled are made known, to other endpoints and to the owner."""
+"""Every two minutes: webhook endpoints that were disabled are made known, to other endpoints and to the owner."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def messages(order: DeliveryOrder) -> Trade:
             NotificationActivities.deliver,
             order,
             task_queue=Lane(order.channel.value),
-            summary=f"{len(order.messages)} by {order.channel.value}",
+            summary=_summary(order),
             **DELIVER,
         )
 
@@ -30,3 +30,8 @@ def messages(order: DeliveryOrder) -> Trade:
         )
 
     return Trade(deliver=deliver, withdraw=withdraw, count=len(order.messages), good=Status.SENT)
+
+
+def _summary(order: DeliveryOrder) -> str:
+    count = len(order.messages)
+    return f"{order.channel.value}: {order.messages[0] if count == 1 else f'{count} messages'}"

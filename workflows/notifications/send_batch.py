@@ -52,4 +52,6 @@ class SendBatch:
                 due_at=due_at,
                 taken_from=taken_from(),
             )
-            yield let_go(SendNotification.run, alone, message_workflow(batch.tenant, message))
+            yield let_go(
+                SendNotification.run, alone, message_workflow(batch.tenant, message), channel=batch.channel.value
+            )

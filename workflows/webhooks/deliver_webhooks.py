@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator
 from datetime import datetime
+from typing import Final
 
 from temporalio import workflow
 
@@ -22,6 +23,9 @@ from workflows.delivering import Delivering
 from workflows.leaving import let_go, taken_from
 from workflows.webhooks.deliver_webhook import DeliverWebhook
 from workflows.webhooks.delivering import webhooks
+
+CHANNEL: Final = "webhook"
+"""As search attributes have it."""
 
 
 @workflow.defn(name="DeliverWebhooks")
@@ -58,8 +62,14 @@ class DeliverWebhooks:
                 taken_from=taken_from(),
                 due_at=group.due_at,
             )
-            yield let_go(DeliverWebhooks.run, others, webhook_batch_workflow(batch.tenant, name))
+            yield let_go(
+                DeliverWebhooks.run,
+                others,
+                webhook_batch_workflow(batch.tenant, name),
+                channel=CHANNEL,
+                count=len(group.deliveries),
+            )
 
     async def _start_alone(self, batch: DeliverWebhooksInput, delivery: str, due_at: datetime) -> None:
         alone = DeliverWebhookInput(tenant=batch.tenant, delivery=delivery, due_at=due_at, taken_from=taken_from())
-        await let_go(DeliverWebhook.run, alone, webhook_workflow(batch.tenant, delivery))
+        await let_go(DeliverWebhook.run, alone, webhook_workflow(batch.tenant, delivery), channel=CHANNEL)

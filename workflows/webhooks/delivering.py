@@ -19,7 +19,7 @@ def webhooks(order: WebhookOrder) -> Trade:
             WebhookActivities.deliver_webhooks,
             order,
             task_queue=Lane.WEBHOOKS,
-            summary=f"{len(order.deliveries)} by webhook",
+            summary=summary(order.deliveries),
             **DELIVER,
         )
 
@@ -30,3 +30,7 @@ def webhooks(order: WebhookOrder) -> Trade:
         )
 
     return Trade(deliver=deliver, withdraw=withdraw, count=len(order.deliveries), good=DeliveryStatus.DELIVERED)
+
+
+def summary(deliveries: tuple[str, ...]) -> str:
+    return f"webhook: {deliveries[0] if len(deliveries) == 1 else f'{len(deliveries)} deliveries'}"

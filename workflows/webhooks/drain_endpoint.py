@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.webhook_steps import NextForEndpoint
     from hermod.contracts.webhooks import DrainEndpointInput, WebhookOrder
     from workflows.policies import BOOKKEEPING, DELIVER
+from workflows.webhooks.delivering import summary
 
 
 @workflow.defn(name="DrainEndpoint")
@@ -69,7 +70,7 @@ class DrainEndpoint:
             WebhookActivities.deliver_webhooks,
             order,
             task_queue=Lane.WEBHOOKS,
-            summary=f"{len(deliveries)} by webhook",
+            summary=summary(deliveries),
             **DELIVER,
         )
 

@@ -88,6 +88,9 @@ class OrderedEndpoint:
         self._task = asyncio.create_task(self._bring_to_its_end(delivery))
         try:
             await self._task
+        except GeneratorExit:
+            # The worker has dropped the run from its memory: there is nothing to be done any more.
+            raise
         except BaseException as error:
             if self._let_go != delivery or self._ends_line(error):
                 raise

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from email.header import Header
-from email.headerregistry import Address
 from typing import NamedTuple
 
 from hermod.channels.email.mime import mailbox
 from hermod.contracts.content import AnyContent, Email
+from hermod.contracts.mailboxes import Mailbox
 from hermod.ports.sender import Capability
 
 
 class Envelope(NamedTuple):
     """The recipients line by line, everybody once: who stands in two lines is left in the first of them."""
 
-    to: tuple[Address, ...]
-    cc: tuple[Address, ...]
-    bcc: tuple[Address, ...]
+    to: tuple[Mailbox, ...]
+    cc: tuple[Mailbox, ...]
+    bcc: tuple[Mailbox, ...]
 
     @property
-    def everyone(self) -> tuple[Address, ...]:
+    def everyone(self) -> tuple[Mailbox, ...]:
         return self.to + self.cc + self.bcc
 
 
 def envelope(email: Email) -> Envelope:
     """Raises ValueError for an address that cannot be written in a header."""
     seen: set[str] = set()
-    lines: list[tuple[Address, ...]] = []
+    lines: list[tuple[Mailbox, ...]] = []
     for addresses in ((email.to,), email.cc, email.bcc):
         line = []
         for address in map(mailbox, addresses):
-            if address.addr_spec.lower() not in seen:
-                seen.add(address.addr_spec.lower())
+            if address.address.lower() not in seen:
+                seen.add(address.address.lower())
                 line.append(address)
         lines.append(tuple(line))
     return Envelope(*lines)
@@ -40,13 +39,6 @@ def envelope(email: Email) -> Envelope:
 def written(address: str) -> str:
     """An address as a vendor's API takes it: the name in its own script, quoted where it has to be."""
     return str(mailbox(address))
-
-
-def in_ascii(address: Address) -> str:
-    """`=?utf-8?b?Wm/Dqw==?= <zoe@example.com>`: a name of another script as encoded words (RFC 2047)."""
-    if address.display_name.isascii():
-        return str(address)
-    return f"{Header(address.display_name, 'utf-8').encode(linesep='')} <{address.addr_spec}>"
 
 
 def encoded_size(email: Email) -> int:
@@ -59,11 +51,12 @@ def misfit(content: AnyContent, account_sender: str | None, capability: Capabili
     """Why an API that speaks ASCII addresses only cannot carry this content, by its capability; None where it can."""
     if not isinstance(content, Email):
         return "it sends email only"
-    if not (content.from_ or account_sender):
+    sender = content.from_ or account_sender
+    if not sender:
         return "neither the message nor the account names a sender (from)"
-    named = (content.to, *content.cc, *content.bcc, content.reply_to, content.from_ or account_sender)
+    named = (content.to, *content.cc, *content.bcc, *content.reply_addresses, sender)
     try:
-        ascii_only = all(mailbox(address).addr_spec.isascii() for address in named if address)
+        ascii_only = all(mailbox(address).address.isascii() for address in named)
     except ValueError:
         return "an address in it cannot be written in a header"
     if not ascii_only:

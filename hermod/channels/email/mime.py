@@ -3,87 +3,100 @@
 The structure, from the outside in, with the layers that are not needed left out:
 
     multipart/mixed            attachments
-      multipart/alternative    text, then html
+      multipart/alternative    text, then html, then an invitation (text/calendar; method=…)
         multipart/related      html and the images it shows by `cid:`
+
+The message is the same to the byte for the same email, and 7 bit all through, so that no server on the way has a reason
+to encode it anew and break a signature; only an address may have other characters before its @ (SMTPUTF8).
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import EmailPolicy
-from typing import Any, Final
+from email.utils import format_datetime
+from typing import Final
 
 import idna
 
-from hermod.contracts.addresses import split_address
+from hermod.channels.email import headers
 from hermod.contracts.content import Attachment, Email
+from hermod.contracts.mailboxes import Mailbox, read_mailbox
 
-_LINE: Final = 76
-_LONGEST_LINE: Final = 998
+_CRLF: Final = b"\r\n"
+_LINE: Final = 78
+_ENCODED_LINE: Final = 76
 _CONTAINERS: Final = frozenset({"multipart", "message"})
 """Types that may not be sent as base64 (RFC 2046); such a file travels as plain bytes."""
+_NAME: Final = re.compile(r"; ?name=(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
+_CHARSET: Final = re.compile(r"; ?charset=", re.IGNORECASE)
+_UNUSUAL: Final = re.compile(rb"[^\t\n -~]")
+_INVITATION: Final = re.compile(r"text/calendar *;(.*;)? ?method=", re.IGNORECASE)
 
 
-class _WirePolicy(EmailPolicy):
-    """The standard library's SMTP policy, except that ASCII headers are folded at spaces and nowhere else.
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A finished message, and the envelope it travels in."""
 
-    The library turns a word that is longer than a line into an encoded-word: `List-Unsubscribe: <https://…>` with a
-    token of 70 characters would become `=?utf-8?q?=3Chttps…`, which no mailbox provider reads as a URL.
-    """
-
-    def fold(self, name: str, value: Any) -> str:
-        plain = str(value)
-        if _is_plain(name, value, plain):
-            return _fold_at_spaces(name, plain) + self.linesep
-        return str(super().fold(name, value))
-
-    def fold_binary(self, name: str, value: Any) -> bytes:
-        plain = str(value)
-        if _is_plain(name, value, plain):
-            return (_fold_at_spaces(name, plain) + self.linesep).encode("ascii")
-        return super().fold_binary(name, value)
+    data: bytes
+    sender: str
+    recipients: tuple[str, ...]
+    """Everyone who gets it, nobody twice, beginning with `to`."""
+    message_id: str
+    """Without its angle brackets."""
+    utf8: bool
+    """An address in it has characters outside ASCII before the @: only servers with SMTPUTF8 take it."""
 
 
-ASCII: Final = _WirePolicy(linesep="\r\n", cte_type="7bit")
-"""For every server: bodies are 7 bit, so no server on the way has a reason to re-encode and break a signature."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    headers: tuple[str, ...]
+    body: bytes
 
-UTF8: Final = _WirePolicy(linesep="\r\n", cte_type="7bit", utf8=True)
-"""For servers with SMTPUTF8, where an address has a local part outside ASCII."""
+    def __bytes__(self) -> bytes:
+        return "".join(f"{header}\r\n" for header in self.headers).encode() + _CRLF + self.body
 
 
-def compose(email: Email, *, sender: str, message_id: str, date: datetime) -> EmailMessage:
+def compose(email: Email, *, sender: str, message_id: str, date: datetime) -> Message:
     """The message for `email`, sent from `sender`.
 
     `Message-ID` is `<{message_id}@{domain of sender}>`: the same for every attempt at this message, so that a
     receiver can recognise a repeat. There is no Bcc header; who gets a copy is in the envelope only.
-    Raises ValueError for an address that cannot be written in a header.
+    Raises ValueError for what no message can hold.
     """
-    author = mailbox(sender)
-    message = EmailMessage(policy=ASCII)
-    message["From"] = author
-    message["To"] = mailbox(email.to)
+    author, to = mailbox(sender), mailbox(email.to)
+    replies = [mailbox(address) for address in email.reply_addresses]
+    own_id = f"{message_id}@{author.domain}"
+    head = [headers.mailboxes("From", [author]), headers.mailboxes("To", [to])]
     if email.cc:
-        message["Cc"] = tuple(mailbox(address) for address in email.cc)
-    if email.reply_to:
-        message["Reply-To"] = mailbox(email.reply_to)
-    message["Subject"] = email.subject or ""
-    message["Date"] = date
-    message["Message-ID"] = f"<{message_id}@{author.domain}>"
-    for name, value in email.headers.items():
-        message[name] = value
-    _add_body(message, email)
-    return message
+        head.append(headers.mailboxes("Cc", [mailbox(address) for address in email.cc]))
+    if replies:
+        head.append(headers.mailboxes("Reply-To", replies))
+    head.append(headers.subject(email.subject or ""))
+    head.append(headers.text("Date", format_datetime(date)))
+    head.append(headers.text("Message-ID", f"<{own_id}>"))
+    head += [headers.text(name, value) for name, value in email.headers.items()]
+    head.append("MIME-Version: 1.0")
+    content = _content(email)
+    everyone = recipients(email)
+    return Message(
+        data=bytes(_Part((*head, *content.headers), content.body)),
+        sender=author.address,
+        recipients=everyone,
+        message_id=own_id,
+        utf8=not all(one.isascii() for one in (author.address, *everyone, *(reply.address for reply in replies))),
+    )
 
 
-def mailbox(address: str) -> Address:
-    """An address as the library's object, its domain in ASCII (`xn--…`), its name as it is written."""
-    name, bare = split_address(address)
-    local, _, domain = bare.rpartition("@")
-    if not local or not domain:
-        raise ValueError("not an email address")
-    return Address(display_name=name, username=local, domain=ascii_domain(domain))
+def mailbox(address: str) -> Mailbox:
+    """An address taken apart, its domain in ASCII (`xn--…`), its name as it is written. Raises ValueError."""
+    given = read_mailbox(address)
+    return given._replace(domain=ascii_domain(given.domain))
 
 
 def ascii_domain(domain: str) -> str:
@@ -94,54 +107,87 @@ def ascii_domain(domain: str) -> str:
 def recipients(email: Email) -> tuple[str, ...]:
     """Everyone who gets the message, as bare addresses: `to` first, then cc and bcc, nobody twice."""
     everyone: dict[str, str] = {}
-    for address in (email.to, *email.cc, *email.bcc):
-        bare = mailbox(address).addr_spec
-        everyone.setdefault(bare.lower(), bare)
+    for given in (email.to, *email.cc, *email.bcc):
+        address = mailbox(given).address
+        everyone.setdefault(address.lower(), address)
     return tuple(everyone.values())
 
 
-def _add_body(message: EmailMessage, email: Email) -> None:
-    inline = [file for file in email.attachments if file.content_id and email.html]
-    others = [file for file in email.attachments if not (file.content_id and email.html)]
+def _content(email: Email) -> _Part:
+    inline: list[_Part] = []
+    invitation: list[_Part] = []
+    others: list[_Part] = []
+    for file in email.attachments:
+        if file.content_id and email.html:
+            inline.append(_file(file, "inline"))
+        elif _INVITATION.match(file.content_type) and not invitation:
+            invitation.append(_invitation(file))
+        else:
+            others.append(_file(file, "attachment"))
+    words: list[_Part] = []
     if email.text:
-        message.set_content(email.text)
+        words.append(_text("text/plain", email.text))
     if email.html:
-        if email.text:
-            message.add_alternative(email.html, subtype="html")
-        else:
-            message.set_content(email.html, subtype="html")
-        page = message.get_body(("html",))
-        if isinstance(page, EmailMessage):
-            for file in inline:
-                _attach(page, file, related=True)
-    for file in others:
-        _attach(message, file, related=False)
+        page = _text("text/html", email.html)
+        words.append(_multipart("related", [page, *inline]) if inline else page)
+    words += invitation
+    body = words[0] if len(words) == 1 else _multipart("alternative", words)
+    return _multipart("mixed", [body, *others]) if others else body
 
 
-def _attach(part: EmailMessage, file: Attachment, *, related: bool) -> None:
-    main, _, sub = file.content_type.partition("/")
-    if main.lower() in _CONTAINERS:
-        main, sub = "application", "octet-stream"
-    cid = f"<{file.content_id}>" if file.content_id else None
-    add, disposition = (part.add_related, "inline") if related else (part.add_attachment, "attachment")
-    add(file.content(), maintype=main, subtype=sub, filename=file.filename, disposition=disposition, cid=cid)
+def _text(kind: str, text: str) -> _Part:
+    """A body: as it is where that is 7 bit in short lines, else in the shorter of the two encodings."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    data = (lines if lines.endswith("\n") else f"{lines}\n").encode()
+    encoding = "7bit"
+    if _UNUSUAL.search(data) or max(map(len, data.split(b"\n"))) > _LINE:
+        printable = binascii.b2a_qp(data, istext=True)
+        plain, encoding, data = data, "quoted-printable", printable
+        if len(printable) > len(plain) * 1.4:
+            encoding, data = "base64", _in_base64(plain.replace(b"\n", _CRLF))
+    kind_header = headers.parameters("Content-Type", kind, {"charset": "utf-8"})
+    return _Part((kind_header, f"Content-Transfer-Encoding: {encoding}"), data.replace(b"\n", _CRLF))
 
 
-def _is_plain(name: str, value: Any, plain: str) -> bool:
-    """Whether a header is free text in ASCII. Addresses, dates and content headers know how to fold themselves."""
-    structured = any(hasattr(value, mark) for mark in ("addresses", "datetime", "params", "cte"))
-    longest = len(name) + 2 + max(map(len, plain.split(" ")))
-    return plain.isascii() and not structured and longest <= _LONGEST_LINE and "\n" not in plain and "\r" not in plain
+def _file(file: Attachment, disposition: str) -> _Part:
+    kind = _NAME.sub("", file.content_type)
+    if kind.partition("/")[0].lower() in _CONTAINERS:
+        kind = "application/octet-stream"
+    old_name = headers.ascii_name(file.filename)
+    head = [
+        headers.parameters("Content-Type", kind, {"name": old_name} if old_name else {}),
+        "Content-Transfer-Encoding: base64",
+        headers.parameters("Content-Disposition", disposition, {"filename": file.filename}),
+    ]
+    if file.content_id:
+        head.append(headers.text("Content-ID", f"<{file.content_id}>"))
+    return _Part(tuple(head), _in_base64(file.content()).replace(b"\n", _CRLF))
 
 
-def _fold_at_spaces(name: str, value: str) -> str:
-    """`name: value` in lines of 76 characters, broken at spaces; a word longer than that keeps its line to itself."""
-    first, *words = value.split(" ")
-    lines = [f"{name}: {first}"]
-    for word in words:
-        # An empty word is one of several spaces in a row: they stay together, as a line must not be all spaces.
-        if not word or len(lines[-1]) + 1 + len(word) <= _LINE or not lines[-1].strip():
-            lines[-1] += f" {word}"
-        else:
-            lines.append(f" {word}")
-    return "\r\n".join(lines)
+def _invitation(file: Attachment) -> _Part:
+    """A calendar's request or answer. It is no attachment: a mail program shows it, with its buttons, as the mail."""
+    kind = _NAME.sub("", file.content_type)
+    more = {} if _CHARSET.search(kind) else {"charset": "utf-8"}
+    head = (
+        headers.parameters("Content-Type", kind, more | {"name": file.filename}),
+        "Content-Transfer-Encoding: base64",
+    )
+    return _Part(head, _in_base64(file.content()).replace(b"\n", _CRLF))
+
+
+def _multipart(kind: str, parts: Sequence[_Part]) -> _Part:
+    """The boundary is a hash of all that stands between: no part can hold it."""
+    pieces = [bytes(part) for part in parts]
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in pieces:
+        digest.update(piece)
+    boundary = f"=_{digest.hexdigest()}"
+    line = f"--{boundary}".encode()
+    body = b"".join(line + _CRLF + piece + _CRLF for piece in pieces) + line + b"--" + _CRLF
+    return _Part((headers.parameters("Content-Type", f"multipart/{kind}", {"boundary": boundary}),), body)
+
+
+def _in_base64(data: bytes) -> bytes:
+    """Lines of 76 characters, ended by LF."""
+    encoded = base64.b64encode(data)
+    return b"".join(encoded[at : at + _ENCODED_LINE] + b"\n" for at in range(0, len(encoded), _ENCODED_LINE))

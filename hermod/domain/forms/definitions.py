@@ -8,6 +8,7 @@ from typing import Final
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.contracts.forms import FormInput
 from hermod.domain.forms import notifications, schemas
+from hermod.domain.templates.sandbox import Tokens
 
 TOKEN: Final = "{token}"
 
@@ -23,11 +24,14 @@ def _faults(form: FormInput) -> Iterator[FieldError]:
         schemas.compiled(form.schema_)
     except InvalidInput as wrong:
         yield from wrong.errors
+    tokens = Tokens()
     for place, notification in enumerate(form.on_submit.notifications):
-        for fault in notifications.faults(notification):
+        for fault in notifications.faults(notification, form.schema_, tokens):
             yield FieldError(f"on_submit.notifications.{place}.{fault.field}", fault.message)
+        if tokens.used_up:
+            break
     if form.partials.resume_url is not None and TOKEN not in form.partials.resume_url:
         yield FieldError("partials.resume_url", f"must have {TOKEN} where the resume token goes")
-    honeypot = form.spam.honeypot
-    if honeypot is not None and honeypot in form.schema_.get("required", ()):
+    honeypot, required = form.spam.honeypot, form.schema_.get("required")
+    if honeypot is not None and isinstance(required, list) and honeypot in required:
         yield FieldError("spam.honeypot", "is a required field of the schema, and people leave it empty")

@@ -6,27 +6,41 @@ through the checks of every message afterwards, so nothing that a visitor enters
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from hermod.contracts.content import CONTENT_OF
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.contracts.forms import FormNotification
+from hermod.contracts.forms import FormMoment, FormNotification
 from hermod.contracts.messages import Options
+from hermod.contracts.text import as_line
+from hermod.domain.templates.absent import MissingVariable
 from hermod.domain.templates.compiled import MARKUP
 from hermod.domain.templates.meter import Meter, TemplateFault
-from hermod.domain.templates.sandbox import Field, MissingVariable, compile_field
+from hermod.domain.templates.sandbox import Field, Tokens, compile_condition, compile_field
 
+SCOPE_OF_SUBMISSION: Final = frozenset({"data", "form", "payment", "resume_url", "submission"})
+SCOPE_OF_PARTIAL: Final = frozenset({"data", "form", "partial", "resume_url", "session"})
+"""What expressions see, by what the notification is about."""
+_OF_PARTIAL: Final = frozenset({FormMoment.PARTIAL, FormMoment.ABANDONED})
 OWN_FIELDS: Final = frozenset({"channel", "to", "template", "locale"})
 """What a notification has beside its content."""
-_ONE_LINE: Final = frozenset({"to", "subject", "title"})
-"""Fields that lose line breaks: a visitor's name may have some."""
+_ONE_LINE: Final = frozenset({"to", "subject", "title", "from", "reply_to", "cc", "bcc", "headers"})
+"""Fields that lose line breaks and control characters: a visitor's name may have some."""
 _DEEPEST: Final = 20
+_HYPHENED: Final = re.compile(r"\bdata\.(\w+(?:-\w+)+)")
+"""What is meant as the name of a field, and read as one less another."""
 
 
-def faults(notification: FormNotification) -> Iterator[FieldError]:
-    """What is wrong with a notification whatever is entered. Whether its template exists is seen when it is sent."""
+def faults(
+    notification: FormNotification, schema: Mapping[str, Any] | None = None, tokens: Tokens | None = None
+) -> Iterator[FieldError]:
+    """What is wrong with a notification whatever is entered. Whether its template exists is seen when it is sent.
+
+    `schema` is the form's, and `tokens` counts what was compiled for the form before.
+    """
     known = {field.alias or name for name, field in CONTENT_OF[notification.channel].model_fields.items()}
     known |= Options.model_fields.keys()
     for name in notification.content:
@@ -38,17 +52,40 @@ def faults(notification: FormNotification) -> Iterator[FieldError]:
         yield FieldError(
             "content.data", "what a template sees is `data`, `form`, `submission`, `payment`, `resume_url`"
         )
-    if notification.when is not None and ("{%" in notification.when or "%}" in notification.when):
-        yield FieldError("when", "must be an expression like data.newsletter, without {% and %}")
-        return
+    tokens = tokens or Tokens()
     for place, source, markup in _sources(notification):
         if place.count(".") > _DEEPEST:
             yield FieldError(place, f"is nested more than {_DEEPEST} levels deep")
             return
         try:
-            _compiled(source, markup)
+            if place == "when":
+                field = compile_condition(source, tokens)
+            elif "{" in source:
+                field = compile_field(source, markup=markup, tokens=tokens)
+            else:
+                continue
         except TemplateFault as fault:
             yield FieldError(place, fault.message)
+            if tokens.used_up:
+                return
+            continue
+        if never := _never_there(notification, source, field, schema or {}):
+            yield FieldError(place, never)
+
+
+def _never_there(notification: FormNotification, source: str, field: Field, schema: Mapping[str, Any]) -> str | None:
+    """What is asked for and can never be there, whatever is entered; None where all can."""
+    properties = schema.get("properties")
+    properties = properties if isinstance(properties, Mapping) else {}
+    scope = SCOPE_OF_PARTIAL if notification.on in _OF_PARTIAL else SCOPE_OF_SUBMISSION
+    unknown = sorted(field.variables - scope)
+    for found in _HYPHENED.finditer(source):
+        name, (first, *others) = found[1], found[1].split("-")
+        if ("data", first) in field.asked and (name in properties or not set(unknown).isdisjoint(others)):
+            return f'data.{name[:100]} is read as a calculation; write data["{name[:100]}"]'
+    if unknown:
+        return f"there is no {unknown[0][:100]} here, only {', '.join(sorted(scope))}; what was entered is in data"
+    return None
 
 
 def rendered(notification: FormNotification, scope: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -73,9 +110,7 @@ def rendered(notification: FormNotification, scope: Mapping[str, Any]) -> dict[s
 def _holds(condition: str, scope: Mapping[str, Any], meter: Meter) -> bool:
     """Whether an expression is true; one that asks for what was not entered is not."""
     try:
-        return bool(_compiled(_as_test(condition), False).render(scope, meter))
-    except MissingVariable:
-        return False
+        return bool(_condition(condition).render(scope, meter))
     except TemplateFault as fault:
         raise InvalidInput.of("when", fault.message) from None
 
@@ -99,14 +134,15 @@ def _words(place: str, source: str, scope: Mapping[str, Any], meter: Meter, mark
         raise InvalidInput.of(place, f"asks for {str(absent.name)[:100]}, which is not there") from None
     except TemplateFault as fault:
         raise InvalidInput.of(place, fault.message) from None
-    return " ".join(text.split()) if place in _ONE_LINE else text
+    is_line = place.partition(".")[0] in _ONE_LINE or place.endswith(".filename")
+    return as_line(text) if is_line else text
 
 
 def _sources(notification: FormNotification) -> Iterator[tuple[str, str, bool]]:
     """Everything that is an expression or may hold one: where, its source, and whether values are escaped in it."""
     yield "to", notification.to, False
     if notification.when is not None:
-        yield "when", _as_test(notification.when), False
+        yield "when", notification.when, False
     for name, value in notification.content.items():
         yield from ((place, text, name in MARKUP) for place, text in _texts(f"content.{name}", value))
 
@@ -122,10 +158,11 @@ def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _texts(f"{place}.{at}", one)
 
 
-def _as_test(condition: str) -> str:
-    return f"{{% if {condition} %}}1{{% endif %}}"
-
-
 @lru_cache(maxsize=500)
 def _compiled(source: str, markup: bool) -> Field:
     return compile_field(source, markup=markup)
+
+
+@lru_cache(maxsize=500)
+def _condition(expression: str) -> Field:
+    return compile_condition(expression)

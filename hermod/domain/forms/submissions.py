@@ -4,6 +4,8 @@
 
 A payment may say more at any time, also after the end: a refund, or money that came too late. The record then has
 something that was not told yet, and telling it is the next step.
+
+Of what was caught as spam only money is told: whoever paid is no machine, or somebody has to give it back.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 """Between two requests to a backend that is away, unless it asks for more."""
 JITTER: Final = 0.3
 
-_PAID: Final = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
+_GONE: Final = frozenset({PaymentStatus.REFUNDED, PaymentStatus.RETURNED})
+_PAID: Final = _GONE | {PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.DISPUTED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,11 @@ class Standing:
     """Tries to pay that failed."""
     refunds: int
     """How often the sum that was given back has changed."""
+    disputes: int = 0
+    """How often the sum that is contested has changed."""
+    returns: int = 0
+    """How often the sum that the payer's bank took back has changed."""
+    is_spam: bool = False
     told: frozenset[str]
     """Marks of the moments that were announced, as `Tell.mark` makes them."""
 
@@ -76,6 +84,9 @@ Move = Save | Tell | Expire | Wait | Done
 
 
 def next_move(standing: Standing, now: datetime) -> Move:
+    if standing.is_spam:
+        untold = (tell for tell in _of_money(standing) if tell.mark not in standing.told)
+        return next(untold, Done(SubmissionStatus.SPAM))
     if not standing.saved:
         return Save()
     complete, over = _is_complete(standing), _is_over(standing)
@@ -96,7 +107,7 @@ def _is_complete(standing: Standing) -> bool:
     if not standing.awaits_payment or Tell(FormMoment.COMPLETED).mark in standing.told:
         return True
     came_too_late = Tell(FormMoment.EXPIRED).mark in standing.told
-    return standing.payment in _PAID and not (came_too_late and standing.payment is PaymentStatus.REFUNDED)
+    return standing.payment in _PAID and not (came_too_late and standing.payment in _GONE)
 
 
 def _is_over(standing: Standing) -> bool:
@@ -116,9 +127,21 @@ def _due(standing: Standing, complete: bool, over: bool) -> list[Tell]:
         due.append(Tell(FormMoment.COMPLETED))
     elif over:
         due.append(Tell(FormMoment.EXPIRED))
-    if standing.refunds > 0:
-        due.append(Tell(FormMoment.REFUNDED, str(standing.refunds)))
-    return due
+    return [*due, *_of_money_that_went_back(standing)]
+
+
+def _of_money(standing: Standing) -> list[Tell]:
+    paid = [Tell(FormMoment.PAID)] if standing.payment in _PAID else []
+    return [*paid, *_of_money_that_went_back(standing)]
+
+
+def _of_money_that_went_back(standing: Standing) -> list[Tell]:
+    changes = (
+        (FormMoment.REFUNDED, standing.refunds),
+        (FormMoment.DISPUTED, standing.disputes),
+        (FormMoment.PAYMENT_RETURNED, standing.returns),
+    )
+    return [Tell(moment, str(count)) for moment, count in changes if count > 0]
 
 
 def backend_wait(attempt: int, chance: float, retry_after: float | None) -> timedelta:

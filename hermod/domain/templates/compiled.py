@@ -11,9 +11,11 @@ from jinja2.utils import missing
 from hermod.contracts.content import Channel
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.domain.segments import segments
+from hermod.domain.steps import TooManySteps
 from hermod.domain.templates import mjml
-from hermod.domain.templates.meter import Meter, TemplateFault
-from hermod.domain.templates.sandbox import Field, MissingVariable, compile_field
+from hermod.domain.templates.absent import MissingVariable
+from hermod.domain.templates.meter import Meter, OutOfSteps, TemplateFault
+from hermod.domain.templates.sandbox import Field, Tokens, compile_field
 from hermod.domain.templates.text_twin import text_of
 
 MARKUP: Final = frozenset({"html", "mjml"})
@@ -40,6 +42,11 @@ class Filled:
         """Whether `words` takes so long that it belongs in a thread."""
         return any(len(self.fields.get(name, "")) > _LARGE for name in MARKUP)
 
+    @property
+    def steps(self) -> int:
+        """What `words` takes, about, for pages larger than a mail program shows."""
+        return 2 * sum(max(0, len(self.fields.get(name, "")) - _CLIPPED) for name in MARKUP)
+
     def words(self) -> Words:
         """What the message will say. Raises InvalidInput."""
         words = dict(self.fields)
@@ -63,12 +70,13 @@ class Compiled:
     variables: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def fill(self, data: Mapping[str, Any]) -> Filled:
+    def fill(self, data: Mapping[str, Any], meter: Meter | None = None) -> Filled:
         """Put the data in. Takes 50 ms at the most, and some 30 us usually.
 
-        Raises InvalidInput: `data.<variable>` where the data lacks one, `template` for everything else.
+        Raises InvalidInput: `data.<variable>` where the data lacks one, `template` for everything else. That is a
+        TooManySteps where it takes more than the meter has.
         """
-        meter = Meter()
+        meter = meter or Meter()
         filled: Words = {}
         for place, field in self.fields:
             try:
@@ -76,7 +84,8 @@ class Compiled:
             except MissingVariable as absent:
                 raise InvalidInput([_missing(absent, place, data)]) from None
             except TemplateFault as fault:
-                raise InvalidInput.of("template", _told(place, fault)) from None
+                kind = TooManySteps if isinstance(fault, OutOfSteps) else InvalidInput
+                raise kind.of("template", _told(place, fault)) from None
             name, _, part = place.partition(".")
             if part:
                 filled.setdefault(name, {})[part] = text
@@ -89,13 +98,16 @@ def compile_template(channel: Channel, source: Mapping[str, Any]) -> Compiled:
     """A template from its fields, as `TemplateSource.fields` gives them. Raises InvalidInput, by field and line."""
     fields: list[tuple[str, Field]] = []
     wrong: list[FieldError] = []
+    tokens = Tokens()
     for place, text in _places(source):
         try:
             if place == "mjml" and not mjml.AVAILABLE:
                 raise TemplateFault(mjml.MISSING)
-            fields.append((place, compile_field(text, markup=place in MARKUP)))
+            fields.append((place, compile_field(text, markup=place in MARKUP, tokens=tokens)))
         except TemplateFault as fault:
             wrong.append(FieldError(place, f"line {fault.line}: {fault.message}" if fault.line else fault.message))
+            if tokens.used_up:
+                break
     if wrong:
         raise InvalidInput(wrong)
     variables = sorted(set[str]().union(*(field.variables for _, field in fields)))

@@ -21,12 +21,12 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from hermod.domain.templates.language import CONCATENATED, EACH, GLANCED, SPENT, WEIGHED
-from hermod.domain.templates.meter import Meter, TemplateFault
+from hermod.domain.templates.meter import Meter, TemplateFault, check_number
 
 METER: Final = "_meter"
 """Where a rendering's meter is in its context; no template can name it."""
 
-_TEXT: Final = (
+TEXT: Final = (
     "capitalize e escape forceescape lower replace safe string title trim truncate upper urlencode wordcount".split()
 )
 _VALUES: Final = "abs batch count d default first float int items last length list reverse round slice".split()
@@ -34,7 +34,7 @@ _DEEP: Final = "dictsort groupby map max min reject rejectattr select selectattr
 _SMALL: Final = frozenset({"batch", "slice", "truncate", "round"})
 _LARGEST: Final = 1_000
 """What a number may be that says how much to make: of columns, of characters, of digits."""
-_COMPARING: Final = frozenset(
+COMPARING: Final = frozenset(
     "== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge in divisibleby lower upper".split()
 )
 _PLAIN_TESTS: Final = (
@@ -61,6 +61,8 @@ def shown(value: Any, meter: Meter) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
+        meter.charge(1)
+        check_number(value)
         return str(value)
     if isinstance(value, range):
         value = list(value)
@@ -173,7 +175,7 @@ def _metered(name: str) -> Work:
     """Jinja's filter of that name, which pays before it works and gives a list where it would give an iterator."""
     work: Work = JINJA_FILTERS[name]
     first = _first_argument(work)
-    text, deep, small = name in _TEXT, name in _DEEP, name in _SMALL
+    text, deep, small = name in TEXT, name in _DEEP, name in _SMALL
     lenient = name in ("default", "d")
 
     @pass_context
@@ -193,6 +195,8 @@ def _metered(name: str) -> Work:
         elif name == "replace":
             meter.charge(_replaced(value, *given, **named) >> 6)
         result = work(*first(context), value, *given, **named)
+        if isinstance(result, int | float):
+            check_number(result)
         return _listed(result, meter) if isinstance(result, Iterator) else result
 
     return metered
@@ -261,7 +265,7 @@ def _metered_test(name: str) -> Work:
 
 
 PUBLIC_FILTERS: Final[dict[str, Work]] = {
-    **{name: _metered(name) for name in (*_TEXT, *_VALUES, *_DEEP)},
+    **{name: _metered(name) for name in (*TEXT, *_VALUES, *_DEEP)},
     "date": _date,
     "format": _format,
     "join": _join,
@@ -277,5 +281,5 @@ FILTERS: Final[dict[str, Work]] = PUBLIC_FILTERS | {
 _JINJA_TESTS: Final[Mapping[str, Any]] = JINJA_TESTS
 TESTS: Final[dict[str, Work]] = {
     **{name: _JINJA_TESTS[name] for name in _PLAIN_TESTS},
-    **{name: _metered_test(name) for name in sorted(_COMPARING)},
+    **{name: _metered_test(name) for name in sorted(COMPARING)},
 }

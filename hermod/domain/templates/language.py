@@ -7,6 +7,7 @@ could repeat or build is given a price: Jinja's sandbox guards what a template r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import isfinite
 from typing import Any, Final
 
 from jinja2 import nodes
@@ -143,7 +144,8 @@ class Reader:
         return node
 
     def _const(self, node: nodes.Const, _price: int, _blocks: int) -> nodes.Node:
-        if isinstance(node.value, int) and abs(node.value) > _LONGEST_WHOLE:
+        too_large = isinstance(node.value, int) and abs(node.value) > _LONGEST_WHOLE
+        if too_large or (isinstance(node.value, float) and not isfinite(node.value)):
             raise TemplateFault("the number is too large", node.lineno)
         return node
 

@@ -36,11 +36,38 @@ def reference(text: str) -> Reference | None:
     return Reference(found["name"], int(found["version"]) if found["version"] else None) if found else None
 
 
+_WORLD_ENGLISH: Final = (
+    "150 AG AI AU BB BM BS BW BZ CC CK CM CX CY DG DM ER FJ FK FM GB GD GG GH GI GM GY HK ID IE IL IM IN IO JE JM KE "
+    "KI KN KY LC LR LS MG MO MS MT MU MV MW MY NA NF NG NR NU NZ PG PK PN PW RW SB SC SD SG SH SL SS SX SZ TC TK TO "
+    "TT TV TZ UG VC VG VU WS ZA ZM ZW"
+)
+_PARENTS: Final = {
+    **dict.fromkeys((f"en-{at}" for at in _WORLD_ENGLISH.split()), "en-001"),
+    **dict.fromkeys((f"en-{at}" for at in "AT BE CH DE DK FI NL SE SI".split()), "en-150"),
+    **dict.fromkeys(
+        (f"es-{at}" for at in "AR BO BR BZ CL CO CR CU DO EC GT HN JP MX NI PA PE PR PY SV US UY VE".split()), "es-419"
+    ),
+    **dict.fromkeys((f"pt-{at}" for at in "AO CH CV FR GQ GW LU MO MZ ST TL".split()), "pt-PT"),
+    **dict.fromkeys((f"zh-{at}" for at in ("TW", "HK", "MO")), "zh-Hant"),
+    **dict.fromkeys((f"zh-{at}" for at in ("CN", "SG")), "zh-Hans"),
+    "zh-Hant-MO": "zh-Hant-HK",
+    "hi-Latn": "en-IN",
+    "ht": "fr-HT",
+    "no": "nb",
+    "nb": "no",
+    "nn": "no",
+}
+"""CLDR's parents (version 45) that are not what is left without the last part: 001 is the world, 150 Europe, 419 Latin
+America. Without those that have none there, since a reader of zh-Hant rather gets zh than another language."""
+
+
 def lineage(locale: str) -> Iterator[str]:
-    """A locale and what it is a part of: de-AT, de."""
-    while locale:
+    """A locale and what it is a part of, or may stand for it: de-AT, de; en-GB, en-001, en; zh-TW, zh-Hant, zh."""
+    seen: set[str] = set()
+    while locale and locale not in seen:
+        seen.add(locale)
         yield locale
-        locale = locale.rpartition("-")[0]
+        locale = _PARENTS.get(locale) or locale.rpartition("-")[0]
 
 
 def chosen(heads: Sequence[Head], locale: str | None, version: int | None) -> Head | None:

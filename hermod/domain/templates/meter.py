@@ -6,6 +6,7 @@ taken or refused alike on a fast machine and on a slow one.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Final
 
 from jinja2 import Undefined
@@ -13,8 +14,15 @@ from jinja2 import Undefined
 STEPS: Final = 200_000
 """Of one rendering, all fields together: a third is an order of a thousand lines, all are some 50 ms."""
 
+FEW_STEPS: Final = 10_000
+"""What may be done while others wait: some 2 ms, and more than most messages take."""
+
 DEEPEST: Final = 64
 """Levels of lists and objects inside each other."""
+
+
+_MOST_BITS: Final = 128
+"""Of a whole number: the product of any two of 64 bits."""
 
 
 class TemplateFault(Exception):
@@ -26,18 +34,26 @@ class TemplateFault(Exception):
         self.line = line
 
 
-class Meter:
-    """Counts the steps of one rendering. Every method raises TemplateFault when they are used up."""
+class OutOfSteps(TemplateFault):
+    """It has used up the steps that it was given."""
 
-    __slots__ = ("_left",)
+
+class Meter:
+    """Counts the steps of one rendering. Every method raises OutOfSteps when they are used up."""
+
+    __slots__ = ("_left", "_most")
 
     def __init__(self, steps: int = STEPS) -> None:
-        self._left = steps
+        self._most = self._left = steps
+
+    @property
+    def used(self) -> int:
+        return self._most - self._left
 
     def charge(self, steps: int) -> None:
         self._left -= steps
         if self._left < 0:
-            raise TemplateFault(f"does more than {STEPS} steps; it repeats or builds too much")
+            raise OutOfSteps(f"does more than {self._most} steps; it repeats or builds too much")
 
     def glance(self, value: Any) -> None:
         """Charge for walking over a value once, without looking into its items."""
@@ -79,6 +95,15 @@ class Meter:
                 return
             level = below
         raise TemplateFault(f"has lists and objects more than {DEEPEST} levels deep")
+
+
+def check_number(value: float) -> None:
+    """A number that JSON could hold, and that takes no time to write. Raises TemplateFault."""
+    if isinstance(value, int):
+        if value.bit_length() > _MOST_BITS:
+            raise TemplateFault("comes to a number that is too large")
+    elif not isfinite(value):
+        raise TemplateFault("comes to something that is no number, or too large for one")
 
 
 def _check_plain(value: object) -> None:

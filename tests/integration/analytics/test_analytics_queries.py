@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -259,3 +260,116 @@ async def test_questions_while_clickhouse_is_away_say_so() -> None:
     async with opened(Server(NOWHERE), "none") as away:
         with pytest.raises(Unavailable):
             await AnalyticsQueries(away, schema_of(away)).top("shop", TopAsked(), NOON, NOON + HOUR)
+
+
+LIKE_DATES: Final = (
+    "2026-02-30",
+    "1920-05-01",
+    "2026-11-30",
+    "2026-11-30T10:00:00+02:00",
+    "2026-11-30 10:00:00.123456789",
+    "11/30/2026",
+    "0001-01-01",
+    "9999-12-31T23:59:59Z",
+    "20261130",
+    "10:00",
+    "Nov 30 2026",
+    "1e5",
+    "007",
+    "true",
+    "null",
+    "",
+)
+
+
+async def test_properties_that_look_like_dates_arrive_as_sent(queries: AnalyticsQueries, sink: ClickHouseSink) -> None:
+    lines = [event(NOON, properties={"x": value}) for value in LIKE_DATES]
+    lists = [["2026-02-30", "1920-05-01"], ["2026-11-30T10:00:00+02:00", "11/30/2026"], ["2026-11-30", 1, {"a": "b"}]]
+    await told(sink, "events", [*lines, *(event(NOON, properties={"several": one}) for one in lists)])
+    for value in LIKE_DATES:
+        answer = await queries.timeseries("shop", TimeseriesAsked(property=[f"x={value}"]), NOON, NOON + HOUR)
+        assert answer.total == 1, value
+    top = await queries.top("shop", TopAsked(by="property:x", limit=100), NOON, NOON + HOUR)
+    assert sorted(item.value for item in top.items) == sorted(filter(None, LIKE_DATES))
+    everything = await queries.timeseries("shop", TimeseriesAsked(), NOON, NOON + HOUR)
+    assert everything.total == len(LIKE_DATES) + len(lists)
+
+
+async def test_filters_find_what_a_person_would_expect(queries: AnalyticsQueries, sink: ClickHouseSink) -> None:
+    made: list[dict[str, Any]] = [
+        {"total": 50, "paid_on": "2026-11-30", "$browser": "Firefox", "a/b": 1, "👍": "yes", "big": 9007199254740993},
+        {"total": 50.5, "paid_on": "2026-12-01", "empty": "", "big": 9007199254740992},
+        {"total": "50", "paid_on": "nothing yet"},
+        {"total": -3},
+        {},
+    ]
+    await told(sink, "events", [event(NOON, properties=one) for one in made])
+    expected = {
+        "total=50.0": 1,
+        "total=50": 2,
+        "total=5e1": 1,
+        "total=50.50": 1,
+        "total=-3.0": 1,
+        "total=nan": 0,
+        "nope=": 0,
+        "empty=": 1,
+        "total=": 0,
+        "big=9007199254740993": 1,
+        "total>50": 1,
+        "total>=50": 2,
+        "total<50.1": 2,
+        "total<=-3": 1,
+        "total>-10": 3,
+        "nope<5": 0,
+        "paid_on>2026-11-30": 2,
+        "paid_on>=2026-11-30": 3,
+        "paid_on<2026-12-01": 1,
+        "$browser=Firefox": 1,
+        "a/b=1": 1,
+        "👍=yes": 1,
+    }
+    found = {}
+    for wanted in expected:
+        answer = await queries.timeseries("shop", TimeseriesAsked(property=[wanted]), NOON, NOON + HOUR)
+        found[wanted] = answer.total
+    assert found == expected
+    for name in ("$browser", "a/b", "👍"):
+        top = await queries.top("shop", TopAsked(by=f"property:{name}"), NOON, NOON + HOUR)
+        assert len(top.items) == 1, name
+
+
+async def test_step_that_stands_twice_in_a_funnel_has_to_happen_twice(
+    queries: AnalyticsQueries, sink: ClickHouseSink
+) -> None:
+    path = {"once": ["a", "b"], "twice": ["a", "a", "b"], "later": ["a", "b", "a"], "thrice": ["a", "a", "a"]}
+    lines = [
+        event(NOON + place * timedelta(seconds=1), type=step, contact=who)
+        for who, steps in path.items()
+        for place, step in enumerate(steps)
+    ]
+    await told(sink, "events", lines)
+    steps = ("a", "a", "b")
+    answer = await queries.steps("shop", steps, FunnelAsked(steps=steps), NOON, NOON + HOUR)
+    assert answer.steps is not None
+    assert [step.count for step in answer.steps] == [4, 3, 1]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kolkata", "Pacific/Auckland", "America/St_Johns"])
+@pytest.mark.parametrize("interval", [Interval.DAY, Interval.HOUR])
+async def test_days_and_hours_of_a_time_zone_are_counted_by_its_clock(
+    queries: AnalyticsQueries, empty: ClickHouse, interval: Interval, zone: str
+) -> None:
+    chance = random.Random(7)
+    times = [NOON + timedelta(minutes=chance.randrange(-3_000, 3_000)) for _ in range(300)]
+    await told(ClickHouseSink(empty, schema_of(empty)), "events", [event(at, type="order.paid") for at in times])
+    asked = TimeseriesAsked(type="order.paid", interval=interval, timezone=zone)
+    answer = await queries.timeseries("shop", asked, NOON - timedelta(days=3), NOON + timedelta(days=3))
+
+    def local(at: datetime) -> datetime:
+        clock = at.astimezone(ZoneInfo(zone))
+        return clock.replace(hour=clock.hour if interval is Interval.HOUR else 0, minute=0, second=0, microsecond=0)
+
+    counted = {point.at.astimezone(ZoneInfo(zone)): point.count for point in answer.points if point.count}
+    assert counted == dict(Counter(local(at) for at in times))
+    assert (answer.total, answer.timezone) == (300, zone)
+    assert answer.since == answer.points[0].at

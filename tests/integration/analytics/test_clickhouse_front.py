@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,12 +123,10 @@ async def test_front_is_killed_what_it_answered_is_there_at_the_next_start(home:
             await server.start()
             assert server.url == first
             assert await client.rows("SELECT count() AS n FROM events") == [{"n": 1000}]
-        begun = time.monotonic()
         slow = asyncio.create_task(ask(server.url, content="SELECT sleep(3)"))
         await asyncio.sleep(0.2)  # the statement is under way
         await server.stop()
-        assert time.monotonic() - begun < 1.7
-        with pytest.raises(httpx.HTTPError):
+        with pytest.raises(httpx.HTTPError):  # it was not waited for
             await slow
     finally:
         await server.stop()

@@ -80,3 +80,14 @@ def test_folder_cannot_be_written_says_so(home: Path) -> None:
     (home / "file").touch()
     with pytest.raises(Unavailable, match=r"cannot write to .*; set CLICKHOUSE_URL"):
         FolderLock(home / "file" / "clickhouse").take()
+
+
+async def test_folder_belongs_to_another_process_a_ping_says_so(home: Path) -> None:
+    folder = home / "clickhouse"
+    with python("-c", _PROGRAM, folder, "stay") as holder:
+        assert [line(holder) for _ in _SAID] == _SAID
+        async with opened(Folder(folder), "hermod") as client:
+            with pytest.raises(Unavailable, match=f"another process \\({holder.pid}\\); set CLICKHOUSE_URL"):
+                await client.ping()
+    async with opened(Folder(folder), "hermod") as client:
+        assert await client.ping() == "chDB, not opened yet"

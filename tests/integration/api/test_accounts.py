@@ -52,6 +52,42 @@ async def test_credentials_are_left_out_the_stored_ones_stay(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "https://attacker.example"),
+        ("https://mail.example.com/v3", None),
+        ("https://mail.example.com/v3", "https://mail.example.org/v3"),
+        ("https://mail.example.com/v3", "http://mail.example.com/v3"),
+        ("https://mail.example.com/v3", "https://mail.example.com:8443/v3"),
+        ("https://mail.example.com/v3", "https://mail.example.com/other"),
+    ],
+)
+async def test_stored_credentials_never_go_to_another_address(api: Api, before: str | None, after: str | None) -> None:
+    await put(api, SENDGRID | {"base_url": before})
+    without = {name: value for name, value in SENDGRID.items() if name != "credentials"} | {"base_url": after}
+    assert_problem(await put(api, without), 422, "invalid-input", "credentials")
+    assert (await api.client.get("/v1/provider-accounts/new")).json()["base_url"] == before
+    assert (await put(api, SENDGRID | {"base_url": after})).status_code == 200
+
+
+async def test_same_address_in_another_spelling_keeps_the_stored_credentials(api: Api) -> None:
+    await put(api, SENDGRID | {"base_url": "https://mail.example.com/v3"})
+    without = {name: value for name, value in SENDGRID.items() if name != "credentials"}
+    moved = await put(api, without | {"base_url": "https://MAIL.example.com:443/v3/"})
+    assert moved.status_code == 200, moved.text
+
+
+async def test_another_mail_server_gets_nothing_of_the_stored_login(api: Api) -> None:
+    smtp = {"channel": "email", "provider": "smtp", "from": "shop@example.com"}
+    login = {"host": "mail.example.com", "username": "mailer", "password": SECRET}
+    await put(api, smtp | {"credentials": login})
+    assert (await put(api, smtp | {"credentials": {"host": "attacker.example"}})).status_code == 200
+    stored = await api.hermod.core.storage.accounts.stored(api.tenant, "new")
+    assert stored is not None
+    assert stored.credentials == {"host": "attacker.example"}
+
+
+@pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"provider": "pigeon"}, "provider"),

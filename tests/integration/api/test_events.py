@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from sqlalchemy import text
 
 from hermod.storage.event_outbox import cut
 from tests.integration.api.conftest import Api, assert_problem
@@ -85,3 +86,37 @@ async def test_wrong_call_is_a_problem_and_stores_nothing(
 async def test_call_without_a_key_is_refused(api: Api) -> None:
     del api.client.headers["authorization"]
     assert_problem(await post(api, {"type": "a"}), 401, "unauthorized")
+
+
+async def test_call_repeated_under_its_idempotency_key_counts_its_events_once(api: Api) -> None:
+    events = {"events": [{"type": "page.viewed"}, {"type": "page.viewed"}, {"type": "page.left", "event_id": "own"}]}
+    key = {"Idempotency-Key": "batch:1"}
+    first = (await api.client.post("/v1/events", json=events, headers=key)).json()
+    again = (await api.client.post("/v1/events", json=events, headers=key)).json()
+    assert (first["accepted"], first["duplicates"], again["accepted"], again["duplicates"]) == (3, 0, 3, 3)
+    alone = [
+        (await api.client.post("/v1/events", json={"type": "x"}, headers={"Idempotency-Key": "1"})).json() for _ in "ab"
+    ]
+    assert [one["duplicates"] for one in alone] == [0, 1]
+
+
+async def test_events_that_clickhouse_refused_are_shown_with_the_reason(api: Api) -> None:
+    lines = [{"tenant": api.tenant, "type": "order.paid", "properties": {"at": number}} for number in range(3)]
+    body = b"".join(orjson.dumps(line) + b"\n" for line in lines)
+    batches = [f"evb_{number:028x}" for number in (1, 2)]
+    names = {"tenant": api.tenant, "body": body, "reason": "CANNOT_PARSE_DATE (38)"}
+    for batch in batches:
+        statement = text("""
+            INSERT INTO event_refusals (tenant_id, id, sink, type, events, body, reason)
+            VALUES (:tenant, :id, 'events', 'order.paid', 3, :body, :reason), (:tenant, :id, 'message_states', '', 1,
+                    :body, :reason)
+        """)
+        await api.hermod.core.storage.database.execute(statement, names | {"id": batch})
+    page = (await api.client.get("/v1/events/refused", params={"limit": 1})).json()
+    (one,) = page["items"]
+    assert (one["id"], one["type"], one["count"], one["reason"]) == (batches[1], "order.paid", 3, names["reason"])
+    assert [event["properties"] for event in one["events"]] == [{"at": 0}, {"at": 1}, {"at": 2}]
+    assert api.tenant not in str(one["events"])
+    rest = (await api.client.get("/v1/events/refused", params={"cursor": page["next_cursor"]})).json()
+    assert ([one["id"] for one in rest["items"]], rest["next_cursor"]) == ([batches[0]], None)
+    assert (await api.client.get("/health")).json()["refused_events"] >= 6

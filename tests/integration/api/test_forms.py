@@ -64,7 +64,12 @@ async def test_put_counts_revisions_and_the_same_again_changes_nothing(api: Api)
         ({"schema": []}, "schema"),
         ({"schema": {"const": "\0"}}, "schema"),
         ({"name": "a\0b"}, "name"),
+        *(
+            ({"schema": {"required": wrong}, "spam": {"honeypot": "website"}}, "schema.required")
+            for wrong in (5, None, True)
+        ),
         ({"payment": {"expires_in": 0}}, "payment.expires_in"),
+        ({"payment": {"expires_in": True}}, "payment.expires_in"),
         ({"payment": {"provider": "paypal"}}, "payment.provider"),
         ({"on_submit": {"notifications": [{"channel": "email", "to": "{{"}]}}, "on_submit.notifications.0.to"),
         ({"on_submit": {"notifications": [{"channel": "fax", "to": "x"}]}}, "on_submit.notifications.0.channel"),
@@ -121,7 +126,7 @@ async def test_wrong_submission_names_the_field_and_stores_nothing(api: Api, bod
 async def test_submission_beyond_the_forms_size_is_refused(api: Api) -> None:
     await put(api, schema={}, spam={"max_bytes": 200})
     assert_problem(await submit(api, data={"text": "x" * 200}), 422, "invalid-input", "data")
-    huge = await submit(api, data={"text": "x" * 600_000})
+    huge = await submit(api, data={"text": "x" * 2_200_000})
     assert_problem(huge, 413, "body-too-large")
 
 
@@ -144,6 +149,24 @@ async def test_key_used_at_the_same_moment_stores_one(api: Api) -> None:
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
+async def test_wrong_entry_deep_in_a_recursive_form_is_named_where_it_is(api: Api) -> None:
+    node = {"oneOf": [{"$ref": "#/$defs/section"}, {"$ref": "#/$defs/question"}]}
+    parts = {
+        name: {
+            "type": "object",
+            "required": [name],
+            "properties": {name: {"type": "string"}, "items": {"type": "array", "items": {"$ref": "#/$defs/node"}}},
+        }
+        for name in ("section", "question")
+    }
+    await put(api, schema={"$ref": "#/$defs/node", "$defs": {"node": node, **parts}})
+    data: dict[str, Any] = {"question": 5}
+    for _ in range(20):
+        data = {"section": "a", "items": [data]}
+    field = "data" + ".items.0" * 20 + ".question"
+    assert_problem(await submit(api, data=data), 422, "invalid-input", field)
+
+
 async def test_filled_honeypot_is_kept_as_spam_and_an_empty_one_is_left_out(api: Api) -> None:
     await put(api, spam={"honeypot": "website"})
     spam = await submit(api, data={"website": "https://spam.example", "whatever": 1}, session="session-87654321")
@@ -153,7 +176,8 @@ async def test_filled_honeypot_is_kept_as_spam_and_an_empty_one_is_left_out(api:
     assert (await api.client.get(f"/v1/submissions/{good.json()['id']}")).json()["data"] == DATA
     listed = (await api.client.get("/v1/submissions", params={"status": "spam"})).json()["items"]
     assert [one["id"] for one in listed] == [spam.json()["id"]]
-    assert await api.rows("SELECT * FROM form_partials WHERE tenant_id = :tenant") == []
+    left = await api.rows("SELECT status, waits_since, due_at FROM form_partials WHERE tenant_id = :tenant")
+    assert [tuple(row) for row in left] == [("spam", None, None)], "it keeps late revisions from beginning a form anew"
 
 
 async def test_address_that_submits_too_often_is_told_when_to_come_back(api: Api) -> None:
@@ -237,8 +261,23 @@ async def test_encrypting_tenant_has_nothing_of_it_in_the_clear(api: Api) -> Non
 async def test_example_of_the_docs_is_taken(api: Api) -> None:
     page = (Path(__file__).parents[3] / "docs" / "forms.md").read_text(encoding="utf-8")
     form = page.partition("<<'JSON'\n")[2].partition("\nJSON\n")[0]
-    submission = page.partition("  -d '")[2].partition("'\n")[0]
+    submission = page.partition("  -d '")[2].partition("'")[0]
     assert (await api.client.put("/v1/forms/signup", content=form)).status_code == 201
     assert (await api.client.post("/v1/forms/signup/submissions", content=submission)).status_code == 202
     wrong = await submit(api, data={"email": "nobody"})
     assert wrong.json()["errors"] == json.loads(page.partition("```json\n")[2].partition("\n```")[0])["errors"]
+
+
+async def test_data_within_the_size_are_taken_however_they_are_written(api: Api) -> None:
+    await put(api, schema={}, spam={"max_bytes": 256 * 1024})
+    data = {"text": "a" * (250 * 1024)}
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in data["text"])
+    headers = {"content-type": "application/json"}
+    body = f'{{"data": {{"text": "{escaped}"}}}}'
+    taken = await api.client.post("/v1/forms/signup/submissions", content=body, headers=headers)
+    assert taken.status_code == 202, taken.text
+    shown = await api.client.get(f"/v1/submissions/{taken.json()['id']}")
+    assert shown.json()["data"] == data
+    body = f'{{"revision": 1, "data": {{"text": "{escaped}"}}}}'
+    kept = await api.client.put("/v1/forms/signup/partials/session-12345678", content=body, headers=headers)
+    assert kept.status_code == 202, kept.text

@@ -59,7 +59,10 @@ async def test_wrong_partial_is_refused_by_its_field(shop: Api, body: dict[str, 
 
 
 async def test_partial_that_is_no_json_or_too_large_is_refused(shop: Api) -> None:
-    for body, status, kind in ((b'{"revision": NaN}', 400, "malformed-json"), (b" " * 600_000, 413, "body-too-large")):
+    for body, status, kind in (
+        (b'{"revision": NaN}', 400, "malformed-json"),
+        (b" " * 2_200_000, 413, "body-too-large"),
+    ):
         assert_problem(await shop.client.put(PLACE, content=body), status, kind)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from sqlalchemy import text
 
 from hermod.contracts.messages import Status
 from tests.integration.api.conftest import Api, assert_problem
 from tests.integration.api.reporting import ORIGIN, call, give_secret, make, place, signed
+from web import bodies
 
 
 async def kept(api: Api) -> list[tuple[str, str | None]]:
@@ -100,3 +102,30 @@ async def test_account_whose_secret_cannot_be_read_lets_the_provider_come_again(
     await core.storage.database.execute(statement, {"tenant": api.tenant})
     core.storage.accounts._recent.forget(api.tenant)
     assert_problem(await make(api, call(api)), 503, "unavailable")
+
+
+async def test_unsigned_test_call_is_answered_alike_whether_the_account_is_there_or_not(api: Api) -> None:
+    await give_secret(api, provider="elasticemail")
+    fields = {"status": "opened", "messageid": "abc1234", "to": "test@test.com"}
+    places = [
+        place(api, provider="elasticemail"),
+        place(api, provider="elasticemail", name="nobody"),
+        place(api, provider="elasticemail", name="main-sms"),
+        place(api, provider="elasticemail", tenant="nobody"),
+    ]
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(api.app), base_url=ORIGIN)
+    async with client:
+        for where in places:
+            by_get, by_post = await client.get(where, params=fields), await client.post(where, json=fields)
+            assert [(one.status_code, one.content) for one in (by_get, by_post)] == [(200, b"")] * 2
+            padded = await client.post(where, json=fields | {"padding": "x" * 5000})
+            assert padded.status_code == 401
+    assert await kept(api) == []
+
+
+async def test_report_that_would_be_one_too_many_at_once_is_put_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await give_secret(api)
+    monkeypatch.setattr(bodies, "MOST_UNVERIFIED", 10)
+    assert_problem(await make(api, call(api)), 503, "unavailable")
+    monkeypatch.undo()
+    assert (await make(api, call(api))).status_code == 200

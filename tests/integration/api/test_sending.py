@@ -79,6 +79,8 @@ WRONG: list[tuple[str, object, str]] = [
     ("account of another channel", EMAIL | {"provider_account": "main-sms"}, "provider_account"),
     ("priority out of range", EMAIL | {"priority": 11}, "priority"),
     ("unknown retry preset", EMAIL | {"retry": "often"}, "retry"),
+    ("waits that are none", EMAIL | {"retry": ["2s", "soon"]}, "retry.1"),
+    ("too many waits", EMAIL | {"retry": [1] * 21}, "retry"),
     ("unknown guarantee", EMAIL | {"guarantee": "always"}, "guarantee"),
     ("misspelt field", EMAIL | {"subjekt": "x"}, "subjekt"),
     ("field named like a channel", EMAIL | {"email": {"to": 1}, "to": "x"}, "email"),

@@ -96,6 +96,15 @@ async def test_lane_has_work_and_nobody_at_it_health_is_degraded_and_names_it(
                 return report
 
             report = await eventually(told)
+            part = await client.get("/api/v1/workers/health")
+    # What analytics is to hear of them waits as well, sooner or later.
+    unserved = report["unserved"]
     assert report["status"] == "degraded"
-    assert report["workers"]["detail"].startswith("1 at work, nobody on sms, ")
-    assert "email" not in report["workers"]["detail"]
+    assert unserved in (["sms"], ["sms", "events"])
+    detail = report["workers"]["detail"]
+    assert detail.startswith("1 at work, nobody on sms, ")
+    assert "email" not in detail
+    names, command = ", ".join(unserved), f"start one: `python worker.py --lanes {','.join(unserved)}`"
+    assert detail.endswith(f"; work waits on {names}: {command}")
+    assert (part.status_code, part.json()["status"]) == (503, "degraded")
+    assert "work waits on sms" in part.json()["detail"]

@@ -196,13 +196,46 @@ async def test_money_comes_too_late_and_went_back_leaves_it_expired(till: Till) 
     assert ((await till.view(own)).status, (await till.payment(own)).status) == ("expired", "refunded")
 
 
-@pytest.mark.parametrize("status", [SubmissionStatus.FAILED, SubmissionStatus.SPAM])
-async def test_submission_is_a_dead_letter_is_paid_and_left_alone(till: Till, status: SubmissionStatus) -> None:
+async def test_submission_is_a_dead_letter_is_paid_and_left_alone(till: Till) -> None:
     own = await till.submitted()
-    await till.put_into(own, status)
+    await till.put_into(own, SubmissionStatus.FAILED)
     await till.stripe.send(StripePayment(own).succeeded())
-    assert ((await till.view(own)).status, (await till.payment(own)).status) == (status, "paid")
+    assert ((await till.view(own)).status, (await till.payment(own)).status) == ("failed", "paid")
     assert not await till.untold(own)
+
+
+async def test_submission_is_spam_its_money_is_to_be_told_and_nothing_else(till: Till) -> None:
+    own = await till.submitted()
+    customer = StripePayment(own)
+    await till.put_into(own, SubmissionStatus.SPAM)
+    await till.stripe.send(customer.failed(), customer.processing())
+    assert not await till.untold(own)
+    await till.stripe.send(customer.succeeded())
+    assert ((await till.view(own)).status, (await till.payment(own)).status) == ("spam", "paid")
+    assert await till.untold(own)
+
+
+async def test_connected_account_that_nobody_named_marks_nothing_as_paid(till: Till) -> None:
+    own = await till.submitted()
+    paid = StripePayment(own).succeeded() | {"account": "acct_1Stranger"}
+    refused = await till.stripe.post(printed(paid))
+    assert_problem(refused, 400, "refused-event")
+    assert ((await till.payment(own)).status, await till.events()) == ("awaited", 0)
+    named = {"livemode": False, "connected_accounts": ["acct_1Stranger"]}
+    put = await till.api.client.put("/v1/payment-accounts/stripe", json=named)
+    assert (put.status_code, put.json()["connected_accounts"]) == (200, ["acct_1Stranger"]), put.text
+    await till.stripe.send(paid)
+    assert (await till.payment(own)).status == "paid"
+    kept = await till.api.client.put("/v1/payment-accounts/stripe", json={"livemode": False})
+    assert kept.json()["connected_accounts"] == ["acct_1Stranger"]
+
+
+async def test_money_is_contested_and_shown_with_the_payment(till: Till) -> None:
+    own = await till.submitted()
+    customer = StripePayment(own)
+    await till.stripe.send(customer.disputed(amount=500), customer.succeeded())
+    payment = await till.payment(own)
+    assert (payment.status, payment.amount_disputed, payment.amount_returned) == ("disputed", 500, 0)
 
 
 async def test_event_of_no_interest_is_taken_and_forgotten(till: Till) -> None:

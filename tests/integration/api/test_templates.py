@@ -61,6 +61,8 @@ async def test_template_is_put_is_stored_once_listed_and_shown(api: Api) -> None
         ({"channel": "sms", "body": ""}, "body"),
         ({"channel": "sms", "body": "x", "html": "x"}, "html"),
         ({"channel": "sms", "body": "{{ x"}, "body"),
+        ({"channel": "sms", "body": "{{ 1e999 }}"}, "body"),
+        ({"channel": "push", "data": {f"k{n:02}": "{{ " + "1+" * 29_000 + "1 }}" for n in range(30)}}, "data.k00"),
         ({"channel": "sms", "body": "a\0b"}, "body"),
         ({"channel": "sms", "body": "x" * 600_000}, "body"),
         ({"channel": "email", "html": "x"}, "subject"),
@@ -222,6 +224,21 @@ async def test_batch_takes_the_messages_that_can_be_worded(api: Api) -> None:
     answer = (await api.client.post("/v1/messages/batch", json={"messages": messages})).json()
     assert answer["accepted"] == 2
     assert [(one["index"], one["errors"][0]["field"]) for one in answer["rejected"]] == [(1, "data.code")]
+
+
+async def test_message_whose_rendering_fails_is_rejected_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_value: Any, _meter: Any) -> str:
+        raise NameError("inf")
+
+    await put(api, {"channel": "sms", "body": "{% if name == 'Eve' %}{{ ['x']|join }}{% endif %}{{ name }}"})
+    monkeypatch.setattr("hermod.domain.templates.filters._joined", failing)
+    message = {"channel": "sms", "to": "+14155550100", "template": "welcome"}
+    messages = [message | {"data": {"name": name}} for name in ("Ada", "Eve", "Bob")]
+    answer = await api.client.post("/v1/messages/batch", json={"messages": messages})
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 2)
+    ((index, errors),) = [(one["index"], one["errors"]) for one in answer.json()["rejected"]]
+    assert (index, [error["field"] for error in errors]) == (1, ["template"])
+    assert_problem(await api.client.post("/v1/messages", json=messages[1]), 422, "invalid-input", "template")
 
 
 async def test_repeat_under_a_key_has_its_answer_whatever_the_template_says_by_now(api: Api) -> None:

@@ -15,6 +15,7 @@ import httpx
 import orjson
 
 from devstack.ports import LOOPBACK, free_port
+from devstack.postgres import Postgres
 from hermod.storage.vault import Vault
 from tests.integration.api.conftest import EMAIL, assert_problem
 from tests.support.polling import eventually
@@ -87,3 +88,15 @@ async def test_port_is_taken_says_so_and_ends_with_one(tmp_path: Path) -> None:
         _, log = await asyncio.wait_for(process.communicate(), timeout=30)
     assert process.returncode == 1
     assert b"HERMOD_PORT" in log
+
+
+async def test_database_has_no_tables_yet_the_web_says_what_to_run_and_does_not_start(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """It answered every call with a 500, and its own health too."""
+    await postgres.create_database("web_without_tables")
+    async with web(tmp_path, DATABASE_URL=postgres.url("web_without_tables")) as (process, _):
+        _, said = await asyncio.wait_for(process.communicate(), timeout=60)
+    assert process.returncode == 1
+    told = [orjson.loads(line) for line in said.splitlines()]
+    assert [(one["event"], "run `hermod migrate`" in one["error"]) for one in told] == [("cannot_start", True)]

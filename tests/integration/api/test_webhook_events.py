@@ -118,3 +118,34 @@ async def test_delivery_of_another_tenant_is_not_found(api: Api) -> None:
     delivery = (await api.client.post("/v1/webhook-events", json=EVENT)).json()["deliveries"][0]["id"]
     with pytest.raises(NotFound):
         await delivery_status(api.hermod.as_tenant("another", "test"), delivery)
+
+
+async def test_event_repeated_under_its_idempotency_key_is_sent_once_and_another_event_is_refused(api: Api) -> None:
+    await endpoint(api)
+    key = {"Idempotency-Key": "order:7 paid"}
+    first = await api.client.post("/v1/webhook-events", json=EVENT, headers=key)
+    again = await api.client.post("/v1/webhook-events", json=EVENT, headers=key)
+    assert (first.status_code, again.status_code, again.json()) == (202, 202, first.json())
+    other = await api.client.post("/v1/webhook-events", json=EVENT | {"payload": {"id": 8}}, headers=key)
+    assert_problem(other, 422, "idempotency-mismatch", "Idempotency-Key")
+    unlike = await api.client.post("/v1/webhook-events", json=EVENT, headers={"Idempotency-Key": "order:8 paid"})
+    assert unlike.json()["event_id"] != first.json()["event_id"]
+    wrong = await api.client.post("/v1/webhook-events", json=EVENT, headers={"Idempotency-Key": "k" * 256})
+    assert_problem(wrong, 422, "invalid-input", "Idempotency-Key")
+
+
+async def test_event_with_an_id_keeps_it_whatever_the_idempotency_key(api: Api) -> None:
+    asked = EVENT | {"event_id": "order-7"}
+    response = await api.client.post("/v1/webhook-events", json=asked, headers={"Idempotency-Key": "a"})
+    assert response.json()["event_id"] == "order-7"
+
+
+async def test_endpoint_names_the_kind_and_the_sender_of_its_requests(api: Api) -> None:
+    own = {"Content-Type": "application/cloudevents+json", "user-agent": "Shop/2"}
+    made = await api.client.post("/v1/webhook-endpoints", json={"url": "https://example.com/hook", "headers": own})
+    assert made.status_code == 201, made.text
+    assert set(made.json()["headers"]) == set(own)
+    wrong = {"url": "https://example.com/hook", "headers": {"Content-Type": "json"}}
+    assert_problem(
+        await api.client.post("/v1/webhook-endpoints", json=wrong), 422, "invalid-input", "headers.Content-Type"
+    )

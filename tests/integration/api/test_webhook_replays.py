@@ -51,6 +51,10 @@ async def test_replay_is_stored_shown_and_moved(api: Api, rows: WebhookRows) -> 
     begun = response.json()
     assert (begun["status"], begun["matching"], begun["begun"]) == ("running", 1, 0)
     assert (await replay(api, rows.endpoint, per_second=5)).json() == begun, "the same, while it is under way"
+    listed = await api.client.get("/v1/webhook-replays", params={"endpoint": rows.endpoint, "status": "running"})
+    assert listed.json() == {"items": [begun], "next_cursor": None}
+    assert (await api.client.get("/v1/webhook-replays?status=done")).json()["items"] == []
+    assert_problem(await api.client.get("/v1/webhook-replays?cursor=x"), 422, "invalid-input", "cursor")
     url = f"/v1/webhook-replays/{begun['id']}"
     assert (await api.client.get(url)).json() == begun
     for move, status in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):

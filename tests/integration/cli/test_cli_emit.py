@@ -24,7 +24,7 @@ async def test_event_is_emitted_from_an_argument_and_from_a_file(cli: Cli, tmp_p
     file.write_text('{"id": 7}')
     assert await cli.json("emit", "order.paid", f"@{file}", "--event-id", "order-7") == first
     printed = (await cli.run("emit", "order.paid", "{}")).stdout
-    assert "1 deliveries" in printed
+    assert "1 delivery" in printed
     assert own in printed
 
 

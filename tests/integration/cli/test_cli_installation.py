@@ -189,9 +189,18 @@ async def test_doctor_looks_at_a_running_product_finds_nothing(running: tuple[Cl
     report = await cli.json("doctor")
     assert report["ok"]
     assert [check["name"] for check in report["checks"]] == [
-        *("settings", "database", "schema", "secret key", "backlog", "ClickHouse"),
+        *("settings", "database", "schema", "secret key", "backlog", "activities", "ClickHouse"),
         *("Temporal", "namespace", "search attributes", "schedules", "workers"),
     ]
+
+
+async def test_doctor_names_an_activity_that_fails_again_and_again(cli: Cli) -> None:
+    core = cli.hermod.core
+    await core.storage.failing.note("message/shop/msg_1", "deliver", "TypeError", 7, core.clock.now())
+    checks = {check["name"]: check for check in (await cli.json("doctor", code=1))["checks"]}
+    assert not checks["activities"]["ok"]
+    assert "deliver (TypeError) in 1 workflows, such as message/shop/msg_1" in checks["activities"]["detail"]
+    assert "activity_keeps_failing" in checks["activities"]["advice"]
 
 
 async def test_doctor_finds_lanes_without_a_worker_and_what_waits_there(
@@ -223,14 +232,15 @@ async def test_schedule_is_paused_resumed_and_run(running: tuple[Cli, House]) ->
     cli, _ = running
     name = schedules.SCHEDULES[0].name
     await cli.run("schedules", "apply")
-    await cli.run("schedules", "pause", name, "--note", "database move")
+    paused = await cli.run("schedules", "pause", name, "--note", "database move")
+    assert paused.stdout == f"{name} is paused\n"
     listed = {one["name"]: one for one in (await cli.json("schedules", "list"))["items"]}
     assert (listed[name]["paused"], listed[name]["note"]) == (True, "database move")
     assert "is paused" in (await cli.run("doctor", code=1)).stdout
     await cli.run("schedules", "apply")
     assert (await cli.json("schedules", "list"))["items"][0]["paused"]
-    await cli.run("schedules", "resume", name)
-    await cli.run("schedules", "run", name)
+    assert (await cli.run("schedules", "resume", name)).stdout == f"{name} runs at its usual times again\n"
+    assert (await cli.run("schedules", "run", name)).stdout == f"{name} was started\n"
     assert "no schedule nothing" in (await cli.run("schedules", "run", "nothing", code=1)).stderr
 
 

@@ -159,7 +159,7 @@ async def test_dead_letters_are_listed_retried_resolved_and_discarded(cli: Cli) 
     listed = {one["id"] for one in (await cli.json("dlq", "list"))["items"]}
     assert listed == {failed, unknown, gone}
     assert (await cli.json("dlq", "show", unknown))["status"] == "unknown"
-    await cli.run("dlq", "discard", gone)
+    assert (await cli.run("dlq", "discard", gone)).stdout == f"{gone} discarded\n"
     refused = await cli.json("dlq", "retry", failed, unknown, fine, code=1)
     assert [one["id"] for one in refused["messages"]] == [failed]
     assert {one["id"] for one in refused["refused"]} == {unknown, fine}

@@ -19,7 +19,17 @@ async def shop(cli: Cli) -> Cli:
 
 async def test_template_is_put_from_files_listed_shown_and_tried_out(shop: Cli, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<p>Hello {{ name }}, {{ user.city }}</p>\n")
-    put = ("templates", "put", "welcome", "--channel", "email", "--subject", "Hi {{ name }}", "--html", "page.html")
+    put = (
+        "templates",
+        "put",
+        "welcome",
+        "--channel",
+        "email",
+        "--subject",
+        "Hi {{ name }}",
+        "--html-file",
+        "page.html",
+    )
     first = await shop.run(*put)
     assert first.stdout == "stored welcome/en@1\n"
     assert "text: made from the HTML" in first.stderr
@@ -48,9 +58,9 @@ async def test_template_is_put_from_files_listed_shown_and_tried_out(shop: Cli, 
     ("arguments", "code", "said"),
     [
         (["put", "welcome", "--channel", "sms"], 1, "body: missing"),
-        (["put", "UPPER", "--channel", "sms", "--body", "body.txt"], 1, "name: must consist of"),
-        (["put", "welcome", "--channel", "sms", "--body", "body.txt"], 1, "body: line 1: "),
-        (["put", "welcome", "--channel", "sms", "--body", "nothing.txt"], 2, "cannot read"),
+        (["put", "UPPER", "--channel", "sms", "--body-file", "body.txt"], 1, "name: must consist of"),
+        (["put", "welcome", "--channel", "sms", "--body-file", "body.txt"], 1, "body: line 1: "),
+        (["put", "welcome", "--channel", "sms", "--body-file", "nothing.txt"], 2, "cannot read"),
         (["put", "welcome", "body.txt"], 2, "not JSON"),
         (["show", "welcome"], 1, "there is no template welcome"),
         (["preview", "welcome"], 1, "there is no template welcome"),
@@ -68,7 +78,7 @@ async def test_command_is_wrong_says_what_is(
 
 async def test_message_is_sent_by_template(shop: Cli, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("Hello {{ name }}")
-    await shop.run("templates", "put", "welcome", "--channel", "email", "--subject", "Hi", "--text", "text.txt")
+    await shop.run("templates", "put", "welcome", "--channel", "email", "--subject", "Hi", "--text-file", "text.txt")
     send = ("send", "--to", "ada@example.com", "--template", "welcome", "--locale", "de")
     lacking = await shop.run(*send, code=1)
     assert "data.name: missing" in lacking.stderr

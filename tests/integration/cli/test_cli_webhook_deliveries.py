@@ -75,6 +75,7 @@ async def test_replay_counts_begins_and_is_moved(cli: Cli, rows: WebhookRows) ->
     own = (await cli.json(*replay, "-4h", "--status", "parked"))["id"]
     for move, status in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
         assert (await cli.run("webhooks", "replays", move, own)).stdout == f"{own} {status}\n"
+        assert [one["status"] for one in (await cli.json("webhooks", "replays", "list"))["items"]] == [status]
     assert "cancelled" in (await cli.run("webhooks", "replays", "show", own)).stdout
     await cli.run("webhooks", "replays", "resume", own, code=1)
     await cli.run(*replay, "yesterday", code=2)

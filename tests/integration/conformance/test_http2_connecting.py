@@ -55,7 +55,18 @@ async def test_exchange_name_that_does_not_resolve_is_not_sent() -> None:
     assert caught.value.code in ("dns", "connect_timeout")
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "2130706433"])
+async def test_exchange_name_that_resolves_to_this_machine_is_told_like_one_that_does_not_resolve() -> None:
+    client = Http2Client(httpx.URL("https://localhost:1"), AddressGuard())
+    with pytest.raises(NotSent) as caught:
+        await post(client)
+    assert (caught.value.code, str(caught.value)) == (
+        "dns",
+        "the name localhost does not resolve to a public address",
+    )
+    await client.aclose()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "2130706433"])
 async def test_exchange_address_of_this_machine_is_refused(host: str) -> None:
     client = Http2Client(httpx.URL(f"https://{host}:1"), AddressGuard())
     with pytest.raises(NotSent) as caught:

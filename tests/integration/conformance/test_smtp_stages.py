@@ -189,11 +189,12 @@ async def test_send_failure_is_read_by_how_far_the_conversation_had_come(script:
     assert outcome.kind is kind, outcome
 
 
-async def test_send_name_that_resolves_to_this_machine_halts_where_it_is_off_limits() -> None:
+async def test_send_name_that_resolves_to_this_machine_is_told_like_one_that_does_not_resolve() -> None:
     credentials = {"host": "localhost", "port": "25", "tls": "none"}
     sender = SmtpSender(samples.account("smtp", credentials=credentials), Wiring(guard=AddressGuard()))
     outcome = await sender.send(outgoing())
-    assert (outcome.kind, outcome.error_code) == (Outcome.ACCOUNT_HALTED, "address_refused")
+    assert (outcome.kind, outcome.error_code) == (Outcome.TRANSIENT, "dns")
+    assert outcome.error == "the server's name does not resolve to a public address"
     await sender.aclose()
 
 

@@ -11,9 +11,11 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.contracts.content import Channel
+from hermod.contracts.dead_letters import ManyMessages
 from hermod.contracts.ids import message_workflow, webhook_workflow
 from hermod.contracts.messages import Outcome, Status
 from hermod.contracts.webhooks import DeliveryStatus
+from starter.dead_letters import asked_for, move_dead_letters
 from starter.dispatching import USE_RUNNING, Unit
 from starter.webhooks import delivery_status, retry_delivery
 from tests.support.orphans import letter
@@ -120,5 +122,21 @@ async def test_delivery_begun_again_twice_keeps_the_run_that_has_its_request(hou
     assert await run_of(house, workflow_id) == run
     receiver.go_on()
     view = await delivered(house, delivery)
-    assert [one.status_code for one in view.log] == [500, 500, 204]
+    assert [one.status_code for one in view.attempts] == [500, 500, 204]
     assert len(receiver.calls) == 3
+
+
+async def test_many_that_are_begun_again_by_a_filter_are_sent_and_the_others_stay(house: House) -> None:
+    await house.add_account("main")
+    to = [f"many{number}@{house.hermod.tenant}.example.com" for number in range(3)]
+    for address in to:
+        await fault(house, address, "rejected_message")
+    messages = [(await house.hermod.send(letter(address))).id for address in to]
+    codes = {(await house.reached(message, Status.FAILED)).error_code for message in messages}
+    assert len(codes) == 1
+    asked = asked_for(ManyMessages, {"filter": {"error_code": codes.pop(), "ids": messages[:2]}})
+    answer = await move_dead_letters(house.hermod, "retry", asked)
+    assert (set(answer.ids), answer.remaining) == (set(messages[:2]), 0)
+    for message in messages[:2]:
+        assert len((await house.reached(message, Status.SENT)).attempts) == 2
+    assert (await house.hermod.status(messages[2])).status is Status.FAILED

@@ -13,7 +13,6 @@ from sqlalchemy import text
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.client import Interceptor as ClientInterceptor
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from temporalio.worker import Interceptor as WorkerInterceptor
 
@@ -21,6 +20,7 @@ from hermod.bootstrap import open_senders
 from hermod.contracts.content import Email
 from hermod.contracts.webhooks import Ordering, ReplayInput
 from starter import Hermod, schedules
+from starter.connection import DATA_CONVERTER
 from starter.partials import save_partial
 from starter.webhook_replays import replay
 from tests.support.form_house import ENTERED, add_form
@@ -99,7 +99,7 @@ class Idle:
 @pytest.fixture
 async def idle(database_url: str, idle_temporal: str) -> AsyncIterator[Idle]:
     activities = Activities()
-    client = await Client.connect(idle_temporal, data_converter=pydantic_data_converter, interceptors=[activities])
+    client = await Client.connect(idle_temporal, data_converter=DATA_CONVERTER, interceptors=[activities])
     async with await Hermod.connect(settings=settings_for(database_url, idle_temporal), temporal=client) as hermod:
         house = await new_house(hermod, client)
         await house.add_account("main", base_url=NOBODY)

@@ -111,3 +111,43 @@ async def test_recipient_refused_for_good_is_not_written_to_again(skipping: Hous
     assert len(script.sent) == 1
     (one,) = (await suppressions(skipping.hermod)).items
     assert (one.reason, one.source, one.detail) == (Reason.HARD_BOUNCE, "main", "550")
+
+
+@pytest.mark.parametrize("where", ["cc", "bcc"])
+@pytest.mark.parametrize(
+    ("category", "suppression"),
+    [
+        (TRANSACTIONAL, {"reason": "hard_bounce"}),
+        (MARKETING, {"reason": "complaint"}),
+        (MARKETING, {"reason": "unsubscribed", "category": "marketing"}),
+        (TRANSACTIONAL, {"reason": "manual", "channel": None}),
+    ],
+)
+async def test_suppressed_address_in_copy_gets_nothing_and_the_others_do(
+    skipping: House, where: str, category: Category, suppression: dict[str, Any]
+) -> None:
+    await skipping.add_account("main")
+    script = skipping.script("main", Accepted())
+    await suppressed(skipping, address="bob@example.com", **suppression)
+    copied = {where: ("Bob <BOB@example.com>", "eve@example.com")}
+    letter = Email.model_validate(LETTER.model_dump() | copied)
+    views = [await skipping.ended((await skipping.hermod.send(letter, category=category)).id)]
+    batch = await skipping.hermod.send_many([letter, LETTER], category=category)
+    views += [await skipping.ended(one.id) for one in batch.receipts]
+    assert [view.status for view in views] == [Status.SENT] * 3
+    contents = [outgoing.content for outgoing in script.sent]
+    kept = [(one.to, getattr(one, where)) for one in contents if isinstance(one, Email)]
+    assert sorted(kept) == sorted([(LETTER.to, ("eve@example.com",))] * 2 + [(LETTER.to, ())])
+    reasons = [decision.reason for decision in views[0].decisions]
+    assert reasons == [f"first in order; 1 in copy left out: {suppression['reason']}"]
+
+
+async def test_unsubscribed_from_marketing_still_gets_other_mail_in_copy(skipping: House) -> None:
+    await skipping.add_account("main")
+    script = skipping.script("main", Accepted())
+    await suppressed(skipping, address="bob@example.com", reason="unsubscribed", category="marketing")
+    letter = LETTER.model_copy(update={"cc": ("bob@example.com",)})
+    assert await outcome(skipping, letter) is Status.SENT
+    (sent,) = [one.content for one in script.sent]
+    assert isinstance(sent, Email)
+    assert sent.cc == ("bob@example.com",)

@@ -76,7 +76,7 @@ async def tried(house: House, delivery: str) -> DeliveryView:
 
     async def waits() -> DeliveryView:
         view = await delivery_status(house.hermod, delivery)
-        assert (view.status, view.attempts) == (DeliveryStatus.RETRYING, 1), view
+        assert (view.status, view.attempt_count) == (DeliveryStatus.RETRYING, 1), view
         return view
 
     return await eventually(waits)
@@ -140,9 +140,9 @@ async def test_terminated_batch_has_requests_of_lost_workers_said_to_be_lost_and
     for delivery in (resting, lost):
         view = await delivery_status(house.hermod, delivery)
         assert (view.status, view.error) == (DeliveryStatus.FAILED, CLOSED)
-    assert (await delivery_status(house.hermod, lost)).log[-1].outcome == "worker_lost"
+    assert (await delivery_status(house.hermod, lost)).attempts[-1].outcome == "worker_lost"
     sending = await delivery_status(house.hermod, living)
-    assert (sending.status, sending.log[-1].outcome) == (DeliveryStatus.SENDING, None)
+    assert (sending.status, sending.attempts[-1].outcome) == (DeliveryStatus.SENDING, None)
 
 
 async def test_delivery_of_a_terminated_batch_whose_own_workflow_runs_is_handed_to_that(

@@ -7,8 +7,9 @@ from temporalio.common import Priority
 
 from hermod.contracts import ids
 from hermod.contracts.content import Email
-from hermod.contracts.messages import Preset, Status
+from hermod.contracts.messages import Status
 from hermod.contracts.outcomes import Accepted, Transient
+from hermod.contracts.retries import Preset
 from starter import schedules
 from tests.support.product import House
 

@@ -23,7 +23,7 @@ from hermod.contracts.accounts import Account
 from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import batch_workflow, message_workflow
-from hermod.contracts.messages import Guarantee, Options, Outcome, Preset, Resolution, Status, Submission
+from hermod.contracts.messages import Guarantee, Options, Outcome, Resolution, Status, Submission
 from hermod.contracts.outcomes import (
     Accepted,
     AnyOutcome,
@@ -33,6 +33,7 @@ from hermod.contracts.outcomes import (
     Transient,
 )
 from hermod.contracts.receipts import Happening
+from hermod.contracts.retries import Preset
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Ledger
 from hermod.ports.receipts import Event
@@ -134,10 +135,16 @@ class Accounts:
         changes = {"blocked_until": until, "blocked_reason": "a test"}
         self._accounts = [account.model_copy(update=changes) for account in self._accounts]
 
-    async def for_channel(self, tenant: str, channel: Channel) -> Sequence[Account]:
+    async def for_channel(self, tenant: str, channel: Channel, *, fresh: bool = False) -> Sequence[Account]:
         return list(self._accounts)
 
     async def block(self, *args: object) -> None:
+        return None
+
+    def failed(self, *args: object) -> bool:
+        return False
+
+    def worked(self, *args: object) -> None:
         return None
 
     async def claim_probe(self, *args: object) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from hermod.contracts import ids
 from hermod.contracts.content import Email
 from hermod.contracts.errors import Conflict, Unavailable
-from hermod.contracts.messages import Outcome, Submission
+from hermod.contracts.messages import Narrowed, Outcome, Submission
 from hermod.storage.acceptance import Acceptance, Draft, Ready
 from hermod.storage.contents import DEAD_LETTER_DAYS, ENCRYPTED, Contents
 from hermod.storage.engine import Database
@@ -106,7 +106,7 @@ async def test_content_from_before_and_after_a_change_are_both_read(database: Da
     assert await read(database, kept, clear, sealed, again) == ["a secret word"] * 3
 
 
-async def test_content_moved_to_another_message_does_not_open(database: Database) -> None:
+async def test_content_moved_to_another_message_does_not_open_and_ends_it_alone(database: Database) -> None:
     kept = await encrypting(database)
     one, other = await take(database, kept), await take(database, kept)
     await database.execute(
@@ -116,8 +116,11 @@ async def test_content_moved_to_another_message_does_not_open(database: Database
         ),
         {"one": one, "other": other},
     )
-    with pytest.raises(Unavailable, match="does not open"):
-        await read(database, kept, other)
+    assert await read(database, kept, other) == []
+    (row,) = await database.rows(text("SELECT status, error FROM messages WHERE id = :id"), {"id": other})
+    assert row.status == "failed"
+    assert "does not open" in row.error
+    assert await read(database, kept, one) == ["a secret word"]
 
 
 async def test_content_without_its_key_waits_and_is_refused_at_accept(database: Database) -> None:
@@ -157,7 +160,7 @@ async def test_content_of_a_dead_letter_is_kept_longer_and_then_its_retry_is_ref
     await finish(database, await take(database, kept), DAYS + 1, dead=True)
     assert await kept.drop_old(now()) == 0
     assert await kept.drop_old(now() + timedelta(days=DEAD_LETTER_DAYS)) == 1
-    (dead,) = (await Messages(database).dead_letters(TENANT, channel=None, cursor=None, limit=10)).items
+    (dead,) = (await Messages(database).dead_letters(TENANT, Narrowed(), cursor=None, limit=10)).items
     with pytest.raises(Conflict, match="content was dropped"):
         await Messages(database).retry(TENANT, dead.id, actor="test", now=now())
     assert dead.error_code != Outcome.UNKNOWN

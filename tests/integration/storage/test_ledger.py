@@ -13,7 +13,7 @@ from activities.delivery.settling import expired
 from hermod.contracts import ids
 from hermod.contracts.content import Email
 from hermod.contracts.errors import IdempotencyMismatch, NotFound
-from hermod.contracts.messages import Outcome, Receipt, Status, Submission
+from hermod.contracts.messages import Narrowed, Outcome, Receipt, Status, Submission
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown
 from hermod.ports.ledger import InFlight, Intent, Result
 from hermod.storage.acceptance import Acceptance, Draft, Ready
@@ -259,7 +259,7 @@ async def test_pages_of_a_list_cover_everything_once_newest_first(database: Data
     seen: list[str] = []
     cursor: str | None = None
     while True:
-        page = await Messages(database).page(TENANT, status=None, channel=None, cursor=cursor, limit=10)
+        page = await Messages(database).page(TENANT, Narrowed(), cursor=cursor, limit=10)
         seen += [item.id for item in page.items]
         cursor = page.next_cursor
         if cursor is None:

@@ -73,6 +73,35 @@ async def test_reports_come_in_any_order_end_alike(office: Office) -> None:
     assert len((await office.story(message)).receipts) == len((await office.story(other)).receipts) == 4
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("kinds", [(H.DELIVERED, H.SOFT_BOUNCED), (H.SOFT_BOUNCED, H.DELIVERED)])
+async def test_out_of_office_note_leaves_a_delivered_message_delivered(
+    office: Office, kinds: tuple[Happening, ...], together: bool
+) -> None:
+    message = await office.message()
+    events = [event(kind, message, word="Bounce/Transient/General") for kind in kinds]
+    for said in [events] if together else [[one] for one in events]:
+        await office.take(*said)
+    story = await office.story(message)
+    assert (story.status, story.error, story.error_code) == (Status.DELIVERED, None, None)
+    assert len(story.receipts) == 2
+
+
+@pytest.mark.parametrize("hard", [H.BOUNCED, H.FAILED, H.UNREGISTERED])
+async def test_hard_bounce_after_a_soft_one_is_not_undone_by_a_late_delivery(office: Office, hard: Happening) -> None:
+    message = await office.message()
+    for kind in (H.SOFT_BOUNCED, hard, H.DELIVERED):
+        await office.take(event(kind, message))
+    assert await office.status(message) is Status.BOUNCED
+
+
+async def test_notes_from_mailboxes_that_took_the_mail_do_not_give_the_address_a_rest(office: Office) -> None:
+    for _ in range(6):
+        message = await office.message(Status.DELIVERED)
+        await office.take(event(H.SOFT_BOUNCED, message))
+    assert await office.suppressed() == []
+
+
 async def test_report_names_the_providers_id_is_matched_at_an_account_that_was_asked(office: Office) -> None:
     message = await office.message(provider_id="p-1")
     await office.take(event(H.DELIVERED, provider_message_id="p-1"), account=OTHER)
@@ -219,3 +248,34 @@ async def test_inbound_message_is_kept_without_its_words(office: Office) -> None
     }
     assert "4711" not in str(rows)
     assert "4155550100" not in str(rows)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        ("+525512345678", "5215512345678"),
+        ("+541123456789", "5491123456789"),
+        ("+5511987654321", "551187654321"),
+        ("+5215512345678", "525512345678"),
+    ],
+)
+async def test_stop_from_the_other_spelling_of_a_number_is_of_the_same_person(
+    office: Office, sent: str, answers: str
+) -> None:
+    message = await office.message(to=sent)
+    (row,) = await office.rows("SELECT address_hash FROM messages WHERE tenant_id = :tenant")
+    said = event(H.INBOUND, address=answers, words="STOP")
+    await office.take(said, channel=Channel.WHATSAPP)
+    (stopped,) = await office.rows("SELECT address_hash, channel FROM suppressions WHERE tenant_id = :tenant")
+    assert (bytes(stopped.address_hash), stopped.channel) == (bytes(row.address_hash), "whatsapp")
+    assert message
+    await office.take(event(H.INBOUND, address=sent, words="START"), channel=Channel.WHATSAPP)
+    assert await office.suppressed() == []
+
+
+async def test_reports_of_one_call_are_told_in_their_order_whatever_their_ids_are(office: Office) -> None:
+    message = await office.message(Status.SENT)
+    kinds = (H.DELIVERED, H.OPENED, H.CLICKED, H.OPENED)
+    reports = [event(kind, message, id=own) for kind, own in zip(kinds, "dcba", strict=True)]
+    await office.take(*reports)
+    assert [one.kind for one in (await office.story(message)).receipts] == list(kinds)

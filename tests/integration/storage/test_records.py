@@ -262,3 +262,16 @@ async def test_notices_that_were_told_and_replays_that_ended_go_by_their_age(off
         for statement in (notice, replay):
             await office.database.execute(statement, names | {"id": str(number), "told": told})
     assert await drop(office) == {"webhook_replays": 1, "webhook_notices": 1}
+
+
+async def test_only_a_tenant_that_was_deleted_is_dropped_and_others_stay(office: Office) -> None:
+    tenants = Tenants(office.database)
+    await office.message()
+    await tenants.create("gone", "Gone", office.now)
+    await tenants.delete("gone", actor="test", now=office.now)
+    records = Records(office.database, days=0, content_days=30)
+    await records.drop_deleted_tenants(only=office.tenant)
+    assert (await counts(office, "messages", "tenants")) == {"messages": 1, "tenants": 2}
+    await records.drop_deleted_tenants(only="gone")
+    assert (await counts(office, "messages", "tenants")) == {"messages": 1, "tenants": 1}
+    await tenants.create("gone", "Again", office.now)

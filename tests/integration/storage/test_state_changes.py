@@ -279,6 +279,20 @@ async def test_batch_has_an_id_like_those_made_in_code(line: Line) -> None:
     assert since("evb", row.at - timedelta(seconds=5)) < row.id < since("evb", row.at + timedelta(milliseconds=1))
 
 
+async def test_batches_of_one_millisecond_have_ids_in_their_order(line: Line) -> None:
+    """Those of different sessions as well, where one has committed before the other begins."""
+    (row,) = await line.office.rows(
+        "SELECT array_agg(new_id('evb') ORDER BY n) AS ids, array_agg(n) AS n FROM generate_series(1, 5000) n"
+    )
+    assert row.ids == sorted(row.ids)
+    async with line.office.database.begin() as one, line.office.database.begin() as other:
+        made = [
+            (await each.execute(text("SELECT new_id('evb')"))).scalar_one() for _ in range(50) for each in (one, other)
+        ]
+    assert made == sorted(made)
+    assert len({*made, *row.ids}) == 5100
+
+
 async def test_reports_of_the_recipient_are_told_each_with_its_own_time(line: Line) -> None:
     message = await line.office.message(S.DELIVERED)
     await line.told()

@@ -180,7 +180,7 @@ async def test_answer_is_kept_byte_for_byte_whatever_it_begins_with(book: Book) 
     await book.grant(delivery)
     await book.record(delivery, GOOD, DeliveryStatus.DELIVERED)
     view = await book.deliveries.view(TENANT, delivery)
-    (attempt,) = view.log
+    (attempt,) = view.attempts
     assert attempt.response_body == "\x01\x00�ok"
     assert (attempt.request_headers, attempt.response_headers) == ({"webhook-id": "x"}, {"server": "nginx"})
     assert (attempt.address, attempt.duration_ms, view.status) == ("203.0.113.9", 12, DeliveryStatus.DELIVERED)
@@ -193,10 +193,10 @@ async def test_late_outcome_replaces_lost_in_the_log_and_leaves_the_delivery_tha
     await book.grant(delivery, number=2)
     await book.record(delivery, GOOD, DeliveryStatus.DELIVERED, number=1)
     view = await book.deliveries.view(TENANT, delivery)
-    assert [attempt.outcome for attempt in view.log] == ["success", None]
+    assert [attempt.outcome for attempt in view.attempts] == ["success", None]
     assert view.status is DeliveryStatus.SENDING
     await book.record(delivery, Exchange(outcome="worker_lost"), DeliveryStatus.RETRYING, number=1)
-    assert (await book.deliveries.view(TENANT, delivery)).log[0].outcome == "success"
+    assert (await book.deliveries.view(TENANT, delivery)).attempts[0].outcome == "success"
 
 
 async def test_delivery_that_turns_out_delivered_while_another_request_is_under_way_is_delivered_with_it(
@@ -275,7 +275,7 @@ async def test_bodies_and_answers_of_a_tenant_that_encrypts_are_sealed(book: Boo
     assert b"ok" not in stored[0].response_body
     view = await book.deliveries.view(TENANT, delivery)
     assert view.payload == {"id": 7}
-    assert view.log[0].response_body == "\x01\x00�ok"
+    assert view.attempts[0].response_body == "\x01\x00�ok"
 
 
 async def test_moves_are_refused_with_the_state_and_unknown_ones_are_not_found(book: Book) -> None:
@@ -320,7 +320,7 @@ async def test_events_are_dropped_when_their_time_is_over_and_dead_letters_are_k
     month = now() + timedelta(days=31)
     assert await book.contents.drop_old(month) == 1
     gone = await book.deliveries.view(TENANT, done)
-    assert (gone.payload, gone.log[0].response_body, gone.log[0].status_code) == (None, None, 200)
+    assert (gone.payload, gone.attempts[0].response_body, gone.attempts[0].status_code) == (None, None, 200)
     for kept in (dead, waiting):
         assert (await book.deliveries.view(TENANT, kept)).payload == {"id": 7}
     assert await book.contents.drop_old(month + timedelta(days=90)) == 1

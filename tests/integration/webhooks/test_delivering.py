@@ -28,7 +28,7 @@ async def test_event_is_emitted_arrives_signed_and_every_request_is_in_the_log(h
     assert (sent["type"], sent["data"]) == ("order.paid", {"id": 7, "note": "żółć"})
     assert request.headers["webhook-id"] == reference.id
     assert request.headers["x-request-id"] == "req_1"
-    (attempt,) = view.log
+    (attempt,) = view.attempts
     assert (attempt.outcome, attempt.status_code, attempt.number) == ("success", 200, 1)
     assert attempt.address == "127.0.0.1"
     assert attempt.request_headers["webhook-id"] == reference.id
@@ -81,7 +81,7 @@ async def test_receiver_that_fails_first_is_tried_again_with_the_same_id_and_a_f
     receiver.behave("503", "reset", "ok")
     receipt = await house.hermod.emit("order.paid", {"id": 7})
     view = await delivered(house, receipt.deliveries[0].id)
-    assert [attempt.outcome for attempt in view.log] == ["http_error", "reset", "success"]
+    assert [attempt.outcome for attempt in view.attempts] == ["http_error", "reset", "success"]
     assert [request.headers["webhook-attempt"] for request in receiver.requests] == ["1", "2", "3"]
     assert {request.headers["webhook-id"] for request in receiver.requests} == {receipt.deliveries[0].id}
     for request in receiver.requests:

@@ -124,4 +124,4 @@ async def test_request_was_under_way_when_its_endpoint_was_disabled_its_delivery
     progress = await bench.dispatch(webhook_workflow(TENANT, delivery), [delivery])
     assert (progress.open, progress.ended) == ([], {"parked": 1})
     view = await bench.storage.webhook_deliveries.view(TENANT, delivery)
-    assert (view.status, [attempt.status_code for attempt in view.log]) == (DeliveryStatus.PARKED, [500])
+    assert (view.status, [attempt.status_code for attempt in view.attempts]) == (DeliveryStatus.PARKED, [500])

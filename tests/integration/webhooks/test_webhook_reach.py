@@ -71,7 +71,16 @@ async def test_post_address_off_limits_is_refused(receiver: Hostile, host: str) 
 async def test_post_name_with_an_answer_off_limits_is_refused(receiver: Hostile, answers: list[str]) -> None:
     async with posting(AddressGuard(allowed=[ALLOWED]), resolver=Names(answers)) as poster:
         exchange = await poster.post(order(receiver.at("hooks.example.com")))
-    assert (exchange.outcome, exchange.address, receiver.connections) == ("refused_address", None, 0)
+    assert (exchange.outcome, exchange.address, receiver.connections) == ("dns", None, 0)
+
+
+async def test_post_name_inside_is_told_in_the_words_of_a_name_that_is_nowhere(receiver: Hostile) -> None:
+    async with posting(AddressGuard(), resolver=Names(["10.0.0.1"])) as poster:
+        inside = await poster.post(order("https://hooks.internal/"))
+    async with posting(AddressGuard(), resolver=Names([])) as poster:
+        nowhere = await poster.post(order("https://hooks.internal/"))
+    told = [(one.outcome, one.error, one.address, one.phases.connect) for one in (inside, nowhere)]
+    assert told[0] == told[1] == ("dns", "the name hooks.internal does not resolve to a public address", None, None)
 
 
 async def test_post_name_that_is_bound_anew_never_reaches_the_inside(receiver: Hostile) -> None:
@@ -83,7 +92,7 @@ async def test_post_name_that_is_bound_anew_never_reaches_the_inside(receiver: H
         first = await poster.post(order(receiver.at("hooks.example.com")))
         second = await poster.post(order(receiver.at("hooks.example.com"), fresh=True))
     assert (first.outcome, first.address) == ("success", ALLOWED)
-    assert (second.outcome, resolver.asked) == ("refused_address", ["hooks.example.com"] * 2)
+    assert (second.outcome, resolver.asked) == ("dns", ["hooks.example.com"] * 2)
     assert (len(outside.requests), receiver.connections) == (1, 0)
 
 
@@ -92,7 +101,7 @@ async def test_post_name_that_the_operator_allows_is_called(receiver: Hostile) -
     async with posting(guard, resolver=Names(["127.0.0.1"])) as poster:
         allowed = await poster.post(order(receiver.at("hooks.internal")))
         other = await poster.post(order(receiver.at("other.internal")))
-    assert (allowed.outcome, allowed.address, other.outcome) == ("success", "127.0.0.1", "refused_address")
+    assert (allowed.outcome, allowed.address, other.outcome) == ("success", "127.0.0.1", "dns")
     assert allowed.phases.dns is not None
 
 

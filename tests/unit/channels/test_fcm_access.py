@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,8 +13,9 @@ import jwt
 import orjson
 import pytest
 
+from hermod.channels.access_tokens import AccessTokens, NoToken
 from hermod.channels.http_sender import NoReply
-from hermod.channels.push.fcm.access import AccessTokens, NoToken
+from hermod.channels.push.fcm.access import token_request
 from hermod.channels.push.fcm.service_account import service_account
 from hermod.contracts.messages import Outcome
 from hermod.contracts.outcomes import AccountHalted, OutcomeUnknown, Throttled, Transient
@@ -49,7 +51,7 @@ class Google:
 
 
 def tokens(google: Google, clock: Clock | None = None) -> AccessTokens:
-    return AccessTokens(ACCOUNT, google.exchange, clock or Clock())
+    return AccessTokens(partial(token_request, ACCOUNT), google.exchange, clock or Clock())
 
 
 async def failure(*answers: Reply | NoReply) -> Any:
@@ -59,7 +61,7 @@ async def failure(*answers: Reply | NoReply) -> Any:
 
 
 def test_request_is_what_google_documents() -> None:
-    request = tokens(Google()).request()
+    request = token_request(ACCOUNT, NOW)
     assert (request.method, str(request.url)) == ("POST", "https://oauth2.googleapis.com/token")
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
     form = parse_qs(request.content.decode(), strict_parsing=True)

@@ -9,6 +9,7 @@ import pytest
 from hermod.channels.email.smtp.connections import Server
 from hermod.channels.email.smtp.sender import SmtpSender, server_of
 from hermod.contracts.messages import Outcome
+from hermod.outbound.guard import AddressGuard
 from tests.unit.channels.samples import account, email, outgoing, sms, wiring
 
 
@@ -55,3 +56,32 @@ async def test_send_from_what_is_no_address_refuses_the_message() -> None:
     outcome = await smtp.send(outgoing(email(), sender="nobody"))
     assert outcome.kind is Outcome.MESSAGE_REJECTED
     await smtp.aclose()
+
+
+TOKEN = {
+    "host": "smtp.example.com",
+    "username": "shop@example.com",
+    "oauth_token_url": "https://login.example.com/token",
+    "oauth_client_id": "client",
+    "oauth_refresh_token": "refresh",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({}, []),
+        ({"oauth_refresh_token": None, "oauth_client_secret": "secret"}, []),
+        ({"oauth_client_secret": "secret", "oauth_scope": "mail"}, []),
+        ({"password": "p"}, ["credentials.password"]),
+        ({"username": None}, ["credentials.username"]),
+        ({"oauth_client_id": None}, ["credentials.oauth_client_id"]),
+        ({"oauth_token_url": None}, ["credentials.oauth_token_url"]),
+        ({"oauth_refresh_token": None}, ["credentials.oauth_refresh_token"]),
+        ({"oauth_token_url": "login.example.com"}, ["credentials.oauth_token_url"]),
+        ({"oauth_token_url": "https://127.0.0.1/token"}, ["credentials.oauth_token_url"]),
+    ],
+)
+def test_credentials_of_a_login_by_token_are_checked_by_name(changes: dict[str, str | None], fields: list[str]) -> None:
+    given = {name: value for name, value in (TOKEN | changes).items() if value is not None}
+    assert [fault.field for fault in SmtpSender.check(given, None, AddressGuard(allow_private=False))] == fields

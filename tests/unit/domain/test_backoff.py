@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.contracts.messages import Preset
+from hermod.contracts.content import Channel
+from hermod.contracts.messages import Options
+from hermod.contracts.retries import Preset
 from hermod.domain.backoff import MAX_RETRY_AFTER, SCHEDULES, asked_wait, next_delay, probe_wait
 
 MINUTE, HOUR = 60, 3600
 
 DELAYS = {
-    Preset.NOTIFICATION: [2, 4, 8, 16],
+    Preset.NOTIFICATION: [2, 4, 8, 16, 32],
     Preset.SMS: [1, 2, 4, 8],
     Preset.FALLBACK: [2, 4],
     Preset.WEBHOOK_FAST: [1, 2, 4, 8, 16],
@@ -56,3 +58,29 @@ def test_asked_wait_is_bounded(retry_after: float | None, seconds: float) -> Non
 
 def test_probe_wait_doubles_up_to_a_quarter_of_an_hour() -> None:
     assert [probe_wait(failures).total_seconds() for failures in (0, 1, 2, 3, 6, 50)] == [30, 30, 60, 120, 900, 900]
+
+
+@pytest.mark.parametrize(
+    ("channel", "preset"),
+    [
+        (Channel.EMAIL, Preset.NOTIFICATION),
+        (Channel.PUSH, Preset.NOTIFICATION),
+        (Channel.SMS, Preset.SMS),
+        (Channel.WHATSAPP, Preset.FALLBACK),
+    ],
+)
+def test_channel_has_its_usual_preset_where_a_message_names_none(channel: Channel, preset: Preset) -> None:
+    assert Options().preset(channel) is preset
+    assert Options(retry=Preset.WEBHOOK).preset(channel) is Preset.WEBHOOK
+
+
+def test_waits_of_a_message_are_made_in_their_order_and_then_end() -> None:
+    waits = (2.0, 10.0, 60.0)
+    delays = [next_delay(waits, spent, chance=0.0) for spent in (1, 2, 3, 4)]
+    assert delays == [timedelta(seconds=2), timedelta(seconds=10), timedelta(seconds=60), None]
+
+
+def test_waits_of_a_message_are_longer_by_a_fifth_at_most_and_never_shorter() -> None:
+    """What failed together does not come back together."""
+    assert next_delay((10.0,), 1, chance=1.0) == timedelta(seconds=12)
+    assert next_delay((10.0,), 1, chance=0.0, retry_after=30.0) == timedelta(seconds=30)

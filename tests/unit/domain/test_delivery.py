@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hermod.contracts.messages import Guarantee, Preset, Status
+from hermod.contracts.messages import Guarantee, Status
 from hermod.contracts.outcomes import (
     Accepted,
     AccountHalted,
@@ -18,11 +18,12 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
+from hermod.contracts.retries import Preset
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, after, after_lost_worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRESH = Standing(
-    guarantee=Guarantee.AT_LEAST_ONCE, preset=Preset.SMS, spent=0, not_after=None, spending=False, idempotent=False
+    guarantee=Guarantee.AT_LEAST_ONCE, retry=Preset.SMS, spent=0, not_after=None, spending=False, idempotent=False
 )
 AT_MOST_ONCE = replace(FRESH, guarantee=Guarantee.AT_MOST_ONCE)
 
@@ -129,3 +130,24 @@ def test_lost_worker_in_the_last_round_ends_so_that_a_deadly_message_cannot_go_o
     step = after_lost_worker(replace(FRESH, spent=4), NOW)
     assert isinstance(step, Finish)
     assert step.status is Status.FAILED
+
+
+@pytest.mark.parametrize("guarantee", list(Guarantee))
+@pytest.mark.parametrize("outcome", [Transient(), OutcomeUnknown()])
+def test_end_after_a_request_of_unknown_outcome_says_that_it_may_have_arrived(
+    outcome: AnyOutcome, guarantee: Guarantee
+) -> None:
+    standing = replace(FRESH, spent=4, doubtful=True, idempotent=True, guarantee=guarantee)
+    step = after(outcome, standing, NOW, 0)
+    end = step.otherwise if isinstance(step, NextAccount) else step
+    assert isinstance(end, Finish)
+    assert "nothing was taken" not in end.reason
+    assert "no retry is left after 5 rounds" in end.reason
+    assert ("an earlier request is unknown" in end.reason) is isinstance(outcome, Transient)
+
+
+def test_end_after_definite_outcomes_says_nothing_of_doubt() -> None:
+    step = after(Transient(), replace(FRESH, spent=4), NOW, 0)
+    assert isinstance(step, NextAccount)
+    assert isinstance(step.otherwise, Finish)
+    assert "unknown" not in step.otherwise.reason

@@ -208,3 +208,62 @@ def test_facts_come_in_any_order_and_again_come_to_the_same(facts: list[Fact], d
 @given(FACTS)
 def test_fact_is_stored_and_read_stays_the_same(fact: Fact) -> None:
     assert Fact.of(fact.document()) == fact
+
+
+def test_what_was_authorised_and_never_captured_is_no_refund() -> None:
+    customer = pay(amount=1000, captured=400)
+    released = customer.gave_back(600, at=at(3))
+    assert state(come_to(released)) == ("paid", 400, 0)
+    assert state(come_to(released, customer.gave_back(100, at=at(4)))) == ("partially_refunded", 400, 100)
+    assert state(come_to(released, customer.gave_back(300, at=at(5)))) == ("refunded", 400, 400)
+
+
+def test_authorisation_that_is_let_go_of_as_a_whole_is_no_payment() -> None:
+    customer = pay(amount=1000, captured=0)
+    assert read_event(customer.gave_back(1000, at=at(3))).fact is None
+    expired = customer.refund("created", "re_1", 1000, at=at(3))
+    expired["data"]["object"]["reason"] = "expired_uncaptured_charge"
+    assert read_event(expired).fact is None
+
+
+def test_checkout_expires_and_its_intent_is_canceled_is_expired() -> None:
+    customer = pay()
+    for payment_intent in (None, customer.intent_id):
+        expired = customer.expired(at=at(1))
+        expired["data"]["object"]["payment_intent"] = payment_intent
+        assert come_to(expired, customer.canceled("automatic", at=at(2))).status is PaymentStatus.EXPIRED
+    assert come_to(customer.expired(at=at(1)), pay().failed(at=at(2))).status is PaymentStatus.FAILED
+
+
+def test_amount_and_currency_are_of_one_object() -> None:
+    shown, charged = pay(amount=1000, currency="usd"), pay(amount=930, currency="eur")
+    charged.intent_id = shown.intent_id
+    payment = come_to(shown.checked_out(at=at(1)), charged.succeeded(at=at(1)))
+    assert (payment.amount, payment.currency) == (930, "eur")
+    by_checkout = come_to(shown.checked_out(at=at(1)))
+    assert (by_checkout.amount, by_checkout.currency) == (1000, "usd")
+    refunded = come_to(shown.checked_out(at=at(1)), charged.gave_back(930, at=at(2)))
+    assert (state(refunded), refunded.currency) == (("refunded", 930, 930), "eur")
+    partly = come_to(shown.checked_out(at=at(1)), charged.refund("created", "re_1", 930, at=at(2)))
+    assert state(partly) == ("paid", 1000, 0), "euros are not taken from dollars"
+
+
+def test_disputed_money_is_contested_until_it_is_won() -> None:
+    customer = pay()
+    paid, opened = customer.succeeded(at=at(1)), customer.disputed(amount=500, at=at(5))
+    payment = come_to(paid, opened, customer.disputed("funds_withdrawn", amount=500, at=at(5)))
+    assert (payment.status, payment.amount_disputed, payment.amount_returned) == (PaymentStatus.DISPUTED, 500, 0)
+    lost = come_to(paid, opened, customer.disputed("closed", amount=500, status="lost", at=at(9)))
+    assert (lost.status, lost.amount_disputed) == (PaymentStatus.DISPUTED, 500)
+    won = come_to(paid, opened, customer.disputed("closed", amount=500, status="won", at=at(9)))
+    assert (won.status, won.amount_disputed) == (PaymentStatus.PAID, 0)
+    two = come_to(paid, opened, customer.disputed(amount=100, dispute="dp_2", at=at(6)))
+    assert two.amount_disputed == 600
+
+
+@pytest.mark.parametrize("reason", ["insufficient_funds", "incorrect_account_details", "bank_cannot_process"])
+def test_bank_takes_back_a_debit_is_returned_and_no_dispute(reason: str) -> None:
+    customer = pay()
+    returned = customer.disputed(reason=reason, status="lost", at=at(9))
+    payment = come_to(customer.succeeded(at=at(1)), returned)
+    assert (payment.status, payment.amount_returned, payment.amount_disputed) == (PaymentStatus.RETURNED, 1500, 0)

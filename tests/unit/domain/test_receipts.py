@@ -24,8 +24,13 @@ STATUSES = st.sampled_from(Status)
 
 
 def after(status: Status, kinds: list[Happening], *, doubtful: bool) -> Status:
+    was_soft = False
     for kind in kinds:
-        status = following(status, reached(kind), doubtful=doubtful) or status
+        soft, shown = kind is H.SOFT_BOUNCED, reached(kind)
+        new = following(status, shown, doubtful=doubtful, soft=soft, was_soft=was_soft)
+        if shown is S.BOUNCED:
+            was_soft = soft and (was_soft or new is S.BOUNCED)
+        status = new or status
     return status
 
 
@@ -48,6 +53,22 @@ def test_status_never_goes_back_and_every_step_is_an_arrow(
             assert PROGRESS[new] > PROGRESS.get(status, 0)
             assert may_become(status, new)
             status = new
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ends"),
+    [
+        ([H.DELIVERED, H.SOFT_BOUNCED], S.DELIVERED),
+        ([H.ACCEPTED, H.SOFT_BOUNCED, H.OPENED], S.DELIVERED),
+        ([H.SOFT_BOUNCED], S.BOUNCED),
+        ([H.SOFT_BOUNCED, H.BOUNCED, H.DELIVERED], S.BOUNCED),
+        ([H.DELIVERED, H.BOUNCED], S.BOUNCED),
+        ([H.DELIVERED, H.FAILED, H.SOFT_BOUNCED], S.BOUNCED),
+        ([H.DELIVERED, H.SOFT_BOUNCED, H.COMPLAINED], S.COMPLAINED),
+    ],
+)
+def test_soft_bounce_never_stands_against_a_delivery(kinds: list[Happening], ends: Status) -> None:
+    assert {after(S.SENT, list(order), doubtful=False) for order in permutations(kinds)} == {ends}
 
 
 @pytest.mark.parametrize("status", [*sorted(WITHDRAWN), Status.SENDING])

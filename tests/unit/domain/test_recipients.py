@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.content import Channel
+from hermod.contracts.content import Channel, Sms
 from hermod.domain.recipients import as_reported, bare, fingerprint
 
 
@@ -30,3 +30,36 @@ def test_address_as_a_provider_writes_it_is_the_one_that_we_know(channel: Channe
 )
 def test_address_that_is_none_stays_as_it_is(channel: Channel, reported: str) -> None:
     assert as_reported(channel, reported) == reported
+
+
+SPELLINGS = [
+    ("+5215512345678", "+525512345678"),
+    ("+5491123456789", "+541123456789"),
+    ("+551187654321", "+5511987654321"),
+    ("+556298765432", "+5562998765432"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SPELLINGS)
+@pytest.mark.parametrize("channel", [Channel.SMS, Channel.WHATSAPP])
+def test_number_with_two_spellings_is_one_person(channel: Channel, one: str, other: str) -> None:
+    assert fingerprint(channel, one) == fingerprint(Channel.SMS, other)
+    assert fingerprint(channel, as_reported(channel, one.removeprefix("+"))) == fingerprint(channel, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+551133334444", "+5511933334444"),  # a landline of São Paulo has no ninth digit
+        ("+5215512345678", "+525512345679"),
+        ("+14155550100", "+4155550100"),
+        ("+52155123456", "+5255123456"),
+    ],
+)
+def test_other_numbers_are_other_people(one: str, other: str) -> None:
+    assert fingerprint(Channel.SMS, one) != fingerprint(Channel.SMS, other)
+
+
+@pytest.mark.parametrize("written", ["+5215512345678", "+52 1 55 1234 5678", "+541123456789", "+54 9 11 2345-6789"])
+def test_either_spelling_is_a_number_to_send_to(written: str) -> None:
+    assert Sms(to=written, body="Hola").to == "+" + "".join(filter(str.isdigit, written))

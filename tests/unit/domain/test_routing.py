@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from hermod.contracts.accounts import Account
 from hermod.contracts.content import Channel
-from hermod.domain.routing import NoRoute, Route, eligible, route
+from hermod.domain.routing import Choice, NoRoute, Route, eligible, route
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
@@ -83,3 +83,30 @@ def test_route_to_a_throttled_account_whose_time_has_come_is_no_probe() -> None:
 def test_route_passes_by_an_account_that_cannot_express_the_content() -> None:
     found = route([account("a")], set(), lambda _: "no attachments", NOW)
     assert found == NoRoute(None, "a cannot: no attachments")
+
+
+def test_route_after_another_account_was_tried_says_so() -> None:
+    found = route([account("a"), account("b")], {"a"}, fits, NOW)
+    assert isinstance(found, Route)
+    assert found.reason == "a was tried in this round"
+
+
+def test_route_with_every_account_tried_does_not_say_that_none_is_enabled() -> None:
+    assert route([account("a"), account("b")], {"a", "b"}, fits, NOW) == NoRoute(
+        None, "a was tried in this round; b was tried in this round"
+    )
+
+
+def test_route_to_the_only_account_that_comes_into_question_says_why_it_is_the_only_one() -> None:
+    found = route([account("a")], set(), fits, NOW, choice=Choice("the message names it", "a is not enabled"))
+    assert isinstance(found, Route)
+    assert found.reason == "the message names it"
+    assert route([], set(), fits, NOW, choice=Choice("the message names it", "a is not enabled")) == NoRoute(
+        None, "a is not enabled"
+    )
+
+
+def test_route_to_a_halted_account_whose_time_has_come_says_that_it_is_tried_again() -> None:
+    found = route([account("a", blocked_until=NOW, blocked_reason="halted")], set(), fits, NOW)
+    assert isinstance(found, Route)
+    assert found.reason == "first in order; a was halted, and this message tries it again"

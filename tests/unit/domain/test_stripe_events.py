@@ -18,6 +18,9 @@ from hermod.domain.stripe_events import EVENT_TYPES, UnreadableEvent, read_event
 AT: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
+DISPUTES: Final = ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
+
+
 def every_event() -> dict[str, dict[str, Any]]:
     customer = StripePayment("sub_019aa1c2d3e40123456789abcdef", charged_at=AT)
     events = [
@@ -33,6 +36,7 @@ def every_event() -> dict[str, dict[str, Any]]:
         customer.refund("created", "re_1", 100, at=AT),
         customer.refund("updated", "re_1", 100, at=AT),
         customer.refund("failed", "re_1", 100, status="failed", at=AT),
+        *(customer.disputed(verb, at=AT) for verb in DISPUTES),
     ]
     return {one["type"]: one for one in events}
 
@@ -42,7 +46,7 @@ KINDS: Final = {
     "payment_intent.succeeded": FactKind.PAID,
     "payment_intent.processing": FactKind.PROCESSING,
     "payment_intent.payment_failed": FactKind.FAILED,
-    "payment_intent.canceled": FactKind.FAILED,
+    "payment_intent.canceled": FactKind.CANCELED,
     "checkout.session.completed": FactKind.PAID,
     "checkout.session.async_payment_succeeded": FactKind.PAID,
     "checkout.session.async_payment_failed": FactKind.FAILED,
@@ -51,6 +55,7 @@ KINDS: Final = {
     "refund.created": FactKind.REFUND,
     "refund.updated": FactKind.REFUND,
     "refund.failed": FactKind.REFUND,
+    **{f"charge.dispute.{verb}": FactKind.DISPUTED for verb in DISPUTES},
 }
 
 
@@ -65,7 +70,9 @@ def test_event_is_read_says_what_happened_and_whose_it_is(kind: str) -> None:
     read = read_event(EVENTS[kind])
     assert read.fact is not None
     assert (read.type, read.at, read.livemode, read.fact.kind) == (kind, AT, False, KINDS[kind])
-    assert read.submission == (None if kind.startswith("refund.") else "sub_019aa1c2d3e40123456789abcdef")
+    assert read.submission == (
+        None if kind.startswith(("refund.", "charge.dispute.")) else "sub_019aa1c2d3e40123456789abcdef"
+    )
     assert read.payment or read.checkout
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from hermod.contracts.messages import Preset
+from hermod.contracts.retries import Preset
 from hermod.contracts.webhooks import DeliveryStatus
 from hermod.domain.webhook_delivery import Standing, Verdict, after
 from hermod.domain.webhook_schedules import jitter, waits

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from hermod.contracts.messages import Preset
+from hermod.contracts.retries import Preset
 from hermod.contracts.webhooks import WEBHOOK_PRESETS
 from hermod.domain.webhook_schedules import jitter, timeout, waits
 

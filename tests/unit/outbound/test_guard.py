@@ -10,7 +10,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from hermod.contracts.errors import InvalidInput
-from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver, is_public
+from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, is_public
 
 PRIVATE = [
     "0.0.0.0",
@@ -35,6 +35,11 @@ PRIVATE = [
     "239.255.255.255",
     "240.0.0.1",
     "255.255.255.255",
+    "168.63.129.16",
+    "192.80.8.124",
+    "161.26.0.10",
+    "166.9.1.1",
+    "100.100.100.200",
     "::",
     "::1",
     "::7f00:1",
@@ -54,6 +59,7 @@ PRIVATE = [
 ]
 INNER_PRIVATE = [
     "::ffff:127.0.0.1",
+    "64:ff9b::a83f:8110",
     "::ffff:10.1.2.3",
     "::ffff:0:192.168.0.1",
     "64:ff9b::127.0.0.1",
@@ -132,7 +138,7 @@ async def test_resolver_public_answers_are_passed_on() -> None:
 
 @pytest.mark.parametrize("answers", [["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["2606:4700::1111", "::ffff:10.0.0.1"]])
 async def test_resolver_any_answer_off_limits_refuses_the_name(answers: list[str]) -> None:
-    with pytest.raises(AddressRefused):
+    with pytest.raises(NameRefused):
         await GuardedResolver(AddressGuard(), Answers(answers)).resolve("example.com", 443)
     allowed = await GuardedResolver(AddressGuard(allow_private=True), Answers(answers)).resolve("example.com", 443)
     assert len(allowed) == len(answers)
@@ -171,6 +177,36 @@ def test_guard_url_that_cannot_be_called_names_the_field(url: str, says: str) ->
     assert says in caught.value.errors[0].message
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("a..b.example", ".example.com", "example.com..", f"{'a' * 64}.example", ".".join(["a" * 60] * 5)),
+        *("ex%61mple.com", "%65xample.com", "example.com%00", "-a.example", "a-.example", "1.2.3.4.5", "a!b.example"),
+    ],
+)
+@pytest.mark.parametrize("allow_private", [False, True])
+def test_guard_url_whose_host_is_no_name_is_refused(host: str, allow_private: bool) -> None:
+    guard = AddressGuard(allow_private=allow_private)
+    assert guard.url_fault(f"https://{host}/hook") is not None
+    assert guard.host_fault(host) is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("HTTPS://example.com/x", "https://EXAMPLE.com.", f"https://{'a' * 63}.example", "https://a_b.example"),
+        *(
+            "https://bücher.example/",
+            "https://xn--bcher-kva.example",
+            "https://3com.example",
+            "https://r3---sn.example",
+        ),
+    ],
+)
+def test_guard_url_whose_host_is_a_name_passes(url: str) -> None:
+    assert AddressGuard().url_fault(url) is None
+
+
 @pytest.mark.parametrize("url", ["https://api.example.com", "https://api.example.com:8443/v1/", "https://1.1.1.1"])
 def test_guard_callable_url_passes(url: str) -> None:
     AddressGuard().check_url(url)
@@ -199,7 +235,7 @@ def test_guard_address_beside_the_allowed_ones_is_refused(address: str) -> None:
     guard = AddressGuard(allowed=ALLOWED)
     with pytest.raises(AddressRefused):
         guard.check_host(address)
-    with pytest.raises(AddressRefused):
+    with pytest.raises(NameRefused):
         guard.check_answers("hooks.example.com", ["10.20.0.1", address])
 
 
@@ -211,7 +247,7 @@ def test_guard_name_that_is_allowed_passes_wherever_it_leads(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["a.hooks.internal", "hooks.internal.example.com", "internal", "xhooks.internal"])
 def test_guard_name_beside_the_allowed_one_is_judged_by_its_answers(host: str) -> None:
-    with pytest.raises(AddressRefused):
+    with pytest.raises(NameRefused):
         AddressGuard(allowed=ALLOWED).check_answers(host, ["127.0.0.1"])
     assert AddressGuard(allowed=ALLOWED).url_fault(f"http://{host}/hook") is not None
 

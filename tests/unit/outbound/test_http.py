@@ -13,7 +13,7 @@ import httpx
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from hermod.outbound.guard import AddressGuard, AddressRefused
+from hermod.outbound.guard import AddressGuard, AddressRefused, NameRefused
 from hermod.outbound.http import HttpClient, NotSent, Unknown, classify, decoded
 
 KEY = ConnectionKey("api.example.com", 443, True, True, None, None, None)
@@ -23,7 +23,8 @@ NOT_SENT = [
     (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "refused")), "connect"),
     (aiohttp.ClientConnectorError(KEY, OSError(113, "no route")), "connect"),
     (aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(-2, "unknown name")), "dns"),
-    (aiohttp.ClientConnectorDNSError(KEY, AddressRefused("10.0.0.1")), "address_refused"),
+    (aiohttp.ClientConnectorDNSError(KEY, NameRefused(-2, "no name")), "dns"),
+    (aiohttp.ClientConnectorError(KEY, AddressRefused("10.0.0.1")), "address_refused"),
     (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "handshake")), "tls"),
     (aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, "expired")), "tls"),
     (aiohttp.ConnectionTimeoutError("Connection timeout"), "connect_timeout"),

@@ -110,6 +110,14 @@ def test_post_reserved_header_of_an_endpoint_is_left_out(name: str) -> None:
     assert headers({name: "mine", "Authorization": "Bearer x"}) == headers({"Authorization": "Bearer x"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("content-type", "application/cloudevents+json"), ("User-Agent", "Shop/2"), ("user-agent", "x")]
+)
+def test_post_kind_and_sender_are_named_by_the_endpoint_they_take_the_place_of_ours(name: str, value: str) -> None:
+    made = post_for(dataclasses.replace(ENDPOINT, headers={name: value}), ITEM, 1, NOW)
+    assert [text for given, text in made.headers if given.lower() == name.lower()] == [value]
+
+
 def test_log_of_a_request_shows_known_values_only() -> None:
     given = [("webhook-id", "w"), ("webhook-signature", "v1,a v1,b v1a,c"), ("Accept", "mine"), ("X-Key", "k")]
     sent = [*given, ("Host", "example.com"), ("Content-Length", "2"), ("X-Key", "l")]

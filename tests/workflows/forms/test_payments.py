@@ -21,7 +21,7 @@ from hermod.domain.stripe_events import read_event
 from hermod.storage.submission_acceptance import SubmissionDraft
 from starter.journeys import journey
 from starter.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentDesk
-from starter.submissions import submission
+from starter.submissions import release_submission, submission
 from tests.integration.api.conftest import calling
 from tests.support.form_rows import add_form
 from tests.support.polling import eventually
@@ -81,6 +81,19 @@ class Till:
             assert view.payment is not None
             assert (view.status, view.payment.status, *await self.told(own)) == (status, payment, *marks)
             assert (view.finished_at is not None) == (status in ("completed", "expired"))
+            return view
+
+        return await eventually(there, within=60)
+
+    async def caught(self, own: str, payment: str, *marks: str) -> SubmissionView:
+        """The submission, still spam, once its payment stands so and exactly these moments have been announced."""
+
+        async def there() -> SubmissionView:
+            view = await self.view(own)
+            assert view.payment is not None
+            assert (view.status, view.payment.status, *await self.told(own)) == ("spam", payment, *marks)
+            assert view.finished_at is not None
+            assert not await self.untold()
             return view
 
         return await eventually(there, within=60)
@@ -245,3 +258,22 @@ async def test_bank_takes_days_is_not_expired_meanwhile(skipped: Till) -> None:
     await skipped.reached(own, "awaiting_payment", "processing")
     await skipped.stripe.send(customer.paid_later())
     await skipped.reached(own, "completed", "paid", "submission.paid", "submission.completed")
+
+
+async def test_payment_for_what_was_caught_as_spam_is_told_and_may_be_released(house: House) -> None:
+    database, tenant = house.hermod.core.storage.database, house.hermod.tenant
+    await add_form(database, tenant, payment={"expires_in": 3600}, spam={"honeypot": "website"})
+    async with calling(create_app(house.hermod.core.settings, hermod=house.hermod)) as web:
+        till = Till(house, await stripe_sender(house.hermod, web))
+        own = (await house.hermod.submit("order", {"website": "filled by a browser"}, session="session-1")).id
+        customer = StripePayment(own)
+        await till.stripe.send(customer.failed())
+        await till.stripe.send(customer.succeeded())
+        view = await till.caught(own, "paid", "submission.paid")
+        assert view.caught_by is not None
+        await till.stripe.send(customer.gave_back(500))
+        await till.caught(own, "partially_refunded", "submission.paid", "submission.refunded:1")
+        await release_submission(house.hermod, own)
+        marks = ("submission.paid", "submission.refunded:1", "submission.completed")
+        view = await till.reached(own, "completed", "partially_refunded", *marks)
+        assert (view.data, view.caught_by is not None) == ({}, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from starter.partials import partial, resumed
 from tests.support.form_rows import add_form
 from tests.support.polling import eventually
 from tests.support.product import House
+from workflows.forms.save_partial import DEBOUNCE
 
 SECOND = timedelta(seconds=1)
 REMINDER = {
@@ -180,14 +182,15 @@ async def test_change_whose_signal_was_lost_moves_the_abandonment(house: House) 
 
 async def test_visitor_who_types_wakes_the_workflow_once_a_pause_and_is_told_of_once(house: House) -> None:
     await form(house)
-    session = new_session()
+    session, begun = new_session(), time.monotonic()
     for first in range(1, 30, 3):
         await asyncio.gather(*(save(house, session, revision) for revision in range(first, first + 3)))
+    pauses = 1 + (time.monotonic() - begun) // DEBOUNCE.total_seconds()  # that a slow machine has between two saves
     await waits(house, session)
     events = await history(house, session)
     signals = sum(event.HasField("workflow_execution_signaled_event_attributes") for event in events)
     looks = sum(event.HasField("activity_task_completed_event_attributes") for event in events)
-    assert (signals, looks) == (1, 1)
+    assert 1 <= looks <= signals <= pauses
     assert (await view(house, session)).revision == 30
     assert await kinds(house, session) == ["form.partial"]
     await sent(house, session)

@@ -9,9 +9,10 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from hermod.contracts.content import Channel, Email, Sms
-from hermod.contracts.messages import Outcome, Preset, Status
+from hermod.contracts.messages import Outcome, Status
 from hermod.contracts.outcomes import Accepted, AccountHalted, MessageRejected, Throttled, Transient
-from hermod.domain.backoff import WEBHOOK_JITTER
+from hermod.contracts.retries import Preset
+from hermod.domain.backoff import LISTED_JITTER
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
@@ -48,7 +49,7 @@ async def test_message_whose_retry_is_far_away_leaves_for_a_workflow_of_its_own(
     left = next(view for view in views if len(view.attempts) == 3)
     assert left.workflow_id == f"message/{skipping.hermod.tenant}/{left.id}"
     waited = (left.attempts[2].started_at - left.attempts[1].started_at).total_seconds()
-    assert 120 <= waited <= 120 * (1 + WEBHOOK_JITTER) + 2
+    assert 120 <= waited <= 120 * (1 + LISTED_JITTER) + 2
 
 
 async def test_dead_letters_of_a_batch_fail_its_workflow_and_one_can_be_retried_alone(skipping: House) -> None:

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Guarantee, MessageView, Outcome, Preset, Resolution, Status
+from hermod.contracts.content import Channel, Email
+from hermod.contracts.messages import Guarantee, MessageView, Outcome, Resolution, Status
 from hermod.contracts.outcomes import Accepted, OutcomeUnknown, Throttled, Transient
+from hermod.contracts.retries import Preset, RetryDefaults
 from hermod.domain.backoff import SCHEDULES
 from tests.support.product import House
 
@@ -39,6 +40,37 @@ async def test_preset_makes_its_attempts_at_its_exact_delays_then_gives_up(skipp
         shortest = schedule.delay(number).total_seconds()
         longest = shortest * (1 + schedule.jitter)
         assert shortest - CLOCKS_DIFFER <= waited <= longest + BUSY
+
+
+async def test_message_names_its_waits_makes_its_attempts_at_these_then_gives_up(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Transient(status_code=451))
+    receipt = await skipping.hermod.send(LETTER, retry=["2s", "10s", "1h"])
+    view = await skipping.ended(receipt.id)
+    assert (view.status, view.retry, len(view.attempts)) == (Status.FAILED, (2.0, 10.0, 3600.0), 4)
+    for asked, waited in zip((2, 10, 3600), waits(view), strict=True):
+        assert asked - CLOCKS_DIFFER <= waited <= asked * 1.2 + BUSY
+
+
+async def test_account_has_waits_of_its_own_they_count_for_messages_that_name_none(skipping: House) -> None:
+    await skipping.add_account("main", retry=(600,))
+    skipping.script("main", Transient(status_code=451))
+    plain = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert (plain.retry, plain.retry_from, len(plain.attempts)) == ((600.0,), "account", 2)
+    assert waits(plain)[0] >= 600 - CLOCKS_DIFFER
+    named = await skipping.ended((await skipping.hermod.send(LETTER, retry=[1, 1])).id)
+    assert (named.retry_from, len(named.attempts)) == ("message", 3)
+
+
+async def test_tenant_and_channel_have_waits_the_channels_count(skipping: House) -> None:
+    core, tenant = skipping.hermod.core, skipping.hermod.tenant
+    defaults = RetryDefaults(default=(1,), channels={Channel.EMAIL: (1, 1)})
+    await core.storage.retry_defaults.put(tenant, defaults, actor="test", now=core.clock.now())
+    await skipping.add_account("main")
+    skipping.script("main", Transient(status_code=451))
+    receipts = (await skipping.hermod.send_many([LETTER] * 2)).receipts
+    views = [await skipping.ended(receipt.id) for receipt in receipts]
+    assert [(view.retry_from, len(view.attempts)) for view in views] == [("channel", 3)] * 2
 
 
 async def test_retry_after_a_transient_fault_is_sent_and_every_step_is_recorded(skipping: House) -> None:
@@ -134,3 +166,15 @@ async def test_unknown_outcome_is_not_repeated_once_the_provider_has_forgotten_t
     assert view.status is Status.UNKNOWN
     assert len(script.sent) == 2
     assert "would not recognise a repeat" in view.decisions[-1].reason
+
+
+async def test_dead_letter_whose_first_outcome_is_unknown_does_not_say_that_nothing_was_taken(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", OutcomeUnknown(error_code="timeout"), Transient(status_code=451))
+    view = await skipping.ended((await skipping.hermod.send(LETTER, retry=Preset.FALLBACK)).id)
+    assert (view.status, view.attempts[0].outcome) == (Status.FAILED, Outcome.UNKNOWN)
+    assert not [decision.reason for decision in view.decisions if "nothing was taken" in decision.reason]
+    assert view.decisions[-1].reason == (
+        "a passing fault; the provider did not take this request; no retry is left after 3 rounds; "
+        "what became of an earlier request is unknown, so it may have arrived"
+    )

@@ -14,7 +14,6 @@ from typing import Final
 import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -23,6 +22,7 @@ from hermod.contracts.delivery import DeliveryReport, DeliveryResult
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.contracts.webhook_steps import NextForEndpoint
 from hermod.contracts.webhooks import DrainEndpointInput, WebhookOrder
+from starter.connection import DATA_CONVERTER
 from worker import workflow_runner
 from workflows.webhooks.drain_endpoint import DrainEndpoint
 
@@ -70,7 +70,7 @@ async def environment(quiet_exit: None) -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_program()),
         dev_server_extra_args=dynamic_config_arguments(config),
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
     ) as environment:
         yield environment
 

@@ -36,7 +36,7 @@ async def emitted(house: House) -> str:
 
 
 def gaps(view: DeliveryView) -> list[float]:
-    starts = [attempt.started_at for attempt in view.log]
+    starts = [attempt.started_at for attempt in view.attempts]
     return [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(starts)]
 
 
@@ -52,14 +52,14 @@ async def test_whole_schedule_is_run_through_and_ends_as_a_dead_letter(skipping:
     hostile.behave("500")
     view = await ended(skipping, await emitted(skipping))
     assert view.status is DeliveryStatus.FAILED
-    assert [attempt.status_code for attempt in view.log] == [500] * 7
+    assert [attempt.status_code for attempt in view.attempts] == [500] * 7
     for gap, wait in zip(gaps(view), SCHEDULE, strict=True):
         assert wait <= gap <= wait * 1.2 + 5
     with pytest.raises(WorkflowFailureError) as failed:
         await skipping.client.get_workflow_handle(view.workflow_id).result()
     cause = failed.value.cause
     assert isinstance(cause, ApplicationError)
-    assert (cause.type, cause.message) == ("DeadLetter", "1 of 1 given up: http_error 500")
+    assert (cause.type, cause.message) == ("DeadLetter", "1 of 1 given up: 7 × http_error 500")
     assert [one.id for one in (await deliveries(skipping.hermod, status=DeliveryStatus.FAILED)).items] == [view.id]
 
 
@@ -69,7 +69,7 @@ async def test_success_on_the_last_attempt_is_success_and_leaves_the_endpoint_al
     endpoint = await add_endpoint(skipping, hostile.url)
     hostile.behave(*["500"] * 6, "ok")
     view = await delivered(skipping, await emitted(skipping))
-    assert [attempt.outcome for attempt in view.log] == ["http_error"] * 6 + ["success"]
+    assert [attempt.outcome for attempt in view.attempts] == ["http_error"] * 6 + ["success"]
     assert (await show_endpoint(skipping.hermod, endpoint.id)).enabled
     await closed_as(skipping, view.workflow_id, WorkflowExecutionStatus.COMPLETED)
 
@@ -79,7 +79,7 @@ async def test_retry_after_replaces_the_wait_of_the_schedule(skipping: House, ho
     hostile.behave("503", "ok", headers={"Retry-After": "3600"})
     view = await delivered(skipping, await emitted(skipping))
     assert gaps(view)[0] >= 3600
-    assert len(view.log) == 2
+    assert len(view.attempts) == 2
 
 
 async def test_delivery_that_finds_its_endpoint_paused_makes_no_request(house: House, hostile: Hostile) -> None:
@@ -103,7 +103,7 @@ async def test_delivery_that_finds_its_endpoint_paused_makes_no_request(house: H
     assert held is not None
     assert held.next_attempt_at is not None
     assert held.next_attempt_at - held.created_at > timedelta(seconds=3500)
-    assert (held.attempts, len(hostile.requests)) == (0, 1)
+    assert (held.attempt_count, len(hostile.requests)) == (0, 1)
     for one in (first, second):
         assert (await cancel_delivery(house.hermod, one)).status is DeliveryStatus.CANCELLED
     waiter = (await delivery_status(house.hermod, second)).workflow_id
@@ -116,7 +116,7 @@ async def test_batch_lets_the_one_go_that_has_to_wait_too_long(skipping: House, 
     hostile.behave("ok", "500", "ok", "500", "ok")
     receipts = await asyncio.gather(*(skipping.hermod.emit("order.paid", {"n": number}) for number in range(3)))
     views = [await delivered(skipping, one.deliveries[0].id) for one in receipts]
-    left = next(view for view in views if len(view.log) == 3)
+    left = next(view for view in views if len(view.attempts) == 3)
     assert left.workflow_id == f"webhook/{skipping.hermod.tenant}/{left.id}"
     others = {view.workflow_id for view in views if view is not left}
     assert len(others) == 1
@@ -129,7 +129,7 @@ async def test_410_is_a_dead_letter_and_disables_the_endpoint_so_that_the_next_e
     endpoint = await add_endpoint(skipping, hostile.url)
     hostile.behave("410")
     view = await ended(skipping, await emitted(skipping))
-    assert (view.status, len(view.log)) == (DeliveryStatus.FAILED, 1)
+    assert (view.status, len(view.attempts)) == (DeliveryStatus.FAILED, 1)
 
     async def disabled() -> bool:
         return not (await show_endpoint(skipping.hermod, endpoint.id)).enabled
@@ -144,7 +144,7 @@ async def test_dead_letter_is_retried_with_its_whole_schedule_and_one_log(skippi
     dead = await ended(skipping, await emitted(skipping))
     assert (await retry_delivery(skipping.hermod, dead.id)).status is DeliveryStatus.QUEUED
     view = await delivered(skipping, dead.id)
-    assert [attempt.number for attempt in view.log] == [1, 2, 3, 4]
+    assert [attempt.number for attempt in view.attempts] == [1, 2, 3, 4]
     assert [request.headers["webhook-attempt"] for request in hostile.requests] == ["1", "2", "3", "4"]
     with pytest.raises(Conflict):
         await retry_delivery(skipping.hermod, dead.id)
@@ -187,9 +187,9 @@ async def test_batch_to_several_endpoints_delivers_once_round_and_each_endpoint_
         receipts = await asyncio.gather(*(skipping.hermod.emit(kind, {}) for kind in kinds))
         ids = [receipt.deliveries[0].id for receipt in receipts]
         for one in ids[:5]:
-            assert len((await delivered(skipping, one)).log) == 1
+            assert len((await delivered(skipping, one)).attempts) == 1
         dead = [await ended(skipping, one) for one in ids[5:]]
-    assert [(view.status.value, len(view.log)) for view in dead] == [("failed", 3)] * 3 + [("failed", 2)]
+    assert [(view.status.value, len(view.attempts)) for view in dead] == [("failed", 3)] * 3 + [("failed", 2)]
     assert all(gap >= 3 for view in dead for gap in gaps(view))
     first = (await delivery_status(skipping.hermod, ids[0])).workflow_id
     assert first.startswith("webhook-batch/")

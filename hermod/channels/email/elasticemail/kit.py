@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermod.channels.email.elasticemail.receipts import ElasticEmailReceipts
+from hermod.channels.email.elasticemail.receipts import ElasticEmailReceipts, is_test
 from hermod.channels.email.elasticemail.sender import ElasticEmailSender
 from hermod.channels.kit import Example, Kit
 
@@ -18,4 +18,5 @@ KIT: Final = Kit(
         sender="News <news@example.com>",
     ),
     receipts=ElasticEmailReceipts(),
+    is_test=is_test,
 )

@@ -20,8 +20,8 @@ def mail(message: Outgoing) -> dict[str, Any]:
     lines = envelope(email)
     named = (("To", lines.to), ("CC", lines.cc), ("BCC", lines.bcc))
     content: dict[str, Any] = {"From": written(message.sender or "")}
-    if email.reply_to:
-        content["ReplyTo"] = written(email.reply_to)
+    if email.reply_addresses:
+        content["ReplyTo"] = written(email.reply_addresses[0])
     content["Subject"] = email.subject
     content["Body"] = [
         {"ContentType": kind, "Content": words, "Charset": "utf-8"}

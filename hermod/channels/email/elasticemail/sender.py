@@ -27,7 +27,7 @@ from hermod.channels.email.elasticemail.mail import mail
 from hermod.channels.email.envelope import misfit
 from hermod.channels.http_sender import HttpSender, json_object, text_of
 from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel
+from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import FieldError
 from hermod.contracts.outcomes import AccountHalted, AnyOutcome, OutcomeUnknown
 from hermod.outbound.guard import AddressGuard
@@ -78,7 +78,10 @@ class ElasticEmailSender(HttpSender):
             )
 
     def cannot_express(self, content: AnyContent) -> str | None:
-        return misfit(content, self.account.from_, self.capability)
+        fault = misfit(content, self.account.from_, self.capability)
+        if fault is None and isinstance(content, Email) and len(content.reply_addresses) > 1:
+            return "it takes one address for replies"
+        return fault
 
     def request(self, message: Outgoing) -> httpx.Request:
         headers = [*self._headers, ("idempotency-key", message.id)]

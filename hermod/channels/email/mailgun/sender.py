@@ -133,8 +133,8 @@ def _file(file: Attachment, *, shown: bool) -> Field:
 
 def _extras(email: Email, message_id: str) -> Iterator[Field]:
     """Headers and variables, which share a limit."""
-    if email.reply_to:
-        yield "h:Reply-To", written(email.reply_to)
+    if email.reply_addresses:
+        yield "h:Reply-To", ", ".join(map(written, email.reply_addresses))
     for name, value in email.headers.items():
         yield f"h:{name}", value
     yield f"v:{MESSAGE_ID_VARIABLE}", message_id

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from email.headerregistry import Address
 from typing import Any, Final
 
 from hermod.channels.email.envelope import envelope, written
 from hermod.contracts.content import Attachment, Email
+from hermod.contracts.mailboxes import Mailbox
 
 MESSAGE_ID_METADATA: Final = "hermod_message_id"
 """A key of metadata has 20 characters at most, a value 80."""
@@ -20,8 +20,8 @@ def mail(email: Email, *, sender: str, message_id: str, stream: str) -> dict[str
         body["Cc"] = _joined(lines.cc)
     if lines.bcc:
         body["Bcc"] = _joined(lines.bcc)
-    if email.reply_to:
-        body["ReplyTo"] = written(email.reply_to)
+    if email.reply_addresses:
+        body["ReplyTo"] = ", ".join(map(written, email.reply_addresses))
     body["Subject"] = email.subject or ""
     if email.html:
         body["HtmlBody"] = email.html
@@ -36,7 +36,7 @@ def mail(email: Email, *, sender: str, message_id: str, stream: str) -> dict[str
     return body
 
 
-def _joined(addresses: Iterable[Address]) -> str:
+def _joined(addresses: Iterable[Mailbox]) -> str:
     """A list of people is one string here."""
     return ", ".join(map(str, addresses))
 

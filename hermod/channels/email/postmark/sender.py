@@ -101,7 +101,10 @@ class PostmarkSender(HttpSender):
         """Whatever is small enough. The size is that of the JSON, in which a quote or a line break counts twice."""
         if not isinstance(content, Email) or encoded_size(content) > _SHARE:
             return False
-        return len(orjson.dumps(self._mail(content, content.from_ or self.account.from_ or "", ""))) <= _SHARE
+        try:
+            return len(orjson.dumps(self._mail(content, content.from_ or self.account.from_ or "", ""))) <= _SHARE
+        except (TypeError, ValueError):
+            return False
 
     def request(self, message: Outgoing) -> httpx.Request:
         return self.post(self._url, self._headers, orjson.dumps(self._mail_of(message)), message)
@@ -112,8 +115,7 @@ class PostmarkSender(HttpSender):
 
     async def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[AnyOutcome]:
         fresh = any(message.attempt > 1 for message in messages)
-        reply = await self.exchange(self.batch_request(messages), fresh=fresh)
-        return self.batch_outcomes(reply, messages) if isinstance(reply, Reply) else [reply] * len(messages)
+        return await self.send_together(messages, self.batch_request, self.batch_outcomes, fresh=fresh)
 
     def outcome(self, reply: Reply, message: Outgoing) -> AnyOutcome:
         return self._judged(reply, json_object(reply), message)

@@ -22,8 +22,8 @@ def mail(message: Outgoing) -> dict[str, Any]:
     for name, addresses in (("to", lines.to), ("cc", lines.cc), ("bcc", lines.bcc)):
         if addresses:
             body[name] = [str(address) for address in addresses]
-    if email.reply_to:
-        body["reply_to"] = [written(email.reply_to)]
+    if email.reply_addresses:
+        body["reply_to"] = [written(address) for address in email.reply_addresses]
     body["subject"] = email.subject
     if email.html:
         body["html"] = email.html
@@ -41,7 +41,7 @@ def _file(file: Attachment, *, shown: bool) -> dict[str, str]:
     """A file. Resend has silently dropped mail whose file name contradicts its type: then the name alone is sent."""
     item = {"filename": file.filename, "content": file.content_base64}
     expected, _ = _BY_NAME.guess_type(file.filename)
-    if expected is None or expected == file.content_type:
+    if expected is None or expected == file.content_type.partition(";")[0]:
         item["content_type"] = file.content_type
     if file.content_id and shown:
         item["content_id"] = file.content_id

@@ -25,7 +25,7 @@ from hermod.channels.email.resend.mail import MESSAGE_ID_TAG
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
 from hermod.contracts.accounts import Account
-from hermod.contracts.addresses import split_address
+from hermod.contracts.mailboxes import split_address
 from hermod.contracts.receipts import Happening
 from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 

@@ -111,8 +111,7 @@ class ResendSender(HttpSender):
         return self.post(self._batch_url, headers, orjson.dumps([mail(message) for message in messages]), messages[0])
 
     async def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[AnyOutcome]:
-        reply = await self.exchange(self.batch_request(messages))
-        return self.batch_outcomes(reply, messages) if isinstance(reply, Reply) else [reply] * len(messages)
+        return await self.send_together(messages, self.batch_request, self.batch_outcomes)
 
     def outcome(self, reply: Reply, message: Outgoing) -> AnyOutcome:
         body = json_object(reply)

@@ -16,11 +16,10 @@ from typing import Any, Final, cast
 import httpx
 import orjson
 
-from hermod.channels.email.mime import ascii_domain
+from hermod.channels.email.mime import mailbox
 from hermod.channels.email.sendgrid.receipts import MESSAGE_ID_ARGUMENT, verification_key
 from hermod.channels.http_sender import HttpSender, json_object, text_of
 from hermod.contracts.accounts import Account
-from hermod.contracts.addresses import split_address
 from hermod.contracts.content import AnyContent, Attachment, Channel, Email
 from hermod.contracts.errors import FieldError
 from hermod.contracts.outcomes import AccountHalted, AnyOutcome, Fault, RecipientRejected, Throttled
@@ -83,6 +82,8 @@ class SendGridSender(HttpSender):
                 return f"the header {name} belongs to SendGrid"
         if any(not file.content_base64 for file in content.attachments):
             return "it takes no empty attachments"
+        if any(";" in file.content_type for file in content.attachments):
+            return "it takes no files whose type has parameters"
         size = sum(len(file.content_base64) for file in content.attachments)
         size += len((content.html or "").encode()) + len((content.text or "").encode())
         if self.capability.max_bytes is not None and size > self.capability.max_bytes:
@@ -131,8 +132,10 @@ def _mail(message: Outgoing) -> dict[str, Any]:
         ],
         "custom_args": {MESSAGE_ID_ARGUMENT: message.id},
     }
-    if email.reply_to:
-        mail["reply_to"] = _person(email.reply_to)
+    if len(email.reply_addresses) == 1:
+        mail["reply_to"] = _person(email.reply_addresses[0])
+    elif email.reply_addresses:
+        mail["reply_to_list"] = [_person(address) for address in email.reply_addresses]
     if email.headers:
         mail["headers"] = email.headers
     if email.attachments:
@@ -157,10 +160,8 @@ def _personalization(email: Email) -> dict[str, Any]:
 
 
 def _person(address: str) -> dict[str, str]:
-    name, bare = split_address(address)
-    local, _, domain = bare.rpartition("@")
-    email = f"{local}@{ascii_domain(domain)}"
-    return {"email": email, "name": name} if name else {"email": email}
+    person = mailbox(address)
+    return {"email": person.address, "name": person.name} if person.name else {"email": person.address}
 
 
 def _file(file: Attachment, *, shown: bool) -> dict[str, str]:

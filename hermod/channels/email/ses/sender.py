@@ -4,9 +4,10 @@
     200 {"MessageId": "0100018f…"}
     4xx {"message": "…"}, its type in the header `x-amzn-ErrorType`
 
-A mail without files is handed over in parts (`Simple`); one with files, or with headers that SES would not take there,
-as a finished MIME message (`Raw`), so that images stay with the page that shows them. SES sets its own Message-ID and
-Date in both. There is no idempotency key: our id travels as the email tag `hermod_message_id`, which is in every event.
+A mail without files is handed over in parts (`Simple`); one with files, or with a subject or headers that SES would not
+take there or read otherwise, as a finished MIME message (`Raw`), so that images stay with the page that shows them.
+SES sets its own Message-ID and Date in both. There is no idempotency key: our id travels as the email tag
+`hermod_message_id`, which is in every event.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any, Final, cast
 import httpx
 import orjson
 
-from hermod.channels.email import mime
-from hermod.channels.email.envelope import envelope, in_ascii, misfit
+from hermod.channels.email import headers, mime
+from hermod.channels.email.envelope import envelope, misfit
 from hermod.channels.email.ses import sigv4
 from hermod.channels.email.ses.codes import MEANINGS, Meaning
 from hermod.channels.http_sender import HttpSender, json_object, text_of
@@ -136,7 +137,7 @@ class SesSender(HttpSender):
             mail = _simple(email, sender)
         else:
             composed = mime.compose(email, sender=sender, message_id=message.id, date=self._clock.now())
-            raw = base64.b64encode(composed.as_bytes(policy=mime.ASCII)).decode("ascii")
+            raw = base64.b64encode(composed.data).decode("ascii")
             mail = {"Destination": _destination(email, bare=True), "Content": {"Raw": {"Data": raw}}}
         mail["EmailTags"] = [{"Name": MESSAGE_ID_TAG, "Value": message.id}]
         if self._configuration_set:
@@ -147,6 +148,7 @@ class SesSender(HttpSender):
 def _fits_simple(email: Email) -> bool:
     return (
         not email.attachments
+        and "=?" not in "".join((email.subject or "", *email.headers.values()))
         and len(email.headers) <= _SIMPLE_HEADERS
         and all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(email.headers[name]) for name in email.headers)
     )
@@ -161,12 +163,12 @@ def _simple(email: Email, sender: str) -> dict[str, Any]:
     if email.headers:
         simple["Headers"] = [{"Name": name, "Value": value} for name, value in email.headers.items()]
     mail: dict[str, Any] = {
-        "FromEmailAddress": in_ascii(mime.mailbox(sender)),
+        "FromEmailAddress": headers.mailbox(mime.mailbox(sender)),
         "Destination": _destination(email, bare=False),
         "Content": {"Simple": simple},
     }
-    if email.reply_to:
-        mail["ReplyToAddresses"] = [in_ascii(mime.mailbox(email.reply_to))]
+    if email.reply_addresses:
+        mail["ReplyToAddresses"] = [headers.mailbox(mime.mailbox(address)) for address in email.reply_addresses]
     return mail
 
 
@@ -178,7 +180,7 @@ def _destination(email: Email, *, bare: bool) -> dict[str, list[str]]:
     """The envelope. Beside a MIME message, which shows the names itself, it has `bare` addresses."""
     lines = zip(("ToAddresses", "CcAddresses", "BccAddresses"), envelope(email), strict=True)
     return {
-        name: [address.addr_spec if bare else in_ascii(address) for address in line] for name, line in lines if line
+        name: [person.address if bare else headers.mailbox(person) for person in line] for name, line in lines if line
     }
 
 

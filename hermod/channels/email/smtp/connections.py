@@ -10,6 +10,8 @@ from typing import Final
 
 import aiosmtplib
 
+from hermod.channels.access_tokens import NoToken
+from hermod.channels.email.smtp.oauth import MailTokens
 from hermod.channels.email.smtp.replies import Stage
 from hermod.outbound.dial import dial
 from hermod.outbound.guard import AddressGuard
@@ -57,8 +59,12 @@ class Opening(Exception):
 class Connections:
     """The connections of one account."""
 
-    def __init__(self, server: Server, guard: AddressGuard, *, deadline: float) -> None:
+    def __init__(
+        self, server: Server, guard: AddressGuard, *, deadline: float, tokens: MailTokens | None = None
+    ) -> None:
+        """`tokens` where the server wants an access token in place of a password."""
         self._server = server
+        self._tokens = tokens
         self._guard = guard
         self._patience = deadline * _CONNECT_SHARE
         self.slots = asyncio.Semaphore(MAX_OPEN)
@@ -80,6 +86,23 @@ class Connections:
 
     async def open(self) -> Connection:
         """A new connection, greeted, secured and logged in. Raises Opening."""
+        tokens = self._tokens
+        if tokens is None:
+            return await self._open(None)
+        try:
+            token = await tokens.ensure()
+            try:
+                return await self._open(token)
+            except Opening as failure:
+                if not isinstance(failure.__cause__, aiosmtplib.SMTPAuthenticationError):
+                    raise
+            # It may have been taken back before its time.
+            another = await tokens.instead_of(token)
+        except NoToken as missing:
+            raise Opening(Stage.AUTH) from missing
+        return await self._open(another)
+
+    async def _open(self, token: str | None) -> Connection:
         server, stage = self._server, Stage.CONNECT
         client: aiosmtplib.SMTP | None = None
         try:
@@ -105,6 +128,11 @@ class Connections:
                 await _greet(client)
             if server.username is not None:
                 stage = Stage.AUTH
+            if server.username is not None and token is not None:
+                if "xoauth2" not in client.server_auth_methods:
+                    raise aiosmtplib.SMTPException("the server offers no login by access token (XOAUTH2)")
+                await client.auth_xoauth2(server.username.encode(), token.encode())
+            elif server.username is not None:
                 await client.login(server.username.encode(), (server.password or "").encode())
         except Exception as error:
             if client is not None:
@@ -138,6 +166,8 @@ class Connections:
             self._sweep = None
         while self._idle:
             _hang_up(self._idle.pop().client)
+        if self._tokens is not None:
+            await self._tokens.aclose()
 
     def _close_old(self) -> None:
         loop = asyncio.get_running_loop()

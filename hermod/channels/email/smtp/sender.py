@@ -12,13 +12,15 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 import aiosmtplib
 
+from hermod.channels.access_tokens import NoToken
+from hermod.channels.composing import Uncomposed, composing
 from hermod.channels.email import mime
+from hermod.channels.email.smtp import oauth
 from hermod.channels.email.smtp.connections import Connection, Connections, Opening, Server
 from hermod.channels.email.smtp.replies import Stage, refusal
 from hermod.channels.redaction import one_line
@@ -38,21 +40,10 @@ _IN_A_THREAD: Final = 256 * 1024
 _REUSED_PATIENCE: Final = 5.0
 """Seconds for the first command on a kept connection, before a new one is opened instead."""
 _HOST: Final = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+_OK: Final = 250
+_WILL_FORWARD: Final = 251
 _QUEUE_ID: Final = re.compile(r"\bqueued as ([\w.-]{4,100})|^Ok ([\w-]{20,100})$", re.IGNORECASE)
 """Postfix and its relatives; Amazon SES. Other servers' answers hold no id that could be told from other words."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Envelope:
-    sender: str
-    recipients: tuple[str, ...]
-    data: bytes
-    utf8: bool
-    message_id: str
-
-    @property
-    def encoding(self) -> str:
-        return "utf-8" if self.utf8 else "ascii"
 
 
 class _Talk:
@@ -74,8 +65,8 @@ class SmtpSender:
         custom_headers=True,
         max_recipients=100,
         default_rate=10.0,
-        credentials=("host", "port", "username", "password", "tls"),
-        optional_credentials=("port", "username", "password", "tls"),
+        credentials=("host", "port", "username", "password", "tls", *oauth.CREDENTIALS),
+        optional_credentials=("port", "username", "password", "tls", *oauth.CREDENTIALS),
         deadline=timedelta(seconds=60),
     )
 
@@ -83,8 +74,13 @@ class SmtpSender:
         self.account = account
         self._clock = wiring.clock
         self._deadline = wiring.deadline or self.capability.deadline.total_seconds()
-        self._secrets = tuple(account.credentials.get(name, "") for name in ("username", "password"))
-        self._connections = Connections(server_of(account.credentials), wiring.guard, deadline=self._deadline)
+        credentials = account.credentials
+        secret = ("username", "password", "oauth_client_secret", "oauth_refresh_token")
+        self._secrets = tuple(credentials.get(name, "") for name in secret)
+        by_token = "oauth_token_url" in credentials
+        tokens = oauth.MailTokens(credentials, wiring, self._deadline / 4) if by_token else None
+        server = server_of(credentials)
+        self._connections = Connections(server, wiring.guard, deadline=self._deadline, tokens=tokens)
 
     @classmethod
     def check(cls, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterator[FieldError]:
@@ -101,7 +97,9 @@ class SmtpSender:
             yield FieldError("credentials.port", "must be a port number")
         if credentials.get("tls", "starttls") not in TLS_MODES:
             yield FieldError("credentials.tls", "must be one of " + ", ".join(TLS_MODES))
-        if ("username" in credentials) != ("password" in credentials):
+        by_token = any(name in credentials for name in oauth.CREDENTIALS)
+        yield from oauth.faults(credentials, guard)
+        if not by_token and ("username" in credentials) != ("password" in credentials):
             missing = "password" if "username" in credentials else "username"
             yield FieldError(f"credentials.{missing}", "missing: username and password go together")
 
@@ -119,62 +117,57 @@ class SmtpSender:
         talk = _Talk()
         try:
             async with deadline_of(self._deadline):
-                envelope = await self._envelope(message)
+                composed = await self._composed(message)
                 async with self._connections.slots:
-                    return await self._deliver(talk, envelope, message)
+                    return await self._deliver(talk, composed, message)
         except (aiosmtplib.SMTPException, OSError, Opening) as error:
             return self._failed(error, talk.stage, message)
-        except ValueError as error:
-            return MessageRejected(error_code="address", error=one_line(str(error)))
+        except Uncomposed as fault:
+            return fault.outcome
 
     async def aclose(self) -> None:
         await self._connections.aclose()
 
-    async def _envelope(self, message: Outgoing) -> _Envelope:
-        """Raises ValueError for an address that SMTP cannot carry."""
-        email = message.content
-        if not isinstance(email, Email) or not message.sender:
-            raise ValueError("not an email with a sender")
-        size = sum(file.size for file in email.attachments) + len(email.html or "") + len(email.text or "")
-        if size < _IN_A_THREAD:
-            return self._compose(email, message.sender, message.id)
-        return await asyncio.to_thread(self._compose, email, message.sender, message.id)
+    async def _composed(self, message: Outgoing) -> mime.Message:
+        """The mail, before anybody is called. Raises Uncomposed."""
+        with composing(message):
+            email = message.content
+            if not isinstance(email, Email) or not message.sender:
+                raise ValueError("not an email with a sender")
+            size = sum(file.size for file in email.attachments) + len(email.html or "") + len(email.text or "")
+            if size < _IN_A_THREAD:
+                return self._compose(email, message.sender, message.id)
+            return await asyncio.to_thread(self._compose, email, message.sender, message.id)
 
-    def _compose(self, email: Email, sender: str, message_id: str) -> _Envelope:
-        composed = mime.compose(email, sender=sender, message_id=message_id, date=self._clock.now())
-        author = mime.mailbox(sender).addr_spec
-        recipients = mime.recipients(email)
-        replies = (mime.mailbox(email.reply_to).addr_spec,) if email.reply_to else ()
-        utf8 = not all(address.isascii() for address in (author, *recipients, *replies))
-        data = composed.as_bytes(policy=mime.UTF8 if utf8 else mime.ASCII)
-        return _Envelope(author, recipients, data, utf8, str(composed["Message-ID"]).strip("<>"))
+    def _compose(self, email: Email, sender: str, message_id: str) -> mime.Message:
+        return mime.compose(email, sender=sender, message_id=message_id, date=self._clock.now())
 
-    async def _deliver(self, talk: _Talk, envelope: _Envelope, message: Outgoing) -> AnyOutcome:
-        connection = await self._begin(envelope)
+    async def _deliver(self, talk: _Talk, mail: mime.Message, message: Outgoing) -> AnyOutcome:
+        connection = await self._begin(mail)
         reusable = False
         try:
             talk.stage = Stage.RCPT
-            refused = await _recipients(connection.client, envelope)
-            own = refused.get(envelope.recipients[0])
+            refused = await _recipients(connection.client, mail)
+            own = refused.get(mail.recipients[0])
             if own is not None:
                 reusable = connection.dirty = True
                 return self._refused(Stage.RCPT, own, message)
             talk.stage = Stage.DATA
             try:
-                reply = await connection.client.data(envelope.data, timeout=None)
+                reply = await connection.client.data(mail.data, timeout=None)
             except aiosmtplib.SMTPDataError as error:
                 reply = aiosmtplib.SMTPResponse(error.code, error.message)
             reusable, connection.dirty = True, reply.code >= 400
             if connection.dirty:
                 return self._refused(Stage.DATA, reply, message)
-            return self._accepted(reply, refused, envelope)
+            return self._accepted(reply, refused, mail)
         finally:
             if reusable:
                 self._connections.give_back(connection)
             else:
                 connection.client.close()
 
-    async def _begin(self, envelope: _Envelope) -> Connection:
+    async def _begin(self, mail: mime.Message) -> Connection:
         """A connection on which MAIL was accepted. A kept one that is gone or has had enough of us is replaced.
 
         No other command has a time-out of its own: only the conversation's is fair to answers that lie unread.
@@ -182,22 +175,22 @@ class SmtpSender:
         connection = await self._connections.take()
         if connection.reused:
             try:
-                return await _mail(connection, envelope, min(_REUSED_PATIENCE, self._deadline / 4))
+                return await _mail(connection, mail, min(_REUSED_PATIENCE, self._deadline / 4))
             except (aiosmtplib.SMTPException, OSError):
                 connection = await self._connections.open()
-        return await _mail(connection, envelope, None)
+        return await _mail(connection, mail, None)
 
     def _accepted(
-        self, reply: aiosmtplib.SMTPResponse, refused: Mapping[str, aiosmtplib.SMTPResponse], envelope: _Envelope
+        self, reply: aiosmtplib.SMTPResponse, refused: Mapping[str, aiosmtplib.SMTPResponse], mail: mime.Message
     ) -> AnyOutcome:
         """Taken for the recipient. That a copy (cc, bcc) was refused is noted: sending again would repeat the rest."""
         note = None
         if refused:
             first = next(iter(refused.values()))
-            count = f"{len(refused)} of {len(envelope.recipients)} recipients refused"
+            count = f"{len(refused)} of {len(mail.recipients)} recipients refused"
             note = one_line(f"{count} (cc, bcc): {first.code} {first.message}", self._secrets)
         found = _QUEUE_ID.search(reply.message)
-        queue_id = (found[1] or found[2]) if found else envelope.message_id
+        queue_id = (found[1] or found[2]) if found else mail.message_id
         return Accepted(status_code=reply.code, provider_id=queue_id, error=note)
 
     def _refused(self, stage: Stage, reply: aiosmtplib.SMTPResponse, message: Outgoing) -> AnyOutcome:
@@ -223,6 +216,8 @@ class SmtpSender:
     def _not_opened(self, failure: Opening, message: Outgoing) -> AnyOutcome:
         """No connection, no TLS or no login: nothing was sent. Only what will not mend by itself halts the account."""
         cause, stage = failure.__cause__, failure.stage
+        if isinstance(cause, NoToken):
+            return cause.outcome
         if isinstance(cause, AddressRefused):
             return AccountHalted(error_code="address_refused", error=str(cause))
         if isinstance(cause, aiosmtplib.SMTPResponseException) and cause.code >= 400:
@@ -230,7 +225,7 @@ class SmtpSender:
         if isinstance(cause, TimeoutError):
             return Transient(error_code="connect_timeout", error="no connection in time")
         if isinstance(cause, socket.gaierror):
-            return Transient(error_code="dns", error="the server's name does not resolve")
+            return Transient(error_code="dns", error="the server's name does not resolve to a public address")
         if isinstance(cause, ssl.SSLError):
             return Transient(error_code="tls", error=one_line(f"no TLS connection: {cause.reason}"))
         if isinstance(cause, OSError):
@@ -253,7 +248,7 @@ def server_of(credentials: Mapping[str, str]) -> Server:
     )
 
 
-async def _mail(connection: Connection, envelope: _Envelope, patience: float | None) -> Connection:
+async def _mail(connection: Connection, mail: mime.Message, patience: float | None) -> Connection:
     """MAIL: nothing of the message has been said yet. Closes the connection where it fails."""
     client, options = connection.client, []
     try:
@@ -261,28 +256,32 @@ async def _mail(connection: Connection, envelope: _Envelope, patience: float | N
             await client.rset(timeout=patience)
             connection.dirty = False
         if client.supports_extension("size"):
-            options.append(f"SIZE={len(envelope.data)}")
-        if envelope.utf8:
+            options.append(b"SIZE=%d" % len(mail.data))
+        if mail.utf8:
             if not client.supports_extension("smtputf8"):
                 raise aiosmtplib.SMTPNotSupported("the server cannot take addresses outside ASCII (no SMTPUTF8)")
-            options += ["BODY=8BITMIME", "SMTPUTF8"]
-        await client.mail(envelope.sender, options=options, encoding=envelope.encoding, timeout=patience)
+            options += [b"BODY=8BITMIME", b"SMTPUTF8"]
+        path = f"FROM:<{mail.sender}>".encode()
+        reply = await client.execute_command(b"MAIL", path, *options, timeout=patience)
+        if reply.code != _OK:
+            raise aiosmtplib.SMTPSenderRefused(reply.code, reply.message, mail.sender)
     except BaseException:
         client.close()
         raise
     return connection
 
 
-async def _recipients(client: aiosmtplib.SMTP, envelope: _Envelope) -> dict[str, aiosmtplib.SMTPResponse]:
+async def _recipients(client: aiosmtplib.SMTP, mail: mime.Message) -> dict[str, aiosmtplib.SMTPResponse]:
     """RCPT for each; the refusals by recipient. A refusal of the first one, the message's own, ends it."""
     refused: dict[str, aiosmtplib.SMTPResponse] = {}
-    for recipient in envelope.recipients:
-        try:
-            await client.rcpt(recipient, encoding=envelope.encoding, timeout=None)
-        except aiosmtplib.SMTPRecipientRefused as error:
-            if not client.is_connected:
-                raise
-            refused[recipient] = aiosmtplib.SMTPResponse(error.code, error.message)
-            if recipient == envelope.recipients[0]:
-                break
+    for recipient in mail.recipients:
+        # Not by the library's `rcpt`, which reads the address anew, and one in quotes otherwise than it is written.
+        reply = await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode(), timeout=None)
+        if reply.code in (_OK, _WILL_FORWARD):
+            continue
+        if not client.is_connected:
+            raise aiosmtplib.SMTPRecipientRefused(reply.code, reply.message, recipient)
+        refused[recipient] = reply
+        if recipient == mail.recipients[0]:
+            break
     return refused

@@ -92,10 +92,8 @@ class ExpoSender(HttpSender):
         return True
 
     async def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[AnyOutcome]:
-        reply = await self.exchange(self.carrying(messages), fresh=any(message.attempt > 1 for message in messages))
-        if not isinstance(reply, Reply):
-            return [reply] * len(messages)
-        return self.outcomes(reply, messages)
+        fresh = any(message.attempt > 1 for message in messages)
+        return await self.send_together(messages, self.carrying, self.outcomes, fresh=fresh)
 
     async def exchange(self, request: httpx.Request, *, fresh: bool = False) -> Reply | NoReply:
         async with self._turns:

@@ -1,115 +1,32 @@
 """Access tokens for FCM: a JWT signed with the service account's key is exchanged for one that is good for an hour.
 
-    POST https://oauth2.googleapis.com/token     grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=<JWT>
-    200 {"access_token": "ya29.…", "expires_in": 3599, "token_type": "Bearer"}
-    400 {"error": "invalid_grant", "error_description": "…"}     a clock that is wrong, a key that was taken back
-
-Whatever goes wrong here, no message was sent: no outcome of this exchange is unknown.
+POST https://oauth2.googleapis.com/token     grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=<JWT>
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import urlencode
 
 import httpx
 import jwt
 
-from hermod.channels.http_sender import NoReply, json_object, text_of
+from hermod.channels.access_tokens import form_request
 from hermod.channels.push.fcm.service_account import GOOGLE_TOKEN_URI, ServiceAccount
-from hermod.channels.redaction import one_line
-from hermod.contracts.outcomes import AccountHalted, AnyOutcome, OutcomeUnknown, Throttled, Transient
-from hermod.outbound.http import Reply
-from hermod.outbound.retry_after import parse_retry_after
-from hermod.outbound.single_flight import SingleFlight
-from hermod.ports.clock import Clock
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
-RENEWED_BEFORE: Final = timedelta(minutes=5)
-"""How long before its end a token is not used any more."""
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _VALID_FOR: Final = timedelta(hours=1)
-_SHORTEST: Final = 60.0
-_PASSING: Final = frozenset({408, 425})
-
-Exchange = Callable[[httpx.Request], Awaitable[Reply | NoReply]]
 
 
-class NoToken(Exception):
-    """There is no access token at the moment; `outcome` is what that means for the message that waits for it."""
-
-    def __init__(self, outcome: AnyOutcome) -> None:
-        self.outcome = outcome
-        super().__init__(outcome.error)
-
-
-class AccessTokens:
-    """The present token of one account. Messages that need a new one at the same time share one exchange."""
-
-    def __init__(self, account: ServiceAccount, exchange: Exchange, clock: Clock) -> None:
-        self._account = account
-        self._exchange = exchange
-        self._clock = clock
-        self._exchanging = SingleFlight[None]()
-        self._good_until: datetime | None = None
-        self.value = ""
-
-    async def ensure(self) -> str:
-        """The token to use. Raises NoToken."""
-        if self._good_until is None or self._clock.now() >= self._good_until:
-            await self._exchanging.run(self._renew)
-        return self.value
-
-    async def replace(self, refused: str) -> None:
-        """Get another token than the one that was refused. Raises NoToken."""
-        if self.value == refused:
-            await self._exchanging.run(self._renew)
-
-    def request(self) -> httpx.Request:
-        """The exchange's request."""
-        now = self._clock.now()
-        claims = {
-            "iss": self._account.client_email,
-            "scope": SCOPE,
-            "aud": GOOGLE_TOKEN_URI,
-            "iat": int(now.timestamp()),
-            "exp": int((now + _VALID_FOR).timestamp()),
-        }
-        headers = {"kid": self._account.private_key_id}
-        assertion = jwt.encode(claims, self._account.private_key, algorithm="RS256", headers=headers)
-        request = httpx.Request(
-            "POST",
-            self._account.token_uri,
-            headers=[("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")],
-            stream=httpx.ByteStream(urlencode({"grant_type": _GRANT, "assertion": assertion}).encode("ascii")),
-        )
-        request.read()
-        return request
-
-    async def _renew(self) -> None:
-        reply = await self._exchange(self.request())
-        if not isinstance(reply, Reply):
-            if isinstance(reply, OutcomeUnknown):
-                raise NoToken(Transient(error_code=reply.error_code, error=f"no access token: {reply.error}"))
-            raise NoToken(reply)
-        answer, now = json_object(reply), self._clock.now()
-        token, seconds = text_of(answer.get("access_token")), answer.get("expires_in")
-        if reply.status != 200 or token is None or not token.isascii() or not token.isprintable():
-            raise NoToken(failed(reply, now))
-        lasts = timedelta(seconds=seconds) if isinstance(seconds, int) and 0 < seconds <= 86_400 else _VALID_FOR
-        self.value = token
-        self._good_until = now + max(lasts - RENEWED_BEFORE, timedelta(seconds=_SHORTEST))
-
-
-def failed(reply: Reply, now: datetime) -> AnyOutcome:
-    """What an exchange without a token means. The description is left out: it can quote the account's address."""
-    status, code = reply.status, text_of(json_object(reply).get("error"))
-    error = one_line(f"no access token: {code or f'HTTP {status}'}")
-    wait = parse_retry_after(reply.headers.get("retry-after"), now)
-    if status == 429:
-        return Throttled(status_code=status, error_code=code, error=error, retry_after=wait)
-    if 300 <= status < 500 and status not in _PASSING:
-        return AccountHalted(status_code=status, error_code=code, error=error)
-    return Transient(status_code=status, error_code=code, error=error, retry_after=wait)
+def token_request(account: ServiceAccount, now: datetime) -> httpx.Request:
+    claims = {
+        "iss": account.client_email,
+        "scope": SCOPE,
+        "aud": GOOGLE_TOKEN_URI,
+        "iat": int(now.timestamp()),
+        "exp": int((now + _VALID_FOR).timestamp()),
+    }
+    headers = {"kid": account.private_key_id}
+    assertion = jwt.encode(claims, account.private_key, algorithm="RS256", headers=headers)
+    return form_request(account.token_uri, {"grant_type": _GRANT, "assertion": assertion})

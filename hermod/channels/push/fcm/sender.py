@@ -13,12 +13,14 @@ One request for each device: there is no batch. There is no idempotency key eith
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final, cast
 
 import httpx
 
+from hermod.channels.access_tokens import AccessTokens, NoToken
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.channels.push.fcm.access import AccessTokens, NoToken
+from hermod.channels.push.fcm.access import token_request
 from hermod.channels.push.fcm.body import message_body, misfit
 from hermod.channels.push.fcm.codes import INVALID_TOKEN, MEANINGS, QUOTA_WAIT, UNAUTHENTICATED, Meaning
 from hermod.channels.push.fcm.service_account import faults, service_account
@@ -60,7 +62,7 @@ class FcmSender(HttpSender):
     def __init__(self, account: Account, wiring: Wiring) -> None:
         super().__init__(account, wiring)
         key_file = service_account(account.credentials["service_account"])
-        self.access = AccessTokens(key_file, self.exchange, self._clock)
+        self.access = AccessTokens(partial(token_request, key_file), self.exchange, self._clock)
         self._target = account.credentials.get("target_field", TARGETS[0])
         self._url = httpx.URL(f"{self._base_url}/v1/projects/{key_file.project_id}/messages:send")
         self._headers = [("content-type", "application/json"), ("accept", "application/json")]

@@ -55,6 +55,7 @@ class WebPushSender(HttpSender):
         max_bytes=4096,
         credentials=("vapid_private_key", "subject", "allowed_hosts"),
         optional_credentials=("allowed_hosts",),
+        recipient_hosts=True,
         key_files=("vapid_private_key",),
     )
     once: ClassVar = staticmethod(fresh)

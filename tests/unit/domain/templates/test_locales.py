@@ -8,7 +8,7 @@ import pytest
 
 from hermod.contracts.content import Channel
 from hermod.contracts.messages import Options
-from hermod.domain.templates.locales import Head, Reference, chosen, reference
+from hermod.domain.templates.locales import Head, Reference, chosen, lineage, reference
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -75,7 +75,44 @@ def test_reference_names_a_template_and_perhaps_a_version(text: str, found: Refe
 
 @pytest.mark.parametrize(
     ("written", "kept"),
-    [("en", "en"), ("de_at", "de-AT"), ("DE-at", "de-AT"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")],
+    [
+        ("en", "en"),
+        ("de_at", "de-AT"),
+        ("DE-at", "de-AT"),
+        ("zh-hant-tw", "zh-Hant-TW"),
+        ("es-419", "es-419"),
+        ("en_001", "en-001"),
+    ],
 )
 def test_locale_is_kept_in_its_usual_spelling(written: str, kept: str) -> None:
     assert Options(locale=written).locale == kept
+
+
+@pytest.mark.parametrize(
+    ("locale", "order"),
+    [
+        ("de-AT", ["de-AT", "de"]),
+        ("zh-TW", ["zh-TW", "zh-Hant", "zh"]),
+        ("zh-HK", ["zh-HK", "zh-Hant", "zh"]),
+        ("zh-Hant-TW", ["zh-Hant-TW", "zh-Hant", "zh"]),
+        ("zh-CN", ["zh-CN", "zh-Hans", "zh"]),
+        ("es-MX", ["es-MX", "es-419", "es"]),
+        ("es-ES", ["es-ES", "es"]),
+        ("pt-AO", ["pt-AO", "pt-PT", "pt"]),
+        ("pt-BR", ["pt-BR", "pt"]),
+        ("nn", ["nn", "no", "nb"]),
+        ("nb", ["nb", "no"]),
+        ("en-001", ["en-001", "en"]),
+        ("en-GB", ["en-GB", "en-001", "en"]),
+        ("en-AU", ["en-AU", "en-001", "en"]),
+        ("en-150", ["en-150", "en-001", "en"]),
+        ("en-DE", ["en-DE", "en-150", "en-001", "en"]),
+        ("en-US", ["en-US", "en"]),
+        ("en-CA", ["en-CA", "en"]),
+        ("es-JP", ["es-JP", "es-419", "es"]),
+        ("hi-Latn", ["hi-Latn", "en-IN", "en-001", "en"]),
+        ("ht", ["ht", "fr-HT", "fr"]),
+    ],
+)
+def test_locale_falls_back_to_its_parents_in_order(locale: str, order: list[str]) -> None:
+    assert list(lineage(locale)) == order

@@ -1,0 +1,172 @@
+"""What the Web UI shows of a message's workflow: how it is found, what it waits for, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from temporalio.api.failure.v1 import Failure
+from temporalio.client import WorkflowFailureError
+
+from hermod.contracts.content import Email
+from hermod.contracts.ids import message_workflow
+from hermod.contracts.messages import Status
+from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
+from hermod.contracts.retries import Preset
+from hermod.contracts.webhooks import DeliveryStatus
+from starter import schedules
+from tests.support.hostile import Hostile
+from tests.support.polling import eventually
+from tests.support.product import House
+from tests.support.webhook_house import add_endpoint, delivered
+from tests.support.webhook_house import ended as delivery_ended
+from workflows.search_attributes import CHANNEL, TENANT
+
+LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
+HOUSEKEEPING = 'HermodChannel = "housekeeping"'
+ALL_ELSE = "HermodTenant IS NOT NULL"
+AWAY = Transient(status_code=451, error_code="greylisted")
+
+
+async def result(house: House, workflow_id: str) -> Any:
+    return await house.client.get_workflow_handle(workflow_id).result()
+
+
+async def failure(house: House, workflow_id: str) -> Failure:
+    """With which the workflow has failed."""
+    handle = house.client.get_workflow_handle(workflow_id)
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    *_, last = (await handle.fetch_history()).events
+    return last.workflow_execution_failed_event_attributes.failure
+
+
+async def test_message_is_sent_at_once_its_result_says_by_whom(skipping: House) -> None:
+    await skipping.add_account("main")
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert await result(skipping, view.workflow_id) == {"counts": {"sent": 1}, "reason": "main: accepted"}
+
+
+async def test_message_is_sent_after_retries_its_result_says_what_the_attempts_came_to(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", AWAY, AWAY, Accepted(status_code=200))
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    assert view.status is Status.SENT
+    told = await result(skipping, view.workflow_id)
+    assert told["reason"] == "2 × main: transient 451 greylisted, main: accepted 200"
+
+
+async def test_message_goes_by_the_next_account_its_result_names_both(skipping: House) -> None:
+    await skipping.add_account("first")
+    await skipping.add_account("second", order=20)
+    skipping.script("first", AWAY)
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    told = await result(skipping, view.workflow_id)
+    assert told["reason"] == "first: transient 451 greylisted, second: accepted"
+
+
+async def test_dead_letter_says_what_all_its_attempts_came_to_and_has_no_stack_trace(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", AWAY)
+    view = await skipping.ended((await skipping.hermod.send(LETTER, retry=Preset.FALLBACK)).id)
+    assert view.status is Status.FAILED
+    told = await failure(skipping, view.workflow_id)
+    assert told.message == f"1 of 1 given up: {len(view.attempts)} × main: transient 451 greylisted"
+    assert not told.stack_trace
+
+
+async def test_batch_with_a_dead_letter_says_what_its_requests_came_to(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Accepted(), MessageRejected(status_code=400), Accepted())
+    receipt = await skipping.hermod.send_many([LETTER] * 3)
+    views = [await skipping.ended(one.id) for one in receipt.receipts]
+    told = await failure(skipping, views[0].workflow_id)
+    assert told.message.startswith("1 of 3 given up: ")
+    assert "2 × main: accepted" in told.message
+    assert "main: message_rejected 400" in told.message
+
+
+async def test_activity_that_waits_says_what_the_attempts_came_to_and_has_no_stack_trace(house: House) -> None:
+    await house.add_account("off", enabled=False)
+    receipt = await house.hermod.send(LETTER)
+    await house.reached(receipt.id, Status.DEFERRED)
+
+    async def pending() -> Failure | None:
+        description = await house.client.get_workflow_handle(receipt.workflow_id).describe()
+        activities = description.raw_description.pending_activities
+        return activities[0].last_failure if activities and activities[0].last_failure.message else None
+
+    waits = await eventually(pending)
+    assert waits is not None
+    assert "next attempt in" in waits.message
+    assert not waits.stack_trace
+    await house.hermod.cancel(receipt.id)
+
+
+async def test_webhook_results_say_what_the_requests_came_to(skipping: House) -> None:
+    async with Hostile() as hostile:
+        await add_endpoint(skipping, hostile.url)
+        hostile.behave(*["500"] * 3, "ok")
+        view = await delivered(skipping, (await skipping.hermod.emit("order.paid", {"id": 7})).deliveries[0].id)
+        assert (await result(skipping, view.workflow_id))["reason"] == "3 × http_error 500, success 200"
+        hostile.behave("500")
+        view = await delivery_ended(skipping, (await skipping.hermod.emit("order.paid", {"id": 8})).deliveries[0].id)
+        assert view.status is DeliveryStatus.FAILED
+        told = await failure(skipping, view.workflow_id)
+        assert told.message == "1 of 1 given up: 7 × http_error 500"
+        assert not told.stack_trace
+
+
+async def user_metadata(house: House, workflow_id: str) -> tuple[str, str]:
+    """The static summary and details of a workflow."""
+    description = await house.client.get_workflow_handle(workflow_id).describe()
+    return await description.static_summary() or "", await description.static_details() or ""
+
+
+async def attributes(house: House, workflow_id: str) -> tuple[str | None, str | None]:
+    found = (await house.client.get_workflow_handle(workflow_id).describe()).typed_search_attributes
+    return found.get(TENANT), found.get(CHANNEL)
+
+
+async def test_workflow_names_its_priority_in_our_words_and_says_where_its_story_is(skipping: House) -> None:
+    await skipping.add_account("main")
+    receipt = await skipping.hermod.send(LETTER, priority=7)
+    await skipping.ended(receipt.id)
+    summary, details = await user_metadata(skipping, receipt.workflow_id)
+    assert summary == f"email for {skipping.hermod.tenant}, priority 7"
+    assert f"hermod status {receipt.id}" in details
+    assert "priority 7 of 10, which is Temporal's priority 4" in details
+    assert "Reset" in details
+    assert LETTER.to not in summary + details
+
+
+async def test_message_that_left_its_batch_is_found_and_told_like_any_other(skipping: House) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", Accepted(), AWAY, AWAY, Accepted())
+    receipt = await skipping.hermod.send_many([LETTER] * 2, retry=Preset.WEBHOOK, priority=7)
+    views = [await skipping.ended(one.id) for one in receipt.receipts]
+    left = next(view for view in views if len(view.attempts) == 3)
+    tenant = skipping.hermod.tenant
+    assert left.workflow_id == message_workflow(tenant, left.id)
+    assert await attributes(skipping, left.workflow_id) == (tenant, "email")
+    summary, details = await user_metadata(skipping, left.workflow_id)
+    assert summary == f"email for {tenant}, priority 7"
+    assert f"hermod status {left.id}" in details
+
+
+async def test_housekeeping_is_told_from_everything_else_by_its_channel(house: House) -> None:
+    await house.add_account("main")
+    view = await house.ended((await house.hermod.send(LETTER)).id)
+    await schedules.change(house.client, "devices", "run")
+
+    async def listed(query: str) -> set[str]:
+        return {one.workflow_type async for one in house.client.list_workflows(query)}
+
+    async def kept_apart() -> bool:
+        return "RemoveDeadDevices" in await listed(HOUSEKEEPING)
+
+    assert await eventually(kept_apart)
+    assert (await attributes(house, view.workflow_id))[1] == "email"
+    else_listed = await listed(ALL_ELSE)
+    assert "SendNotification" in else_listed
+    assert not {one.workflow for one in schedules.SCHEDULES} & else_listed
