@@ -75,6 +75,11 @@ async def hand_off(
         numbers = {item.id: item.attempts for item in leaving}
         await ledger.transfer_ownership(work.tenant, work.owner, numbers, owners)
     gone = await ledger.handed_off(work.tenant, work.owner, work.messages)
+    if lonely := _lonely(work, gone):
+        for part, one in lonely.items():
+            to = {one.delivery: webhook_workflow(work.tenant, one.delivery)}
+            await ledger.transfer_ownership(work.tenant, part, {one.delivery: one.attempts}, to)
+        gone = await ledger.handed_off(work.tenant, work.owner, work.messages)
     _report(work, gone, progress, now, several=several)
     names = {one.delivery for one in gone}
     progress.open = [item for item in everything if item.id not in names]
@@ -99,6 +104,16 @@ def _owners(work: Work, leaving: Sequence[DeliveryItem], *, several: bool) -> di
         for item in group:
             owners[item.id] = _part(work, endpoint) if together else webhook_workflow(work.tenant, item.id)
     return owners
+
+
+def _lonely(work: Work, gone: Sequence[HandedOff]) -> dict[str, HandedOff]:
+    """What is left of shares that an earlier try has moved, by their owners, where that is a single delivery: it leaves
+    for a workflow of its own, as a single one always does."""
+    shares: dict[str, list[HandedOff]] = {}
+    for one in gone:
+        if one.owner == _part(work, one.endpoint):
+            shares.setdefault(one.owner, []).append(one)
+    return {owner: share[0] for owner, share in shares.items() if len(share) == 1}
 
 
 def _part(work: Work, endpoint: str) -> str:

@@ -174,6 +174,8 @@ class HandedOff:
     endpoint: str
     owner: str
     next_attempt_at: datetime | None
+    attempts: int
+    """Requests made so far."""
 
 
 class WebhookLedger(Protocol):

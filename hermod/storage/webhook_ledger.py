@@ -128,7 +128,9 @@ class SqlWebhookLedger:
 
     async def handed_off(self, tenant: str, owner: str, deliveries: Sequence[str]) -> Sequence[HandedOff]:
         rows = await self._database.rows(HANDED_OFF, {"tenant": tenant, "owner": owner, "ids": list(deliveries)})
-        return [HandedOff(row.id, row.endpoint_id, row.workflow_id, row.next_attempt_at) for row in rows]
+        return [
+            HandedOff(row.id, row.endpoint_id, row.workflow_id, row.next_attempt_at, row.attempt_count) for row in rows
+        ]
 
     async def hand_over(self, tenant: str, owner: str, deliveries: Sequence[str], to: str) -> None:
         await self._database.execute(HAND_OVER, {"tenant": tenant, "owner": owner, "ids": list(deliveries), "to": to})

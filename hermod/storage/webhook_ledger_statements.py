@@ -172,7 +172,7 @@ TRANSFER: Final = sql(f"""
 """)  # noqa: S608
 
 HANDED_OFF: Final = sql(f"""
-    SELECT id, endpoint_id, workflow_id, next_attempt_at FROM webhook_deliveries
+    SELECT id, endpoint_id, workflow_id, next_attempt_at, attempt_count FROM webhook_deliveries
      WHERE tenant_id = :tenant AND id = ANY(:ids) AND workflow_id <> :owner AND status IN ({_OPEN})
      ORDER BY id
 """)  # noqa: S608

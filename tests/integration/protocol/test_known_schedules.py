@@ -209,6 +209,20 @@ SCHEDULES: Final[Mapping[str, tuple[type[Machine], tuple[Rule, ...]]]] = {
             (SubmissionProtocol.worker_dies, {"which": 0, "made": True}),
         ),
     ),
+    "all-but-one-of-a-share-that-left-its-batch-end-before-that-is-told": (
+        WebhookProtocol,
+        (
+            (
+                WebhookProtocol.begin,
+                {"counts": (2, 1), "when_exhausted": "dead_letter", "answers": ["accept, no answer"]},
+            ),
+            (Deliveries.hand_out, {"which": 0, "worker": 0, "until": _until("record")}),
+            (Deliveries.step, {"which": 0, "fate": Fate.GO}),
+            (Deliveries.step, {"which": 0, "fate": Fate.LOST_ANSWER}),
+            FIRST_GOES_ON,
+            NEXT_TRY,
+        ),
+    ),
     "message-is-too-late-between-two-accounts": (
         MessageProtocol,
         (
