@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from temporalio.client import WorkflowFailureError
 
 from hermod.contracts.ids import webhook_order_workflow
 from starter.webhook_endpoints import enable_endpoint, show_endpoint
@@ -129,7 +130,10 @@ async def test_workflow_cancelled_in_temporal_loses_nothing(house: House, receiv
         return await status_of(house, first) == "retrying"
 
     await eventually(waits)
-    await house.client.get_workflow_handle(await line_of(house, endpoint, first)).cancel()
+    line = house.client.get_workflow_handle(await line_of(house, endpoint, first))
+    await line.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await line.result()  # what wakes a line that is about to close is found by the sweeper, in its own time
     assert [await status_of(house, one) for one in (first, second)] == ["retrying", "queued"]
     receiver.decide = lambda payload, attempt: 204
     await cancel_delivery(house.hermod, first)
