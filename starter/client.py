@@ -144,7 +144,7 @@ class Hermod:
         `options` are those of `hermod.contracts.messages.Options`: priority, send_at, not_after, guarantee, category,
         provider_account, retry, metadata, locale. Raises InvalidInput, with nothing stored.
         """
-        return await self.take(submission(content, idempotency_key, options), request_id=request_id)
+        return await self.take(submission(content, idempotency_key, checked_options(options)), request_id=request_id)
 
     async def take(self, asked: Submission, *, request_id: str | None = None) -> Receipt:
         """`send` for a message that is already in its checked form."""
@@ -154,8 +154,8 @@ class Hermod:
         self, contents: Sequence[AnyContent | Submission], *, request_id: str | None = None, **options: Any
     ) -> BatchReceipt:
         """Store many messages, one workflow per 500. A bad one is rejected with its index, and the others go."""
-        checked_options(options)
-        return await self.take_many([checked_or_why(one, options) for one in contents], request_id=request_id)
+        shared = checked_options(options)
+        return await self.take_many([checked_or_why(one, shared) for one in contents], request_id=request_id)
 
     async def take_many(
         self, checked: Sequence[Submission | InvalidInput], *, request_id: str | None = None
@@ -202,7 +202,7 @@ class Hermod:
 
         The sweeper starts it within some twenty seconds of the commit.
         """
-        asked = submission(content, idempotency_key, options)
+        asked = submission(content, idempotency_key, checked_options(options))
         await self._core.desk.check(self._tenant, asked)
         readies = await self._core.preparer.prepare(self._tenant, asked)
         connection = await session.connection() if isinstance(session, AsyncSession) else session

@@ -83,9 +83,9 @@ def keyed_message_from(given: object, *, default_key: str | None = None) -> Subm
     return message_from(message, idempotency_key=key)
 
 
-def submission(content: AnyContent, idempotency_key: str | None, options: Mapping[str, Any]) -> Submission:
+def submission(content: AnyContent, idempotency_key: str | None, options: Options) -> Submission:
     """The checked form of a call's arguments. Raises InvalidInput."""
-    return _submission(checked_again(content), checked_options(options), idempotency_key)
+    return _submission(checked_again(content), options, idempotency_key)
 
 
 def checked_submission(asked: Submission) -> Submission:
@@ -93,7 +93,7 @@ def checked_submission(asked: Submission) -> Submission:
     return _submission(checked_again(asked.content), checked_again(asked.options), asked.idempotency_key)
 
 
-def checked_or_why(one: AnyContent | Submission, options: Mapping[str, Any]) -> Submission | InvalidInput:
+def checked_or_why(one: AnyContent | Submission, options: Options) -> Submission | InvalidInput:
     try:
         return checked_submission(one) if isinstance(one, Submission) else submission(one, None, options)
     except InvalidInput as wrong:

@@ -22,7 +22,7 @@ from the capability.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -54,6 +54,18 @@ _LONGEST_ID: Final = 255
 
 NoReply = AccountHalted | Transient | OutcomeUnknown
 """What an exchange without an answer comes to."""
+
+
+async def answer_of(exchange: Awaitable[Reply]) -> Reply | NoReply:
+    """The answer, or what it comes to that there is none."""
+    try:
+        return await exchange
+    except NotSent as failure:
+        if failure.code == "address_refused":
+            return AccountHalted(error_code=failure.code, error=str(failure))
+        return Transient(error_code=failure.code, error=str(failure))
+    except Unknown as failure:
+        return OutcomeUnknown(error_code=failure.code, error=str(failure))
 
 
 class HttpSender(ABC):
@@ -135,14 +147,7 @@ class HttpSender(ABC):
 
     async def exchange(self, request: httpx.Request, *, fresh: bool = False) -> Reply | NoReply:
         """The provider's answer, or what it comes to that there is none."""
-        try:
-            return await self._client.exchange(request, deadline=self._deadline, fresh=fresh)
-        except NotSent as failure:
-            if failure.code == "address_refused":
-                return AccountHalted(error_code=failure.code, error=str(failure))
-            return Transient(error_code=failure.code, error=str(failure))
-        except Unknown as failure:
-            return OutcomeUnknown(error_code=failure.code, error=str(failure))
+        return await answer_of(self._client.exchange(request, deadline=self._deadline, fresh=fresh))
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -166,23 +166,23 @@ class Messages:
     async def cancel(self, tenant: str, message: str, *, actor: str, now: datetime) -> Receipt:
         """Raises Conflict for a message that is on its way or done."""
         names = {"kind": "cancel", "verdict": "cancelled", "reason": f"asked for by {actor}"}
-        return await self._moved(_CANCEL, tenant, message, actor, "message.cancel", now, names)
+        return _receipt(await self._moved(_CANCEL, tenant, message, actor, "message.cancel", now, names))
 
     async def retry(self, tenant: str, message: str, *, actor: str, now: datetime) -> Receipt:
         """A dead letter begins again, with all its attempts, as a workflow of its own. Raises Conflict for others."""
         names = {"kind": "retry", "verdict": "reopened", "reason": f"asked for by {actor}"}
-        return await self._moved(_RETRY, tenant, message, actor, "message.retry", now, names)
+        return _receipt(await self._moved(_RETRY, tenant, message, actor, "message.retry", now, names))
 
     async def resolve(self, tenant: str, message: str, resolution: Resolution, *, actor: str, now: datetime) -> Receipt:
         """An operator's word on an unknown outcome; `not_sent` sends again. Raises Conflict for other states."""
         names = {"kind": "resolve", "verdict": resolution.outcome, "reason": f"said by {actor}"}
         statement = _RESOLVE_SENT if resolution.outcome == "sent" else _RESOLVE_NOT_SENT
-        return await self._moved(statement, tenant, message, actor, "message.resolve", now, names)
+        return _receipt(await self._moved(statement, tenant, message, actor, "message.resolve", now, names))
 
     async def discard(self, tenant: str, message: str, *, actor: str, now: datetime) -> MessageSummary:
         """Take a dead letter off the list; its record stays. Raises Conflict for others, and for one that is off it."""
         names = {"kind": "discard", "verdict": "discarded", "reason": f"asked for by {actor}"}
-        row = await self._row_moved(_DISCARD, tenant, message, actor, "message.discard", now, names)
+        row = await self._moved(_DISCARD, tenant, message, actor, "message.discard", now, names)
         return MessageSummary(**_shared(row))
 
     async def mark_started(self, tenant: str, owner: str, messages: Sequence[str], now: datetime) -> None:
@@ -195,19 +195,6 @@ class Messages:
         return bool(await self._database.rows(_PENDING, {"tenant": tenant, "ids": list(messages)}))
 
     async def _moved(
-        self,
-        statement: Any,
-        tenant: str,
-        message: str,
-        actor: str,
-        action: str,
-        now: datetime,
-        names: dict[str, str],
-    ) -> Receipt:
-        row = await self._row_moved(statement, tenant, message, actor, action, now, names)
-        return Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id)
-
-    async def _row_moved(
         self,
         statement: Any,
         tenant: str,
@@ -312,6 +299,10 @@ def _retry(row: Row[Any]) -> dict[str, Any]:
     if of_account is not None:
         return {"retry": stored_retry(of_account), "retry_from": "account"}
     return {"retry": stored_retry(own), "retry_from": row.retry_from}
+
+
+def _receipt(row: Row[Any]) -> Receipt:
+    return Receipt(id=row.id, status=Status(row.status), workflow_id=row.workflow_id)
 
 
 def _shared(row: Row[Any]) -> dict[str, Any]:

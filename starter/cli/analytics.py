@@ -22,10 +22,9 @@ from hermod.contracts.analytics import (
 )
 from hermod.contracts.errors import InvalidInput
 from starter import analytics
-from starter.cli.moments import moment
+from starter.cli.moments import moment, past
 from starter.cli.output import OUT, Json, hint, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
-from starter.cli.webhook_replays import past
 from starter.wording import field_errors
 
 BAR: Final = 30
@@ -69,8 +68,8 @@ async def show_timeseries(
         TimeseriesAsked,
         type=type_,
         interval=interval,
-        since=_past(since),
-        until=_past(until),
+        since=past(since),
+        until=past(until),
         property=where,
         timezone=timezone,
     )
@@ -114,8 +113,8 @@ async def show_funnel(
         channel=channel,
         template=template,
         campaign=campaign,
-        since=_past(since),
-        until=_past(until),
+        since=past(since),
+        until=past(until),
     )
     async with client(tenant) as hermod:
         answer = await analytics.funnel(hermod, asked)
@@ -141,7 +140,7 @@ async def show_top(
       hermod analytics top --since -1d
       hermod analytics top --by property:plan --type order.paid
     """
-    asked = _checked(TopAsked, by=by, type=type_, since=_past(since), until=_past(until), property=where, limit=limit)
+    asked = _checked(TopAsked, by=by, type=type_, since=past(since), until=past(until), property=where, limit=limit)
     async with client(tenant) as hermod:
         answer = await analytics.top(hermod, asked)
     if as_json:
@@ -232,10 +231,6 @@ def _percent(share: float | None) -> str:
 
 def _time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
-
-
-def _past(text: str | None) -> datetime | None:
-    return None if text is None else past(text)
 
 
 def _seconds(text: str) -> int:

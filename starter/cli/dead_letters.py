@@ -10,6 +10,7 @@ import typer
 from hermod.contracts.content import Channel
 from hermod.contracts.messages import Resolution
 from starter.cli.messages import status
+from starter.cli.moments import past
 from starter.cli.moves import (
     DryRun,
     ErrorCode,
@@ -17,7 +18,6 @@ from starter.cli.moves import (
     Since,
     Until,
     Yes,
-    moment_of,
     move_each,
     move_named_or_all,
     status_of,
@@ -157,4 +157,4 @@ async def resolve(
 
 
 def _filter(channel: Channel | None, error_code: str | None, since: str | None, until: str | None) -> dict[str, Any]:
-    return {"channel": channel, "error_code": error_code, "since": moment_of(since), "until": moment_of(until)}
+    return {"channel": channel, "error_code": error_code, "since": past(since), "until": past(until)}

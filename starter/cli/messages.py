@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from hermod.contracts.messages import Category, MessageView, Receipt, Submission
 from hermod.contracts.priorities import DEFAULT_PRIORITY
 from starter.cli.batch_files import assignments
 from starter.cli.json_files import read_object
-from starter.cli.moments import moment
+from starter.cli.moments import ahead
 from starter.cli.options import (
     AccountName,
     Bcc,
@@ -72,13 +71,6 @@ def add_to(root: typer.Typer) -> None:
     root.command("send-batch")(send_batch)
     root.command("status")(status)
     root.command("cancel")(cancel)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return moment(text, datetime.now(UTC))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 @command
@@ -165,8 +157,8 @@ async def send(
         "priority": priority,
         "category": category,
         "guarantee": guarantee,
-        "send_at": _moment(send_at) if send_at else None,
-        "not_after": _moment(not_after) if not_after else None,
+        "send_at": ahead(send_at),
+        "not_after": ahead(not_after),
         "provider_account": account,
         "retry": retry_of(retry) if retry is not None else None,
     }

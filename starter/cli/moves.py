@@ -11,7 +11,6 @@ from hermod.contracts.dead_letters import AnyMany, ManyDeliveries, ManyMessages,
 from hermod.contracts.errors import Conflict, NotFound
 from starter.cli.output import Json, complain, print_json, say
 from starter.cli.session import FAILED, TenantName, client
-from starter.cli.webhook_replays import past
 from starter.client import Hermod
 from starter.dead_letters import Verb, asked_for, move_dead_letters
 from starter.some_at_once import some_at_once
@@ -36,10 +35,6 @@ _DONE: Final = {"retry": "begun again", "discard": "discarded"}
 class _Record(Protocol):
     @property
     def id(self) -> str: ...
-
-
-def moment_of(text: str | None) -> Any:
-    return past(text) if text else None
 
 
 async def move_named_or_all(

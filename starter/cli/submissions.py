@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from hermod.contracts.forms import SubmissionStatus, SubmissionSummary
-from starter.cli.moves import DryRun, ErrorCode, Everything, Since, Until, Yes, moment_of, move_named_or_all
+from starter.cli.moments import past
+from starter.cli.moves import DryRun, ErrorCode, Everything, Since, Until, Yes, move_named_or_all
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
 from starter.submissions import discard_submission, release_submission, retry_submission, submission, submissions
@@ -45,8 +46,8 @@ async def list_submissions(
             status=status,
             error_code=error_code,
             discarded=discarded,
-            since=moment_of(since),
-            until=moment_of(until),
+            since=past(since),
+            until=past(until),
             cursor=cursor,
             limit=limit,
         )
@@ -109,12 +110,11 @@ async def retry(
     as_json: Json = False,
 ) -> None:
     """Begin dead letters again, at the step that failed."""
-    times = {"since": moment_of(since), "until": moment_of(until)}
     await move_named_or_all(
         "retry",
         "submissions",
         which,
-        {"form": form, "error_code": error_code, **times},
+        _filter(form, error_code, since, until),
         retry_submission,
         everything=everything,
         dry_run=dry_run,
@@ -139,12 +139,11 @@ async def discard(
     as_json: Json = False,
 ) -> None:
     """Take dead letters off the list by status. Their records stay."""
-    times = {"since": moment_of(since), "until": moment_of(until)}
     await move_named_or_all(
         "discard",
         "submissions",
         which,
-        {"form": form, "error_code": error_code, **times},
+        _filter(form, error_code, since, until),
         discard_submission,
         everything=everything,
         dry_run=dry_run,
@@ -161,6 +160,10 @@ async def not_spam(own: SubmissionId, tenant: TenantName = None, as_json: Json =
     async with client(tenant) as hermod:
         moved = await release_submission(hermod, own)
     _print_moved(moved, as_json)
+
+
+def _filter(form: str | None, error_code: str | None, since: str | None, until: str | None) -> dict[str, Any]:
+    return {"form": form, "error_code": error_code, "since": past(since), "until": past(until)}
 
 
 def _print_moved(moved: SubmissionSummary, as_json: bool) -> None:

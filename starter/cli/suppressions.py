@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -12,7 +11,7 @@ from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.messages import Category
 from hermod.contracts.suppressions import Reason, SuppressionInput
-from starter.cli.moments import moment
+from starter.cli.moments import ahead
 from starter.cli.output import Json, hint, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
 from starter.suppressions import allow, suppress, suppressions
@@ -77,7 +76,7 @@ async def add_suppression(
         "category": category,
         "reason": reason,
         "detail": detail,
-        "expires_at": _moment(until) if until else None,
+        "expires_at": ahead(until),
     }
     try:
         asked = SuppressionInput.model_validate(given)
@@ -110,10 +109,3 @@ async def remove_suppression(
         print_json({"id": suppression, "removed": True})
     else:
         say(f"{suppression} removed")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return moment(text, datetime.now(UTC))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None

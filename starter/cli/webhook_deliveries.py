@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from hermod.contracts.webhooks import DeliveryAttemptView, DeliveryPage, DeliveryStatus, DeliveryView
+from starter.cli.moments import past
 from starter.cli.moves import (
     DryRun,
     Everything,
     Since,
     Until,
     Yes,
-    moment_of,
     move_each,
     move_named_or_all,
     status_of,
@@ -76,8 +76,8 @@ async def list_deliveries(
             endpoint=endpoint,
             status=status,
             event_type=type_,
-            since=moment_of(since),
-            until=moment_of(until),
+            since=past(since),
+            until=past(until),
             status_code=status_code,
             discarded=discarded,
             cursor=cursor,
@@ -207,7 +207,7 @@ def _filter(
     since: str | None,
     until: str | None,
 ) -> dict[str, Any]:
-    times = {"since": moment_of(since), "until": moment_of(until)}
+    times = {"since": past(since), "until": past(until)}
     return {"endpoint": endpoint, "type": type_, "status": status, "status_code": status_code, **times}
 
 

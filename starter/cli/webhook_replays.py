@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.webhooks import DeliveryStatus, ReplayInput, ReplayStatus, ReplayView
-from starter.cli.moments import moment
+from starter.cli.moments import past
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import TenantName, client, command
 from starter.webhook_replays import move_replay, replay, replay_status
@@ -57,7 +56,7 @@ async def replay_deliveries(
     """
     given: dict[str, Any] = {
         "since": past(since),
-        "until": past(until) if until else None,
+        "until": past(until),
         "types": types or (),
         "per_second": per_second,
         "dry_run": dry_run,
@@ -169,14 +168,3 @@ def _checked(given: dict[str, Any], status: Sequence[DeliveryStatus] | None) -> 
         return ReplayInput.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
-
-
-def past(text: str) -> datetime:
-    """`-2h` is two hours ago; anything else as everywhere."""
-    now = datetime.now(UTC)
-    try:
-        if text.startswith("-"):
-            return now - (moment(f"+{text[1:]}", now) - now)
-        return moment(text, now)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter("write a time like 2030-05-01T12:00:00Z, or -90s, -10m, -2h, -3d") from None

@@ -16,11 +16,10 @@ from typing import Final
 import httpx
 
 from hermod.channels.access_tokens import AccessTokens, form_request
-from hermod.channels.http_sender import NoReply
+from hermod.channels.http_sender import NoReply, answer_of
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import AccountHalted, OutcomeUnknown, Transient
 from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import HttpClient, NotSent, Reply, Unknown
+from hermod.outbound.http import HttpClient, Reply
 from hermod.outbound.wiring import Wiring
 
 CREDENTIALS: Final = (
@@ -85,14 +84,7 @@ class MailTokens:
         await self._client.aclose()
 
     async def _exchange(self, request: httpx.Request) -> Reply | NoReply:
-        try:
-            return await self._client.exchange(request, deadline=self._deadline)
-        except NotSent as failure:
-            if failure.code == "address_refused":
-                return AccountHalted(error_code=failure.code, error=str(failure))
-            return Transient(error_code=failure.code, error=str(failure))
-        except Unknown as failure:
-            return OutcomeUnknown(error_code=failure.code, error=str(failure))
+        return await answer_of(self._client.exchange(request, deadline=self._deadline))
 
 
 def _is_url(text: str) -> bool:
