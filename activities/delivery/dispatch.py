@@ -167,18 +167,18 @@ class Delivery:
     async def _route(self, items: Sequence[Item]) -> list[Job]:
         """An account for each item; those that have none now are put down as waiting."""
         await self._read_accounts()
-        now = self._clock.now()
-        if any(isinstance(self._look_up(item, now), NoRoute) for item in items):
-            # Before anything waits: an account may have been put, or mended, since the list was read.
-            await self._read_accounts(fresh=True)
+        now, fresh = self._clock.now(), False
         jobs: list[Job] = []
         changes: list[Change] = []
         for item in items:
-            if self._is_repointed(item):
-                changes.append(left_unknown(item, REPOINTED))
-                continue
             found = await self._account_for(item, now)
-            if isinstance(found, Route):
+            if isinstance(found, NoRoute) and not fresh:
+                # Before anything waits: an account may have been put, or mended, since the list was read.
+                await self._read_accounts(fresh=True)
+                found, fresh = await self._account_for(item, now), True
+            if found is None:
+                changes.append(left_unknown(item, REPOINTED))
+            elif isinstance(found, Route):
                 try:
                     jobs.append(self._job(item, found))
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
@@ -197,8 +197,11 @@ class Delivery:
             return False
         return any(account.name == name and account.identity_revision > asked for account in self._known)
 
-    async def _account_for(self, item: Item, now: datetime) -> Route | NoRoute:
-        """A half-open account gets one message: whoever wins the probe takes it, everybody else sees it blocked."""
+    async def _account_for(self, item: Item, now: datetime) -> Route | NoRoute | None:
+        """A half-open account gets one message: whoever wins the probe takes it, everybody else sees it blocked. None
+        where the only account that may be asked again is another one by now."""
+        if self._is_repointed(item):
+            return None
         while True:
             found = self._look_up(item, now)
             if isinstance(found, NoRoute) or not found.probe:

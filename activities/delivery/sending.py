@@ -129,7 +129,9 @@ def ends_by(sender: Sender, now: datetime) -> datetime:
 
 def slots_for(jobs: Sequence[Job]) -> int:
     """How many requests these jobs, which are all batchable or all not, may have under way at once."""
-    return min(SHARED_AT_ONCE if is_batchable(jobs[0]) else CONCURRENCY, len(as_requests(jobs)))
+    if is_batchable(jobs[0]):
+        return min(SHARED_AT_ONCE, math.ceil(len(jobs) / jobs[0].sender.capability.max_batch))
+    return min(CONCURRENCY, len(jobs))
 
 
 def jobs_for(slots: int, job: Job) -> int:
