@@ -25,7 +25,7 @@ from hermod.storage.webhook_notices import Notice, WebhookNotices
 from hermod.telemetry import get_logger
 
 AT_MOST: Final = 100
-"""Notices of one pass; the next one comes in half a minute."""
+"""Notices of one pass; the next one comes in two minutes."""
 
 _log = get_logger(__name__)
 

@@ -33,7 +33,7 @@ LOOK_AGAIN: Final = timedelta(seconds=30)
 GIVE_UP: Final = timedelta(hours=24)
 AT_ONCE: Final = 1_000
 AT_MOST: Final = 20_000
-"""Reports looked at in one pass; the next one comes in half a minute."""
+"""Reports looked at in one pass; the next one comes in a minute."""
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_AHEAD: Final = timedelta(days=1)
 """So far may a provider's clock be off."""
