@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hermod.bootstrap import Storage
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.messages import Receipt, Submission
-from hermod.domain.acceptance import faults
+from hermod.domain.acceptance import faults, may_be_out_of_date
 from hermod.ports.clock import Clock
 from starter.coalescer import Coalescer
 from starter.preparing import Preparer
@@ -42,8 +42,9 @@ class MessageDesk:
     async def check(self, tenant: str, asked: Submission) -> None:
         """Raises InvalidInput for what no provider account of the tenant could ever send."""
         accounts, now = self.storage.accounts, self.clock.now()
-        if not any(faults(asked, await accounts.names(tenant), now, self.local_domains)):
-            return
-        # Before saying no: an account may have been put since the list was read.
-        if wrong := tuple(faults(asked, await accounts.names(tenant, fresh=True), now, self.local_domains)):
+        wrong = tuple(faults(asked, await accounts.names(tenant), now, self.local_domains))
+        if may_be_out_of_date(wrong):
+            # Before saying no: an account may have been put since the list was read.
+            wrong = tuple(faults(asked, await accounts.names(tenant, fresh=True), now, self.local_domains))
+        if wrong:
             raise InvalidInput(wrong)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ from hermod.contracts.messages import (
     Submission,
 )
 from hermod.contracts.webhooks import EventInput, EventReceipt
-from hermod.domain.acceptance import faults
+from hermod.domain.acceptance import faults, may_be_out_of_date
 from hermod.settings import Settings, local_settings
 from hermod.storage.acceptance import Draft, Ready, take
 from hermod.telemetry import get_logger
@@ -161,11 +161,9 @@ class Hermod:
         self, checked: Sequence[Submission | InvalidInput], *, request_id: str | None = None
     ) -> BatchReceipt:
         """`send_many` for messages that are already in their checked form, or why one of them has none."""
-        core, now = self._core, self._core.clock.now()
+        core, now, fresh = self._core, self._core.clock.now(), False
         local = core.settings.local_email_domains
         accounts = await core.storage.accounts.names(self._tenant)
-        if any(any(faults(one, accounts, now, local)) for one in checked if isinstance(one, Submission)):
-            accounts = await core.storage.accounts.names(self._tenant, fresh=True)
         good: list[tuple[int, tuple[Ready, ...]]] = []
         rejected: list[Rejected] = []
         steps = call_steps()
@@ -173,7 +171,12 @@ class Hermod:
             try:
                 if isinstance(asked, InvalidInput):
                     raise asked
-                _raise_for(faults(asked, accounts, now, local))
+                wrong = tuple(faults(asked, accounts, now, local))
+                if may_be_out_of_date(wrong) and not fresh:
+                    accounts, fresh = await core.storage.accounts.names(self._tenant, fresh=True), True
+                    wrong = tuple(faults(asked, accounts, now, local))
+                if wrong:
+                    raise InvalidInput(wrong)
                 good.append((index, await core.preparer.prepare(self._tenant, asked, steps)))
             except Unavailable:
                 raise
@@ -381,11 +384,6 @@ def _rejected(index: int, error: Exception) -> Rejected:
         return Rejected(index, error.errors)
     _log.error("message_not_taken", index=index, exc_info=error)
     return Rejected(index, (FieldError("body", "something went wrong with this one; the error is in our log"),))
-
-
-def _raise_for(wrong: Iterable[FieldError]) -> None:
-    if found := tuple(wrong):
-        raise InvalidInput(found)
 
 
 def event(kind: str, payload: Mapping[str, Any], event_id: str | None, ordering_key: str | None) -> EventInput:

@@ -13,11 +13,9 @@ from typing import Final
 from activities.delivery.sending import Job
 from hermod.contracts.accounts import Account
 from hermod.contracts.outcomes import (
-    Accepted,
     AccountHalted,
     AnyOutcome,
     Fault,
-    MessageRejected,
     RecipientRejected,
     Throttled,
 )
@@ -102,7 +100,7 @@ async def _is_away(accounts: Accounts, jobs: Sequence[Job], now: datetime) -> bo
 
 def _proves(outcome: AnyOutcome) -> bool:
     """Whether the answer shows that the account is in order."""
-    return isinstance(outcome, Accepted | RecipientRejected | MessageRejected) and not _calls_token_wrong(outcome)
+    return says_there(outcome) and not isinstance(outcome, Throttled) and not _calls_token_wrong(outcome)
 
 
 def _calls_token_wrong(outcome: AnyOutcome) -> bool:

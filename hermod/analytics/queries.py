@@ -31,6 +31,7 @@ from hermod.contracts.analytics import (
     TopItem,
 )
 from hermod.contracts.errors import InvalidInput
+from hermod.domain.event_types import BELOW
 
 SECONDS: Final = 8
 """A query may take so long on the server; the client waits a little longer."""
@@ -199,7 +200,7 @@ class _Where:
     def of_events(cls, tenant: str, type_: str, since: datetime, until: datetime, properties: Sequence[str]) -> _Where:
         where = cls(tenant)
         where.between("toStartOfMinute(occurred_at)", since, until)
-        if type_.endswith((".*", "/*")):
+        if type_.endswith(BELOW):
             where.add(f"startsWith(type, {where.name(type_.removesuffix('*'))})")
         elif type_ != "*":
             where.equal("type", type_)

@@ -40,6 +40,11 @@ def faults(
         yield FieldError("channel", f"no provider account for {channel.value} yet; add one under /v1/provider-accounts")
 
 
+def may_be_out_of_date(found: Collection[FieldError]) -> bool:
+    """Whether another look at the accounts could change the answer."""
+    return any(one.field in ("provider_account", "channel") for one in found)
+
+
 def _addresses(email: Email) -> Iterator[tuple[str, str]]:
     """Every address of a mail, with the name of its field."""
     yield "to", email.to

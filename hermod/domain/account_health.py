@@ -23,7 +23,7 @@ MESSAGES: Final = 3
 """They are of so many messages at least: what fails again and again for one message may be the message's own."""
 FIRST_WAIT: Final = timedelta(seconds=10)
 LONGEST_WAIT: Final = timedelta(minutes=15)
-_OUR_OWN: Final = frozenset({"adapter_error", "closed", "interrupted", "not_started", "worker_lost"})
+_OUR_OWN: Final = frozenset({"adapter_error", "closed", "interrupted", "not_composed", "not_started", "worker_lost"})
 """Codes of what happened on our side of the wire."""
 
 
@@ -43,7 +43,8 @@ def says_away(outcome: AnyOutcome) -> bool:
 
 def says_there(outcome: AnyOutcome) -> bool:
     """Whether the provider has answered as one that works, if only to refuse."""
-    return isinstance(outcome, Accepted | RecipientRejected | MessageRejected | Throttled)
+    answered = isinstance(outcome, Accepted | RecipientRejected | MessageRejected | Throttled)
+    return answered and outcome.error_code not in _OUR_OWN
 
 
 @dataclass(slots=True)

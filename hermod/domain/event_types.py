@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 EVERYTHING: Final = "*"
-_BELOW: Final = (".*", "/*")
+BELOW: Final = (".*", "/*")
+"""How a filter ends that asks for all below."""
 
 
 def matches(filters: Iterable[str], event_type: str) -> bool:
@@ -19,6 +20,6 @@ def matches(filters: Iterable[str], event_type: str) -> bool:
 
 
 def _asks_for(wanted: str, event_type: str) -> bool:
-    if wanted.endswith(_BELOW):
+    if wanted.endswith(BELOW):
         return event_type.startswith(wanted.removesuffix(EVERYTHING))
     return wanted in (EVERYTHING, event_type)

@@ -130,7 +130,8 @@ class ProviderAccounts:
         return self._account(rows[0]) if rows else None
 
     async def all(self, tenant: str, now: datetime) -> list[AccountView]:
-        return [self._view(row, now) for row in await self._database.rows(_ALL, {"tenant": tenant})]
+        rows = await self._database.rows(_ALL, {"tenant": tenant})
+        return list(listed("account", rows, lambda row: self._view(row, now), key="name"))
 
     async def put(self, tenant: str, name: str, account: AccountInput, *, actor: str, now: datetime) -> AccountView:
         """Create or replace; the breaker is closed, as it may now work.

@@ -14,6 +14,7 @@ from sqlalchemy import TextClause
 
 from hermod.contracts.dead_letters import AnyMany
 from hermod.storage.engine import Database, sql
+from hermod.storage.event_filters import asks_for
 
 _TIMES: Final = """
     tenant_id = :tenant AND discarded_at IS NULL
@@ -69,9 +70,7 @@ _KINDS: Final = {
         table="webhook_deliveries",
         matches=f"""
             status = CAST(:status AS text) AND {_equal("endpoint_id")} AND {_equal("status_code", "int")}
-            AND (CAST(:type AS text) IS NULL OR CAST(:type AS text) IN ('*', event_type)
-                 OR (right(CAST(:type AS text), 2) = '.*'
-                     AND starts_with(event_type, left(CAST(:type AS text), -1))))
+            AND (CAST(:type AS text) IS NULL OR {asks_for("CAST(:type AS text)", "event_type")})
         """,
         may_begin_again="true",
         has_content="EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = r.tenant_id AND e.id = r.event_id)",

@@ -166,7 +166,7 @@ class Receipts:
             except (Unavailable, DBAPIError):
                 raise  # it is no report's fault
             except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's
-                # One of these is at fault: one by one from here on, and that one is given up.
+                # One of these is at fault: one by one, until that one is found and given up.
                 if most == 1:
                     await self._give_up_first(now, error)
                 most, looked = 1, looked + 1
@@ -179,6 +179,7 @@ class Receipts:
             looked += rows
             if rows < most:
                 break
+            most = min(2 * most, AT_ONCE)
         return total
 
     async def _settle_some(self, now: datetime, most: int) -> tuple[SettleReport, int]:

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import TextClause
+from sqlalchemy import Row, TextClause
 
 from hermod.contracts.ids import following, since
 from hermod.contracts.retention import LEAST_AGE, Keep, Retention
 from hermod.storage.contents import DEAD_LETTER_DAYS
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import listed
 from hermod.storage.workers import HAS_LOCK
 
 CHUNK: Final = 1_000
@@ -229,11 +230,11 @@ class Records:
         for table, (age, statement) in _USED_UP.items():
             dropped[table] += await self._drop_rows(statement, now - age, beat)
         dropped.update(await self.drop_deleted_tenants(beat=beat))
-        for row in await self._database.rows(_TENANTS, {"content_days": self._content_days}):
-            retention = Retention.model_validate(row.retention or {})
+        rows = await self._database.rows(_TENANTS, {"content_days": self._content_days})
+        for row, retention in listed("retention", rows, _with_retention):
+            usual = max(self._days, row.content_days) if self._days else None
             for kind in _KINDS:
                 keep: Keep = getattr(getattr(retention, kind.table), kind.end)
-                usual = max(self._days, row.content_days) if self._days else None
                 dropped[kind.table] += await self._drop_kind(kind, row.id, keep, usual, now, beat)
         if self._days:
             for table, statement in _AGED.items():
@@ -241,16 +242,22 @@ class Records:
         return {table: count for table, count in dropped.items() if count}
 
     async def _drop_tenant(self, tenant: str, beat: Callable[[], None]) -> Mapping[str, int]:
-        """All that a deleted tenant has left, and then itself: its id may be used again."""
+        """All that a deleted tenant has left, and then itself: its id may be used again. Where somebody holds a row,
+        that is left for the next run, and so is the tenant: the next one of this id would have the row."""
         dropped: Counter[str] = Counter()
+        is_empty = True
         for table in [row.name for row in await self._database.rows(_OF_TENANTS, {})]:
-            statement = _rows_of(table, "t.tenant_id = :tenant", "t.ctid")
+            # In no order, which each chunk would sort anew.
+            statement = _rows_of(table, "t.tenant_id = :tenant", "t.tenant_id")
             count = CHUNK
             while count == CHUNK:
                 count = await self._database.execute(statement, {"tenant": tenant, "most": CHUNK})
                 dropped[table] += count
                 beat()
-        await self._database.execute(_FORGET_TENANT, {"tenant": tenant})
+            left = sql(f"SELECT 1 FROM {table} WHERE tenant_id = :tenant LIMIT 1")  # noqa: S608 - ours
+            is_empty = not await self._database.rows(left, {"tenant": tenant}) and is_empty
+        if is_empty:
+            await self._database.execute(_FORGET_TENANT, {"tenant": tenant})
         return dropped
 
     async def drop_deleted_tenants(
@@ -310,3 +317,7 @@ def _bounds(tenant: str, age: timedelta | None, usual: int, now: datetime) -> di
         "unknown_before": now - dead,
         "keyed_before": now - KEYED,
     }
+
+
+def _with_retention(row: Row[Any]) -> tuple[Row[Any], Retention]:
+    return row, Retention.model_validate(row.retention or {})

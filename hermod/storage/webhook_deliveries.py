@@ -26,6 +26,7 @@ from hermod.contracts.webhooks import (
 )
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.event_filters import asks_for
 from hermod.storage.readable import listed, or_none
 from hermod.storage.webhook_ledger import answer_name
 from hermod.storage.webhook_reopening import AFRESH, with_event
@@ -39,11 +40,10 @@ _DELIVERY: Final = sql("""
 """)
 _ATTEMPTS: Final = sql("SELECT * FROM webhook_attempts WHERE tenant_id = :tenant AND delivery_id = :id ORDER BY number")
 
-_NARROWED: Final = """
+_NARROWED: Final = f"""
     tenant_id = :tenant
     AND (CAST(:endpoint AS text) IS NULL OR endpoint_id = CAST(:endpoint AS text))
-    AND (CAST(:type AS text) IS NULL OR CAST(:type AS text) IN ('*', event_type)
-         OR (right(CAST(:type AS text), 2) IN ('.*', '/*') AND starts_with(event_type, left(CAST(:type AS text), -1))))
+    AND (CAST(:type AS text) IS NULL OR {asks_for("CAST(:type AS text)", "event_type")})
     AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
     AND (CAST(:before AS timestamptz) IS NULL OR created_at < CAST(:before AS timestamptz))
     AND (CAST(:status_code AS int) IS NULL OR status_code = CAST(:status_code AS int))

@@ -22,6 +22,8 @@ from hermod.contracts.webhook_steps import ReplayStep
 from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayPage, ReplayStatus, ReplayView
 from hermod.domain.rates import countable
 from hermod.storage.engine import Database, sql
+from hermod.storage.event_filters import asks_for
+from hermod.storage.readable import listed
 from hermod.storage.webhook_reopening import AFRESH, with_event
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,16 +31,14 @@ EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 SLACK: Final = timedelta(hours=1)
 """How far the clock that made an id may be from the one that dated the delivery."""
 
-_MATCHING: Final = """
+_MATCHING: Final = f"""
     d.tenant_id = :tenant AND d.endpoint_id = CAST(:endpoint AS text) AND d.id > CAST(:cursor AS text)
     AND d.created_at >= CAST(:since AS timestamptz) AND d.created_at < :until
     AND d.status = ANY(CAST(:statuses AS text[])) AND d.discarded_at IS NULL
-    AND (CAST(:types AS text[]) = '{}'
-         OR EXISTS (SELECT 1 FROM unnest(CAST(:types AS text[])) AS f(type)
-                     WHERE f.type IN ('*', d.event_type)
-                        OR (right(f.type, 2) IN ('.*', '/*') AND starts_with(d.event_type, left(f.type, -1)))))
+    AND (CAST(:types AS text[]) = '{{}}'
+         OR EXISTS (SELECT 1 FROM unnest(CAST(:types AS text[])) AS f(type) WHERE {asks_for("f.type", "d.event_type")}))
     AND EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
-"""
+"""  # noqa: S608 - ours
 """The tenant's deliveries that a replay is about; those whose event was dropped cannot be sent again."""
 
 _STILL_MATCHING: Final = """
@@ -192,8 +192,9 @@ class WebhookReplays:
         """Newest first."""
         names = {"tenant": tenant, "endpoint": endpoint, "status": status, "cursor": cursor, "limit": limit + 1}
         rows = await self._database.rows(_LIST, names)
-        items = tuple(map(_view, rows[:limit]))
-        return ReplayPage(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+        shown = rows[:limit]
+        items = listed("replay", shown, _view)
+        return ReplayPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
 
     async def move(self, tenant: str, replay: str, wanted: ReplayStatus, *, actor: str, now: datetime) -> ReplayView:
         """Pause, resume or cancel. Raises NotFound, and Conflict where it has ended or its endpoint is disabled."""

@@ -209,6 +209,7 @@ async def test_many_deliveries_are_discarded_or_retried_by_endpoint_type_and_cod
     other = await WebhookRows.make(database, api.tenant, datetime.now(UTC))
     paid, made = await rows.add(DeliveryStatus.FAILED), await rows.add(DeliveryStatus.FAILED, type_="user.made")
     elsewhere, parked = await other.add(DeliveryStatus.FAILED), await rows.add(DeliveryStatus.PARKED)
+    created = await rows.add(DeliveryStatus.FAILED, type_="orders/create")
     await database.execute(
         text("UPDATE webhook_deliveries SET status_code = 503 WHERE tenant_id = :tenant AND id = :id"),
         {"tenant": api.tenant, "id": paid},
@@ -219,7 +220,10 @@ async def test_many_deliveries_are_discarded_or_retried_by_endpoint_type_and_cod
     assert (answer["ids"], answer["remaining"]) == ([paid], 0)
     answer = await done(api, f"{path}/discard", {"filter": {"endpoint": rows.endpoint, "type": "user.*"}})
     assert answer["ids"] == [made]
-    assert await listed(api, path, discarded="true") == {made}
+    assert await listed(api, path, type="orders/*") == {created}
+    answer = await done(api, f"{path}/discard", {"filter": {"type": "orders/*"}})
+    assert answer["ids"] == [created]
+    assert await listed(api, path, discarded="true") == {made, created}
     assert await listed(api, path, status="failed") == {elsewhere}
     answer = await done(api, f"{path}/discard", {"filter": {"status": "parked"}})
     assert answer["ids"] == [parked]

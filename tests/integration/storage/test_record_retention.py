@@ -114,6 +114,15 @@ async def test_tenant_keeps_its_own_count_though_others_are_kept_for_ever(office
     assert sent not in remaining
 
 
+async def test_retention_of_one_tenant_cannot_be_read_the_others_are_kept_to_theirs(office: Office) -> None:
+    await keep(office, messages={"completed": {"count": 0}})
+    await Tenants(office.database).create("a-broken-one", "Broken", office.now)
+    broken = text("""UPDATE tenants SET retention = '{"messages": 7}' WHERE id = 'a-broken-one'""")
+    await office.database.execute(broken, {})
+    await office.message(Status.SENT)
+    assert await left(office, timedelta(hours=2)) == set()
+
+
 async def test_webhook_deliveries_are_kept_by_kind_as_well(office: Office) -> None:
     await keep(office, webhook_deliveries={"completed": {"count": 1}, "failed": {"age": "7d"}})
     rows = await WebhookRows.make(office.database, office.tenant, office.now)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.content import Channel
-from hermod.contracts.errors import NotFound
+from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.messages import Status
 from hermod.contracts.receipts import Happening
 from hermod.contracts.suppressions import Reason
@@ -262,6 +262,20 @@ async def test_notices_that_were_told_and_replays_that_ended_go_by_their_age(off
         for statement in (notice, replay):
             await office.database.execute(statement, names | {"id": str(number), "told": told})
     assert await drop(office) == {"webhook_replays": 1, "webhook_notices": 1}
+
+
+async def test_deleted_tenant_stays_while_somebody_holds_a_row_of_it(office: Office) -> None:
+    tenants = Tenants(office.database)
+    await office.message()
+    await office.database.execute(text("UPDATE tenants SET deleted_at = now() WHERE id = :id"), {"id": office.tenant})
+    records = Records(office.database, days=0, content_days=30)
+    async with office.database.begin() as connection:
+        await connection.execute(text("SELECT 1 FROM messages FOR UPDATE"))
+        await records.drop_deleted_tenants(only=office.tenant)
+    with pytest.raises(Conflict):
+        await tenants.create(office.tenant, "Another", office.now)
+    await records.drop_deleted_tenants(only=office.tenant)
+    assert (await counts(office, "messages", "tenants")) == {"messages": 0, "tenants": 0}
 
 
 async def test_only_a_tenant_that_was_deleted_is_dropped_and_others_stay(office: Office) -> None:

@@ -56,6 +56,10 @@ def test_refusals_show_that_the_provider_is_there() -> None:
     assert all(says_there(outcome) for outcome in (Accepted(), RecipientRejected(), MessageRejected(), Throttled()))
 
 
+def test_message_that_never_left_shows_nothing_of_the_provider() -> None:
+    assert not says_there(MessageRejected(error_code="not_composed"))
+
+
 def test_five_failures_of_three_messages_are_enough_and_those_of_two_are_not() -> None:
     row = FailuresInARow()
     assert [row.add(1, [name]) for name in "ababababc"] == [False] * 8 + [True]
