@@ -290,8 +290,9 @@ def _clickhouse(settings: Settings, *, embedded: bool) -> ClickHouse:
 async def open_analytics(settings: Settings, database: Database, *, embedded: bool = False) -> AsyncIterator[Analytics]:
     """`database` is Hermod's own, which keeps several processes from changing the tables at once.
 
-    `embedded`: where no server is set, this process may keep events by itself. That is for the worker alone: whoever
-    opened the folder to ask something would keep it from storing them.
+    `embedded`: where no server is set, this process may keep events by itself. That is for the worker, and for
+    who only pings (`hermod doctor`): whoever opened the folder to ask something would keep the
+    worker from storing them.
     """
     clickhouse = _clickhouse(settings, embedded=embedded)
     schema = Schema(clickhouse, settings.event_days, lambda: alone(database, "clickhouse/schema"))

@@ -21,6 +21,7 @@ from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_w
 from hermod.contracts.messages import (
     MessageSummary,
     MessageView,
+    Narrowed,
     Page,
     Receipt,
     Resolution,
@@ -36,7 +37,7 @@ from starter.core import Core, open_core
 from starter.dispatching import Unit
 from starter.events import taken_alone
 from starter.idempotency import checked_key
-from starter.intake import checked_filter, checked_options, checked_or_why, submission
+from starter.intake import checked, checked_options, checked_or_why, submission
 from starter.partial_revisions import draft_of
 from starter.submission_intake import submitted
 from starter.telling import followed_up, tell_cancelled
@@ -317,7 +318,7 @@ class Hermod:
         since, until, discarded. Raises InvalidInput.
         """
         return await self._core.storage.messages.page(
-            self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit
+            self._tenant, checked(Narrowed, narrowed), cursor=cursor, limit=limit
         )
 
     async def dead_letters(self, *, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page:
@@ -325,7 +326,7 @@ class Hermod:
         but for `discarded`.
         """
         messages = self._core.storage.messages
-        return await messages.dead_letters(self._tenant, checked_filter(narrowed), cursor=cursor, limit=limit)
+        return await messages.dead_letters(self._tenant, checked(Narrowed, narrowed), cursor=cursor, limit=limit)
 
     async def cancel(self, message: str) -> Receipt:
         """Withdraw a message that waits. Raises NotFound, and Conflict where it is on its way or has ended."""

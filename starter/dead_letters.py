@@ -6,9 +6,7 @@ What begins again is started behind the answer; with Temporal away, or with very
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Final, Literal
 
 from hermod.contracts.dead_letters import AnyMany, ManyDeliveries, ManyMessages, Moved
 from hermod.contracts.errors import Conflict, InvalidInput, NotFound
@@ -17,20 +15,10 @@ from starter.client import Hermod
 from starter.some_at_once import some_at_once
 from starter.submissions import discard_submission, retry_submission
 from starter.webhooks import discard_delivery, retry_delivery
-from starter.wording import field_errors
 
 Verb = Literal["retry", "discard"]
 AT_ONCE: Final = 8
 """Records moved at once: few enough to leave connections to other calls."""
-_Asked = TypeVar("_Asked", bound=BaseModel)
-
-
-def asked_for(model: type[_Asked], given: Any) -> _Asked:
-    """Raises InvalidInput, naming each wrong field."""
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, given)) from None
 
 
 async def move_dead_letters(hermod: Hermod, verb: Verb, asked: AnyMany) -> Moved:

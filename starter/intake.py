@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from hermod.contracts.content import CONTENT_OF, AnyContent
 from hermod.contracts.errors import FieldError, HermodError, InvalidInput
-from hermod.contracts.messages import AnyMessage, Narrowed, Options, Submission
+from hermod.contracts.messages import AnyMessage, Options, Submission
 from hermod.contracts.model import Model, is_unchecked
 from starter.wording import field_errors
 
@@ -108,10 +108,10 @@ def checked_options(options: Mapping[str, Any]) -> Options:
         raise InvalidInput(field_errors(error, options, whole="options")) from None
 
 
-def checked_filter(given: Mapping[str, Any]) -> Narrowed:
-    """What a list of messages is narrowed to. Raises InvalidInput."""
+def checked(model: type[_Model], given: object) -> _Model:
+    """`given` as a model. Raises InvalidInput, naming each wrong field."""
     try:
-        return Narrowed.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, given)) from None
 

@@ -66,8 +66,8 @@ async def deliveries(
     cursor: str | None = None,
     limit: int = 50,
 ) -> DeliveryPage:
-    """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out, unless
-    `discarded` says otherwise."""
+    """The newest first. `event_type` may end in `.*` or `/*`; with a status, those that were discarded are left out,
+    unless `discarded` says otherwise."""
     return await hermod.core.storage.webhook_deliveries.page(
         hermod.tenant,
         endpoint=endpoint,

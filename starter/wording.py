@@ -72,7 +72,6 @@ _WORDS: Final[Mapping[str, str]] = {
 
 PATTERNS: Final[Mapping[str, str]] = {
     r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
-    r"^https?://\S+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s]+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
     LINE_PATTERN: "must be one line, without control characters",

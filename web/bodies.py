@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hermod.contracts.errors import InvalidInput, Unavailable
+from hermod.contracts.errors import Unavailable
 from starter.intake import read_json
-from starter.wording import field_errors
 from web.problems import BodyTooLarge, Compressed, NotJson
 
 MIB: Final = 1024 * 1024
@@ -110,14 +109,6 @@ async def read_json_text(request: Request, limit: int) -> bytes:
     if given is not None and not _JSON.fullmatch(given):
         raise NotJson("send the body with `Content-Type: application/json`, in UTF-8")
     return await read_body(request, limit)
-
-
-def checked(model: type[_Model], given: object) -> _Model:
-    """`given` as a model. Raises InvalidInput."""
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, given)) from None
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from hermod.contracts.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions, Moved
 from starter.client import Hermod
 from starter.dead_letters import Verb, move_dead_letters
-from web.bodies import answer, checked, read_json_body
+from starter.intake import checked
+from web.bodies import answer, read_json_body
 from web.examples import SCHEMAS
 from web.reference import answers
 

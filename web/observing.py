@@ -33,7 +33,7 @@ _log = get_logger(__name__)
 
 
 class Observed:
-    """ASGI middleware; the outermost one of ours."""
+    """ASGI middleware; only `Arrival` is outside of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

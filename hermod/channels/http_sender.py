@@ -131,15 +131,12 @@ class HttpSender(ABC):
         """One request for several messages, without those that cannot be composed; the outcomes in their order."""
         refused: dict[str, AnyOutcome] = {}
         try:
-            with composing(messages[0]):
-                request = compose(messages)
-        except Uncomposed:
+            request, good = compose(messages), list(messages)
+        except Exception:  # noqa: BLE001 - composed one by one, where each failure is told of its own message
             good, refused = composable(messages, lambda one: compose([one]))
             if not good:
                 return [refused[one.id] for one in messages]
             request = compose(good)
-        else:
-            good = list(messages)
         reply = await self.exchange(request, fresh=fresh)
         told = read(reply, good) if isinstance(reply, Reply) else [reply] * len(good)
         outcomes = refused | {one.id: outcome for one, outcome in zip(good, told, strict=True)}

@@ -46,7 +46,7 @@ class DeliveryFilter(Accepted):
 
     endpoint: EventId | None = None
     type: EventFilter | None = None
-    """`order.paid`, or `order.*` for everything below."""
+    """`order.paid`, or `order.*` or `orders/*` for everything below."""
     status: Literal["failed", "parked", "skipped"] = "failed"
     status_code: Answered | None = None
     """What the receiver answered last."""

@@ -12,7 +12,6 @@ from hermod.contracts.addresses import TRUSTED
 from hermod.contracts.content import CONTENT_OF, Channel
 from hermod.contracts.messages import Category, Guarantee, Outcome, Status
 from hermod.contracts.outcomes import Accepted
-from hermod.contracts.retries import Preset
 from hermod.domain.recipients import fingerprint, in_copy, without_copies
 from hermod.domain.states import OPEN
 from hermod.ports.ledger import Change, Ending, InFlight, Intent, Item, Result
@@ -42,6 +41,7 @@ from hermod.storage.ledger_statements import (
     WITHDRAW,
 )
 from hermod.storage.readable import each
+from hermod.storage.retry_defaults import retry_of
 from hermod.storage.workers import Workers
 
 _FREE_OUTCOMES: Final = (Outcome.THROTTLED.value, Outcome.ACCOUNT_HALTED.value)
@@ -223,7 +223,7 @@ def _item(row: Row[Any], body: bytes, living: Collection[int]) -> Item:
         content=CONTENT_OF[channel].model_validate_json(body, context=TRUSTED),
         category=Category(row.category),
         guarantee=Guarantee(row.guarantee),
-        retry=Preset(row.preset) if row.waits is None else tuple(map(float, row.waits)),
+        retry=retry_of(row.preset if row.waits is None else row.waits),
         retry_is_own=row.retry_from in (None, "message"),
         requested_account=row.requested_account,
         request_id=row.request_id,

@@ -1,8 +1,9 @@
 """What providers report back: kept once each, matched with its message, and acted on.
 
 A report may come before the outcome of its own request is recorded, or before the provider's id of its message is. It
-waits then, and `settle` looks again: after half a minute, a minute, two, and so on, for a day. Locks on messages are
-never waited for (`SKIP LOCKED`): whoever comes second looks again, so no two writers can wait for each other.
+waits then, and is due again after half a minute, a minute, two, and so on, for a day; `settle` looks every minute.
+Locks on messages are never waited for (`SKIP LOCKED`): whoever comes second looks again, so no two writers can wait for
+each other.
 """
 
 from __future__ import annotations

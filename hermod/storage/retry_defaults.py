@@ -51,8 +51,11 @@ class RetryDefaultsOfTenants:
 
 def stored_retry(stored: Any) -> Preset | tuple[float, ...] | None:
     """A column with the name of a preset, a list of seconds, or nothing."""
-    if stored is None:
-        return None
+    return None if stored is None else retry_of(stored)
+
+
+def retry_of(stored: Any) -> Preset | tuple[float, ...]:
+    """A column with the name of a preset, or a list of seconds."""
     return Preset(stored) if isinstance(stored, str) else tuple(map(float, stored))
 
 

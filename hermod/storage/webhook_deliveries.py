@@ -155,8 +155,8 @@ class WebhookDeliveries:
         cursor: str | None = None,
         limit: int = 50,
     ) -> DeliveryPage:
-        """The newest first. `event_type` may end in `.*`; with a status, those that were discarded are left out, unless
-        `discarded` says otherwise."""
+        """The newest first. `event_type` may end in `.*` or `/*`; with a status, those that were discarded are left
+        out, unless `discarded` says otherwise."""
         names = {
             "tenant": tenant,
             "endpoint": endpoint,

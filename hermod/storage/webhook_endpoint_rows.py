@@ -8,12 +8,12 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row
 
-from hermod.contracts.retries import Preset
 from hermod.contracts.webhooks import EndpointSettings, EndpointView, Health, Ordering, WhenExhausted
 from hermod.domain.endpoint_secrets import EndpointSecrets
 from hermod.domain.rates import countable
 from hermod.domain.webhook_schedules import jitter, timeout, waits
 from hermod.ports.webhooks import Endpoint
+from hermod.storage.retry_defaults import retry_of
 
 MANUAL: Final = "manual"
 """Why an endpoint is disabled that somebody has disabled."""
@@ -41,17 +41,13 @@ def _rate(row: Row[Any]) -> float | None:
     return None if row.rate_per_second is None else countable(row.rate_per_second)
 
 
-def _retry(row: Row[Any]) -> Preset | tuple[float, ...]:
-    return Preset(row.retry) if isinstance(row.retry, str) else tuple(map(float, row.retry))
-
-
 def stored_settings(row: Row[Any], secrets: EndpointSecrets) -> EndpointSettings:
     """As they were checked when they were stored."""
     return EndpointSettings.model_construct(
         url=row.url,
         event_types=tuple(row.event_types),
         description=row.description,
-        retry=_retry(row),
+        retry=retry_of(row.retry),
         timeout_seconds=row.timeout_seconds,
         rate_per_second=_rate(row),
         max_concurrency=row.max_concurrency,
@@ -66,7 +62,7 @@ def stored_settings(row: Row[Any], secrets: EndpointSecrets) -> EndpointSettings
 
 def as_endpoint(row: Row[Any], secrets: EndpointSecrets, now: datetime) -> Endpoint:
     """As deliveries see it, with the keys that sign now."""
-    retry = _retry(row)
+    retry = retry_of(row.retry)
     return Endpoint(
         tenant=row.tenant_id,
         id=row.id,
@@ -92,7 +88,7 @@ def as_endpoint(row: Row[Any], secrets: EndpointSecrets, now: datetime) -> Endpo
 
 def as_view(row: Row[Any], now: datetime) -> EndpointView:
     """As the API shows it. The row has `succeeded`, `failed` and `parked` besides its own columns."""
-    retry = _retry(row)
+    retry = retry_of(row.retry)
     return EndpointView(
         id=row.id,
         url=row.url,

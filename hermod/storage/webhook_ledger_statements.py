@@ -12,9 +12,9 @@ from hermod.storage.webhook_reopening import PAYLOAD_GONE, with_event
 
 _OPEN: Final = ", ".join(f"'{status.value}'" for status in sorted(OPEN_DELIVERIES))
 _AT_REST: Final = "'pending', 'queued', 'retrying'"
+"""Open, and no request is under way."""
 _KNOWN: Final = "(r.status <> 'delivered' AND d.late_success_number >= r.number) IS TRUE"
 """Of a result in `RECORD`: what it did not achieve, an earlier request had, as has become known meanwhile."""
-"""Open, and no request is under way."""
 
 _GIVEN_UP_BEFORE: Final = "id = ANY(:ids) AND workflow_id = :owner AND status = 'failed' AND failed_run <> :run"
 

@@ -12,7 +12,8 @@ from hermod.contracts.errors import Conflict, NotFound
 from starter.cli.output import Json, complain, print_json, say
 from starter.cli.session import FAILED, TenantName, client
 from starter.client import Hermod
-from starter.dead_letters import Verb, asked_for, move_dead_letters
+from starter.dead_letters import Verb, move_dead_letters
+from starter.intake import checked
 from starter.some_at_once import some_at_once
 
 AT_ONCE: Final = 10
@@ -111,7 +112,7 @@ async def _move_all(
     hermod: Hermod, verb: Verb, what: str, chosen: Mapping[str, Any], *, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
     """In steps, until nothing is left. A step that moves nothing ends it: others are at the same."""
-    asked: AnyMany = asked_for(_MODELS[what], {"filter": chosen, "dry_run": True})
+    asked: AnyMany = checked(_MODELS[what], {"filter": chosen, "dry_run": True})
     found = await move_dead_letters(hermod, verb, asked)
     if dry_run:
         print_json(found) if as_json else say(f"{found.matching} {what} would be {_DONE[verb]}")

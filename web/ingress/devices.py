@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hermod.contracts.devices import ContactId, DeviceInput, DeviceList, DeviceView
+from starter.intake import checked
 from web.authentication import Caller
-from web.bodies import answer, checked, read_json_body
+from web.bodies import answer, read_json_body
 from web.examples import SCHEMAS
 from web.reference import answers
 

@@ -26,9 +26,9 @@ from hermod.contracts.messages import (
 from hermod.contracts.model import Model
 from starter.client import BatchReceipt, Rejected
 from starter.idempotency import KEY_HEADER
-from starter.intake import KEY_FIELD, keyed_message_from, message_from
+from starter.intake import KEY_FIELD, checked, keyed_message_from, message_from
 from web.authentication import Caller
-from web.bodies import MIB, answer, checked, read_json_body
+from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
 from web.dead_letters import many, moved
 from web.examples import BATCH_BODY, IDEMPOTENCY_KEY, MESSAGE_BODY

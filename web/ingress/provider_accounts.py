@@ -11,8 +11,9 @@ from starlette.responses import Response
 from hermod.contracts.accounts import AccountInput, AccountView
 from hermod.contracts.model import Model
 from starter.accounts import save_account
+from starter.intake import checked
 from web.authentication import Caller
-from web.bodies import answer, checked, read_json_body
+from web.bodies import answer, read_json_body
 from web.examples import ACCOUNT_BODY
 from web.reference import answers
 

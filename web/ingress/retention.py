@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from hermod.contracts.retention import Retention
 from hermod.storage.retention import TenantRetention
+from starter.intake import checked
 from web.authentication import Caller
-from web.bodies import answer, checked, read_json_body
+from web.bodies import answer, read_json_body
 from web.examples import SCHEMAS
 from web.reference import answers
 

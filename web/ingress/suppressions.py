@@ -13,9 +13,10 @@ from hermod.contracts.content import Channel, Line
 from hermod.contracts.errors import NotFound
 from hermod.contracts.model import Model
 from hermod.contracts.suppressions import Reason, SuppressionInput, SuppressionPage, SuppressionView
+from starter.intake import checked
 from starter.suppressions import allow, suppress, suppressions
 from web.authentication import Caller
-from web.bodies import answer, checked, read_json_body
+from web.bodies import answer, read_json_body
 from web.examples import SCHEMAS
 from web.reference import answers, id_pattern
 

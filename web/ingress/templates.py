@@ -18,8 +18,9 @@ from hermod.contracts.templates import (
     TemplateView,
     VersionView,
 )
+from starter.intake import checked
 from web.authentication import Caller
-from web.bodies import MIB, answer, checked, read_json_body
+from web.bodies import MIB, answer, read_json_body
 from web.examples import DRAFT_BODY, PREVIEW_BODY, TEMPLATE_BODY
 from web.reference import answers
 

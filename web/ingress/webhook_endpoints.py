@@ -20,7 +20,7 @@ from hermod.contracts.webhooks import (
     NewSecret,
     Rotation,
 )
-from starter.intake import read_json
+from starter.intake import checked, read_json
 from starter.webhook_endpoints import (
     change_endpoint,
     create_endpoint,
@@ -32,7 +32,7 @@ from starter.webhook_endpoints import (
     try_endpoint,
 )
 from web.authentication import Caller
-from web.bodies import answer, checked, read_json_body, read_json_text
+from web.bodies import answer, read_json_body, read_json_text
 from web.context import context_of
 from web.examples import ENDPOINT_BODY, ENDPOINT_CHANGES_BODY, ROTATION_BODY
 from web.reference import answers, id_pattern

@@ -57,7 +57,9 @@ class DeliveryQuery(Model):
         default=None, description="What the receiver answered last."
     )
     discarded: bool | None = Field(default=None, description="Only those that were discarded, or only the others.")
-    type: EventFilter | None = Field(default=None, description="`order.paid`, or `order.*` for everything below.")
+    type: EventFilter | None = Field(
+        default=None, description="`order.paid`, or `order.*` or `orders/*` for everything below."
+    )
     since: Instant | None = Field(default=None, description="Accepted from then on.")
     until: Instant | None = Field(default=None, description="Accepted before then.")
     cursor: Annotated[str, Field(pattern=r"^whd_[0-9a-f]{28}$")] | None = Field(

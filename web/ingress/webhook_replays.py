@@ -12,9 +12,10 @@ from starlette.responses import Response
 from hermod.contracts.errors import NotFound
 from hermod.contracts.model import Model
 from hermod.contracts.webhooks import EventId, ReplayInput, ReplayPage, ReplayStatus, ReplayView
+from starter.intake import checked
 from starter.webhook_replays import move_replay, replay, replay_status, replays
 from web.authentication import Caller
-from web.bodies import answer, checked, read_json_body
+from web.bodies import answer, read_json_body
 from web.examples import SCHEMAS
 from web.reference import answers, id_pattern
 

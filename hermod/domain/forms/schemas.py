@@ -17,10 +17,8 @@ from hermod.contracts.forms import MAX_SCHEMA_BYTES
 from hermod.domain.forms.schema_compiler import DRAFTS, NEWEST, Compiler, check_form
 from hermod.domain.forms.schema_parts import References, field, parts
 from hermod.domain.forms.schema_walk import Part, judge
-from hermod.domain.forms.schema_words import MOST_FAULTS
 from hermod.domain.steps import Steps
 
-MOST_ERRORS: Final = MOST_FAULTS
 MOST_STEPS: Final = 100_000
 """Of holding one submission against a schema; some 300 ms."""
 FEW_STEPS: Final = 1_500
@@ -36,7 +34,7 @@ class FormSchema:
         self._whole = whole
 
     def faults(self, data: Mapping[str, Any], steps: Steps | None = None) -> list[FieldError]:
-        """What is wrong with what was entered, by field (`data.email`), at most `MOST_ERRORS`; empty where it fits.
+        """What is wrong with what was entered, by field (`data.email`), at most `MOST_FAULTS`; empty where it fits.
 
         Raises TooManySteps where it takes more than `steps`, or MOST_STEPS.
         """

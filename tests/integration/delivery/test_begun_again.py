@@ -15,8 +15,9 @@ from hermod.contracts.dead_letters import ManyMessages
 from hermod.contracts.ids import message_workflow, webhook_workflow
 from hermod.contracts.messages import Outcome, Status
 from hermod.contracts.webhooks import DeliveryStatus
-from starter.dead_letters import asked_for, move_dead_letters
+from starter.dead_letters import move_dead_letters
 from starter.dispatching import USE_RUNNING, Unit
+from starter.intake import checked
 from starter.webhooks import delivery_status, retry_delivery
 from tests.support.orphans import letter
 from tests.support.polling import eventually
@@ -134,7 +135,7 @@ async def test_many_that_are_begun_again_by_a_filter_are_sent_and_the_others_sta
     messages = [(await house.hermod.send(letter(address))).id for address in to]
     codes = {(await house.reached(message, Status.FAILED)).error_code for message in messages}
     assert len(codes) == 1
-    asked = asked_for(ManyMessages, {"filter": {"error_code": codes.pop(), "ids": messages[:2]}})
+    asked = checked(ManyMessages, {"filter": {"error_code": codes.pop(), "ids": messages[:2]}})
     answer = await move_dead_letters(house.hermod, "retry", asked)
     assert (set(answer.ids), answer.remaining) == (set(messages[:2]), 0)
     for message in messages[:2]:

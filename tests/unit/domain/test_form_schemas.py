@@ -8,7 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.domain.forms.schemas import MOST_ERRORS, compiled
+from hermod.domain.forms.schema_words import MOST_FAULTS
+from hermod.domain.forms.schemas import compiled
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -71,7 +72,7 @@ def test_faults_never_repeat_what_was_entered() -> None:
 
 def test_faults_are_told_up_to_a_number() -> None:
     schema = compiled({"properties": {"l": {"items": {"type": "string"}}}})
-    assert len(schema.faults({"l": [1] * 1000})) == MOST_ERRORS
+    assert len(schema.faults({"l": [1] * 1000})) == MOST_FAULTS
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,8 @@ def faults(credentials: Mapping[str, str], guard: AddressGuard) -> Iterator[Fiel
     if not (credentials.get("oauth_refresh_token") or credentials.get("oauth_client_secret")):
         yield FieldError("credentials.oauth_refresh_token", "missing: give a refresh token, or else a client secret")
     url = credentials.get("oauth_token_url")
-    if url:
-        fault = guard.url_fault(url) if _is_url(url) else "must be a URL that begins with https://"
-        if fault is not None:
-            yield FieldError("credentials.oauth_token_url", fault)
+    if url and (fault := guard.url_fault(url)) is not None:
+        yield FieldError("credentials.oauth_token_url", fault)
 
 
 def token_request(credentials: Mapping[str, str], now: datetime) -> httpx.Request:
@@ -85,11 +83,3 @@ class MailTokens:
 
     async def _exchange(self, request: httpx.Request) -> Reply | NoReply:
         return await answer_of(self._client.exchange(request, deadline=self._deadline))
-
-
-def _is_url(text: str) -> bool:
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        return False
-    return url.scheme in ("https", "http") and bool(url.host)
