@@ -6,7 +6,9 @@ sees a pattern, what it will come to is reckoned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import Any, Final
 
 import jsonschema_rs
@@ -76,6 +78,7 @@ class Compiler:
         self._references = references
         self._states = 0
         self._plains: dict[int, dict[str, Any] | None] = {}
+        self._places: dict[int, Path] = {}
         self.found: dict[int, Part] = {}
 
     def add(self, path: Path, schema: Mapping[str, Any]) -> None:
@@ -83,6 +86,7 @@ class Compiler:
         if id(schema) in self.found:
             return
         place, unknown = id(schema), _UNKNOWN[self._dialect]
+        self._places[place] = path
         schema = {name: value for name, value in schema.items() if name not in unknown}
         own = {name: value for name, value in schema.items() if name in _VALUE_ONLY}
         if "pattern" in own:
@@ -104,6 +108,14 @@ class Compiler:
             counts_contained=self._dialect == NEWEST,
             items=self._items(schema),
         )
+
+    def check_circles(self) -> None:
+        """Raises InvalidInput for a part that is to be asked about a value to say whether that very value fits it."""
+        try:
+            TopologicalSorter({place: _on_same_value(part) for place, part in self.found.items()}).prepare()
+        except CycleError as error:
+            place = field("schema", self._places[error.args[1][0]])
+            raise InvalidInput.of(place, "refers back to itself without going into a field or an item") from None
 
     def whole(self, schema: Mapping[str, Any]) -> Validator | None:
         """One that says of a value at once whether it fits; None for a schema that could take long over it."""
@@ -174,6 +186,19 @@ class Compiler:
             raise InvalidInput.of(field("schema", (*path, *below)), _of_schema(error)) from None
         except ValueError as error:
             raise InvalidInput.of(field("schema", path), str(error)[:LONGEST_FIELD]) from None
+
+
+def _on_same_value(part: Part) -> Sequence[int]:
+    """The parts that a part asks about the value it is asked about itself, by their `id`."""
+    asked = list(part.referred)
+    if not part.only_referred:
+        schema = part.schema
+        asked += chain.from_iterable(schema[keyword] for keyword in ("allOf", "anyOf", "oneOf") if keyword in schema)
+        asked += (schema[keyword] for keyword in ("not", "if", "then", "else") if keyword in schema)
+        asked += chain.from_iterable(
+            schema.get(keyword, {}).values() for keyword in ("dependentSchemas", "dependencies")
+        )
+    return [id(one) for one in asked if isinstance(one, Mapping)]
 
 
 def _count(value: Any) -> int:

@@ -107,13 +107,12 @@ def _begin(
     known: dict[tuple[int, int], Verdict],
     open_: list[tuple[tuple[int, int], Asking]],
 ) -> Verdict | None:
-    """The verdict where it is known; else None, and it is being found. A part that leads to itself does not object."""
+    """The verdict where it is known; else None, and it is being found."""
     steps.charge(1)
     if isinstance(schema, bool):
         return _FITS if schema else _REFUSED
     key = id(schema), id(value)
     if key not in known:
-        known[key] = _FITS
         open_.append((key, _asked(parts[id(schema)], value, steps)))
         return None
     return known[key]

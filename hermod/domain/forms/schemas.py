@@ -67,4 +67,5 @@ def compiled(schema: Mapping[str, Any]) -> FormSchema:
     for top, one in (((), schema), *references.elsewhere):
         for path, part in reversed(list(parts(one, top))):
             compiler.add(path, part)
+    compiler.check_circles()
     return FormSchema(schema, compiler.found, compiler.whole(schema))
