@@ -91,8 +91,10 @@ class Delivering:
             raise CancelledError("cancelled in Temporal") from error
 
     def _is_cancelled_whatever_the_end(self) -> bool:
-        is_cancelled = self._withdrawn or workflow.cancellation_reason() is not None
-        return is_cancelled and workflow.patched(CANCELLED_WHATEVER_THE_END)
+        return self._is_cancelled() and workflow.patched(CANCELLED_WHATEVER_THE_END)
+
+    def _is_cancelled(self) -> bool:
+        return self._withdrawn or workflow.cancellation_reason() is not None
 
     async def withdraw(self) -> DeliveryResult:
         """Stop now; requests that are under way come to their end. Answers how the messages ended."""
@@ -133,11 +135,14 @@ class Delivering:
         return report
 
     async def _hand_off(self, starts: Iterator[Awaitable[None]]) -> None:
-        """Until it is withdrawn: a start that is under way by then may come to its end as if nothing had been asked."""
-        for start in starts:
+        """Until it is cancelled: what was under way by then, the activity or a start, may have come to its end as if
+        nothing had been asked."""
+        while not self._is_cancelled():
+            start = next(starts, None)
+            if start is None:
+                return
             await start
-            if self._withdrawn:
-                raise CancelledError("withdrawn")
+        raise CancelledError("withdrawn")
 
 
 def _leaves(report: DeliveryReport) -> bool:

@@ -33,6 +33,8 @@ WAITING: Final = ("waiting",)
 """Waits until it is cancelled."""
 DYING: Final = ("dying",)
 """Waits until it is cancelled, when its worker dies."""
+LATE: Final = ("late_0", "late_1", "late_2")
+"""Wait until they are cancelled, which comes too late: they have moved, and leave as those do whose attempt is far."""
 
 CHILD: Final = "child_workflow_execution_started_event_attributes"
 SCHEDULED: Final = "activity_task_scheduled_event_attributes"
@@ -111,6 +113,14 @@ async def send_batch_whose_worker_dies_while_it_is_cancelled(scene: Scene) -> Ha
     return batch
 
 
+async def send_batch_whose_activity_ends_as_it_is_cancelled(scene: Scene) -> Handle:
+    """Each of them gets its own workflow, as if nobody had cancelled the batch."""
+    batch = await scene.batch(LATE)
+    await has(batch, SCHEDULED, 1)
+    await batch.cancel()
+    return batch
+
+
 async def ordered_endpoint_whose_worker_dies_as_it_lets_go(scene: Scene) -> Handle:
     """The line fails with the delivery that it let go."""
     line = await scene.line(*DYING)
@@ -137,6 +147,7 @@ COURSES: Final[tuple[Course, ...]] = (
     send_batch_cancelled_while_it_lets_go,
     send_batch_cancelled_in_temporal_while_it_lets_go,
     send_batch_whose_worker_dies_while_it_is_cancelled,
+    send_batch_whose_activity_ends_as_it_is_cancelled,
     deliver_webhooks_cancelled_while_it_lets_go,
     ordered_endpoint_whose_worker_dies_as_it_lets_go,
     ordered_endpoint_cancelled_as_it_lets_go,
@@ -176,14 +187,17 @@ async def deliver_webhooks(order: WebhookOrder) -> DeliveryReport:
 
 
 async def _deliver(records: Sequence[str]) -> DeliveryReport:
+    far = datetime.now(UTC) + timedelta(hours=1)
+    leave = DeliveryReport(run="", counts={}, leaving=dict.fromkeys(records, far))
     if records == FAR:
-        far = datetime.now(UTC) + timedelta(hours=1)
-        return DeliveryReport(run="", counts={}, leaving=dict.fromkeys(records, far))
+        return leave
     try:
         while True:
             activity.heartbeat()
             await asyncio.sleep(0.1)
     except asyncio.CancelledError:
+        if records == LATE:
+            return leave
         if records == DYING:
             raise ApplicationError("the worker died", non_retryable=True) from None
         raise

@@ -62,6 +62,11 @@ async def test_batch_cancelled_in_temporal_while_it_lets_go_withdraws_all(own_te
     assert found[-2:] == ["activity withdraw on hermod", "cancelled"]
 
 
+async def test_activity_ends_as_its_batch_is_cancelled_the_batch_withdraws_what_leaves_it(own_temporal: Client) -> None:
+    found = await commands(own_temporal, courses.send_batch_whose_activity_ends_as_it_is_cancelled)
+    assert found[1:] == ["cancel activity", *PATCHED, "activity withdraw on hermod", "cancelled"]
+
+
 async def test_worker_dies_while_its_batch_is_cancelled_the_batch_withdraws(own_temporal: Client) -> None:
     found = await commands(own_temporal, courses.send_batch_whose_worker_dies_while_it_is_cancelled)
     assert found[1:] == ["cancel activity", *PATCHED, "activity withdraw on hermod", "cancelled"]
