@@ -22,6 +22,7 @@ from activities.failing import FailureInterceptor
 from hermod.bootstrap import SystemClock
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import DeliveryOrder
+from hermod.contracts.errors import NewerRecord
 from hermod.contracts.webhooks import WebhookOrder
 from hermod.telemetry import ACTIVITY_FAILURES, get_logger, log_names
 from starter.connection import DATA_CONVERTER
@@ -35,6 +36,7 @@ EXPECTED = [
     failures.clickhouse_unavailable("ClickHouse does not answer"),
     failures.backend_away("backend_503", timedelta(seconds=2)),
     failures.superseded(),
+    failures.newer_record(NewerRecord("message msg_1 has fields")),
     failures.no_such_record(),
 ]
 PERSON = "ada@example.com"
