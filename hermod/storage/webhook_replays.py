@@ -7,7 +7,7 @@ workflow yet is pending, and the sweeper starts it. What is open by then is pass
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -20,12 +20,21 @@ from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.ids import new_id, replay_workflow, since
 from hermod.contracts.webhook_steps import ReplayStep
 from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayPage, ReplayStatus, ReplayView
+from hermod.domain.payload_filters import Holds
 from hermod.domain.rates import countable
+from hermod.heavy_work import off_loop
+from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
+from hermod.storage.readable import or_none
+from hermod.storage.webhook_endpoint_rows import payload_filter
 from hermod.storage.webhook_reopening import AFRESH, with_event
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """There are no deliveries from before."""
+MOST_PAYLOADS: Final = 200
+"""Of so many deliveries the payloads are looked into at once, where the endpoint has a filter."""
+MOST_COUNTED: Final = 2_000
+"""So many are counted by their payloads before a replay begins."""
 SLACK: Final = timedelta(hours=1)
 """How far the clock that made an id may be from the one that dated the delivery."""
 
@@ -50,7 +59,9 @@ _COUNT: Final = sql(f"SELECT count(*) AS n FROM webhook_deliveries d WHERE {_MAT
 
 _PAGE: Final = sql(f"""
     WITH page AS MATERIALIZED (
-      SELECT d.id FROM webhook_deliveries d WHERE {_MATCHING} ORDER BY d.id LIMIT CAST(:most AS int)
+      SELECT d.id FROM webhook_deliveries d
+       WHERE {_MATCHING} AND (CAST(:only AS text[]) IS NULL OR d.id = ANY(CAST(:only AS text[])))
+       ORDER BY d.id LIMIT CAST(:most AS int)
     ), {with_event(f"id = ANY(ARRAY(SELECT id FROM page)) AND {_STILL_MATCHING}")}, begun AS (
       UPDATE webhook_deliveries d SET {AFRESH}, updated_at = :now
        WHERE d.tenant_id = :tenant AND d.id = ANY(ARRAY(SELECT id FROM kept)) AND {_STILL_MATCHING}
@@ -60,8 +71,17 @@ _PAGE: Final = sql(f"""
       FROM page LEFT JOIN begun ON begun.id = page.id ORDER BY page.id
 """)  # noqa: S608
 
+_PAYLOADS: Final = sql(f"""
+    WITH page AS MATERIALIZED (
+      SELECT d.id, d.event_id FROM webhook_deliveries d
+       WHERE {_MATCHING} ORDER BY d.id LIMIT CAST(:most AS int)
+    )
+    SELECT page.id, page.event_id, e.body
+      FROM page LEFT JOIN webhook_events e ON e.tenant_id = :tenant AND e.id = page.event_id ORDER BY page.id
+""")  # noqa: S608 - ours
+
 _ENDPOINT: Final = sql("""
-    SELECT enabled FROM webhook_endpoints
+    SELECT id, enabled, filter::text AS filter FROM webhook_endpoints
      WHERE tenant_id = :tenant AND id = CAST(:endpoint AS text) AND deleted_at IS NULL
 """)
 _LOCK_ENDPOINT: Final = sql(f"{_ENDPOINT.text} FOR NO KEY UPDATE")
@@ -136,15 +156,15 @@ class Begun:
 
 
 class WebhookReplays:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, contents: Contents) -> None:
         self._database = database
+        self._contents = contents
 
     async def count(self, tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> int:
         """How many deliveries a replay would send again. Raises NotFound."""
         async with self._database.autocommit(changes=False) as connection:
-            await _enabled(connection, tenant, endpoint)
-            rows = await connection.execute(_COUNT, _names(tenant, endpoint, asked, now))
-            return int(rows.scalar_one())
+            known = await _known(connection, tenant, endpoint)
+            return await self._count(connection, known, _names(tenant, endpoint, asked, now))
 
     async def start(self, tenant: str, endpoint: str, asked: ReplayInput, *, actor: str, now: datetime) -> ReplayView:
         """Store a replay; its workflow is the caller's to start. One that asks for the same and is under way is
@@ -154,13 +174,14 @@ class WebhookReplays:
         given = _asked(asked)
         names = _names(tenant, endpoint, asked, now)
         async with self._database.begin() as connection:
-            if not await _enabled(connection, tenant, endpoint, lock=True):
+            known = await _known(connection, tenant, endpoint, lock=True)
+            if not known.enabled:
                 raise Conflict("the endpoint is disabled; enable it first, then replay what it missed")
             same = {"tenant": tenant, "endpoint": endpoint, "asked": given}
             found = (await connection.execute(_SAME, same)).one_or_none()
             if found is not None:
                 return _view(found)
-            matching = (await connection.execute(_COUNT, names)).scalar_one()
+            matching = await self._count(connection, known, names)
             frozen = {"asked": orjson.loads(given), "until": names["until"].isoformat()}
             row = await connection.execute(
                 _CREATE,
@@ -222,31 +243,71 @@ class WebhookReplays:
                 row = await _held_by_endpoint(connection, row, now)
             if row.status != ReplayStatus.RUNNING:
                 return Begun(_step(row, 0.0), row.endpoint_id)
-            return await _begin(connection, row, now)
+            return await self._begin(connection, row, now)
 
     async def still(self, now: datetime, *, older_than: timedelta) -> Sequence[tuple[str, str]]:
         """Running replays that nobody moved for so long, as (tenant, replay); not named again for as long."""
         rows = await self._database.rows(_STILL, {"now": now, "until": now - older_than})
         return [(row.tenant_id, row.id) for row in rows]
 
+    async def _begin(self, connection: AsyncConnection, row: Row[Any], now: datetime) -> Begun:
+        asked = ReplayInput.model_validate(row.filter["asked"] | {"until": row.filter["until"]})
+        holds = _holds(await _known(connection, row.tenant_id, row.endpoint_id))
+        most = max(1, round(row.per_second))
+        names = _names(row.tenant_id, row.endpoint_id, asked, now) | {"cursor": row.cursor, "most": most, "only": None}
+        looked: list[str] | None = None
+        if holds is not None:
+            names["most"] = most = min(most, MOST_PAYLOADS)
+            verdicts = await self._look(connection, names, holds)
+            looked = list(verdicts)
+            names["only"] = [delivery for delivery, wanted in verdicts.items() if wanted]
+        page = (await connection.execute(_PAGE, names)).all()
+        begun = [(one.id, one.order_key) for one in page if one.begun]
+        passed = [one.id for one in page] if looked is None else looked
+        moved = {
+            "tenant": row.tenant_id,
+            "id": row.id,
+            "begun": len(begun),
+            "cursor": passed[-1] if passed else row.cursor,
+            "status": (ReplayStatus.RUNNING if len(passed) == most else ReplayStatus.DONE).value,
+            "now": now,
+        }
+        row = (await connection.execute(_ADVANCE, moved)).one()
+        return Begun(_step(row, len(begun) / countable(row.per_second)), row.endpoint_id, tuple(begun))
 
-async def _begin(connection: AsyncConnection, row: Row[Any], now: datetime) -> Begun:
-    asked = ReplayInput.model_validate(row.filter["asked"] | {"until": row.filter["until"]})
-    most = max(1, round(row.per_second))
-    names = _names(row.tenant_id, row.endpoint_id, asked, now) | {"cursor": row.cursor, "most": most}
-    page = (await connection.execute(_PAGE, names)).all()
-    begun = [(one.id, one.order_key) for one in page if one.begun]
-    status = ReplayStatus.RUNNING if len(page) == most else ReplayStatus.DONE
-    moved = {
-        "tenant": row.tenant_id,
-        "id": row.id,
-        "begun": len(begun),
-        "cursor": page[-1].id if page else row.cursor,
-        "status": status.value,
-        "now": now,
-    }
-    row = (await connection.execute(_ADVANCE, moved)).one()
-    return Begun(_step(row, len(begun) / countable(row.per_second)), row.endpoint_id, tuple(begun))
+    async def _count(self, connection: AsyncConnection, endpoint: Row[Any], names: Mapping[str, Any]) -> int:
+        """How many match; of more than MOST_COUNTED, those after them by all but their payloads."""
+        holds, names, wanted = _holds(endpoint), {**names, "most": MOST_PAYLOADS}, 0
+        if holds is not None:
+            for _ in range(MOST_COUNTED // MOST_PAYLOADS):
+                verdicts = await self._look(connection, names, holds)
+                wanted += sum(verdicts.values())
+                if len(verdicts) < MOST_PAYLOADS:
+                    return wanted
+                names["cursor"] = list(verdicts)[-1]
+        return wanted + int((await connection.execute(_COUNT, names)).scalar_one())
+
+    async def _look(self, connection: AsyncConnection, names: Mapping[str, Any], holds: Holds) -> dict[str, bool]:
+        """The next deliveries that match but for their payloads, and whether the endpoint asks for those."""
+        unseal = await self._contents.opening(names["tenant"])
+        rows = (await connection.execute(_PAYLOADS, names)).all()
+
+        def verdicts() -> dict[str, bool]:
+            return {row.id: _asks_for(row, unseal, holds) for row in rows}
+
+        return await off_loop(verdicts)
+
+
+def _holds(endpoint: Row[Any]) -> Holds | None:
+    return or_none("filter", endpoint.id, lambda: payload_filter(endpoint.filter))
+
+
+def _asks_for(row: Row[Any], unseal: Callable[[str, bytes], bytes], holds: Holds) -> bool:
+    """What cannot be read is wanted: its delivery then ends with the reason."""
+    if row.body is None:
+        return False
+    payload = or_none("event", row.event_id, lambda: orjson.loads(unseal(row.event_id, bytes(row.body)))["data"])
+    return payload is None or holds(payload)
 
 
 async def _held_by_endpoint(connection: AsyncConnection, row: Row[Any], now: datetime) -> Row[Any]:
@@ -267,13 +328,18 @@ async def _moved(
     return (await connection.execute(_MOVE, names)).one()
 
 
-async def _enabled(connection: AsyncConnection, tenant: str, endpoint: str, *, lock: bool = False) -> bool:
+async def _enabled(connection: AsyncConnection, tenant: str, endpoint: str) -> bool:
     """Raises NotFound."""
+    return bool((await _known(connection, tenant, endpoint)).enabled)
+
+
+async def _known(connection: AsyncConnection, tenant: str, endpoint: str, *, lock: bool = False) -> Row[Any]:
+    """Its `id`, `enabled` and `filter`. Raises NotFound."""
     statement = _LOCK_ENDPOINT if lock else _ENDPOINT
     row = (await connection.execute(statement, {"tenant": tenant, "endpoint": endpoint})).one_or_none()
     if row is None:
         raise NotFound(f"there is no webhook endpoint {endpoint}")
-    return bool(row.enabled)
+    return row
 
 
 def _asked(asked: ReplayInput) -> str:

@@ -110,6 +110,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"event_types": "order.paid"}, "event_types"),
     ({"event_types": ["order.*.paid"]}, "event_types.0"),
     ({"event_types": ["*"] * 101}, "event_types"),
+    ({"filter": {"path": "data.a", "op": "eq", "value": 1}}, "filter"),
+    ({"filter": [{"path": "data.a", "op": "eq", "value": 1}] * 21}, "filter"),
+    ({"filter": [{"path": "a", "op": "eq", "value": 1}]}, "filter.0.path"),
+    ({"filter": [{"path": "data.a", "op": "like", "value": "x"}]}, "filter.0.op"),
+    ({"filter": [{"path": "data.a", "op": "gt", "value": "5"}]}, "filter.0.value"),
+    ({"filter": [{"path": "data.a", "op": "in", "value": "x"}]}, "filter.0.value"),
+    ({"filter": [{"path": "data.a", "op": "exists"}]}, "filter.0.value"),
     ({"description": "x" * 501}, "description"),
     ({"description": "a\0b"}, "description"),
     ({"retry": "sms"}, "retry"),
@@ -139,7 +146,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"headers": {str(number): "a" for number in range(21)}}, "headers"),
     *(
         ({"headers": {name: "a"}}, f"headers.{name}")
-        for name in ("Webhook-Id", "webhook-anything", "Host", "Content-Type", "content-length", "content-md5")
+        for name in ("Webhook-Id", "webhook-anything", "Content-Type", "content-length", "content-md5")
     ),
     *(
         ({"headers": {name: "a"}}, f"headers.{name}")

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from activities import failures
 from hermod.contracts.content import Email
-from hermod.contracts.messages import OPEN, Status
+from hermod.contracts.messages import Status
+from hermod.domain.states import OPEN
 from tests.support.polling import eventually
 from tests.support.product import House
 
