@@ -7,7 +7,7 @@ workflow yet is pending, and the sweeper starts it. What is open by then is pass
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -20,47 +20,26 @@ from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.ids import new_id, replay_workflow, since
 from hermod.contracts.webhook_steps import ReplayStep
 from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayPage, ReplayStatus, ReplayView
-from hermod.domain.payload_filters import Holds
 from hermod.domain.rates import countable
-from hermod.heavy_work import off_loop
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
-from hermod.storage.readable import or_none
-from hermod.storage.webhook_endpoint_rows import payload_filter
 from hermod.storage.webhook_reopening import AFRESH, with_event
+from hermod.storage.webhook_replay_matches import MATCHING, MOST_PAYLOADS, Unseal, count, filter_of, look
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """There are no deliveries from before."""
-MOST_PAYLOADS: Final = 200
-"""Of so many deliveries the payloads are looked into at once, where the endpoint has a filter."""
-MOST_COUNTED: Final = 2_000
-"""So many are counted by their payloads before a replay begins."""
 SLACK: Final = timedelta(hours=1)
 """How far the clock that made an id may be from the one that dated the delivery."""
-
-_MATCHING: Final = """
-    d.tenant_id = :tenant AND d.endpoint_id = CAST(:endpoint AS text) AND d.id > CAST(:cursor AS text)
-    AND d.created_at >= CAST(:since AS timestamptz) AND d.created_at < :until
-    AND d.status = ANY(CAST(:statuses AS text[])) AND d.discarded_at IS NULL
-    AND (CAST(:types AS text[]) = '{}'
-         OR EXISTS (SELECT 1 FROM unnest(CAST(:types AS text[])) AS f(type)
-                     WHERE f.type IN ('*', d.event_type)
-                        OR (right(f.type, 2) IN ('.*', '/*') AND starts_with(d.event_type, left(f.type, -1)))))
-    AND EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
-"""
-"""The tenant's deliveries that a replay is about; those whose event was dropped cannot be sent again."""
 
 _STILL_MATCHING: Final = """
     CASE WHEN id IS NOT NULL THEN status = ANY(CAST(:statuses AS text[])) AND discarded_at IS NULL END
 """
 """What may have changed by the time that a delivery is locked. In CASE, about which the planner has no opinion."""
 
-_COUNT: Final = sql(f"SELECT count(*) AS n FROM webhook_deliveries d WHERE {_MATCHING}")  # noqa: S608 - ours
-
 _PAGE: Final = sql(f"""
     WITH page AS MATERIALIZED (
       SELECT d.id FROM webhook_deliveries d
-       WHERE {_MATCHING} AND (CAST(:only AS text[]) IS NULL OR d.id = ANY(CAST(:only AS text[])))
+       WHERE {MATCHING} AND (CAST(:only AS text[]) IS NULL OR d.id = ANY(CAST(:only AS text[])))
        ORDER BY d.id LIMIT CAST(:most AS int)
     ), {with_event(f"id = ANY(ARRAY(SELECT id FROM page)) AND {_STILL_MATCHING}")}, begun AS (
       UPDATE webhook_deliveries d SET {AFRESH}, updated_at = :now
@@ -70,15 +49,6 @@ _PAGE: Final = sql(f"""
     SELECT page.id, begun.id IS NOT NULL AS begun, begun.order_key
       FROM page LEFT JOIN begun ON begun.id = page.id ORDER BY page.id
 """)  # noqa: S608
-
-_PAYLOADS: Final = sql(f"""
-    WITH page AS MATERIALIZED (
-      SELECT d.id, d.event_id FROM webhook_deliveries d
-       WHERE {_MATCHING} ORDER BY d.id LIMIT CAST(:most AS int)
-    )
-    SELECT page.id, page.event_id, e.body
-      FROM page LEFT JOIN webhook_events e ON e.tenant_id = :tenant AND e.id = page.event_id ORDER BY page.id
-""")  # noqa: S608 - ours
 
 _ENDPOINT: Final = sql("""
     SELECT id, enabled, filter::text AS filter FROM webhook_endpoints
@@ -162,9 +132,10 @@ class WebhookReplays:
 
     async def count(self, tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> int:
         """How many deliveries a replay would send again. Raises NotFound."""
+        unseal = await self._contents.opening(tenant)
         async with self._database.autocommit(changes=False) as connection:
             known = await _known(connection, tenant, endpoint)
-            return await self._count(connection, known, _names(tenant, endpoint, asked, now))
+            return await count(connection, _names(tenant, endpoint, asked, now), filter_of(known), unseal)
 
     async def start(self, tenant: str, endpoint: str, asked: ReplayInput, *, actor: str, now: datetime) -> ReplayView:
         """Store a replay; its workflow is the caller's to start. One that asks for the same and is under way is
@@ -173,6 +144,7 @@ class WebhookReplays:
         replay = new_id("rpl")
         given = _asked(asked)
         names = _names(tenant, endpoint, asked, now)
+        unseal = await self._contents.opening(tenant)
         async with self._database.begin() as connection:
             known = await _known(connection, tenant, endpoint, lock=True)
             if not known.enabled:
@@ -181,7 +153,7 @@ class WebhookReplays:
             found = (await connection.execute(_SAME, same)).one_or_none()
             if found is not None:
                 return _view(found)
-            matching = await self._count(connection, known, names)
+            matching = await count(connection, names, filter_of(known), unseal)
             frozen = {"asked": orjson.loads(given), "until": names["until"].isoformat()}
             row = await connection.execute(
                 _CREATE,
@@ -233,6 +205,7 @@ class WebhookReplays:
 
         A replay whose endpoint was disabled in the meantime pauses, one whose endpoint was deleted is cancelled.
         """
+        unseal = await self._contents.opening(tenant)
         async with self._database.begin() as connection:
             row = (await connection.execute(_LOCK, {"tenant": tenant, "id": replay})).one_or_none()
             if row is None:
@@ -243,71 +216,38 @@ class WebhookReplays:
                 row = await _held_by_endpoint(connection, row, now)
             if row.status != ReplayStatus.RUNNING:
                 return Begun(_step(row, 0.0), row.endpoint_id)
-            return await self._begin(connection, row, now)
+            return await _begin(connection, row, unseal, now)
 
     async def still(self, now: datetime, *, older_than: timedelta) -> Sequence[tuple[str, str]]:
         """Running replays that nobody moved for so long, as (tenant, replay); not named again for as long."""
         rows = await self._database.rows(_STILL, {"now": now, "until": now - older_than})
         return [(row.tenant_id, row.id) for row in rows]
 
-    async def _begin(self, connection: AsyncConnection, row: Row[Any], now: datetime) -> Begun:
-        asked = ReplayInput.model_validate(row.filter["asked"] | {"until": row.filter["until"]})
-        holds = _holds(await _known(connection, row.tenant_id, row.endpoint_id))
-        most = max(1, round(row.per_second))
-        names = _names(row.tenant_id, row.endpoint_id, asked, now) | {"cursor": row.cursor, "most": most, "only": None}
-        looked: list[str] | None = None
-        if holds is not None:
-            names["most"] = most = min(most, MOST_PAYLOADS)
-            verdicts = await self._look(connection, names, holds)
-            looked = list(verdicts)
-            names["only"] = [delivery for delivery, wanted in verdicts.items() if wanted]
-        page = (await connection.execute(_PAGE, names)).all()
-        begun = [(one.id, one.order_key) for one in page if one.begun]
-        passed = [one.id for one in page] if looked is None else looked
-        moved = {
-            "tenant": row.tenant_id,
-            "id": row.id,
-            "begun": len(begun),
-            "cursor": passed[-1] if passed else row.cursor,
-            "status": (ReplayStatus.RUNNING if len(passed) == most else ReplayStatus.DONE).value,
-            "now": now,
-        }
-        row = (await connection.execute(_ADVANCE, moved)).one()
-        return Begun(_step(row, len(begun) / countable(row.per_second)), row.endpoint_id, tuple(begun))
 
-    async def _count(self, connection: AsyncConnection, endpoint: Row[Any], names: Mapping[str, Any]) -> int:
-        """How many match; of more than MOST_COUNTED, those after them by all but their payloads."""
-        holds, names, wanted = _holds(endpoint), {**names, "most": MOST_PAYLOADS}, 0
-        if holds is not None:
-            for _ in range(MOST_COUNTED // MOST_PAYLOADS):
-                verdicts = await self._look(connection, names, holds)
-                wanted += sum(verdicts.values())
-                if len(verdicts) < MOST_PAYLOADS:
-                    return wanted
-                names["cursor"] = list(verdicts)[-1]
-        return wanted + int((await connection.execute(_COUNT, names)).scalar_one())
-
-    async def _look(self, connection: AsyncConnection, names: Mapping[str, Any], holds: Holds) -> dict[str, bool]:
-        """The next deliveries that match but for their payloads, and whether the endpoint asks for those."""
-        unseal = await self._contents.opening(names["tenant"])
-        rows = (await connection.execute(_PAYLOADS, names)).all()
-
-        def verdicts() -> dict[str, bool]:
-            return {row.id: _asks_for(row, unseal, holds) for row in rows}
-
-        return await off_loop(verdicts)
-
-
-def _holds(endpoint: Row[Any]) -> Holds | None:
-    return or_none("filter", endpoint.id, lambda: payload_filter(endpoint.filter))
-
-
-def _asks_for(row: Row[Any], unseal: Callable[[str, bytes], bytes], holds: Holds) -> bool:
-    """What cannot be read is wanted: its delivery then ends with the reason."""
-    if row.body is None:
-        return False
-    payload = or_none("event", row.event_id, lambda: orjson.loads(unseal(row.event_id, bytes(row.body)))["data"])
-    return payload is None or holds(payload)
+async def _begin(connection: AsyncConnection, row: Row[Any], unseal: Unseal, now: datetime) -> Begun:
+    asked = ReplayInput.model_validate(row.filter["asked"] | {"until": row.filter["until"]})
+    holds = filter_of(await _known(connection, row.tenant_id, row.endpoint_id))
+    most = max(1, round(row.per_second))
+    names = _names(row.tenant_id, row.endpoint_id, asked, now) | {"cursor": row.cursor, "most": most, "only": None}
+    looked: list[str] | None = None
+    if holds is not None:
+        names["most"] = most = min(most, MOST_PAYLOADS)
+        verdicts = await look(connection, names, holds, unseal)
+        looked = list(verdicts)
+        names["only"] = [delivery for delivery, wanted in verdicts.items() if wanted]
+    page = (await connection.execute(_PAGE, names)).all()
+    begun = [(one.id, one.order_key) for one in page if one.begun]
+    passed = [one.id for one in page] if looked is None else looked
+    moved = {
+        "tenant": row.tenant_id,
+        "id": row.id,
+        "begun": len(begun),
+        "cursor": passed[-1] if passed else row.cursor,
+        "status": (ReplayStatus.RUNNING if len(passed) == most else ReplayStatus.DONE).value,
+        "now": now,
+    }
+    row = (await connection.execute(_ADVANCE, moved)).one()
+    return Begun(_step(row, len(begun) / countable(row.per_second)), row.endpoint_id, tuple(begun))
 
 
 async def _held_by_endpoint(connection: AsyncConnection, row: Row[Any], now: datetime) -> Row[Any]:
