@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from hermod.contracts.errors import NotFound, Unavailable
 from hermod.contracts.retries import Preset
+from hermod.contracts.webhook_notices import EndpointDisabled
 from hermod.contracts.webhooks import DeliveryStatus, EndpointSettings, NewEndpoint, Ordering
 from hermod.outbound.webhook_signatures import public_key
 from hermod.ports.webhooks import Endpoint
@@ -20,6 +21,7 @@ from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoints import WebhookEndpoints
+from hermod.storage.webhook_notices import Notice, WebhookNotices
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.webhook_rows import WebhookRows
 
@@ -370,3 +372,15 @@ async def test_endpoint_that_another_process_changed_is_read_again_for_a_deliver
     assert await other.endpoint("demo", made.id, current.revision) is current
     await hands.endpoints.delete("demo", made.id, actor="test", now=NOW)
     assert await other.endpoint("demo", made.id, current.revision + 1) is None
+
+
+async def test_notice_of_a_disabled_endpoint_goes_to_those_whose_filters_let_it_through(hands: Hands) -> None:
+    named = {"event_types": ["endpoint.disabled"]}
+    disabled, every = await hands.create(), await hands.create(**named)
+    gone = await hands.create(**named, filter=[{"path": "data.reason", "value": "gone"}])
+    await hands.create(**named, filter=[{"path": "data.reason", "op": "ne", "value": "gone"}])
+    told = EndpointDisabled(
+        endpoint_id=disabled.id, url=disabled.url, description=None, reason="gone", disabled_at=NOW, failing_since=None
+    )
+    notice = Notice(tenant="demo", told=told, announced=False, written=True, owner_email=None)
+    assert await WebhookNotices(hands.database).listeners(notice) == [every.id, gone.id]
