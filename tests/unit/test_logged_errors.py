@@ -262,3 +262,12 @@ async def test_door_fails_with_an_error_that_quotes_a_record_the_log_has_its_pla
     assert SECRET not in text()
     assert "RuntimeError" in text()
     assert "in raised" in text()
+
+
+async def test_logger_of_a_module_was_used_before_its_lines_are_seen_all_the_same() -> None:
+    with logged():
+        structlog.configure(cache_logger_on_first_use=True)
+        await of_a_sweep()
+    with logged() as text:
+        await of_a_sweep()
+    assert "sweep_failed" in text()
