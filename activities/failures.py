@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from hermod.contracts.errors import NewerRecord
+
 WAITING: Final = "Waiting"
 """Nothing is wrong with us: the next attempt is due later. Shown in the Web UI as a pending activity."""
 HANDED_BACK: Final = "HandedBack"
@@ -26,6 +28,8 @@ BACKEND_AWAY: Final = "BackendAway"
 """The user's own backend did not take a submission now."""
 NO_SUCH_RECORD: Final = "NoSuchRecord"
 """What the workflow is about is gone: with its tenant, or in a failover to a copy that did not have it yet."""
+NEWER_RECORD: Final = "NewerRecord"
+"""A later version has stored the record, and this worker does not know all its fields."""
 SUPERSEDED: Final = "Superseded"
 """Another attempt has taken its place, and goes on."""
 
@@ -41,7 +45,7 @@ PROMISES_BROKEN: Final = "PromisesBroken"
 
 EXPECTED: Final = frozenset({
     WAITING, HANDED_BACK, LEDGER_UNAVAILABLE, DEAD_LETTER, CLICKHOUSE_UNAVAILABLE, BACKEND_AWAY, NO_SUCH_RECORD,
-    SUPERSEDED, RECORDS_MISSING, PROMISES_BROKEN,
+    SUPERSEDED, NEWER_RECORD, RECORDS_MISSING, PROMISES_BROKEN,
 })  # fmt: skip
 """What is foreseen: its text says all there is to say, and the place in the program nothing."""
 
@@ -88,6 +92,11 @@ def backend_away(code: str, delay: timedelta) -> ApplicationError:
     return ApplicationError(
         f"{code}, next attempt in {delay.total_seconds():.1f} s", type=BACKEND_AWAY, next_retry_delay=delay
     )
+
+
+def newer_record(error: NewerRecord) -> ApplicationError:
+    """The next try may find a worker of the later version."""
+    return ApplicationError(str(error), type=NEWER_RECORD)
 
 
 def superseded() -> ApplicationError:

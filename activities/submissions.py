@@ -14,7 +14,7 @@ from temporalio import activity
 
 from activities import failures
 from activities.pulse import Pulse, pulse
-from hermod.contracts.errors import NotFound, Unavailable, Unreadable
+from hermod.contracts.errors import NewerRecord, NotFound, Unavailable, Unreadable
 from hermod.contracts.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
 from hermod.domain.forms.submissions import Done, Expire, Save, Tell, Wait, backend_wait, next_move
 from hermod.ports.forms import Announcement, Announcer
@@ -38,6 +38,8 @@ class SubmissionActivities:
                 return await self._process(order, beating)
             except Unavailable:
                 raise failures.ledger_unavailable() from None
+            except NewerRecord as newer:
+                raise failures.newer_record(newer) from None
             except Unreadable as broken:
                 RECORDS_UNREADABLE.labels("submission").inc()
                 names = {"tenant": order.tenant, "submission": order.submission}

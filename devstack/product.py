@@ -16,7 +16,7 @@ from devstack.errors import StackError
 from devstack.keeping import Pauses
 from devstack.logs import OwnLog
 from hermod.settings import Settings
-from hermod.telemetry import configure_logging, get_logger
+from hermod.telemetry import configure_logging, fault, get_logger
 from starter import Hermod
 from web.app import create_app
 from web.server import GRACE, serve
@@ -81,7 +81,7 @@ class Product:
                 await work()
             except Exception as error:  # noqa: BLE001 - whatever it was, the product goes on
                 why = str(error) or repr(error)
-                _log.error("part_ended", part=name, exc_info=error)
+                _log.error("part_ended", part=name, **fault(error))
             if self._stop.is_set():
                 return
             ran_for = time.monotonic() - begun

@@ -203,7 +203,7 @@ def build_storage(settings: Settings) -> Storage:
         webhook_ledger=SqlWebhookLedger(database, contents, workers),
         webhook_notices=WebhookNotices(database),
         webhook_order=WebhookOrder(database),
-        webhook_replays=WebhookReplays(database),
+        webhook_replays=WebhookReplays(database, contents),
         webhook_requests=WebhookRequests(database, contents),
         webhook_waiting=WebhookWaiting(database),
         workers=workers,

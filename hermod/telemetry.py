@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _FORBIDDEN: Final = frozenset({"to", "recipient", "body", "text", "html", "subject", "credentials", "authorization"})
 """Field names that carry personal data or secrets; a log call that passes one is a mistake, and it is masked."""
+_IN_CALLBACK: Final = "Exception in callback"
 
 ACCEPTED = Counter("hermod_messages_accepted_total", "Messages stored", ["channel"])
 ATTEMPTS = Counter("hermod_attempts_total", "Requests to providers", ["channel", "provider", "outcome"])
@@ -74,10 +76,13 @@ def configure_logging(level: str, form: str = "json") -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _mask,
-        structlog.processors.format_exc_info,
+        # Also of what libraries log: the text of an error may quote a record, and a pretty traceback shows values.
+        structlog.processors.ExceptionRenderer(lambda given: traceback_of(given[1])),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(serializer=_as_json) if form == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer(serializer=_as_json)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -97,6 +102,21 @@ def configure_logging(level: str, form: str = "json") -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "aiohttp.access", "uvicorn.access", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("asyncio").addFilter(_without_values)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """asyncio's words without the task, its error and the callback that follow them, which are told with their values;
+    the traceback says where it was."""
+    record.msg, record.args = re.split(r"\n| <|\(", record.getMessage(), maxsplit=1)[0], ()
+    if record.msg.startswith(_IN_CALLBACK):
+        record.msg = _IN_CALLBACK
+    return True
+
+
+def fault(error: BaseException) -> dict[str, str]:
+    """An error that nobody has foreseen, for a line of the log: its class, and where it came from. Never its text."""
+    return {"error": type(error).__name__, "exception": traceback_of(error)}
 
 
 def log_names(**names: object) -> None:
@@ -109,18 +129,18 @@ def traceback_of(error: BaseException) -> str:
     which may quote a record."""
     return "\n".join(
         f"Traceback (most recent call last):\n{''.join(traceback.format_tb(one.__traceback__))}{type(one).__qualname__}"
-        for one in _with_causes(error)
+        for one in _with_causes(error, set())
     )
 
 
-def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    """The first that went wrong first."""
+def _with_causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    """The first that went wrong first, each once: somebody may have made one the cause of its own cause."""
+    seen.add(id(error))
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        yield from _with_causes(cause)
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _with_causes(one)
+    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for one in (cause, *parts):
+        if one is not None and id(one) not in seen:
+            yield from _with_causes(one, seen)
     yield error
 
 

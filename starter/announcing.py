@@ -25,7 +25,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.forms import Announced, Announcement
 from hermod.storage import event_outbox, journeys
 from hermod.storage.journeys import Step
-from hermod.telemetry import ANNOUNCED, get_logger
+from hermod.telemetry import ANNOUNCED, fault, get_logger
 from starter import wording
 from starter.accepting import MessageDesk
 from starter.intake import message_from
@@ -63,7 +63,7 @@ class FormAnnouncer:
             except Unavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this notification's
-                _log.error("notification_failed", reference=told.reference, notification=place, exc_info=error)
+                _log.error("notification_failed", reference=told.reference, notification=place, **fault(error))
                 refused.append((place, f"cannot be made ({type(error).__name__})"))
         announced = Announced(deliveries, tuple(messages), tuple(refused))
         if await self._note(told, announced):

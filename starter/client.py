@@ -32,7 +32,7 @@ from hermod.contracts.webhooks import EventInput, EventReceipt
 from hermod.domain.acceptance import faults, may_be_out_of_date
 from hermod.settings import Settings, local_settings
 from hermod.storage.acceptance import Draft, Ready, take
-from hermod.telemetry import get_logger
+from hermod.telemetry import fault, get_logger
 from starter.core import Core, open_core
 from starter.dispatching import Unit
 from starter.events import taken_alone
@@ -383,7 +383,7 @@ class Hermod:
 def _rejected(index: int, error: Exception) -> Rejected:
     if isinstance(error, InvalidInput):
         return Rejected(index, error.errors)
-    _log.error("message_not_taken", index=index, exc_info=error)
+    _log.error("message_not_taken", index=index, **fault(error))
     return Rejected(index, (FieldError("body", "something went wrong with this one; the error is in our log"),))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -24,7 +24,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.ports.clock import Clock
 from hermod.ports.sweeper import Sweeper
 from hermod.storage.orphaned_records import Limit, Orphan
-from hermod.telemetry import SWEEP_FAILURES, get_logger
+from hermod.telemetry import SWEEP_FAILURES, fault, get_logger
 from starter.runs import begun_with, workflow_status
 from starter.some_at_once import some_at_once
 
@@ -270,11 +270,11 @@ class Sweepers:
         )
 
 
-def _described(error: Exception) -> dict[str, Any]:
+def _described(error: Exception) -> dict[str, str]:
     """For the log: what is ours in words, anything else with its trace."""
     if isinstance(error, Unavailable | Incomplete):
         return {"error": type(error).__name__, "reason": str(error)}
-    return {"error": type(error).__name__, "exc_info": error}
+    return fault(error)
 
 
 async def _woken(wake: Callable[[], Awaitable[int]]) -> SweepReport:

@@ -97,7 +97,10 @@ class Webhooks:
 
     async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
         asked = await self._storage.webhook_endpoints.subscriptions(tenant)
-        fans = [Fan(len(call.body), call.event.ordering_key, asked.to(call.event.type)) for call in calls]
+        fans = [
+            Fan(len(call.body), call.event.ordering_key, asked.to(call.event.type, call.event.payload))
+            for call in calls
+        ]
         return [
             EventDraft(call.event.event_id or new_id("evt"), call.event, call.body, call.request_id, deliveries)
             for call, deliveries in zip(calls, planned(tenant, fans), strict=True)

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from hermod.contracts.analytics import BY_PATTERN, FILTER_PATTERN
 from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError
+from hermod.contracts.payload_filters import PAYLOAD_PATH
 from hermod.contracts.templates import LOCALE_PATTERN
 from hermod.contracts.text import LINE_PATTERN
 from hermod.contracts.webhooks import EVENT_FILTER, EVENT_TYPE
@@ -82,6 +83,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$": "must be printable ASCII, without spaces at its ends",
     LOCALE_PATTERN: "must be a locale like en, de-AT or zh-Hant-TW",
     EVENT_FILTER: "must be *, or a type like order.paid, or order.*, or orders/*",
+    PAYLOAD_PATH: "must be a path like data.status or data.items.0.sku: data and up to ten names, joined by dots",
     EVENT_TYPE: "must be letters, digits, _ and -, in parts joined by dots or slashes",
     FILTER_PATTERN: "must be a property and its value, like plan=pro or total>50",
     BY_PATTERN: "must be type, source, contact, session, or property:NAME",

@@ -200,6 +200,17 @@ ENDPOINT_BODY: Final[dict[str, Any]] = {
                         "headers": {"authorization": "Bearer …"},
                     },
                 },
+                "paid": {
+                    "summary": "Only what is paid, from 50 on",
+                    "value": {
+                        "url": "https://crm.example.com/in",
+                        "event_types": ["order.*"],
+                        "filter": [
+                            {"path": "data.status", "op": "eq", "value": "paid"},
+                            {"path": "data.total", "op": "gte", "value": 50},
+                        ],
+                    },
+                },
                 "careful": {
                     "summary": "A slow receiver: few at once, its own schedule",
                     "value": {
@@ -221,6 +232,10 @@ ENDPOINT_CHANGES_BODY: Final[dict[str, Any]] = {
             "schema": {"$ref": SCHEMAS + "EndpointChanges"},
             "examples": {
                 "disable": {"summary": "Park what comes", "value": {"enabled": False}},
+                "filter": {
+                    "summary": "Two countries only",
+                    "value": {"filter": [{"path": "data.customer.country", "op": "in", "value": ["DE", "AT"]}]},
+                },
                 "header": {
                     "summary": "Another token, one header less",
                     "value": {"headers": {"authorization": "Bearer new", "x-old": None}},

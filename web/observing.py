@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from hermod.telemetry import get_logger
+from hermod.telemetry import fault, get_logger
 from web.context import RequestContext, open_context
 from web.problems import UNEXPECTED
 
@@ -59,7 +59,7 @@ class Observed:
         except ClientDisconnect:
             status = CLIENT_GONE
         except Exception as error:
-            _log.exception("request_failed", error=type(error).__name__)
+            _log.error("request_failed", **fault(error))
             if status:
                 raise  # half an answer is out; the server can only hang up
             await UNEXPECTED.response(context.request_id)(scope, receive, answer)

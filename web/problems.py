@@ -23,6 +23,7 @@ from hermod.contracts.errors import (
     IdempotencyMismatch,
     InvalidInput,
     MaybeStored,
+    NewerRecord,
     NotFound,
     TooMany,
     Unauthorized,
@@ -127,6 +128,7 @@ _TABLE: Final[tuple[tuple[type[HermodError], int, str, str], ...]] = (
     (Unauthorized, 401, "unauthorized", "The credentials are missing or wrong"),
     (TooMany, 429, "too-many", "Too often for now"),
     (Unreadable, 500, "unreadable", "The record cannot be read"),
+    (NewerRecord, 503, "newer-record", "A later version has stored the record"),
     (MaybeStored, 503, "maybe-stored", "It is not known whether it was done"),
     (Unavailable, 503, "unavailable", "Try again in a moment"),
 )

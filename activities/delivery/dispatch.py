@@ -58,7 +58,7 @@ from hermod.ports.ledger import Accounts, Change, Ending, Item, Ledger, Result
 from hermod.ports.limiter import Limiter
 from hermod.ports.sender import Outgoing, SenderFactory
 from hermod.ports.unsubscribing import UnsubscribeLinks
-from hermod.telemetry import get_logger
+from hermod.telemetry import fault, get_logger
 
 FORGOTTEN: Final = "outcome unknown for so long that the provider would not recognise a repeat"
 REPOINTED: Final = "outcome unknown, and the account that was asked is another one by now"
@@ -218,7 +218,7 @@ class Delivery:
             try:
                 return self._senders.sender(account).cannot_express(item.content)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
-                _log.error("content_not_weighed", message_id=item.id, account=account.name, exc_info=error)
+                _log.error("content_not_weighed", message_id=item.id, account=account.name, **fault(error))
                 return f"{account.name} cannot make anything of the content ({type(error).__name__})"
 
         accounts = self._eligible(promise_keeps_to(item) or item.requested_account)

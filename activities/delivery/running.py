@@ -14,7 +14,7 @@ from activities.delivery.progress import Progress, Work
 from activities.delivery.turns import TurnedAway
 from activities.pulse import Pulse, pulse
 from hermod.contracts.delivery import CloseOrder, DeliveryReport
-from hermod.contracts.errors import Unavailable
+from hermod.contracts.errors import NewerRecord, Unavailable
 from hermod.telemetry import RECORDS_MISSING, get_logger, log_names
 
 UNDER_WAY_WAIT: Final = timedelta(seconds=1)
@@ -60,6 +60,8 @@ async def dispatched(
             raise failures.ledger_unavailable(lost.results) from None
         except Unavailable:
             raise failures.ledger_unavailable(beating.details or ()) from None
+        except NewerRecord as newer:
+            raise failures.newer_record(newer) from None
         return _report(work, progress, beating)
 
 

@@ -17,7 +17,7 @@ from hermod.contracts.outcomes import AnyOutcome, MessageRejected, OutcomeUnknow
 from hermod.ports.deadline import deadline_of
 from hermod.ports.ledger import Item
 from hermod.ports.sender import BatchSender, Outgoing, Sender
-from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, IN_FLIGHT, get_logger
+from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, IN_FLIGHT, fault, get_logger
 
 CONCURRENCY: Final = 32
 """Requests under way at once for one account in one dispatch."""
@@ -85,7 +85,7 @@ def is_batchable(job: Job) -> bool:
     try:
         return cast(BatchSender, job.sender).batchable(job.outgoing.content)
     except Exception as error:  # noqa: BLE001 - alone, whatever it is, it is this message's
-        _log.error("content_not_weighed", message_id=job.item.id, account=job.account.name, exc_info=error)
+        _log.error("content_not_weighed", message_id=job.item.id, account=job.account.name, **fault(error))
         return False
 
 
@@ -224,7 +224,7 @@ def _refusal(job: Job) -> tuple[int | None, str | None, str | None] | None:
 def _mistake(job: Job, error: Exception) -> OutcomeUnknown:
     """An adapter's own. Whether the request left is not known, so nobody may say that it did not."""
     names = {"provider": job.account.provider, "message_id": job.item.id, "tenant": job.account.tenant}
-    _log.error("adapter_failed", exc_info=error, **names)
+    _log.error("adapter_failed", **names, **fault(error))
     return OutcomeUnknown(error_code="adapter_error", error=f"the adapter failed: {type(error).__name__}")
 
 

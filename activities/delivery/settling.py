@@ -12,7 +12,7 @@ from hermod.contracts.outcomes import AnyOutcome
 from hermod.domain.delivery import Again, Finish, NextAccount, Standing, Step
 from hermod.domain.routing import IN_ORDER, Choice, NoRoute
 from hermod.ports.ledger import Change, Decision, Item, Result
-from hermod.telemetry import get_logger
+from hermod.telemetry import fault, get_logger
 
 _log = get_logger(__name__)
 
@@ -119,7 +119,7 @@ def unprepared(item: Item, error: Exception) -> Change:
     """No request can be made of it."""
     item.status, item.next_attempt_at = Status.FAILED, None
     reason = f"no request can be made of its content ({type(error).__name__})"
-    _log.error("message_not_prepared", message_id=item.id, exc_info=error)
+    _log.error("message_not_prepared", message_id=item.id, **fault(error))
     decision = Decision(kind="end", verdict=Status.FAILED.value, reason=reason)
     return _change(item, decision, error_code="unprepared", error=reason)
 

@@ -48,7 +48,7 @@ from hermod.ports.webhooks import (
     WebhookLedger,
     WebhookResult,
 )
-from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, FINISHED, IN_FLIGHT, get_logger
+from hermod.telemetry import ATTEMPT_SECONDS, ATTEMPTS, FINISHED, IN_FLIGHT, fault, get_logger
 
 CHANNEL: Final = "webhook"
 
@@ -269,7 +269,7 @@ class WebhookDispatch:
             return await self._ways.poster.post(order)
         except Exception as error:  # noqa: BLE001 - whatever we do wrong, the request is accounted for
             names = {"tenant": self._work.tenant, "delivery_id": job.item.id, "endpoint": job.endpoint.id}
-            _log.error("poster_failed", exc_info=error, **names)
+            _log.error("poster_failed", **names, **fault(error))
             return Exchange(outcome="protocol", error=f"the request failed on our side ({type(error).__name__})")
 
     async def _record_what_came(self) -> None:

@@ -9,6 +9,7 @@ HermodError
   Unauthorized           no or a wrong key                            (401)
   TooMany                too often for now; later again               (429)
   Unreadable             what is stored of a record is broken       (500)
+  NewerRecord            a later version has stored the record      (503)
   Unavailable            one of our own servers is away; try again    (503)
     MaybeStored          it went away before it answered: look first  (503)
 """
@@ -78,6 +79,11 @@ class TooMany(HermodError):
 
 class Unreadable(HermodError):
     """What is stored of one record cannot be read, and will not be by trying again. The text has no contents."""
+
+
+class NewerRecord(HermodError):
+    """A record has fields that this version does not know: it waits for a process of the later one. The text has no
+    contents."""
 
 
 class Unavailable(HermodError):

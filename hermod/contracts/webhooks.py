@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, T
 
 from hermod.contracts.content import Line, Url
 from hermod.contracts.model import Model, misplaced
+from hermod.contracts.payload_filters import PayloadCondition, PayloadFilter
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.retries import Preset, Waits, is_name
 from hermod.contracts.scalars import Flag, Instant, Number, Rate, Whole
@@ -87,6 +88,8 @@ class EndpointSettings(Model):
 
     url: Url
     event_types: Annotated[tuple[EventFilter, ...], Field(min_length=1, max_length=100)] = ("*",)
+    filter: PayloadFilter = ()
+    """Only events whose payload is like this; of the types above."""
     description: Annotated[Line, Field(max_length=500)] | None = None
     retry: Retry = Preset.WEBHOOK
     """A named schedule, or the waits after each attempt (seconds, or like `10s`): three of them make four attempts."""
@@ -125,6 +128,7 @@ class EndpointView(Model):
     id: str
     url: str
     event_types: tuple[str, ...]
+    filter: tuple[PayloadCondition, ...]
     description: str | None
     retry: Preset | tuple[float, ...]
     timeout_seconds: float

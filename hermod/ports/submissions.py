@@ -64,7 +64,8 @@ class SubmissionLedger(Protocol):
         """Begin or go on; whoever was at it before is superseded. A dead letter stays one, unless the workflow was
         reset and it is another run that gave it up: then it begins again.
 
-        Raises NotFound, Unavailable, and Unreadable for one that cannot be read as it is stored: it ends with that.
+        Raises NotFound, Unavailable, NewerRecord, and Unreadable for one that cannot be read as it is stored: it ends
+        with that.
         """
         ...
 

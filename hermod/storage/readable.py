@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from sqlalchemy import Row
 
-from hermod.contracts.errors import Unavailable, Unreadable
+from hermod.contracts.errors import NewerRecord, Unavailable, Unreadable
 from hermod.telemetry import UNREADABLE, get_logger
 
 Record = TypeVar("Record")
@@ -19,7 +19,8 @@ _log = get_logger(__name__)
 def each(
     kind: str, rows: Iterable[Row[Any]], read: Callable[[Row[Any]], Record], *, key: str = "id"
 ) -> tuple[list[Record], dict[str, str]]:
-    """The records, and why the others cannot be read, by their ids. Raises Unavailable where reading any of them does.
+    """The records, and why the others cannot be read, by their ids. Raises Unavailable where reading any of them does,
+    and NewerRecord where a later version has stored one: what that is, nobody here can say, so nothing is ended.
 
     `kind` is for the metric: `message`, `delivery` …; `key` is the column with the id.
     """
@@ -32,6 +33,8 @@ def each(
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this row's
             name = str(getattr(row, key))
+            if is_newer(error):
+                raise newer(kind, name) from None
             broken[name] = _noted(kind, name, error)
     return records, broken
 
@@ -40,7 +43,8 @@ def listed(
     kind: str, rows: Iterable[Row[Any]], read: Callable[[Row[Any]], Record], *, key: str = "id"
 ) -> tuple[Record, ...]:
     """The records of a list, without those that cannot be read: the log names them."""
-    return tuple(each(kind, rows, read, key=key)[0])
+    found = (or_none(kind, str(getattr(row, key)), lambda row=row: read(row)) for row in rows)  # type: ignore[misc]
+    return tuple(record for record in found if record is not None)
 
 
 def or_none(kind: str, name: str, read: Callable[[], Record]) -> Record | None:
@@ -62,6 +66,18 @@ def reason(error: Exception) -> str:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)
         return "; ".join(f"{one['loc'][0] if one['loc'] else 'content'}: {one['type']}" for one in wrong[:5])
     return type(error).__name__
+
+
+def is_newer(error: Exception) -> bool:
+    """Whether nothing is wrong with a record but fields that this version does not know, as in the middle of an
+    upgrade."""
+    return isinstance(error, ValidationError) and {one["type"] for one in error.errors()} == {"extra_forbidden"}
+
+
+def newer(kind: str, name: str) -> NewerRecord:
+    return NewerRecord(
+        f"{kind} {name} has fields that this version does not know; a worker of the version that stored it can go on"
+    )
 
 
 def _noted(kind: str, name: str, error: Exception) -> str:

@@ -28,7 +28,7 @@ from hermod.ports.receipts import Event, Taken
 from hermod.storage.apart import store_apart
 from hermod.storage.engine import Database, sql
 from hermod.storage.receipt_effects import Found, Report, act
-from hermod.telemetry import get_logger
+from hermod.telemetry import fault, get_logger
 
 LOOK_AGAIN: Final = timedelta(seconds=30)
 GIVE_UP: Final = timedelta(hours=24)
@@ -203,7 +203,7 @@ class Receipts:
         async with self._database.begin() as connection:
             rows = (await connection.execute(_UNSETTLED, {"now": now, "limit": 1})).all()
             for row in rows:
-                _log.error("report_not_settled", tenant=row.tenant_id, event_id=row.event_id, exc_info=error)
+                _log.error("report_not_settled", tenant=row.tenant_id, event_id=row.event_id, **fault(error))
                 key = {"tenants": [row.tenant_id], "accounts": [row.account], "ids": [row.event_id]}
                 await connection.execute(_LOOKED, key | {"now": now, "messages": [row.message_id], "looks": [None]})
 

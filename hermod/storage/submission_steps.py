@@ -41,7 +41,7 @@ from hermod.domain.forms.submissions import Standing, Tell
 from hermod.ports.submissions import SubmissionRecord
 from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
-from hermod.storage.readable import reason
+from hermod.storage.readable import is_newer, newer, reason
 from hermod.storage.submissions import AFRESH, opened, payment_of
 
 UNREADABLE_CODE: Final = "unreadable"
@@ -119,6 +119,8 @@ class SqlSubmissionLedger:
         except (Unavailable, NotFound):
             raise
         except Exception as error:
+            if is_newer(error):
+                raise newer("submission", submission) from None
             why = reason(error)
             if rows:
                 told = {"run": run, "code": UNREADABLE_CODE, "error": f"it cannot be read as it is stored: {why}"}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
+from pydantic import TypeAdapter
 from sqlalchemy import Row
 
+from hermod.contracts.payload_filters import PayloadCondition
 from hermod.contracts.webhooks import EndpointSettings, EndpointView, Health, Ordering, WhenExhausted
 from hermod.domain.endpoint_secrets import EndpointSecrets
+from hermod.domain.payload_filters import Holds, compiled
 from hermod.domain.rates import countable
 from hermod.domain.webhook_schedules import jitter, timeout, waits
 from hermod.ports.webhooks import Endpoint
 from hermod.storage.retry_defaults import retry_of
 
+_CONDITIONS: Final = TypeAdapter(tuple[PayloadCondition, ...])
 MANUAL: Final = "manual"
 """Why an endpoint is disabled that somebody has disabled."""
 
@@ -24,6 +29,7 @@ def columns(settings: EndpointSettings) -> dict[str, Any]:
     return {
         "url": settings.url,
         "event_types": list(settings.event_types),
+        "filter": orjson.dumps([one.model_dump(mode="json") for one in settings.filter]).decode(),
         "description": settings.description,
         "retry": orjson.dumps(settings.retry).decode(),
         "timeout_seconds": settings.timeout_seconds,
@@ -41,11 +47,23 @@ def _rate(row: Row[Any]) -> float | None:
     return None if row.rate_per_second is None else countable(row.rate_per_second)
 
 
+def _filter(row: Row[Any]) -> tuple[PayloadCondition, ...]:
+    return _CONDITIONS.validate_python(row.filter)
+
+
+@lru_cache(maxsize=256)
+def payload_filter(stored: str) -> Holds | None:
+    """A filter as it is stored, made ready: an endpoint is looked at for each event. None where it asks for all."""
+    conditions = _CONDITIONS.validate_json(stored)
+    return compiled(conditions) if conditions else None
+
+
 def stored_settings(row: Row[Any], secrets: EndpointSecrets) -> EndpointSettings:
     """As they were checked when they were stored."""
     return EndpointSettings.model_construct(
         url=row.url,
         event_types=tuple(row.event_types),
+        filter=_filter(row),
         description=row.description,
         retry=retry_of(row.retry),
         timeout_seconds=row.timeout_seconds,
@@ -93,6 +111,7 @@ def as_view(row: Row[Any], now: datetime) -> EndpointView:
         id=row.id,
         url=row.url,
         event_types=tuple(row.event_types),
+        filter=_filter(row),
         description=row.description,
         retry=retry,
         timeout_seconds=timeout(retry, row.timeout_seconds),

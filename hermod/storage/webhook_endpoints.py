@@ -7,7 +7,7 @@ row, for the deliveries that name it, but not its secrets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -20,15 +20,16 @@ from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks import EndpointPage, EndpointSettings, EndpointView, NewEndpoint, NewSecret, Ordering
 from hermod.domain.endpoint_secrets import EndpointSecrets, SigningKey
 from hermod.domain.event_types import matches
+from hermod.domain.payload_filters import Holds
 from hermod.outbound.webhook_signatures import new_key_pair, new_secret, public_key
 from hermod.ports.clock import Clock
 from hermod.ports.webhooks import Endpoint
 from hermod.storage.endpoint_health import WINDOW
 from hermod.storage.engine import Database, sql
-from hermod.storage.readable import listed
+from hermod.storage.readable import listed, or_none
 from hermod.storage.recent import Recent
 from hermod.storage.vault import UndecryptableSecret, Vault
-from hermod.storage.webhook_endpoint_rows import as_endpoint, as_view, columns, stored_settings
+from hermod.storage.webhook_endpoint_rows import as_endpoint, as_view, columns, payload_filter, stored_settings
 from hermod.storage.webhook_waiting import close_open_deliveries
 from hermod.telemetry import get_logger
 
@@ -37,7 +38,8 @@ CACHE_SECONDS: Final = 1.0
 _log = get_logger(__name__)
 
 _SET: Final = """
-    url = CAST(:url AS text), event_types = CAST(:event_types AS text[]), description = CAST(:description AS text),
+    url = CAST(:url AS text), event_types = CAST(:event_types AS text[]), filter = CAST(:filter AS jsonb),
+    description = CAST(:description AS text),
     retry = CAST(:retry AS jsonb), timeout_seconds = CAST(:timeout_seconds AS float8),
     rate_per_second = CAST(:rate_per_second AS float8), ordering = CAST(:ordering AS text),
     when_exhausted = CAST(:when_exhausted AS text), skip_after = CAST(:skip_after AS int),
@@ -58,11 +60,12 @@ _ANEW: Final = ", ".join(
     }.items()
 )
 _CREATE: Final = sql("""
-    INSERT INTO webhook_endpoints (tenant_id, id, url, event_types, description, retry, timeout_seconds,
+    INSERT INTO webhook_endpoints (tenant_id, id, url, event_types, filter, description, retry, timeout_seconds,
                                    rate_per_second, max_concurrency, ordering, when_exhausted, skip_after, secrets,
                                    header_names, public_key, enabled, disabled_reason, disabled_at, concurrency,
                                    created_at, updated_at)
-    VALUES (:tenant, :id, CAST(:url AS text), CAST(:event_types AS text[]), CAST(:description AS text),
+    VALUES (:tenant, :id, CAST(:url AS text), CAST(:event_types AS text[]), CAST(:filter AS jsonb),
+            CAST(:description AS text),
             CAST(:retry AS jsonb), CAST(:timeout_seconds AS float8), CAST(:rate_per_second AS float8),
             CAST(:max_concurrency AS int), CAST(:ordering AS text), CAST(:when_exhausted AS text),
             CAST(:skip_after AS int), CAST(:secrets AS bytea), CAST(:header_names AS text[]),
@@ -99,7 +102,8 @@ _LIVE: Final = "SELECT * FROM webhook_endpoints WHERE tenant_id = :tenant AND id
 _ONE: Final = sql(_LIVE)
 _LOCK: Final = sql(f"{_LIVE} FOR NO KEY UPDATE")
 _SUBSCRIBED: Final = sql("""
-    SELECT id, event_types, ordering FROM webhook_endpoints WHERE tenant_id = :tenant AND deleted_at IS NULL ORDER BY id
+    SELECT id, event_types, filter::text AS filter, ordering FROM webhook_endpoints
+     WHERE tenant_id = :tenant AND deleted_at IS NULL ORDER BY id
 """)
 _SHOWN: Final = """
     SELECT e.*, h.succeeded, h.failed, p.parked FROM ({endpoints}) e
@@ -145,15 +149,19 @@ class Subscriptions:
     """What a tenant's endpoints ask for at one moment."""
 
     def __init__(self, rows: Sequence[Row[Any]]) -> None:
-        self._endpoints = [(Subscriber(row.id, Ordering(row.ordering)), tuple(row.event_types)) for row in rows]
-        self._found: dict[str, tuple[Subscriber, ...]] = {}
+        self._endpoints = [
+            (Subscriber(row.id, Ordering(row.ordering)), tuple(row.event_types), _holds(row)) for row in rows
+        ]
+        self._of_type: dict[str, list[tuple[Subscriber, Holds | None]]] = {}
 
-    def to(self, event_type: str) -> tuple[Subscriber, ...]:
-        """The endpoints that asked for such events, by id; disabled ones too, whose deliveries are parked."""
-        if event_type not in self._found:
-            found = (subscriber for subscriber, filters in self._endpoints if matches(filters, event_type))
-            self._found[event_type] = tuple(found)
-        return self._found[event_type]
+    def to(self, event_type: str, payload: Mapping[str, Any]) -> tuple[Subscriber, ...]:
+        """The endpoints that asked for such an event, by id; disabled ones too, whose deliveries are parked."""
+        if event_type not in self._of_type:
+            self._of_type[event_type] = [
+                (subscriber, holds) for subscriber, types, holds in self._endpoints if matches(types, event_type)
+            ]
+        asked = self._of_type[event_type]
+        return tuple(subscriber for subscriber, holds in asked if holds is None or holds(payload))
 
 
 class WebhookEndpoints:
@@ -325,6 +333,11 @@ async def _view(connection: AsyncConnection, tenant: str, endpoint: str, now: da
     if row is None:
         raise _unknown(endpoint)
     return as_view(row, now)
+
+
+def _holds(row: Row[Any]) -> Holds | None:
+    """One that cannot be read lets everything through: what found no endpoint could not be sent later."""
+    return or_none("filter", row.id, lambda: payload_filter(row.filter))
 
 
 def _unknown(endpoint: str) -> NotFound:

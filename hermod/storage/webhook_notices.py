@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,7 +13,8 @@ from sqlalchemy import Row
 
 from hermod.contracts.webhook_notices import ENDPOINT_DISABLED, EndpointDisabled
 from hermod.storage.engine import Database, sql
-from hermod.storage.readable import listed
+from hermod.storage.readable import listed, or_none
+from hermod.storage.webhook_endpoint_rows import payload_filter
 
 _OPEN: Final = sql("""
     SELECT n.tenant_id, n.endpoint_id, n.disabled_at, n.reason, n.failing_since, n.announced_at, n.written_at,
@@ -33,7 +35,7 @@ _DONE: Final = sql("""
 
 
 _ASKED: Final = sql("""
-    SELECT id FROM webhook_endpoints
+    SELECT id, filter::text AS filter FROM webhook_endpoints
      WHERE tenant_id = :tenant AND enabled AND deleted_at IS NULL AND id <> :id
        AND event_types && CAST(:filters AS text[])
      ORDER BY id
@@ -72,7 +74,10 @@ class WebhookNotices:
     async def listeners(self, notice: Notice) -> list[str]:
         """The endpoints that asked for such events by name. The disabled one is none of them."""
         names = {"tenant": notice.tenant, "id": notice.told.endpoint_id, "filters": list(_FILTERS)}
-        return [row.id for row in await self._database.rows(_ASKED, names)]
+        rows = await self._database.rows(_ASKED, names)
+        asked = [(row.id, or_none("filter", row.id, partial(payload_filter, row.filter))) for row in rows]
+        payload = notice.told.model_dump(mode="json")
+        return [endpoint for endpoint, holds in asked if holds is None or holds(payload)]
 
     async def done(self, notice: Notice, now: datetime, *, announced: bool = False, written: bool = False) -> None:
         names = {

@@ -21,36 +21,27 @@ from hermod.contracts.ids import new_id, replay_workflow, since
 from hermod.contracts.webhook_steps import ReplayStep
 from hermod.contracts.webhooks import OPEN_DELIVERIES, ReplayInput, ReplayPage, ReplayStatus, ReplayView
 from hermod.domain.rates import countable
+from hermod.storage.contents import Contents
 from hermod.storage.engine import Database, sql
-from hermod.storage.event_filters import asks_for
 from hermod.storage.readable import listed
 from hermod.storage.webhook_reopening import AFRESH, with_event
+from hermod.storage.webhook_replay_matches import MATCHING, MOST_PAYLOADS, Unseal, count, filter_of, look
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """There are no deliveries from before."""
 SLACK: Final = timedelta(hours=1)
 """How far the clock that made an id may be from the one that dated the delivery."""
 
-_MATCHING: Final = f"""
-    d.tenant_id = :tenant AND d.endpoint_id = CAST(:endpoint AS text) AND d.id > CAST(:cursor AS text)
-    AND d.created_at >= CAST(:since AS timestamptz) AND d.created_at < :until
-    AND d.status = ANY(CAST(:statuses AS text[])) AND d.discarded_at IS NULL
-    AND (CAST(:types AS text[]) = '{{}}'
-         OR EXISTS (SELECT 1 FROM unnest(CAST(:types AS text[])) AS f(type) WHERE {asks_for("f.type", "d.event_type")}))
-    AND EXISTS (SELECT 1 FROM webhook_events e WHERE e.tenant_id = d.tenant_id AND e.id = d.event_id)
-"""  # noqa: S608 - ours
-"""The tenant's deliveries that a replay is about; those whose event was dropped cannot be sent again."""
-
 _STILL_MATCHING: Final = """
     CASE WHEN id IS NOT NULL THEN status = ANY(CAST(:statuses AS text[])) AND discarded_at IS NULL END
 """
 """What may have changed by the time that a delivery is locked. In CASE, about which the planner has no opinion."""
 
-_COUNT: Final = sql(f"SELECT count(*) AS n FROM webhook_deliveries d WHERE {_MATCHING}")  # noqa: S608 - ours
-
 _PAGE: Final = sql(f"""
     WITH page AS MATERIALIZED (
-      SELECT d.id FROM webhook_deliveries d WHERE {_MATCHING} ORDER BY d.id LIMIT CAST(:most AS int)
+      SELECT d.id FROM webhook_deliveries d
+       WHERE {MATCHING} AND (CAST(:only AS text[]) IS NULL OR d.id = ANY(CAST(:only AS text[])))
+       ORDER BY d.id LIMIT CAST(:most AS int)
     ), {with_event(f"id = ANY(ARRAY(SELECT id FROM page)) AND {_STILL_MATCHING}")}, begun AS (
       UPDATE webhook_deliveries d SET {AFRESH}, updated_at = :now
        WHERE d.tenant_id = :tenant AND d.id = ANY(ARRAY(SELECT id FROM kept)) AND {_STILL_MATCHING}
@@ -61,7 +52,7 @@ _PAGE: Final = sql(f"""
 """)  # noqa: S608
 
 _ENDPOINT: Final = sql("""
-    SELECT enabled FROM webhook_endpoints
+    SELECT id, enabled, filter::text AS filter FROM webhook_endpoints
      WHERE tenant_id = :tenant AND id = CAST(:endpoint AS text) AND deleted_at IS NULL
 """)
 _LOCK_ENDPOINT: Final = sql(f"{_ENDPOINT.text} FOR NO KEY UPDATE")
@@ -136,15 +127,16 @@ class Begun:
 
 
 class WebhookReplays:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, contents: Contents) -> None:
         self._database = database
+        self._contents = contents
 
     async def count(self, tenant: str, endpoint: str, asked: ReplayInput, now: datetime) -> int:
         """How many deliveries a replay would send again. Raises NotFound."""
+        unseal = await self._contents.opening(tenant)
         async with self._database.autocommit(changes=False) as connection:
-            await _enabled(connection, tenant, endpoint)
-            rows = await connection.execute(_COUNT, _names(tenant, endpoint, asked, now))
-            return int(rows.scalar_one())
+            known = await _known(connection, tenant, endpoint)
+            return await count(connection, _names(tenant, endpoint, asked, now), filter_of(known), unseal)
 
     async def start(self, tenant: str, endpoint: str, asked: ReplayInput, *, actor: str, now: datetime) -> ReplayView:
         """Store a replay; its workflow is the caller's to start. One that asks for the same and is under way is
@@ -153,14 +145,16 @@ class WebhookReplays:
         replay = new_id("rpl")
         given = _asked(asked)
         names = _names(tenant, endpoint, asked, now)
+        unseal = await self._contents.opening(tenant)
         async with self._database.begin() as connection:
-            if not await _enabled(connection, tenant, endpoint, lock=True):
+            known = await _known(connection, tenant, endpoint, lock=True)
+            if not known.enabled:
                 raise Conflict("the endpoint is disabled; enable it first, then replay what it missed")
             same = {"tenant": tenant, "endpoint": endpoint, "asked": given}
             found = (await connection.execute(_SAME, same)).one_or_none()
             if found is not None:
                 return _view(found)
-            matching = (await connection.execute(_COUNT, names)).scalar_one()
+            matching = await count(connection, names, filter_of(known), unseal)
             frozen = {"asked": orjson.loads(given), "until": names["until"].isoformat()}
             row = await connection.execute(
                 _CREATE,
@@ -213,6 +207,7 @@ class WebhookReplays:
 
         A replay whose endpoint was disabled in the meantime pauses, one whose endpoint was deleted is cancelled.
         """
+        unseal = await self._contents.opening(tenant)
         async with self._database.begin() as connection:
             row = (await connection.execute(_LOCK, {"tenant": tenant, "id": replay})).one_or_none()
             if row is None:
@@ -223,7 +218,7 @@ class WebhookReplays:
                 row = await _held_by_endpoint(connection, row, now)
             if row.status != ReplayStatus.RUNNING:
                 return Begun(_step(row, 0.0), row.endpoint_id)
-            return await _begin(connection, row, now)
+            return await _begin(connection, row, unseal, now)
 
     async def still(self, now: datetime, *, older_than: timedelta) -> Sequence[tuple[str, str]]:
         """Running replays that nobody moved for so long, as (tenant, replay); not named again for as long."""
@@ -231,19 +226,26 @@ class WebhookReplays:
         return [(row.tenant_id, row.id) for row in rows]
 
 
-async def _begin(connection: AsyncConnection, row: Row[Any], now: datetime) -> Begun:
+async def _begin(connection: AsyncConnection, row: Row[Any], unseal: Unseal, now: datetime) -> Begun:
     asked = ReplayInput.model_validate(row.filter["asked"] | {"until": row.filter["until"]})
+    holds = filter_of(await _known(connection, row.tenant_id, row.endpoint_id))
     most = max(1, round(row.per_second))
-    names = _names(row.tenant_id, row.endpoint_id, asked, now) | {"cursor": row.cursor, "most": most}
+    names = _names(row.tenant_id, row.endpoint_id, asked, now) | {"cursor": row.cursor, "most": most, "only": None}
+    looked: list[str] | None = None
+    if holds is not None:
+        names["most"] = most = min(most, MOST_PAYLOADS)
+        verdicts = await look(connection, names, holds, unseal)
+        looked = list(verdicts)
+        names["only"] = [delivery for delivery, wanted in verdicts.items() if wanted]
     page = (await connection.execute(_PAGE, names)).all()
     begun = [(one.id, one.order_key) for one in page if one.begun]
-    status = ReplayStatus.RUNNING if len(page) == most else ReplayStatus.DONE
+    passed = [one.id for one in page] if looked is None else looked
     moved = {
         "tenant": row.tenant_id,
         "id": row.id,
         "begun": len(begun),
-        "cursor": page[-1].id if page else row.cursor,
-        "status": status.value,
+        "cursor": passed[-1] if passed else row.cursor,
+        "status": (ReplayStatus.RUNNING if len(passed) == most else ReplayStatus.DONE).value,
         "now": now,
     }
     row = (await connection.execute(_ADVANCE, moved)).one()
@@ -268,13 +270,18 @@ async def _moved(
     return (await connection.execute(_MOVE, names)).one()
 
 
-async def _enabled(connection: AsyncConnection, tenant: str, endpoint: str, *, lock: bool = False) -> bool:
+async def _enabled(connection: AsyncConnection, tenant: str, endpoint: str) -> bool:
     """Raises NotFound."""
+    return bool((await _known(connection, tenant, endpoint)).enabled)
+
+
+async def _known(connection: AsyncConnection, tenant: str, endpoint: str, *, lock: bool = False) -> Row[Any]:
+    """Its `id`, `enabled` and `filter`. Raises NotFound."""
     statement = _LOCK_ENDPOINT if lock else _ENDPOINT
     row = (await connection.execute(statement, {"tenant": tenant, "endpoint": endpoint})).one_or_none()
     if row is None:
         raise NotFound(f"there is no webhook endpoint {endpoint}")
-    return bool(row.enabled)
+    return row
 
 
 def _asked(asked: ReplayInput) -> str:

@@ -33,6 +33,13 @@ webhook_endpoints = Table(
     Column("id", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("event_types", ARRAY(Text), nullable=False),
+    Column(
+        "filter",
+        JSONB,
+        nullable=False,
+        server_default=text("'[]'"),
+        comment="conditions on the payload, which must all hold",
+    ),
     Column("description", Text),
     Column("retry", JSONB, nullable=False, comment="the name of a preset, or a list of seconds"),
     Column("timeout_seconds", Float, comment="null: as usual for its schedule"),

@@ -18,6 +18,7 @@ from hermod.contracts.webhooks import (
     WhenExhausted,
 )
 from hermod.ports.webhooks import SUCCESS
+from starter.cli import payload_filters
 from starter.cli.json_files import read_object
 from starter.cli.output import Json, hint, print_facts, print_json, print_list, print_table, say
 from starter.cli.session import FAILED, TenantName, client, command
@@ -43,6 +44,14 @@ app: Final = typer.Typer(help="Where events go.", no_args_is_help=True)
 EndpointId = Annotated[str, typer.Argument(metavar="ID", help="whe_…, as the list shows it.")]
 EventTypes = Annotated[
     list[str] | None, typer.Option("--event-type", metavar="TYPE", help="order.paid, order.* or *; give several.")
+]
+Filter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="CONDITION",
+        help="Only such payloads: data.status=paid, data.total>=50, data.coupon, !data.test; several must all hold.",
+    ),
 ]
 Description = Annotated[str | None, typer.Option(help="A note for people.")]
 Retry = Annotated[
@@ -81,6 +90,7 @@ Asymmetric = Annotated[
 async def create(
     url: Annotated[str, typer.Argument(help="https, at a public address.")],
     event_type: EventTypes = None,
+    filter_: Filter = None,
     description: Description = None,
     retry: Retry = None,
     timeout: Timeout = None,
@@ -103,8 +113,9 @@ async def create(
       hermod webhooks endpoints create https://shop.example.com/webhooks
       hermod webhooks endpoints create https://erp.example.com/in --event-type "order.*" \\
              --ordering by_key --retry 30,120,600 --header authorization="Bearer t0ken"
+      hermod webhooks endpoints create https://crm.example.com/in --filter data.status=paid --filter "data.total>=50"
     """
-    given = _settings(event_type, description, retry, timeout, rate, max_concurrency, ordering, when_exhausted,
+    given = _settings(event_type, filter_, description, retry, timeout, rate, max_concurrency, ordering, when_exhausted,
                       skip_after, header, headers, asymmetric)  # fmt: skip
     given |= {"url": url} | ({"enabled": False} if disabled else {})
     try:
@@ -161,6 +172,7 @@ async def update(
     endpoint: EndpointId,
     url: Annotated[str | None, typer.Option(help="Another URL; what trouble the old one had is forgotten.")] = None,
     event_type: EventTypes = None,
+    filter_: Filter = None,
     description: Description = None,
     retry: Retry = None,
     timeout: Timeout = None,
@@ -177,17 +189,19 @@ async def update(
     tenant: TenantName = None,
     as_json: Json = False,
 ) -> None:
-    """Change what is named, and nothing else. `none` takes away a description, a timeout or a rate.
+    """Change what is named, and nothing else. `none` takes away a filter, a description, a timeout or a rate.
 
     \b
     Examples:
       hermod webhooks endpoints update whe_019aa1c2d3e40123456789abcdef --event-type "order.*" --rate none
       hermod webhooks endpoints update whe_019aa1c2d3e40123456789abcdef --disable
     """
-    given = _settings(event_type, description, retry, timeout, rate, max_concurrency, ordering, when_exhausted,
+    given = _settings(event_type, filter_, description, retry, timeout, rate, max_concurrency, ordering, when_exhausted,
                       skip_after, header, headers, asymmetric)  # fmt: skip
     given |= {name: value for name, value in (("url", url), ("enabled", enabled)) if value is not None}
     given |= {name: None for name in ("description", "timeout_seconds", "rate_per_second") if given.get(name) == _NONE}
+    if filter_ == [_NONE]:
+        given["filter"] = []
     if remove_header:
         given["headers"] = given.get("headers", {}) | dict.fromkeys(remove_header)
     if not given:
@@ -277,6 +291,7 @@ async def try_out(endpoint: EndpointId, tenant: TenantName = None, as_json: Json
 
 def _settings(
     event_types: list[str] | None,
+    filter_: list[str] | None,
     description: str | None,
     retry: str | None,
     timeout: str | None,
@@ -292,6 +307,7 @@ def _settings(
     """The options that were given, as the API names them."""
     given: dict[str, Any] = {
         "event_types": event_types,
+        "filter": [payload_filters.condition(one) for one in filter_ or [] if one != _NONE],
         "description": description,
         "retry": retry_of(retry) if retry is not None else None,
         "timeout_seconds": _number(timeout),
@@ -325,6 +341,7 @@ def _print(endpoint: EndpointView, as_json: bool) -> None:
             ("id", one.id),
             ("url", one.url),
             ("events", " ".join(one.event_types)),
+            ("filter", payload_filters.shown(one.filter)),
             ("description", one.description),
             ("retry", shown(one.retry)),
             ("timeout", f"{one.timeout_seconds:g} s"),

@@ -88,3 +88,17 @@ def test_sandbox_knows_no_adapter() -> None:
     sandbox = [path for path in modules("devstack") if "sandbox" in path.parts]
     assert sandbox
     assert [place(path) for path in sandbox if imported_from(path, "hermod.channels")] == []
+
+
+def test_error_is_logged_without_its_text() -> None:
+    """`exc_info` and `exception()` print the text of an error, which may quote what somebody has written;
+    `hermod.telemetry.fault` has its class and its places."""
+    wrong = [
+        f"{place(path)}:{node.lineno}"
+        for path in modules()
+        for node in ast.walk(parsed(path))
+        if (isinstance(node, ast.keyword) and node.arg in ("exc_info", "stack_info"))
+        or (isinstance(node, ast.Constant) and node.value == "exc_info")
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("_log.exception", "logging.exception"))
+    ]
+    assert wrong == []

@@ -4,30 +4,29 @@ foreseen the error, and never the text of such an error, which may quote a recor
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import structlog
 from temporalio import activity
 from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities import failing, failures
+from activities import failures
 from activities.failing import FailureInterceptor
 from hermod.bootstrap import SystemClock
 from hermod.contracts.content import Channel
 from hermod.contracts.delivery import DeliveryOrder
+from hermod.contracts.errors import NewerRecord
 from hermod.contracts.webhooks import WebhookOrder
-from hermod.telemetry import ACTIVITY_FAILURES, configure_logging, get_logger, log_names
+from hermod.telemetry import ACTIVITY_FAILURES, get_logger, log_names
 from starter.connection import DATA_CONVERTER
+from tests.support.log_lines import logged
 
 ORDER = DeliveryOrder(tenant="shop", channel=Channel.EMAIL, messages=("msg_1",))
 EXPECTED = [
@@ -37,6 +36,7 @@ EXPECTED = [
     failures.clickhouse_unavailable("ClickHouse does not answer"),
     failures.backend_away("backend_503", timedelta(seconds=2)),
     failures.superseded(),
+    failures.newer_record(NewerRecord("message msg_1 has fields")),
     failures.no_such_record(),
 ]
 PERSON = "ada@example.com"
@@ -59,17 +59,9 @@ class Work(ActivityInboundInterceptor):
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    written, root = io.StringIO(), logging.getLogger()
-    before = root.handlers[:], root.level
-    monkeypatch.setattr("sys.stderr", written)
-    configure_logging("DEBUG")
-    # A logger that is kept would stay as it is configured here.
-    structlog.configure(cache_logger_on_first_use=False)
-    monkeypatch.setattr(failing, "_log", get_logger(failing.__name__))
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines() if line.startswith("{")]
-    root.handlers[:], root.level = before[0], before[1]
-    structlog.reset_defaults()
+def lines() -> Iterator[Lines]:
+    with logged() as text:
+        yield lambda: [json.loads(line) for line in text().splitlines() if line.startswith("{")]
 
 
 async def tried(end: Callable[[], Any], order: Any = ORDER, queue: str = "email") -> None:

@@ -78,6 +78,10 @@ class EndpointQuery(Model):
 async def create_webhook_endpoint(request: Request, hermod: Caller) -> Response:
     """Requests follow [Standard Webhooks](https://www.standardwebhooks.com). The URL is https, at a public address.
 
+    `filter` is a list of conditions on the payload, like `{"path": "data.status", "op": "eq", "value": "paid"}`, which
+    must all hold. `op` is one of `eq ne gt gte lt lte in exists`; a payload without the path is only `ne`, and
+    `exists: false`.
+
     `retry` is a named schedule (`webhook`: 30 s, 2 min, 10 min, 1 h, 6 h, 24 h; `webhook-fast`: 1, 2, 4, 8, 16 s;
     `webhook-standard`: 5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 h), or a list of waits in seconds. Up to 20% are added
     by chance.

@@ -110,6 +110,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"event_types": "order.paid"}, "event_types"),
     ({"event_types": ["order.*.paid"]}, "event_types.0"),
     ({"event_types": ["*"] * 101}, "event_types"),
+    ({"filter": [{"path": "data.a", "value": 1}] * 21}, "filter"),
+    ({"filter": [{"path": "data.a", "op": "gt", "value": "5"}]}, "filter.0.value"),
     ({"description": "x" * 501}, "description"),
     ({"description": "a\0b"}, "description"),
     ({"retry": "sms"}, "retry"),

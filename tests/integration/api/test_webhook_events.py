@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from hermod.contracts.errors import NotFound
 from hermod.contracts.webhooks import EndpointSettings
@@ -149,3 +150,49 @@ async def test_endpoint_names_the_kind_and_the_sender_of_its_requests(api: Api) 
     assert_problem(
         await api.client.post("/v1/webhook-endpoints", json=wrong), 422, "invalid-input", "headers.Content-Type"
     )
+
+
+PAID = {"path": "data.status", "op": "eq", "value": "paid"}
+
+
+async def told(api: Api, payload: dict[str, Any], **more: Any) -> list[str]:
+    """The endpoints to which an event with the payload goes."""
+    response = await api.client.post("/v1/webhook-events", json=EVENT | {"payload": payload} | more)
+    assert response.status_code == 202, response.text
+    return sorted(one["endpoint_id"] for one in response.json()["deliveries"])
+
+
+async def test_event_goes_to_the_endpoints_whose_filters_let_its_payload_through(api: Api) -> None:
+    every = await endpoint(api)
+    paid = await endpoint(api, filter=[PAID])
+    dear = await endpoint(api, filter=[PAID, {"path": "data.order.total", "op": "gte", "value": 50}])
+    open_ = await endpoint(api, filter=[PAID | {"op": "ne"}], event_types=["order.*"])
+    assert await told(api, {"status": "paid"}) == sorted([every, paid])
+    assert await told(api, {"status": "paid", "order": {"total": 50}}) == sorted([every, paid, dear])
+    assert await told(api, {"status": "open"}) == sorted([every, open_])
+    assert await told(api, {}) == sorted([every, open_])
+    assert await told(api, {"status": "open"}, type="customer.made") == [every]
+
+
+async def test_filter_is_changed_the_next_event_goes_by_it(api: Api) -> None:
+    one = await endpoint(api, filter=[PAID])
+    address = f"/v1/webhook-endpoints/{one}"
+    assert await told(api, {"status": "open"}) == []
+    changed = await api.client.patch(address, json={"filter": [{"path": "data.status", "value": "open"}]})
+    assert changed.json()["filter"] == [{"path": "data.status", "op": "eq", "value": "open"}]
+    assert await told(api, {"status": "open"}) == [one]
+    assert (await api.client.patch(address, json={"description": "x"})).json()["filter"] == changed.json()["filter"]
+    assert (await api.client.patch(address, json={"filter": None})).json()["filter"] == []
+    assert await told(api, {}) == [one]
+    wrong = await api.client.patch(address, json={"filter": [PAID | {"op": "gt"}]})
+    assert_problem(wrong, 422, "invalid-input", "filter.0.value")
+    assert await told(api, {}) == [one]
+
+
+async def test_filter_of_one_endpoint_cannot_be_read_it_is_told_and_so_are_the_others(api: Api) -> None:
+    one, other = await endpoint(api, filter=[PAID]), await endpoint(api, filter=[PAID])
+    database = api.hermod.core.storage.database
+    statement = text("""UPDATE webhook_endpoints SET filter = '[{"path": 1}]' WHERE id = :id""")
+    await database.execute(statement, {"id": one})
+    assert await told(api, {"status": "paid"}) == sorted([one, other])
+    assert await told(api, {"status": "open"}) == [one]

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from hermod.contracts.payload_filters import PayloadCondition
 from hermod.storage.vault import Vault
 from starter import verify_webhook
+from starter.cli import payload_filters
 from tests.integration.cli.conftest import Cli
 from tests.support.hostile import Hostile
 
@@ -132,3 +135,51 @@ async def test_rotation_of_the_installations_key_takes_endpoints_along(
 async def test_command_is_wrong_says_what(cli: Cli, arguments: list[str], code: int, said: str) -> None:
     await cli.ready()
     assert said in (await cli.run(*ENDPOINTS, *arguments, code=code)).stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "condition"),
+    [
+        ("data.status=paid", ("data.status", "eq", "paid")),
+        ("data.status = paid", ("data.status", "eq", "paid")),
+        ("data.status!=paid", ("data.status", "ne", "paid")),
+        ("data.total>=50", ("data.total", "gte", 50)),
+        ("data.total<0.5", ("data.total", "lt", 0.5)),
+        ("data.new=true", ("data.new", "eq", True)),
+        ("data.note=null", ("data.note", "eq", None)),
+        ('data.number="7"', ("data.number", "eq", "7")),
+        ("data.formula=a=b>c", ("data.formula", "eq", "a=b>c")),
+        ("data.empty=", ("data.empty", "eq", "")),
+        ('data.plan=["pro", "team"]', ("data.plan", "in", ["pro", "team"])),
+        ("data.coupon", ("data.coupon", "exists", True)),
+        ("!data.coupon", ("data.coupon", "exists", False)),
+        ("data.größe=xl", ("data.größe", "eq", "xl")),
+    ],
+)
+def test_filter_is_written_as_a_condition_and_shown_so(said: str, condition: tuple[str, str, Any]) -> None:
+    path, op, value = condition
+    given = {"path": path, "op": op, "value": value}
+    assert payload_filters.condition(said) == given
+    shown = payload_filters.shown([PayloadCondition.model_validate(given)])
+    assert shown is not None
+    assert payload_filters.condition(shown) == given
+
+
+@pytest.mark.parametrize("said", ["", "=paid", "!", "!data.a!", "<data.a", ">", "!data.a=1"])
+def test_filter_is_no_condition_says_how_to_write_one(said: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"data\.status=paid"):
+        payload_filters.condition(said)
+
+
+async def test_filter_is_given_shown_changed_and_taken_away(cli: Cli) -> None:
+    made = await create(cli, "--filter", "data.status=paid", "--filter", "data.total>=50")
+    assert made["filter"] == [
+        {"path": "data.status", "op": "eq", "value": "paid"},
+        {"path": "data.total", "op": "gte", "value": 50},
+    ]
+    assert 'data.status="paid" and data.total>=50' in (await cli.run(*ENDPOINTS, "show", made["id"])).stdout
+    changed = await cli.json(*ENDPOINTS, "update", made["id"], "--filter", "data.country=AT")
+    assert changed["filter"] == [{"path": "data.country", "op": "eq", "value": "AT"}]
+    wrong = await cli.run(*ENDPOINTS, "update", made["id"], "--filter", "data.total>much", code=1)
+    assert "filter.0.value: must be a number" in wrong.stderr
+    assert (await cli.json(*ENDPOINTS, "update", made["id"], "--filter", "none"))["filter"] == []

@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import text
 
+from activities import failures
 from hermod.contracts.content import Email
 from hermod.contracts.messages import Status
+from hermod.domain.states import OPEN
+from tests.support.polling import eventually
 from tests.support.product import House
 
 BROKEN = {
@@ -64,6 +68,32 @@ async def test_time_is_infinite_it_is_sent_with_the_others(house: House, column:
     await _change(house, statement, id=messages[2])
     for message in messages:
         await house.reached(message, Status.SENT)
+
+
+async def test_content_has_a_field_of_a_later_version_it_is_sent_by_a_worker_that_knows_it(house: House) -> None:
+    await house.add_account("main")
+    at = house.hermod.core.clock.now() + timedelta(seconds=1)
+    sent = await house.hermod.send(Email(to="ada@example.com", subject="Hello", text="It works"), send_at=at)
+    row = "tenant_id = :tenant AND message_id = :id"
+    database = house.hermod.core.storage.database
+    (kept,) = await database.rows(
+        text(f"SELECT body FROM message_contents WHERE {row}"), {"tenant": house.hermod.tenant, "id": sent.id}
+    )
+    newer = orjson.dumps(orjson.loads(kept.body) | {"mood": "glad"})
+    await _change(house, f"UPDATE message_contents SET body = :body WHERE {row}", id=sent.id, body=newer)
+
+    async def waits() -> str | None:
+        told = await house.hermod.core.temporal.get_workflow_handle(sent.workflow_id).describe()
+        for pending in told.raw_description.pending_activities:
+            if pending.last_failure.application_failure_info.type == failures.NEWER_RECORD:
+                return str(pending.last_failure.message)
+        return None
+
+    assert "glad" not in await eventually(waits)
+    assert (await house.hermod.status(sent.id)).status in OPEN
+    # The newer worker reads it.
+    await _change(house, f"UPDATE message_contents SET body = :body WHERE {row}", id=sent.id, body=kept.body)
+    await house.reached(sent.id, Status.SENT)
 
 
 async def test_message_alone_cannot_be_read_it_ends_and_can_be_retried(house: House) -> None:

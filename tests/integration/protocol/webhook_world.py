@@ -139,7 +139,7 @@ class WebhookWorld(World):
         self._endpoints = WebhookEndpoints(database, self.vault, self)
         self._acceptance = WebhookAcceptance(database, self.contents)
         self._deliveries = WebhookDeliveries(database, self.contents)
-        self._replays = WebhookReplays(database)
+        self._replays = WebhookReplays(database, self.contents)
         self._lines = WebhookOrder(database)
         self._waiting = WebhookWaiting(database)
 

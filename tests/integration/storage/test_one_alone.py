@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.content import Channel, Email
-from hermod.contracts.errors import InvalidInput, Unavailable, Unreadable
+from hermod.contracts.errors import InvalidInput, NewerRecord, Unavailable, Unreadable
 from hermod.contracts.forms import FormInput
 from hermod.contracts.ids import new_id
 from hermod.contracts.messages import Narrowed, Options, Status, Submission
@@ -86,6 +86,39 @@ async def test_message_cannot_be_read_it_ends_and_the_others_are_open(storage: S
     story = await storage.messages.view(TENANT, ids[2])
     assert (story.status, story.error_code) == (Status.FAILED, "unreadable")
     assert story.decisions[-1].reason == story.error
+
+
+NEWER = [
+    b'{"to": "ada@example.com", "subject": "a", "text": "b", "mood": "glad"}',
+    b'{"to": "ada@example.com", "subject": "a", "text": "b", "mood": 1, "attachments": [{"filename": "a.txt",'
+    b' "content_type": "text/plain", "content_base64": "YQ==", "expires": 3}]}',
+]
+"""Contents as a later version may store them."""
+
+
+@pytest.mark.parametrize("body", NEWER, ids=["a field", "a nested field"])
+async def test_content_has_a_field_of_a_later_version_it_waits_for_a_worker_that_knows_it(
+    storage: Storage, body: bytes
+) -> None:
+    ids = await five_messages(storage)
+    where = "tenant_id = :tenant AND message_id = :id"
+    await change(storage, f"UPDATE message_contents SET body = :body WHERE {where}", id=ids[2], body=body)
+    with pytest.raises(NewerRecord) as told:
+        await storage.ledger.open_items(TENANT, OWNER, RUN, ids, now())
+    assert ids[2] in str(told.value)
+    assert "glad" not in str(told.value)
+    for message in ids:
+        assert (await storage.messages.view(TENANT, message)).status is Status.QUEUED
+
+
+async def test_content_has_a_field_of_a_later_version_and_is_broken_besides_it_ends(storage: Storage) -> None:
+    ids = await five_messages(storage)
+    where = "tenant_id = :tenant AND message_id = :id"
+    await change(
+        storage, f"UPDATE message_contents SET body = :body WHERE {where}", id=ids[2], body=b'{"to": 5, "mood": 1}'
+    )
+    assert len(await storage.ledger.open_items(TENANT, OWNER, RUN, ids, now())) == 4
+    assert (await storage.messages.view(TENANT, ids[2])).error_code == "unreadable"
 
 
 async def test_message_under_way_cannot_be_read_it_ends_when_its_worker_is_lost(storage: Storage) -> None:
@@ -293,3 +326,17 @@ async def test_submission_cannot_be_read_it_ends_with_its_reason(storage: Storag
     with pytest.raises(Unreadable):
         await storage.submission_ledger.open(TENANT, "sub_1", RUN, now())
     assert (await storage.submissions.view(TENANT, "sub_1")).status == "failed"
+
+
+async def test_submission_has_a_field_of_a_later_version_it_waits_for_a_worker_that_knows_it(storage: Storage) -> None:
+    statement = text("""
+        INSERT INTO form_submissions (tenant_id, id, form_id, form_revision, definition, status, data, workflow_id,
+                                      body_hash, metadata)
+        VALUES (:tenant, :id, 'signup', 1, '{"name": "Sign up", "mood": "glad"}', 'processing', '{}',
+                'submission/shop/sub_1', '', '{}')
+    """)
+    await storage.database.execute(statement, {"tenant": TENANT, "id": "sub_1"})
+    with pytest.raises(NewerRecord):
+        await storage.submission_ledger.open(TENANT, "sub_1", RUN, now())
+    rows = await storage.database.rows(text("SELECT status FROM form_submissions WHERE id = 'sub_1'"), {})
+    assert [row.status for row in rows] == ["processing"]

@@ -77,7 +77,7 @@ async def retry(database: Database, _: WebhookRows, delivery: str) -> object:
 
 
 async def replay(database: Database, rows: WebhookRows, _: str) -> object:
-    replays = WebhookReplays(database)
+    replays = WebhookReplays(database, contents(database))
     asked = ReplayInput(
         since=NOW - timedelta(days=1), per_second=10, status=(DeliveryStatus.FAILED, DeliveryStatus.DELIVERED)
     )

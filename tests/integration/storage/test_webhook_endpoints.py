@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from hermod.contracts.errors import NotFound, Unavailable
 from hermod.contracts.retries import Preset
+from hermod.contracts.webhook_notices import EndpointDisabled
 from hermod.contracts.webhooks import DeliveryStatus, EndpointSettings, NewEndpoint, Ordering
 from hermod.outbound.webhook_signatures import public_key
 from hermod.ports.webhooks import Endpoint
@@ -20,6 +21,7 @@ from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants
 from hermod.storage.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoints import WebhookEndpoints
+from hermod.storage.webhook_notices import Notice, WebhookNotices
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.webhook_rows import WebhookRows
 
@@ -258,7 +260,7 @@ async def test_deleted_endpoint_is_gone_for_everybody_and_its_secrets_with_it(ha
     assert await hands.endpoints.endpoint("demo", made.id) is not None
     await hands.endpoints.delete("demo", made.id, actor="test", now=NOW)
     assert await hands.endpoints.endpoint("demo", made.id) is None
-    assert (await hands.endpoints.subscriptions("demo")).to("order.paid") == ()
+    assert (await hands.endpoints.subscriptions("demo")).to("order.paid", {}) == ()
     assert (await hands.endpoints.page("demo", cursor=None, limit=5, now=NOW)).items == ()
     with pytest.raises(NotFound):
         await hands.endpoints.get("demo", made.id, NOW)
@@ -276,7 +278,7 @@ async def test_deleted_endpoint_is_gone_for_everybody_and_its_secrets_with_it(ha
 async def test_endpoints_of_other_tenants_are_not_there(hands: Hands) -> None:
     made = await hands.create()
     assert await hands.endpoints.endpoint("other", made.id) is None
-    assert (await hands.endpoints.subscriptions("other")).to("order.paid") == ()
+    assert (await hands.endpoints.subscriptions("other")).to("order.paid", {}) == ()
     with pytest.raises(NotFound):
         await hands.endpoints.get("other", made.id, NOW)
     with pytest.raises(NotFound):
@@ -288,13 +290,16 @@ async def test_event_finds_the_endpoints_that_asked_disabled_ones_too(hands: Han
     orders = await hands.create(event_types=["order.*"], ordering="by_key")
     everything = await hands.create(enabled=False)
     await hands.create(event_types=["refund.created"])
-    assert (await hands.endpoints.subscriptions("demo")).to("order.paid") == (
+    assert (await hands.endpoints.subscriptions("demo")).to("order.paid", {}) == (
         (orders.id, Ordering.BY_KEY),
         (everything.id, Ordering.NONE),
     )
-    assert (await hands.endpoints.subscriptions("demo")).to("order") == ((everything.id, Ordering.NONE),)
+    assert (await hands.endpoints.subscriptions("demo")).to("order", {}) == ((everything.id, Ordering.NONE),)
     await hands.change(orders.id, event_types=("order",))
-    assert [one.id for one in (await hands.endpoints.subscriptions("demo")).to("order")] == [orders.id, everything.id]
+    assert [one.id for one in (await hands.endpoints.subscriptions("demo")).to("order", {})] == [
+        orders.id,
+        everything.id,
+    ]
 
 
 async def test_endpoint_is_remembered_for_a_moment_and_read_again_when_it_changes_here(hands: Hands) -> None:
@@ -326,7 +331,7 @@ async def test_secrets_that_do_not_open_make_the_endpoint_wait_and_not_disappear
         await strange.reseal()
     assert (await strange.unreadable("demo"), await hands.endpoints.unreadable("demo")) == ([made.id], [])
     assert (await strange.get("demo", made.id, NOW)).id == made.id
-    assert [one.id for one in (await strange.subscriptions("demo")).to("x")] == [made.id]
+    assert [one.id for one in (await strange.subscriptions("demo")).to("x", {})] == [made.id]
 
 
 async def test_every_change_is_in_the_audit(hands: Hands) -> None:
@@ -346,12 +351,12 @@ async def test_every_change_is_in_the_audit(hands: Hands) -> None:
 
 async def test_what_another_process_was_answered_about_an_endpoint_holds_for_the_next_event(hands: Hands) -> None:
     made, other = await hands.create(event_types=["order.paid"]), hands.anew()
-    assert [one.id for one in (await other.subscriptions("demo")).to("order.paid")] == [made.id]
+    assert [one.id for one in (await other.subscriptions("demo")).to("order.paid", {})] == [made.id]
     await hands.change(made.id, event_types=("form.submitted",))
     added = await hands.create(event_types=["form.*"])
     asked = await other.subscriptions("demo")
-    assert [one.id for one in asked.to("form.submitted")] == [made.id, added.id]
-    assert asked.to("order.paid") == ()
+    assert [one.id for one in asked.to("form.submitted", {})] == [made.id, added.id]
+    assert asked.to("order.paid", {}) == ()
 
 
 async def test_endpoint_that_another_process_changed_is_read_again_for_a_delivery_that_knows_of_it(
@@ -367,3 +372,15 @@ async def test_endpoint_that_another_process_changed_is_read_again_for_a_deliver
     assert await other.endpoint("demo", made.id, current.revision) is current
     await hands.endpoints.delete("demo", made.id, actor="test", now=NOW)
     assert await other.endpoint("demo", made.id, current.revision + 1) is None
+
+
+async def test_notice_of_a_disabled_endpoint_goes_to_those_whose_filters_let_it_through(hands: Hands) -> None:
+    named = {"event_types": ["endpoint.disabled"]}
+    disabled, every = await hands.create(), await hands.create(**named)
+    gone = await hands.create(**named, filter=[{"path": "data.reason", "value": "gone"}])
+    await hands.create(**named, filter=[{"path": "data.reason", "op": "ne", "value": "gone"}])
+    told = EndpointDisabled(
+        endpoint_id=disabled.id, url=disabled.url, description=None, reason="gone", disabled_at=NOW, failing_since=None
+    )
+    notice = Notice(tenant="demo", told=told, announced=False, written=True, owner_email=None)
+    assert await WebhookNotices(hands.database).listeners(notice) == [every.id, gone.id]

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.webhooks import DeliveryStatus, ReplayInput, ReplayStatus
+from hermod.storage.contents import Contents
 from hermod.storage.engine import Database
 from hermod.storage.tenants import Tenants
+from hermod.storage.vault import Vault
 from hermod.storage.webhook_replays import WebhookReplays
 from tests.support.webhook_rows import WebhookRows
 
@@ -33,7 +36,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def replays(database: Database) -> WebhookReplays:
-    return WebhookReplays(database)
+    return WebhookReplays(database, Contents(database, Vault(Vault.new_key()), 30))
 
 
 @pytest.fixture
@@ -222,3 +225,74 @@ async def test_still_names_running_replays_that_nobody_moved_once(replays: Webho
     assert await replays.still(NOW, older_than=HOUR) == []
     assert await replays.still(NOW + HOUR, older_than=timedelta(minutes=1)) == [("shop", replay)]
     assert await replays.still(NOW + HOUR, older_than=timedelta(minutes=1)) == []
+
+
+PAID = [{"path": "data.status", "op": "eq", "value": "paid"}]
+
+
+async def put_filter(rows: WebhookRows, conditions: object) -> None:
+    statement = text("UPDATE webhook_endpoints SET filter = CAST(:filter AS jsonb) WHERE id = :id")
+    await rows.database.execute(statement, {"filter": orjson.dumps(conditions).decode(), "id": rows.endpoint})
+
+
+async def with_payload(rows: WebhookRows, status: DeliveryStatus, payload: object) -> str:
+    delivery = await rows.add(status)
+    body = payload if isinstance(payload, bytes) else orjson.dumps({"type": "order.paid", "data": payload})
+    statement = text("UPDATE webhook_events SET body = :body WHERE id = :id")
+    await rows.database.execute(statement, {"body": body, "id": await rows.event_of(delivery)})
+    return delivery
+
+
+async def begun(replays: WebhookReplays, rows: WebhookRows, replay: str) -> list[str]:
+    return [delivery for page in await pages(replays, rows, replay) for delivery in page]
+
+
+async def test_endpoint_has_a_filter_by_now_only_what_it_asks_for_is_counted_and_begun(
+    replays: WebhookReplays, rows: WebhookRows
+) -> None:
+    paid = [await with_payload(rows, status, {"status": "paid"}) for status in (S.FAILED, S.PARKED)]
+    other = [await with_payload(rows, S.FAILED, payload) for payload in ({"status": "open"}, {}) * 3]
+    paid.append(await with_payload(rows, S.FAILED, {"status": "paid", "n": 2}))
+    await put_filter(rows, PAID)
+    assert await replays.count("shop", rows.endpoint, asked(), NOW) == 3
+    replay = await start(replays, rows)
+    assert sorted(await begun(replays, rows, replay)) == sorted(paid)
+    view = await replays.view("shop", replay)
+    assert (view.status, view.matching, view.begun) == (ReplayStatus.DONE, 3, 3)
+    assert {await rows.status(one) for one in other} == {S.FAILED}
+    await put_filter(rows, [])
+    assert await replays.count("shop", rows.endpoint, asked(), NOW) == 6
+
+
+async def test_payload_cannot_be_read_it_is_begun_and_the_others_go_by_theirs(
+    replays: WebhookReplays, rows: WebhookRows
+) -> None:
+    broken = [await with_payload(rows, S.FAILED, body) for body in (b"{", b"", b"[]")]
+    await with_payload(rows, S.FAILED, {"status": "open"})
+    await put_filter(rows, PAID)
+    replay = await start(replays, rows, per_second=100)
+    assert sorted(await begun(replays, rows, replay)) == sorted(broken)
+
+
+async def test_filter_changes_while_a_replay_runs_the_rest_goes_by_the_new_one(
+    replays: WebhookReplays, rows: WebhookRows
+) -> None:
+    deliveries = [await with_payload(rows, S.FAILED, {"status": "open"}) for _ in range(5)]
+    replay = await start(replays, rows)
+    first = await replays.page("shop", replay, None, NOW)
+    await put_filter(rows, PAID)
+    assert len(first.deliveries) == 2
+    assert await begun(replays, rows, replay) == []
+    assert [await rows.status(one) for one in sorted(deliveries)] == [S.PENDING] * 2 + [S.FAILED] * 3
+
+
+async def test_more_than_a_page_of_payloads_is_counted(
+    replays: WebhookReplays, rows: WebhookRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hermod.storage.webhook_replay_matches.MOST_PAYLOADS", 2)
+    for payload in ({"status": "paid"}, {}) * 3:
+        await with_payload(rows, S.FAILED, payload)
+    await put_filter(rows, PAID)
+    assert await replays.count("shop", rows.endpoint, asked(), NOW) == 3
+    monkeypatch.setattr("hermod.storage.webhook_replay_matches.MOST_COUNTED", 4)
+    assert await replays.count("shop", rows.endpoint, asked(), NOW) == 4, "the last two are counted as they are"
