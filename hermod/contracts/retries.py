@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from hermod.contracts.content import Channel
-from hermod.contracts.durations import short_duration
+from hermod.contracts.durations import WrittenDuration, short_duration
 from hermod.contracts.model import Model
 from hermod.contracts.scalars import Number
 
@@ -56,7 +56,7 @@ def _known(preset: object) -> object:
 
 Wait = Annotated[
     Annotated[Number, Field(ge=0, le=LONGEST_WAIT)],
-    BeforeValidator(_seconds, json_schema_input_type=Annotated[float, Field(ge=0, le=LONGEST_WAIT)] | str),
+    BeforeValidator(_seconds, json_schema_input_type=Annotated[float, Field(ge=0, le=LONGEST_WAIT)] | WrittenDuration),
 ]
 """Seconds, up to a day. Also taken: `10s`, `1m`, `1h30m`, `500ms`, ISO 8601."""
 Waits = Annotated[tuple[Wait, ...], Field(min_length=1, max_length=MOST_WAITS)]
