@@ -39,7 +39,7 @@ from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
 from starter.intake import KEY_FIELD, MalformedJson
 from starter.version import product_version
-from web.examples import IN_BATCH, MODELS, SCHEMAS
+from web.examples import IDEMPOTENCY_KEY, IN_BATCH, MODELS, SCHEMAS
 from web.problems import MEDIA_TYPE, BodyTooLarge, NotJson, ProblemView, problem_of
 
 ASSETS: Final = "/docs/assets"
@@ -243,7 +243,9 @@ def _request_schemas() -> dict[str, Any]:
     messages = TypeAdapter(AnyMessage).json_schema(ref_template=_TEMPLATE)["$defs"]
     for model in MODELS:
         messages[model]["required"] = ["channel", *messages[model]["required"]]  # it says which model is meant
-        properties = messages[model]["properties"] | {KEY_FIELD: {"type": "string", "maxLength": 255}}
+        properties = messages[model]["properties"] | {
+            KEY_FIELD: {"anyOf": [IDEMPOTENCY_KEY["schema"], {"type": "null"}]}
+        }
         messages[IN_BATCH + model] = messages[model] | {"title": IN_BATCH + model, "properties": properties}
     inputs = (
         AccountInput,

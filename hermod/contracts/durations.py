@@ -24,13 +24,17 @@ def short_duration(text: str) -> timedelta | None:
 
 
 _ISO_DAYS: Final = r"([0-9]{1,4}Y)?([0-9]{1,5}M)?([0-9]{1,5}W)?([0-9]{1,6}D)?"
-_SECONDS: Final = r"[0-9]{1,9}(\.[0-9]{1,6})?S"
-_ISO_TIME: Final = rf"(T([0-9]{{1,6}}H([0-9]{{1,8}}M)?({_SECONDS})?|[0-9]{{1,8}}M({_SECONDS})?|{_SECONDS}))?"
+_SECONDS: Final = r"[0-9]{1,7}(\.[0-9]{1,6})?S"
+_ISO_TIME: Final = rf"(T([0-9]{{1,6}}H([0-9]{{1,7}}M)?({_SECONDS})?|[0-9]{{1,7}}M({_SECONDS})?|{_SECONDS}))?"
 _AS_SHORT: Final = (
     r"([0-9]{1,6}[dD])?([0-9]{1,6}[hH])?([0-9]{1,8}[mM])?([0-9]{1,9}(\.[0-9]{1,6})?[sS])?([0-9]{1,9}[mM][sS])?"
 )
+LONGEST_TEXT: Final = 40
+"""Characters of a duration that is written as text."""
 DURATION_PATTERN: Final = rf"^({_AS_SHORT}|P{_ISO_DAYS}{_ISO_TIME})$"
-WrittenDuration = Annotated[str, Field(json_schema_extra={"pattern": DURATION_PATTERN, "minLength": 2})]
+WrittenDuration = Annotated[
+    str, Field(json_schema_extra={"pattern": DURATION_PATTERN, "minLength": 2, "maxLength": LONGEST_TEXT})
+]
 """What the reference says of a duration in a string."""
 
 

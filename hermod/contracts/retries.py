@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from hermod.contracts.content import Channel
-from hermod.contracts.durations import WrittenDuration, short_duration
+from hermod.contracts.durations import LONGEST_TEXT, WrittenDuration, short_duration
 from hermod.contracts.model import Model
 from hermod.contracts.scalars import Number
 
@@ -33,7 +33,7 @@ class Preset(StrEnum):
 
 def _seconds(given: object) -> object:
     """`10s`, `1h30m`, `PT10S` and a timedelta in seconds. A number as text has no unit, so it is refused."""
-    if isinstance(given, str):
+    if isinstance(given, str) and len(given) <= LONGEST_TEXT:
         short = short_duration(given)
         given = _iso_duration(given) if short is None else short
     return given.total_seconds() if isinstance(given, timedelta) else given
@@ -84,5 +84,5 @@ class RetryDefaults(Model):
 
     default: Retry | None = None
     """For every channel that has none of its own; null: as built in."""
-    channels: dict[Channel, Retry] = Field(default_factory=dict)
+    channels: dict[Channel, Retry] = Field(default_factory=dict, max_length=len(Channel))
     """Like `{"email": ["2s", "10s", "1m"], "sms": "fallback"}`."""

@@ -11,6 +11,8 @@ from hermod.contracts.errors import NotFound
 from web.authentication import Admin
 from web.reference import answers
 
+TenantId = Annotated[str, Path(description="Its id.", alias="id", json_schema_extra={"maxLength": 64})]
+
 router: Final = APIRouter(prefix="/api/admin/tenants", tags=["administration"])
 
 
@@ -20,9 +22,7 @@ router: Final = APIRouter(prefix="/api/admin/tenants", tags=["administration"])
     status_code=204,
     responses={204: {"description": "It is gone; its records go within the hour."}, **answers({}, 401, 404, 409, 503)},
 )
-async def delete_tenant(
-    tenant: Annotated[str, Path(description="Its id.", alias="id", json_schema_extra={"maxLength": 64})], admin: Admin
-) -> Response:
+async def delete_tenant(tenant: TenantId, admin: Admin) -> Response:
     """Refused (409) while it has provider accounts, API keys that work, webhook endpoints, forms, an account at Stripe,
     or open messages, deliveries or submissions; `detail` counts them. All else that it has goes with it, but for the
     audit; its id is free again when that is done.

@@ -261,7 +261,7 @@ async def test_encrypting_tenant_has_nothing_of_it_in_the_clear(api: Api) -> Non
 async def test_example_of_the_docs_is_taken(api: Api) -> None:
     page = (Path(__file__).parents[3] / "docs" / "forms.md").read_text(encoding="utf-8")
     form = page.partition("<<'JSON'\n")[2].partition("\nJSON\n")[0]
-    submission = page.partition("  -d '")[2].partition("'\n")[0]
+    submission = page.partition("  -d '")[2].partition("'")[0]
     assert (await api.client.put("/v1/forms/signup", content=form)).status_code == 201
     assert (await api.client.post("/v1/forms/signup/submissions", content=submission)).status_code == 202
     wrong = await submit(api, data={"email": "nobody"})
