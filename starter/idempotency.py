@@ -13,6 +13,8 @@ from hermod.contracts.messages import IdempotencyKey
 from starter.wording import field_errors
 
 KEY_HEADER: Final = "Idempotency-Key"
+LONGEST_FOR_BATCH: Final = 250
+"""Characters of the key of a batch: `#4999` goes behind it, and a message's key has 255."""
 _EVENT_ID: Final = "event_id"
 
 
@@ -26,6 +28,13 @@ def checked_key(key: str | None) -> str | None:
         return _Keyed(key=key).key
     except ValidationError as error:
         raise InvalidInput([FieldError(KEY_HEADER, one.message) for one in field_errors(error, {"key": key})]) from None
+
+
+def checked_batch_key(key: str | None) -> str | None:
+    """The same for a key that is to have a message's place behind it."""
+    if key is not None and len(key) > LONGEST_FOR_BATCH:
+        raise InvalidInput.of(KEY_HEADER, f"must have at most {LONGEST_FOR_BATCH} characters")
+    return checked_key(key)
 
 
 def event_id_of(key: str, place: int = 0) -> str:

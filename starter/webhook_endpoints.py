@@ -14,6 +14,8 @@ from hermod.contracts.content import MEDIA_TYPE
 from hermod.contracts.errors import FieldError, InvalidInput, NotFound
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks import (
+    HEADER_NAME,
+    HEADER_VALUE,
     DeliveryAttemptView,
     DeliveryStatus,
     EndpointPage,
@@ -38,9 +40,8 @@ _ENDS_WAITS: Final = frozenset({"enabled", "url"})
 """Settings after which there may be no pause to wait for any more."""
 _OURS: Final = ("webhook-", "content-", "proxy-")
 _MOVED: Final = "needed again, or null to drop it: it was given for another address than this url"
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]{1,100}")
-"""Of RFC 9110, in lower case."""
-_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_HEADER_NAME: Final = re.compile(HEADER_NAME)
+_HEADER_VALUE: Final = re.compile(HEADER_VALUE)
 
 
 async def create_endpoint(hermod: Hermod, settings: EndpointSettings) -> NewEndpoint:

@@ -72,9 +72,9 @@ _WORDS: Final[Mapping[str, str]] = {
 """By pydantic's type of error; `{…}` are its details."""
 
 PATTERNS: Final[Mapping[str, str]] = {
-    r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
+    r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f\x85]+$": "must be a URL that begins with https:// or http://",
     r"^https?://[^\s]+$": "must be a URL that begins with https:// or http://",
-    r"^https?://[^\s\x00-\x1f\x7f]+$": "must be a URL that begins with https:// or http://",
+    r"^https?://[^\s\x00-\x1f\x7f\x85]+$": "must be a URL that begins with https:// or http://",
     LINE_PATTERN: "must be one line, without control characters",
     MEDIA_TYPE: "must be a media type like application/pdf, or text/calendar; method=REQUEST",
     r"^[A-Za-z0-9_.@+-]+$": "must consist of letters from a to z, digits and . _ @ + -",

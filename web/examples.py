@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from hermod.contracts.events import MAX_EVENTS
+from hermod.contracts.messages import KEY_PATTERN
+from starter.idempotency import LONGEST_FOR_BATCH
 
 _CHANNELS: Final = ("email", "sms", "whatsapp", "push")
 MODELS: Final = ("EmailMessage", "SmsMessage", "WhatsAppMessage", "PushMessage")
@@ -52,7 +54,11 @@ IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     "in": "header",
     "required": False,
     "description": "Makes the call safe to repeat, like `receipt:42`. Printable ASCII, 255 characters at most.",
-    "schema": {"type": "string", "maxLength": 255},
+    "schema": {"type": "string", "maxLength": 255, "pattern": KEY_PATTERN},
+}
+BATCH_KEY: Final[dict[str, Any]] = IDEMPOTENCY_KEY | {
+    "description": f"Makes the call safe to repeat. Printable ASCII, {LONGEST_FOR_BATCH} characters at most.",
+    "schema": IDEMPOTENCY_KEY["schema"] | {"maxLength": LONGEST_FOR_BATCH},
 }
 MESSAGE_BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -154,7 +160,7 @@ ACCOUNT_BODY: Final[dict[str, Any]] = {
                     "value": {
                         "channel": "email",
                         "provider": "smtp",
-                        "credentials": {"host": "smtp.example.com", "username": "mailer", "password": "…"},
+                        "credentials": {"host": "smtp.example.com", "username": "mailer", "password": "secret"},
                         "from": "Shop <shop@example.com>",
                         "order": 10,
                     },
@@ -164,7 +170,7 @@ ACCOUNT_BODY: Final[dict[str, Any]] = {
                     "value": {
                         "channel": "email",
                         "provider": "sendgrid",
-                        "credentials": {"api_key": "SG.…"},
+                        "credentials": {"api_key": "SG.key"},
                         "from": "shop@example.com",
                         "order": 20,
                         "rate_per_second": 50,
@@ -175,7 +181,7 @@ ACCOUNT_BODY: Final[dict[str, Any]] = {
                     "value": {
                         "channel": "sms",
                         "provider": "twilio",
-                        "credentials": {"account_sid": "AC…", "auth_token": "…"},
+                        "credentials": {"account_sid": "ACsid", "auth_token": "token"},
                         "from": "+14155550199",
                     },
                 },
@@ -197,7 +203,7 @@ ENDPOINT_BODY: Final[dict[str, Any]] = {
                         "event_types": ["order.*", "refund.created"],
                         "description": "The ERP",
                         "ordering": "by_key",
-                        "headers": {"authorization": "Bearer …"},
+                        "headers": {"authorization": "Bearer token"},
                     },
                 },
                 "paid": {

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from hermod.channels.registry import CAPABILITIES
 from hermod.contracts.accounts import AccountInput
 from hermod.contracts.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions
 from hermod.contracts.devices import DeviceInput
@@ -38,7 +39,7 @@ from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
 from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
 from starter.intake import KEY_FIELD, MalformedJson
 from starter.version import product_version
-from web.examples import IN_BATCH, MODELS, SCHEMAS
+from web.examples import IDEMPOTENCY_KEY, IN_BATCH, MODELS, SCHEMAS
 from web.problems import MEDIA_TYPE, BodyTooLarge, NotJson, ProblemView, problem_of
 
 ASSETS: Final = "/docs/assets"
@@ -184,6 +185,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas.update(_request_schemas())
     problem = ProblemView.model_json_schema(ref_template=_TEMPLATE)
     schemas.update(problem.pop("$defs"), Problem=problem)
+    _close_named_fields(schemas)
+    _say_who_sends_what(schemas["AccountInput"])
     _take_out_the_frameworks_own_errors(document)
     _add_what_any_call_may_answer(document)
     return document
@@ -211,11 +214,38 @@ def _take_out_the_frameworks_own_errors(document: dict[str, Any]) -> None:
         document["components"]["schemas"].pop(name, None)
 
 
+def _close_named_fields(schema: object) -> None:
+    """Where names have a pattern, no other name is taken. JSON Schema lets the others have any value."""
+    for one in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        _close_named_fields(one)
+    if isinstance(schema, dict) and isinstance(schema.get("patternProperties"), dict):
+        schema.setdefault("additionalProperties", False)
+
+
+def _say_who_sends_what(account: dict[str, Any]) -> None:
+    account["anyOf"] = [
+        {
+            "properties": {
+                "provider": {"const": name},
+                "channel": {"enum": sorted(channel.value for channel in capability.channels)},
+                "credentials": {
+                    "propertyNames": {"enum": sorted(capability.credentials)},
+                    "required": sorted(set(capability.credentials).difference(capability.optional_credentials)),
+                },
+            }
+        }
+        for name, capability in sorted(CAPABILITIES.items())
+    ]
+
+
 def _request_schemas() -> dict[str, Any]:
     """The models that our own reading of bodies hides from the framework."""
     messages = TypeAdapter(AnyMessage).json_schema(ref_template=_TEMPLATE)["$defs"]
     for model in MODELS:
-        properties = messages[model]["properties"] | {KEY_FIELD: {"type": "string", "maxLength": 255}}
+        messages[model]["required"] = ["channel", *messages[model]["required"]]  # it says which model is meant
+        properties = messages[model]["properties"] | {
+            KEY_FIELD: {"anyOf": [IDEMPOTENCY_KEY["schema"], {"type": "null"}]}
+        }
         messages[IN_BATCH + model] = messages[model] | {"title": IN_BATCH + model, "properties": properties}
     inputs = (
         AccountInput,
@@ -253,5 +283,5 @@ def _changes_schema(settings: dict[str, Any]) -> dict[str, Any]:
     }
     header = properties["headers"]["additionalProperties"]
     properties["headers"] = properties["headers"] | {"additionalProperties": {"anyOf": [header, {"type": "null"}]}}
-    changes = {key: value for key, value in settings.items() if key != "required"}
+    changes = {key: value for key, value in settings.items() if key not in ("required", "anyOf")}
     return changes | {"title": "EndpointChanges", "properties": properties}

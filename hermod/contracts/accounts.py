@@ -32,7 +32,7 @@ class AccountInput(Model):
     """Instead of the provider's own address: a regional host, a proxy, or the sandbox."""
     from_: Annotated[Line, Field(max_length=320)] | None = Field(default=None, alias="from")
     """The sender used where a message names none."""
-    order: Annotated[Whole, Field(ge=0, le=1000)] = 10
+    order: Annotated[int, Whole(0, 1000)] = 10
     """Accounts are tried from the lowest number up."""
     rate_per_second: Rate | None = None
     """Messages a second, over all workers and all tenants that use the same credentials; requests a second where the

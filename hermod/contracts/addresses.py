@@ -105,10 +105,18 @@ def _is_older_spelling(number: phonenumbers.PhoneNumber) -> bool:
     return number.country_code == _MEXICO and _MEXICAN_MOBILE.fullmatch(str(number.national_number)) is not None
 
 
-EmailAddress = Annotated[str, StringConstraints(max_length=998), AfterValidator(_email)]
+EMAIL_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+@[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+PHONE_PATTERN: Final = r"[+\uff0b].*[0-9]"
+"""As far as a pattern goes, for the reference."""
+
+EmailAddress = Annotated[
+    str, StringConstraints(max_length=998), AfterValidator(_email), Field(json_schema_extra={"pattern": EMAIL_PATTERN})
+]
 """`ada@example.com` or `Ada <ada@example.com>`; `"a b"@example.com` where the part before the @ needs its quotes."""
 
 MOST_PHONE: Final = 250
 """Characters that are looked at for a phone number."""
-PhoneNumber = Annotated[str, AfterValidator(_phone), Field(json_schema_extra={"maxLength": MOST_PHONE})]
+PhoneNumber = Annotated[
+    str, AfterValidator(_phone), Field(json_schema_extra={"maxLength": MOST_PHONE, "pattern": PHONE_PATTERN})
+]
 """E.164: `+14155550100`."""

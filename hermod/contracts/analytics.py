@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from hermod.contracts.model import Model
 from hermod.contracts.scalars import Instant, Text
-from hermod.contracts.webhooks import EventFilter, EventType
+from hermod.contracts.webhooks import EVENT_TYPE, EventFilter, EventType
 
 MAX_POINTS: Final = 1_500
 """Of one series: a day in minutes, two months in hours."""
@@ -23,7 +23,11 @@ MAX_TOP: Final = 100
 _NAME: Final = r"[^\x00-\x1f\x7f=<>`\\]{1,128}"
 FILTER_PATTERN: Final = rf"^{_NAME}[=<>]"
 BY_PATTERN: Final = rf"^(type|source|contact|session|property:{_NAME})$"
-PropertyFilter = Annotated[Text, StringConstraints(pattern=FILTER_PATTERN, max_length=400)]
+PropertyFilter = Annotated[
+    Text,
+    StringConstraints(pattern=FILTER_PATTERN, max_length=400),
+    Field(json_schema_extra={"pattern": FILTER_PATTERN}),
+]
 """`plan=pro`: the property `plan` is `pro`, or a number or truth that is written so. `address.city` is nested.
 
 `total>50`, `total>=50`, `<` and `<=` compare numbers with a number, and texts (dates as `2026-11-30`) with any other.
@@ -93,6 +97,27 @@ class TopAsked(EventsAsked):
     limit: Annotated[int, Field(ge=1, le=MAX_TOP)] = 10
 
 
+_STEP: Final = r"[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*"
+Steps = Annotated[
+    tuple[EventType, ...],
+    Field(min_length=2, max_length=MAX_STEPS),
+    BeforeValidator(_apart),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "anyOf": [
+                {"minItems": 2, "items": {"pattern": EVENT_TYPE, "maxLength": 128}},
+                {"maxItems": 1, "items": {"pattern": f"^{_STEP}(,{_STEP}){{1,{MAX_STEPS - 1}}}$"}},
+            ],
+            "items": {"type": "string", "maxLength": 129 * MAX_STEPS},
+            "minItems": 1,
+            "maxItems": MAX_STEPS,
+        }
+    ),
+]
+"""Each for itself, or all in one: `a,b,c`."""
+
+
 class FunnelAsked(Span):
     """Of messages, or with `steps` of events."""
 
@@ -101,9 +126,7 @@ class FunnelAsked(Span):
     """`welcome`, `welcome/de` or `welcome/de@3`; of webhooks, the type of the event."""
     campaign: Annotated[Text, StringConstraints(max_length=128)] | None = None
     """As `campaign` in the messages' metadata."""
-    steps: (
-        Annotated[tuple[EventType, ...], BeforeValidator(_apart), Field(min_length=2, max_length=MAX_STEPS)] | None
-    ) = None
+    steps: Steps | None = None
     """Types of events, in the order in which they must have happened."""
     by: Subject = Subject.CONTACT
     within: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = 7 * 24 * 3600

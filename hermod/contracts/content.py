@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -30,6 +31,7 @@ from hermod.contracts.addresses import EmailAddress, PhoneNumber, is_stored, is_
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.scalars import Text, Whole, checked_text
+from hermod.contracts.shapes import absent, blank, filled
 
 MAX_ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 """All attachments of one message together, decoded: the smallest limit among the providers (Postmark)."""
@@ -40,7 +42,7 @@ RESERVED_HEADERS: Final = frozenset(
 )
 """Header names that belong to Hermod or the provider and cannot be set by a message."""
 
-_HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,255}")
+HEADER_NAME_PATTERN: Final = r"^[!-9;-~]{1,255}$"
 _TOKEN: Final = r"[A-Za-z0-9!#$&^_.+-]+"
 MEDIA_TYPE: Final = rf'^{_TOKEN}/{_TOKEN}( ?; ?{_TOKEN}=({_TOKEN}|"[ !#-\[\]-~]*"))*$'
 
@@ -78,10 +80,11 @@ class _Pattern:
 
 TemplateReference = Annotated[Text, Field(json_schema_extra={"maxLength": 63})]
 """The name of a template, which is there or not: no other name has more characters."""
+BASE64_PATTERN: Final = r"^[A-Za-z0-9+/]*={0,2}$"
 MOST_BASE64: Final = 16 * 1024 * 1024
 """Of a call that is a message: so many characters are its body already."""
 
-Url = Annotated[str, StringConstraints(max_length=2048), _Pattern(r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f]+$")]
+Url = Annotated[str, StringConstraints(max_length=2048), _Pattern(r"^[hH][tT][tT][pP][sS]?://[^\s\x00-\x1f\x7f\x85]+$")]
 
 
 class Channel(StrEnum):
@@ -91,11 +94,23 @@ class Channel(StrEnum):
     PUSH = "push"
 
 
+def _words_or_template(schema: dict[str, Any], model: type[Any]) -> None:
+    """What the reference says of `Content`'s rule."""
+    words = [{"allOf": [filled(name), *map(filled, model.beside_words)]} for name in model.own_words]
+    named = {"required": ["template"], "properties": {"template": {"not": {"type": "null"}}}}
+    unsaid = blank(name for name in model.own_words if name != "data")  # a template takes its data from there
+    schema["anyOf"] = [{"allOf": [absent(["template"]), {"anyOf": words}]}, {"allOf": [named, unsaid]}]
+
+
 class Content(Model):
     """What every channel's content may carry besides its own words."""
 
+    model_config = ConfigDict(json_schema_extra=_words_or_template)
+
     own_words: ClassVar[tuple[str, ...]]
     """The fields that make up the words, the most usual one first."""
+    beside_words: ClassVar[tuple[str, ...]] = ()
+    """What is needed with them."""
 
     template: Any = None
     data: PlainObject = Field(default_factory=dict)
@@ -120,7 +135,10 @@ class Attachment(Model):
     filename: Annotated[Line, Field(min_length=1, max_length=255)]
     content_type: Annotated[str, StringConstraints(max_length=255), _Pattern(MEDIA_TYPE)] = "application/octet-stream"
     """With parameters where they matter: `text/calendar; method=REQUEST`."""
-    content_base64: Annotated[Text, Field(json_schema_extra={"contentEncoding": "base64", "maxLength": MOST_BASE64})]
+    content_base64: Annotated[
+        Text,
+        Field(json_schema_extra={"contentEncoding": "base64", "maxLength": MOST_BASE64, "pattern": BASE64_PATTERN}),
+    ]
     content_id: Annotated[str, StringConstraints(max_length=255), _Pattern(r"^[A-Za-z0-9_.@+-]+$")] | None = None
 
     @field_validator("content_base64")
@@ -147,6 +165,7 @@ class Attachment(Model):
 
 class Email(Content):
     own_words = ("text", "html")
+    beside_words = ("subject",)
 
     channel: Literal[Channel.EMAIL] = Channel.EMAIL
     to: EmailAddress
@@ -157,7 +176,11 @@ class Email(Content):
     reply_to: EmailAddress | Annotated[tuple[EmailAddress, ...], Field(max_length=10)] | None = None
     cc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
     bcc: tuple[EmailAddress, ...] = Field(default=(), max_length=50)
-    headers: dict[str, Line] = Field(default_factory=dict, max_length=50)
+    headers: dict[str, Line] = Field(
+        default_factory=dict,
+        max_length=50,
+        json_schema_extra={"propertyNames": {"pattern": HEADER_NAME_PATTERN}},
+    )
     attachments: tuple[Attachment, ...] = Field(default=(), max_length=50)
     template: TemplateReference | None = None
 
@@ -176,7 +199,7 @@ class Email(Content):
             return headers
         spellings: dict[str, str] = {}
         for name in headers:
-            if not _HEADER_NAME.fullmatch(name):
+            if not re.fullmatch(HEADER_NAME_PATTERN, name):
                 raise ValueError(f"{name!r} is no header name")
             if name.lower() in RESERVED_HEADERS:
                 raise ValueError(f"{name} is set by Hermod; use the field of that name where there is one")
@@ -238,13 +261,21 @@ class Push(Content):
     own_words = ("title", "body", "data")
 
     channel: Literal[Channel.PUSH] = Channel.PUSH
-    to: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_line)] | PlainObject
+    to: (
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=4096),
+            AfterValidator(_line),
+            Field(json_schema_extra={"pattern": text.LINE_PATTERN}),
+        ]
+        | PlainObject
+    )
     title: Annotated[Text, Field(max_length=512)] | None = None
     body: Annotated[Text, Field(max_length=4096)] | None = None
     image: Url | None = None
     url: Url | None = None
     collapse_key: Annotated[Line, Field(max_length=64)] | None = None
-    ttl_seconds: Annotated[Whole, Field(ge=0, le=2_419_200)] | None = None
+    ttl_seconds: Annotated[int, Whole(0, 2_419_200)] | None = None
     template: TemplateReference | None = None
 
     def words(self) -> bool:

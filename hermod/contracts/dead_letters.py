@@ -17,7 +17,7 @@ MOST_MOVED: Final = 1_000
 
 ErrorCode = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 RecordId = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
-Answered = Annotated[Whole, Field(ge=100, le=599)]
+Answered = Annotated[int, Whole(100, 599)]
 """A receiver's HTTP status."""
 
 
@@ -60,7 +60,7 @@ class SubmissionFilter(Accepted):
 
 
 class _Many(Model):
-    limit: Annotated[Whole, Field(ge=1, le=MOST_MOVED)] = MOST_MOVED
+    limit: Annotated[int, Whole(1, MOST_MOVED)] = MOST_MOVED
     """How many at the most, the oldest first; call again while `remaining` says that there are more."""
     dry_run: Annotated[bool, Field(strict=True)] = False
     """Count them, and move nothing."""

@@ -13,6 +13,9 @@ from hermod.contracts.model import Model
 from hermod.contracts.plain_json import PlainObject
 
 CONTACT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$"
+ENDPOINT_PATTERN: Final = r"^https?://[^\s]{1,2000}$"
+MOST_KEY: Final = 1_000
+"""Characters of one of a subscription's keys; browsers give less than a hundred."""
 MOST_DEVICES: Final = 50
 """Of one contact; of more, the one that was not seen for the longest time makes room."""
 
@@ -42,10 +45,34 @@ ContactId = Annotated[str, AfterValidator(_contact), Field(json_schema_extra={"p
 """A contact by the tenant's own name for it: `42`, `user-7`, an email address."""
 
 
+_KEY: Final = {"type": "string", "maxLength": MOST_KEY}
+Subscription = Annotated[
+    PlainObject,
+    Field(
+        json_schema_extra={
+            "required": ["endpoint", "keys"],
+            "properties": {
+                "endpoint": {"type": "string", "pattern": ENDPOINT_PATTERN},
+                "keys": {
+                    "type": "object",
+                    "required": ["p256dh", "auth"],
+                    "properties": {"p256dh": _KEY, "auth": _KEY},
+                },
+            },
+        }
+    ),
+]
+"""As a browser's `PushManager` gives it."""
+
+
+def _is_key(given: object) -> bool:
+    return isinstance(given, str) and len(given) <= MOST_KEY
+
+
 class DeviceInput(Model):
     """`PUT /v1/contacts/{id}/devices`: an app's token, or the subscription object of a browser."""
 
-    token: Annotated[Line, StringConstraints(min_length=1, max_length=4096)] | PlainObject = Field(
+    token: Annotated[Line, StringConstraints(min_length=1, max_length=998)] | Subscription = Field(
         description="As Firebase, Apple, Expo or `PushManager.subscribe` gave it."
     )
 
@@ -55,9 +82,9 @@ class DeviceInput(Model):
         if isinstance(token, str):
             return token
         endpoint, keys = token.get("endpoint"), token.get("keys")
-        if not isinstance(endpoint, str) or not re.match(r"^https?://[^\s]{1,2000}$", endpoint):
+        if not isinstance(endpoint, str) or not re.match(ENDPOINT_PATTERN, endpoint):
             raise ValueError("a subscription needs its endpoint, a URL")
-        if not isinstance(keys, dict) or not all(isinstance(keys.get(name), str) for name in ("p256dh", "auth")):
+        if not isinstance(keys, dict) or not all(_is_key(keys.get(name)) for name in ("p256dh", "auth")):
             raise ValueError("a subscription needs its keys, p256dh and auth")
         return token
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from hermod.contracts.content import Channel, Line
-from hermod.contracts.durations import short_duration
+from hermod.contracts.durations import IsoDuration, WrittenDuration, short_duration
 from hermod.contracts.events import Reference
 from hermod.contracts.model import Model, says_nothing
 from hermod.contracts.plain_json import PlainObject
@@ -35,7 +35,11 @@ def duration(given: object) -> object:
     return given
 
 
-FormDuration = Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366)), BeforeValidator(duration)]
+FormDuration = Annotated[
+    Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(days=366))],
+    BeforeValidator(duration, json_schema_input_type=Annotated[float, Field(ge=1, le=366 * 86_400)] | WrittenDuration),
+    IsoDuration,
+]
 """Seconds as a number, ISO 8601 (`PT24H`), or `24h`."""
 
 
@@ -85,17 +89,22 @@ class PartialRules(Model):
     abandon_after: FormDuration | None = None
     """After the last change; null: never."""
     webhooks: Flag = False
-    resume_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=1000)] | None = (
-        None
-    )
+    resume_url: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f\x85]+$", max_length=1000),
+            Field(json_schema_extra={"pattern": r"^https?://[^\s\x00-\x1f\x7f\x85]*\{token\}[^\s\x00-\x1f\x7f\x85]*$"}),
+        ]
+        | None
+    ) = None
     """Where a visitor goes on, with `{token}` in it."""
 
 
 class SpamGuard(Model):
     honeypot: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
     """A field that people do not see. What fills it is kept as spam: nothing comes of it but word of money."""
-    per_address_per_hour: Annotated[Whole, Field(ge=1, le=100_000)] | None = 60
-    max_bytes: Annotated[Whole, Field(ge=100, le=MAX_DATA_BYTES)] = 64 * 1024
+    per_address_per_hour: Annotated[int, Whole(1, 100_000)] | None = 60
+    max_bytes: Annotated[int, Whole(100, MAX_DATA_BYTES)] = 64 * 1024
 
 
 class FormInput(Model):
@@ -270,7 +279,7 @@ class PartialStatus(StrEnum):
 class PartialInput(Model):
     """`PUT /v1/forms/{id}/partials/{session}`. The highest revision wins; the others change nothing."""
 
-    revision: Annotated[Whole, Field(ge=0, le=2**62)]
+    revision: Annotated[int, Whole(0, 2**62)]
     data: PlainObject
     contact: Reference | None = None
 

@@ -19,7 +19,7 @@ Domain = Annotated[
     StringConstraints(
         to_lower=True,
         max_length=253,
-        pattern=r"^[^\s@.\x00-\x1f\x7f]+(\.[^\s@.\x00-\x1f\x7f]+)+$",
+        pattern=r"^[^\s@.\x00-\x1f\x7f\x85]+(\.[^\s@.\x00-\x1f\x7f\x85]+)+$",
         strip_whitespace=True,
     ),
 ]

@@ -75,7 +75,7 @@ _USUAL: Final = {Channel.SMS: Preset.SMS, Channel.WHATSAPP: Preset.FALLBACK}
 class Options(Model):
     """How a message is to be sent: everything but its content."""
 
-    priority: Annotated[Whole, Field(ge=1, le=10)] = DEFAULT_PRIORITY
+    priority: Annotated[int, Whole(1, 10)] = DEFAULT_PRIORITY
     """10 is the most urgent."""
     send_at: Instant | None = None
     not_after: Instant | None = None
@@ -132,7 +132,8 @@ class PushMessage(Push, Options):
 AnyMessage = Annotated[EmailMessage | SmsMessage | WhatsAppMessage | PushMessage, Field(discriminator="channel")]
 
 
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=255)]
+KEY_PATTERN: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
+IdempotencyKey = Annotated[str, StringConstraints(pattern=KEY_PATTERN, max_length=255)]
 
 
 class Submission(Model):

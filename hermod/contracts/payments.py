@@ -24,7 +24,9 @@ def _is_signing_secret(given: SecretStr) -> SecretStr:
 
 
 ConnectedAccount = Annotated[str, StringConstraints(pattern=r"^acct_[A-Za-z0-9]{1,64}$")]
-SigningSecret = Annotated[SecretStr, AfterValidator(_is_signing_secret)]
+SigningSecret = Annotated[
+    SecretStr, AfterValidator(_is_signing_secret), Field(json_schema_extra={"pattern": r"^whsec_[\x21-\x7e]{1,200}$"})
+]
 
 
 class StripeAccountInput(Model):

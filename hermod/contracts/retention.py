@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
+from hermod.contracts.durations import IsoDuration, WrittenDuration
 from hermod.contracts.forms import duration
 from hermod.contracts.model import Model
 from hermod.contracts.scalars import Whole
@@ -14,10 +15,16 @@ from hermod.contracts.scalars import Whole
 LEAST_AGE: Final = timedelta(hours=1)
 """Nothing goes sooner after its end: somebody may be looking at it, and its provider's report is on its way."""
 
+_MOST_AGE: Final = timedelta(days=36_500)
+
 Age = Annotated[
-    timedelta,
-    Field(ge=LEAST_AGE, le=timedelta(days=36_500)),
-    BeforeValidator(duration, json_schema_input_type=float | Annotated[str, Field(max_length=40)]),
+    Annotated[timedelta, Field(ge=LEAST_AGE, le=_MOST_AGE)],
+    BeforeValidator(
+        duration,
+        json_schema_input_type=Annotated[float, Field(ge=LEAST_AGE.total_seconds(), le=_MOST_AGE.total_seconds())]
+        | WrittenDuration,
+    ),
+    IsoDuration,
 ]
 """Seconds as a number, ISO 8601 (`PT24H`), `24h` or `7d`."""
 
@@ -28,7 +35,7 @@ class Keep(Model):
 
     age: Age | None = None
     """From its end."""
-    count: Annotated[Whole, Field(ge=0, le=100_000_000)] | None = None
+    count: Annotated[int, Whole(0, 100_000_000)] | None = None
 
 
 class KeptByEnd(Model):

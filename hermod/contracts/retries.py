@@ -9,15 +9,13 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from hermod.contracts.content import Channel
-from hermod.contracts.durations import short_duration
+from hermod.contracts.durations import LONGEST_TEXT, WrittenDuration, short_duration
 from hermod.contracts.model import Model
 from hermod.contracts.scalars import Number
 
 MOST_WAITS: Final = 20
 LONGEST_WAIT: Final = 24 * 3600
 """Seconds."""
-LONGEST_TEXT: Final = 40
-"""Characters of a wait that is written as text."""
 
 _DURATION: Final = TypeAdapter(timedelta)
 
@@ -58,11 +56,7 @@ def _known(preset: object) -> object:
 
 Wait = Annotated[
     Annotated[Number, Field(ge=0, le=LONGEST_WAIT)],
-    BeforeValidator(
-        _seconds,
-        json_schema_input_type=Annotated[float, Field(ge=0, le=LONGEST_WAIT)]
-        | Annotated[str, Field(max_length=LONGEST_TEXT)],
-    ),
+    BeforeValidator(_seconds, json_schema_input_type=Annotated[float, Field(ge=0, le=LONGEST_WAIT)] | WrittenDuration),
 ]
 """Seconds, up to a day. Also taken: `10s`, `1m`, `1h30m`, `500ms`, ISO 8601."""
 Waits = Annotated[tuple[Wait, ...], Field(min_length=1, max_length=MOST_WAITS)]

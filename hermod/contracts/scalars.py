@@ -8,11 +8,12 @@ wait that no clock can count.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hermod.contracts.addresses import is_stored
 
@@ -64,15 +65,34 @@ def _instant(value: datetime) -> datetime:
     return value
 
 
-Text = Annotated[str, AfterValidator(_text)]
+NO_NUL: Final = r"^[^\x00]*$"
+Text = Annotated[str, AfterValidator(_text), Field(json_schema_extra={"pattern": NO_NUL})]
 """Any text, in any number of lines."""
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_instant)]
 """A moment, as RFC 3339 writes it, with its time zone. `9999-12-31T23:59:59.999999Z` stands for never, as elsewhere."""
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, Field(strict=True)]
-"""Neither takes a string or a truth value: in Python True is the number 1, which nobody means."""
+"""Takes no string and no truth value: in Python True is the number 1, which nobody means."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """In `Annotated[int, Whole(1, 10)]`: a whole number from `least` to `most`, and as strict as a `Number`. `5.0` is
+    one: JSON makes no difference, and some languages write it so.
+    """
+
+    least: int
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        bounded = core_schema.int_schema(strict=True, ge=self.least, le=self.most)
+        return core_schema.no_info_before_validator_function(_without_point, bounded)
+
+
+def _without_point(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 Flag = Annotated[bool, Field(strict=True)]
 """True or false, and no word or number that could stand for them."""

@@ -31,7 +31,7 @@ class Reason(StrEnum):
 class SuppressionInput(Model):
     """`POST /v1/suppressions`. Without a channel it holds for all of them, without a category for both."""
 
-    address: Annotated[Line, Field(min_length=1, max_length=4096)]
+    address: Annotated[Line, Field(min_length=1, max_length=998)]
     channel: Channel | None = None
     category: Category | None = None
     reason: Reason = Reason.MANUAL

@@ -6,12 +6,13 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from hermod.contracts.content import Channel, Line
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.plain_json import PlainObject
 from hermod.contracts.scalars import Flag, Text, Whole
+from hermod.contracts.shapes import absent, filled
 
 MAX_SOURCE: Final = 512 * 1024
 """Characters of one field."""
@@ -56,9 +57,31 @@ _NEEDED: Final[dict[Channel, tuple[tuple[str, ...], ...]]] = {
 """Of each group, at least one."""
 
 
+def _of_a_channel(schema: dict[str, Any]) -> None:
+    """What the reference says of `TemplateSource`'s rule."""
+    every = {name for names in FIELDS.values() for name in names}
+    schema["allOf"] = [
+        {"anyOf": [absent(["html"]), absent(["mjml"])]},
+        {
+            "oneOf": [
+                {
+                    "allOf": [
+                        {"properties": {"channel": {"const": channel.value}}},
+                        absent(sorted(every.difference(names))),
+                        *({"anyOf": [filled(name) for name in group]} for group in _NEEDED[channel]),
+                    ]
+                }
+                for channel, names in FIELDS.items()
+            ]
+        },
+    ]
+
+
 class TemplateSource(Model):
     """The fields of a template, in Jinja: subject, html or mjml, and text for email; body for SMS and WhatsApp; title,
     body, image, url and data for push."""
+
+    model_config = ConfigDict(json_schema_extra=_of_a_channel)
 
     channel: Channel
     subject: Source | None = None
@@ -151,7 +174,7 @@ class PreviewInput(Model):
     """`POST /v1/templates/{name}/preview`: what a message with this `data` would say. Nothing is sent."""
 
     locale: Locale | None = None
-    version: Annotated[Whole, Field(ge=1, le=999_999_999)] | None = None
+    version: Annotated[int, Whole(1, 999_999_999)] | None = None
     data: PlainObject = Field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from hermod.contracts.content import Line, Url
 from hermod.contracts.model import Model, misplaced
@@ -25,6 +25,9 @@ WEBHOOK_PRESETS: Final = frozenset({Preset.WEBHOOK, Preset.WEBHOOK_FAST, Preset.
 
 EVENT_TYPE: Final = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$"
 EVENT_FILTER: Final = r"^(\*|[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*([./]\*)?)$"
+HEADER_NAME: Final = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}$"
+"""Of RFC 9110."""
+HEADER_VALUE: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 EventType = Annotated[str, StringConstraints(pattern=EVENT_TYPE, max_length=128)]
 """`order.paid`, `orders/create`: letters, digits, `_` and `-`, in parts joined by dots or slashes."""
 EventFilter = Annotated[str, StringConstraints(pattern=EVENT_FILTER, max_length=128)]
@@ -41,7 +44,13 @@ def _for_webhooks(preset: object) -> object:
 
 
 Retry = Annotated[
-    Annotated[Preset, BeforeValidator(_for_webhooks), Tag("preset")] | Annotated[Waits, Tag("waits")],
+    Annotated[
+        Preset,
+        BeforeValidator(_for_webhooks),
+        Tag("preset"),
+        Field(json_schema_extra={"enum": sorted(WEBHOOK_PRESETS)}),
+    ]
+    | Annotated[Waits, Tag("waits")],
     Discriminator(is_name),
 ]
 
@@ -83,8 +92,22 @@ OPEN_DELIVERIES: Final = frozenset(
 )
 
 
+_skipping: Final[dict[str, Any]] = {
+    "anyOf": [
+        {
+            "required": ["when_exhausted", "skip_after"],
+            "properties": {"when_exhausted": {"const": "skip"}, "skip_after": {"not": {"type": "null"}}},
+        },
+        {"properties": {"when_exhausted": {"not": {"const": "skip"}}, "skip_after": {"type": "null"}}},
+    ]
+}
+"""What the reference says of `skip_after`."""
+
+
 class EndpointSettings(Model):
     """What an endpoint is, apart from its secret."""
+
+    model_config = ConfigDict(json_schema_extra=_skipping)
 
     url: Url
     event_types: Annotated[tuple[EventFilter, ...], Field(min_length=1, max_length=100)] = ("*",)
@@ -96,12 +119,14 @@ class EndpointSettings(Model):
     timeout_seconds: Annotated[Number, Field(ge=1, le=30)] | None = None
     """For the whole exchange; 10 for `webhook-fast`, else 15."""
     rate_per_second: Rate | None = None
-    max_concurrency: Annotated[Whole, Field(ge=1, le=100)] = 10
+    max_concurrency: Annotated[int, Whole(1, 100)] = 10
     """Requests under way at once; it is lowered while the endpoint asks for less (429, 502, 504)."""
     ordering: Ordering = Ordering.NONE
     when_exhausted: WhenExhausted = WhenExhausted.DEAD_LETTER
-    skip_after: Annotated[Whole, Field(ge=1, le=20)] | None = None
-    headers: dict[str, Line] = Field(default_factory=dict, max_length=20)
+    skip_after: Annotated[int, Whole(1, 20)] | None = None
+    headers: dict[str, Annotated[Line, Field(json_schema_extra={"pattern": HEADER_VALUE})]] = Field(
+        default_factory=dict, max_length=20, json_schema_extra={"propertyNames": {"pattern": HEADER_NAME}}
+    )
     """Sent with every request. Stored encrypted, since they may be credentials; shown by name only."""
     asymmetric: Flag = False
     """Sign with ed25519 as well (`v1a`), so that receivers need no secret."""
@@ -262,13 +287,22 @@ class DeliveryPage(Model):
     next_cursor: str | None
 
 
+_EndedStatus = Annotated[
+    DeliveryStatus,
+    Field(json_schema_extra={"enum": [one.value for one in DeliveryStatus if one not in OPEN_DELIVERIES]}),
+]
+
+
 class ReplayInput(Model):
     """`POST /v1/webhook-endpoints/{id}/replay`: send again what matches."""
 
     since: Instant
     until: Instant | None = None
     types: Annotated[tuple[EventFilter, ...], Field(max_length=100)] = ()
-    status: Annotated[tuple[DeliveryStatus, ...], Field(max_length=9)] = (DeliveryStatus.FAILED, DeliveryStatus.PARKED)
+    status: Annotated[tuple[_EndedStatus, ...], Field(max_length=9, json_schema_extra={"minItems": 1})] = (
+        DeliveryStatus.FAILED,
+        DeliveryStatus.PARKED,
+    )
     per_second: Annotated[Rate, Field(le=1000)] = 10.0
     dry_run: Flag = False
 

@@ -15,7 +15,7 @@ from hermod.contracts.devices import DeviceInput
 from hermod.contracts.events import TrackedEvent
 from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
 from hermod.contracts.limits import Limits
-from hermod.contracts.messages import AnyMessage, Resolution
+from hermod.contracts.messages import AnyMessage, Options, Resolution
 from hermod.contracts.payments import StripeAccountInput
 from hermod.contracts.scalars import Instant
 from hermod.contracts.suppressions import SuppressionInput
@@ -117,6 +117,15 @@ def test_times_are_taken_as_before() -> None:
         assert instants.validate_python(written) == at
     assert instants.validate_python(at) == at
     assert instants.validate_json(instants.dump_json(at)) == at
+
+
+def test_whole_number_is_written_with_a_point_it_is_taken() -> None:
+    """JSON makes no difference between 5 and 5.0, nor does JSON Schema."""
+    priority = Options.model_validate({"priority": 5.0}).priority
+    assert (priority, type(priority)) == (5, int)
+    for wrong in (5.5, 11.0, float("inf"), float("nan")):
+        with pytest.raises(ValidationError):
+            Options.model_validate({"priority": wrong})
 
 
 def test_query_takes_times_as_text_only() -> None:

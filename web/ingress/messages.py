@@ -25,13 +25,13 @@ from hermod.contracts.messages import (
 )
 from hermod.contracts.model import Model
 from starter.client import BatchReceipt, Rejected
-from starter.idempotency import KEY_HEADER
+from starter.idempotency import KEY_HEADER, checked_batch_key
 from starter.intake import KEY_FIELD, checked, keyed_message_from, message_from
 from web.authentication import Caller
 from web.bodies import MIB, answer, read_json_body
 from web.context import context_of
 from web.dead_letters import many, moved
-from web.examples import BATCH_BODY, IDEMPOTENCY_KEY, MESSAGE_BODY
+from web.examples import BATCH_BODY, BATCH_KEY, IDEMPOTENCY_KEY, MESSAGE_BODY
 from web.problems import FieldProblem
 from web.reference import answers, id_pattern
 
@@ -104,7 +104,7 @@ async def send_message(request: Request, hermod: Caller) -> Response:
     summary="Send up to 5,000 messages",
     status_code=202,
     responses=answers({202: (BatchAnswer, "The good ones are stored.")}, 400, 401, 413, 422, 503),
-    openapi_extra={"requestBody": BATCH_BODY, "parameters": [IDEMPOTENCY_KEY]},
+    openapi_extra={"requestBody": BATCH_BODY, "parameters": [BATCH_KEY]},
 )
 async def send_batch(request: Request, hermod: Caller) -> Response:
     """Takes every message that is right; the others come back in `rejected`, each with its place and its errors.
@@ -113,7 +113,7 @@ async def send_batch(request: Request, hermod: Caller) -> Response:
     message at place 3 then has the key `<header>#3`, so that the same batch can be repeated safely.
     """
     given = _messages_of(await read_json_body(request, MAX_BATCH_BYTES))
-    good, rejected = await _sorted_out(given, request.headers.get(KEY_HEADER))
+    good, rejected = await _sorted_out(given, checked_batch_key(request.headers.get(KEY_HEADER)))
     receipt = await hermod.take_many([asked for _, asked in good], request_id=context_of(request).request_id)
     return answer(_batch_answer([index for index, _ in good], receipt, rejected), 202)
 

@@ -24,7 +24,7 @@ _BODY: Final = {
     "content": {
         "application/json": {
             "schema": {"$ref": SCHEMAS + StripeAccountInput.__name__},
-            "example": {"secrets": ["whsec_…"], "livemode": False},
+            "example": {"secrets": ["whsec_secret"], "livemode": False},
         }
     },
 }

@@ -51,7 +51,7 @@ _BODY: Final[dict[str, Any]] = {
 class SuppressionQuery(Model):
     """What a list may be narrowed to."""
 
-    address: Annotated[Line, Field(max_length=4096)] | None = None
+    address: Annotated[Line, Field(max_length=998)] | None = None
     channel: Channel | None = None
     reason: Reason | None = None
     cursor: Annotated[str, Field(pattern=_ID)] | None = Field(

@@ -35,13 +35,13 @@ _BODY: Final[dict[str, Any]] = {
             "examples": {
                 "count": {
                     "summary": "How many would be sent again?",
-                    "value": {"since": "2100-05-01T00:00:00Z", "dry_run": True},
+                    "value": {"since": "2026-05-01T00:00:00Z", "dry_run": True},
                 },
                 "outage": {
                     "summary": "What a receiver missed in an outage",
                     "value": {
-                        "since": "2100-05-01T00:00:00Z",
-                        "until": "2100-05-01T06:00:00Z",
+                        "since": "2026-05-01T00:00:00Z",
+                        "until": "2026-05-01T06:00:00Z",
                         "types": ["order.*"],
                         "per_second": 20,
                     },

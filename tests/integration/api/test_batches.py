@@ -64,6 +64,17 @@ async def test_header_key_is_repeated_the_batch_is_stored_once(api: Api) -> None
     assert [one["index"] for one in changed["rejected"]] == [1]
 
 
+@pytest.mark.parametrize("key", ["", "may-news ", "x" * 251])
+async def test_header_key_is_none_the_batch_is_refused(api: Api, key: str) -> None:
+    assert_problem(await send_batch(api, [EMAIL], idempotency_key=key), 422, "invalid-input", "Idempotency-Key")
+    assert await api.stored() == 0
+
+
+async def test_header_key_is_as_long_as_may_be_the_batch_is_taken(api: Api) -> None:
+    answer = (await send_batch(api, [SMS] * 1_001, idempotency_key="x" * 250)).json()
+    assert (answer["accepted"], answer["rejected"]) == (1_001, [])
+
+
 async def test_five_thousand_are_taken_and_one_more_is_too_many(api: Api) -> None:
     answer = (await send_batch(api, [SMS] * 5_000)).json()
     assert answer["accepted"] == 5_000
