@@ -6,7 +6,15 @@ import math
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from hermod.contracts.model import Model, misplaced
 from hermod.contracts.scalars import checked_text
@@ -72,11 +80,27 @@ _SCALAR_SCHEMA: Final[list[dict[str, Any]]] = [
 _LIST_SCHEMA: Final = {"type": "array", "minItems": 1, "maxItems": MOST_VALUES, "items": {"anyOf": _SCALAR_SCHEMA}}
 
 
+def _of_operator(*operators: Operator, takes: dict[str, Any]) -> dict[str, Any]:
+    fits: dict[str, Any] = {"properties": {"op": {"enum": [one.value for one in operators]}, "value": takes}}
+    return fits if Operator.EQ in operators else {"required": ["op"], **fits}
+
+
+_FITTING: Final[list[Any]] = [
+    _of_operator(Operator.EQ, Operator.NE, takes={"anyOf": _SCALAR_SCHEMA}),
+    _of_operator(*sorted(_COMPARING), takes={"type": "number"}),
+    _of_operator(Operator.IN, takes=_LIST_SCHEMA),
+    _of_operator(Operator.EXISTS, takes={"type": "boolean"}),
+]
+"""What the reference says of `PayloadCondition`'s rule."""
+
+
 class PayloadCondition(Model):
     """`{"path": "data.status", "op": "eq", "value": "paid"}`. A value is like another only where it is of the same
     type: the number 1 is neither the text "1" nor true. What a payload has no value for is `ne`, `exists: false`, and
     nothing else.
     """
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _FITTING})
 
     path: PayloadPath
     op: Operator = Operator.EQ
@@ -100,5 +124,6 @@ def _list(given: object) -> object:
     return () if given is None else given
 
 
-PayloadFilter = Annotated[tuple[PayloadCondition, ...], Field(max_length=MOST_CONDITIONS), BeforeValidator(_list)]
+_Conditions = Annotated[tuple[PayloadCondition, ...], Field(max_length=MOST_CONDITIONS)]
+PayloadFilter = Annotated[_Conditions, BeforeValidator(_list, json_schema_input_type=_Conditions | None)]
 """Conditions that must all hold; none: every payload."""
