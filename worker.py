@@ -24,24 +24,24 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.contents import ContentActivities
-from activities.delivery.request_slots import RequestSlots
-from activities.devices import DeviceActivities
-from activities.events import EventActivities
-from activities.failing import FailureInterceptor
-from activities.housekeeping import HousekeepingActivities
-from activities.notifications import NotificationActivities
-from activities.partials import PartialActivities
-from activities.promises import PromiseActivities
-from activities.records import RecordActivities
-from activities.submissions import SubmissionActivities
-from activities.webhook_delivery.dispatch import Ways
-from activities.webhook_delivery.places import Places
-from activities.webhook_notices import NoticeActivities
-from activities.webhook_order import WebhookOrderActivities
-from activities.webhook_replays import WebhookReplayActivities
-from activities.webhook_waiting import WebhookWaitingActivities
-from activities.webhooks import WebhookActivities
+from activities.analytics.events import EventActivities
+from activities.forms.partials import PartialActivities
+from activities.forms.submissions import SubmissionActivities
+from activities.housekeeping.contents import ContentActivities
+from activities.housekeeping.devices import DeviceActivities
+from activities.housekeeping.promises import PromiseActivities
+from activities.housekeeping.records import RecordActivities
+from activities.housekeeping.sweeping import HousekeepingActivities
+from activities.interceptor import FailureInterceptor
+from activities.notifications.activities import NotificationActivities
+from activities.notifications.request_slots import RequestSlots
+from activities.webhooks.activities import WebhookActivities
+from activities.webhooks.bulkheads import Places
+from activities.webhooks.dispatcher import Ways
+from activities.webhooks.notices import NoticeActivities
+from activities.webhooks.ordering import WebhookOrderActivities
+from activities.webhooks.replays import WebhookReplayActivities
+from activities.webhooks.waiting import WebhookWaitingActivities
 from hermod.bootstrap import (
     Analytics,
     Storage,
@@ -52,28 +52,28 @@ from hermod.bootstrap import (
     open_senders,
     open_storage,
 )
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import Unavailable
+from hermod.contracts.notifications.content import Channel
 from hermod.contracts.queues import WORKFLOWS, Lane, lane_named, lane_numbers
-from hermod.outbound.webhook_requests import post_for
+from hermod.outbound.webhooks.requests import post_for
 from hermod.ports.clock import Clock
-from hermod.ports.forms import Announcer
-from hermod.ports.sender import SenderFactory
-from hermod.ports.submissions import Backend, NoBackend
-from hermod.ports.webhooks import Poster
+from hermod.ports.forms.forms import Announcer
+from hermod.ports.forms.submissions import Backend, NoBackend
+from hermod.ports.notifications.sender import SenderFactory
+from hermod.ports.webhooks.ledger import Poster
 from hermod.settings import Settings, SettingsError, load_settings
-from hermod.storage.migrate import SchemaOutdated, check_schema
+from hermod.storage.database.migrate import SchemaOutdated, check_schema
 from hermod.telemetry import configure_logging, get_logger
-from starter import schedules
-from starter.composing import announcer, replayer, sweepers
-from starter.connection import connect
-from starter.health import PortTaken, serve_health
-from starter.process_end import leave
-from starter.processes import raise_file_limit, spare_the_collector, stop_on_signals, supervise
-from starter.search_attributes import WrongSearchAttributes, register
-from starter.temporal_calls import TEMPORAL_ERRORS
-from starter.webhook_events import Webhooks
-from starter.webhook_notices import NoticeSender
+from starter.composition import announcer, replayer, sweepers
+from starter.process.exit import leave
+from starter.process.health import PortTaken, serve_health
+from starter.process.processes import raise_file_limit, spare_the_collector, stop_on_signals, supervise
+from starter.temporal import schedules
+from starter.temporal.calls import TEMPORAL_ERRORS
+from starter.temporal.connection import connect
+from starter.temporal.search_attributes import WrongSearchAttributes, register
+from starter.webhooks.events import Webhooks
+from starter.webhooks.notices import NoticeSender
 from workflows.analytics.ingest_events import IngestEvents
 from workflows.forms.process_submission import ProcessSubmission
 from workflows.forms.save_partial import SavePartial

@@ -6,7 +6,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import FailureError
 
-from activities.failures import is_expected
+from activities.errors import is_expected
 
 
 class FailureConverter(DefaultFailureConverter):

@@ -17,7 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from starter.process_end import leave
+from starter.process.exit import leave
 
 console: Final = Console(stderr=True)
 """For what is going on; standard output is for the figures."""

@@ -27,7 +27,7 @@ from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Server
 from hermod.analytics.queries import AnalyticsQueries
 from hermod.analytics.schema import Schema
-from hermod.contracts.analytics import FunnelAsked, Interval, TimeseriesAsked, TopAsked
+from hermod.contracts.analytics.queries import FunnelAsked, Interval, TimeseriesAsked, TopAsked
 from hermod.telemetry import configure_logging
 
 TENANT: Final = "bench"

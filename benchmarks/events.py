@@ -27,7 +27,7 @@ from benchmarks._running import at_once, console, peak_memory, percentiles, run,
 from devstack.cluster import Cluster, temporary_cluster
 from hermod.contracts.errors import Unavailable
 from starter import Hermod
-from starter.processes import spare_the_collector
+from starter.process.processes import spare_the_collector
 
 TENANT: Final = "bench"
 TYPES: Final = 10

@@ -22,9 +22,9 @@ from rich.console import Console
 from benchmarks._running import console, run, table_of
 from benchmarks.throughput import email
 from devstack.cluster import Cluster, temporary_cluster
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.tenants.accounts import AccountInput
 from hermod.domain.rates import slice_of
 from starter import Hermod
 

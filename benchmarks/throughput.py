@@ -25,11 +25,11 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from benchmarks._running import at_once, console, peak_memory, run, show_memory, table_of
 from devstack.cluster import Cluster, temporary_cluster
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel, Email
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.content import Channel, Email
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.tenants.accounts import AccountInput
 from starter import Hermod
-from starter.connection import connect
+from starter.temporal.connection import connect
 
 TENANT = "bench"
 

@@ -40,7 +40,7 @@ async def _main() -> NoReturn:
     from devstack.stack import run
     from hermod.contracts.errors import HermodError
     from hermod.settings import SettingsError
-    from starter.process_end import leave
+    from starter.process.exit import leave
 
     console, errors = Console(), Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
@@ -62,7 +62,7 @@ def _on_signals(running: asyncio.Task[None], console: Console) -> None:
     Leaving at once is safe: the kernel ends our children, and the next start recovers.
     """
     from devstack.progress import say
-    from starter.process_end import leave
+    from starter.process.exit import leave
 
     loop = asyncio.get_running_loop()
 

@@ -24,8 +24,8 @@ from devstack.process import Child, Program, whole_environment
 from devstack.sandbox_server import SandboxServer
 from devstack.temporal import TemporalServer
 from hermod.settings import Settings, load_settings
-from hermod.storage import migrate
-from hermod.storage.vault import Vault
+from hermod.storage.database import migrate
+from hermod.storage.secrets.vault import Vault
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DATABASE: Final = "hermod"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from devstack.errors import StackError
-from hermod.storage.tenants import new_key
-from hermod.storage.vault import Vault
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import new_key
 
 _SECRETS: Mapping[str, Callable[[], str]] = {
     "HERMOD_SECRET_KEY": Vault.new_key,

@@ -14,13 +14,13 @@ from typing import Any, Final
 import httpx
 
 from devstack.stripe_stand_in import StripePayment, printed, signed
-from hermod.contracts.forms import PaymentStatus, SubmissionStatus
+from hermod.contracts.forms.forms import PaymentStatus, SubmissionStatus
 from hermod.contracts.journeys import JourneyStep
 from starter import Hermod
-from starter.forms import put_form
-from starter.journeys import journey
-from starter.payments import put_stripe_account
-from starter.submissions import submission
+from starter.forms.forms import put_form
+from starter.forms.journeys import journey
+from starter.forms.payments import put_stripe_account
+from starter.forms.submissions import submission
 
 FORM: Final = "order"
 _SECRET: Final = "whsec_showcase"

@@ -19,7 +19,7 @@ from hermod.settings import Settings
 from hermod.telemetry import configure_logging, fault, get_logger
 from starter import Hermod
 from web.app import create_app
-from web.server import GRACE, serve
+from web.http.server import GRACE, serve
 
 _DRAIN: Final = timedelta(seconds=8)
 """For requests under way at the end. A worker of its own takes as long as providers may (HERMOD_DRAIN_SECONDS); who has

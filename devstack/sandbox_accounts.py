@@ -10,7 +10,7 @@ from typing import Any, Final
 from devstack.ports import LOOPBACK
 from devstack.sandbox.providers.webpush import subscription
 from hermod.channels.registry import CAPABILITIES, KITS
-from hermod.contracts.content import AnyContent, Channel, Email, Push, Sms, WhatsApp, WhatsAppTemplate
+from hermod.contracts.notifications.content import AnyContent, Channel, Email, Push, Sms, WhatsApp, WhatsAppTemplate
 
 _NUMBER: Final = "+14155550123"
 

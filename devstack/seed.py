@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from devstack.errors import StackError
 from devstack.sandbox_accounts import SandboxAccount, SandboxAddresses, sandbox_account
 from devstack.sandbox_server import SandboxServer
-from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput
 from hermod.contracts.errors import Conflict
-from hermod.storage.tenants import key_id, new_key
+from hermod.contracts.tenants.accounts import DEMO_ORDER, Account, AccountInput
+from hermod.storage.tenants.tenants import key_id, new_key
 from starter import Hermod
-from starter.accounts import save_account
-from starter.tokens import WeakSecret, issue
+from starter.tenants.accounts import save_account
+from starter.tenants.tokens import WeakSecret, issue
 
 TENANT: Final = "demo"
 DEMO_RATE: Final = 500.0

@@ -23,14 +23,14 @@ from devstack.options import load_options
 from devstack.paid_form import show_paid_form
 from devstack.sandbox_accounts import SandboxAccount, SandboxAddresses, sample, sandbox_account
 from hermod.channels.registry import KITS
-from hermod.contracts.accounts import AccountInput
 from hermod.contracts.errors import Conflict, HermodError
-from hermod.contracts.messages import MessageView, Status
+from hermod.contracts.notifications.messages import MessageView, Status
+from hermod.contracts.tenants.accounts import AccountInput
 from hermod.domain.states import OPEN
 from hermod.settings import SettingsError, local_settings
 from starter import Hermod
-from starter.accounts import save_account
-from starter.process_end import leave
+from starter.process.exit import leave
+from starter.tenants.accounts import save_account
 
 TENANT: Final = "showcase"
 _ACTOR: Final = "showcase"

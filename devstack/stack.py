@@ -35,9 +35,10 @@ from devstack.sandbox_server import SandboxServer
 from devstack.seed import TENANT, admin_token, seed
 from devstack.temporal import NAMESPACE, TemporalServer
 from hermod.settings import Settings, load_settings
-from hermod.storage import migrate
-from starter import Hermod, health
-from starter.search_attributes import SEARCH_ATTRIBUTES
+from hermod.storage.database import migrate
+from starter import Hermod
+from starter.process import health
+from starter.temporal.search_attributes import SEARCH_ATTRIBUTES
 
 DATABASE: Final = "hermod"
 _READY_SECONDS: Final = 30.0

@@ -1,7 +1,7 @@
 """Everything that the environment decides, read in this one place.
 
 Temporal's own variables (`TEMPORAL_TLS`, client certificates, profiles) are read by Temporal's environment
-configuration in `starter.connection`; the three named here are the ones that Hermod itself looks at.
+configuration in `starter.temporal.connection`; the three named here are the ones that Hermod itself looks at.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from hermod.contracts.addresses import is_domain
 from hermod.contracts.queues import MOST_AT_ONCE, Lane, lane_numbers
-from hermod.outbound.allow_list import AllowList
+from hermod.contracts.values.addresses import is_domain
+from hermod.outbound.addresses.allow_list import AllowList
 
 
 class SettingsError(Exception):

@@ -12,14 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hermod.settings import SettingsError, load_settings
-from hermod.storage import (  # noqa: F401 - all that declare tables
-    device_tables,
-    event_tables,
-    form_tables,
-    tables,
-    webhook_tables,
-)
-from hermod.storage.engine import async_url
+from hermod.storage.database import tables
+from hermod.storage.database.engine import async_url
 
 _LOCK = 4_843_113
 """Hermod's key among PostgreSQL's advisory locks."""

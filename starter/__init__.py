@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hermod.contracts.content import Attachment, Email, Push, Sms, WhatsApp, WhatsAppTemplate
     from hermod.contracts.errors import (
         Conflict,
         HermodError,
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
         NotFound,
         Unavailable,
     )
-    from hermod.contracts.messages import Receipt, Submission
-    from hermod.outbound.webhook_signatures import InvalidSignature, verify_webhook
+    from hermod.contracts.notifications.content import Attachment, Email, Push, Sms, WhatsApp, WhatsAppTemplate
+    from hermod.contracts.notifications.messages import Receipt, Submission
+    from hermod.outbound.webhooks.signatures import InvalidSignature, verify_webhook
     from starter.client import BatchReceipt, Hermod, Rejected
 
 __all__ = [
@@ -48,12 +48,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "hermod.contracts.content": ("Attachment", "Email", "Push", "Sms", "WhatsApp", "WhatsAppTemplate"),
+    "hermod.contracts.notifications.content": ("Attachment", "Email", "Push", "Sms", "WhatsApp", "WhatsAppTemplate"),
     "hermod.contracts.errors": (
         *("Conflict", "HermodError", "IdempotencyMismatch", "InvalidInput", "MaybeStored", "NotFound", "Unavailable"),
     ),
-    "hermod.contracts.messages": ("Receipt", "Submission"),
-    "hermod.outbound.webhook_signatures": ("InvalidSignature", "verify_webhook"),
+    "hermod.contracts.notifications.messages": ("Receipt", "Submission"),
+    "hermod.outbound.webhooks.signatures": ("InvalidSignature", "verify_webhook"),
     "starter.client": ("BatchReceipt", "Hermod", "Rejected"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -6,7 +6,7 @@ import os
 import sys
 
 from starter.cli.app import app
-from starter.process_end import leave
+from starter.process.exit import leave
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from temporalio.client import Client
 
-from hermod.contracts.content import AnyContent
+from hermod.contracts.analytics.events import EventsReceipt, TrackedEvent
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, Unavailable
-from hermod.contracts.events import EventsReceipt, TrackedEvent
-from hermod.contracts.forms import PartialReceipt, SubmissionReceipt
+from hermod.contracts.forms.forms import PartialReceipt, SubmissionReceipt
 from hermod.contracts.ids import batch_id, message_id, message_workflow, parse_workflow_id
-from hermod.contracts.messages import (
+from hermod.contracts.notifications.content import AnyContent
+from hermod.contracts.notifications.messages import (
     MessageSummary,
     MessageView,
     Narrowed,
@@ -28,21 +28,21 @@ from hermod.contracts.messages import (
     Status,
     Submission,
 )
-from hermod.contracts.webhooks import EventInput, EventReceipt
+from hermod.contracts.webhooks.deliveries import EventInput, EventReceipt
 from hermod.domain.acceptance import faults, may_be_out_of_date
 from hermod.settings import Settings, local_settings
-from hermod.storage.acceptance import Draft, Ready, take
+from hermod.storage.notifications.acceptance import Draft, Ready, take
 from hermod.telemetry import fault, get_logger
-from starter.core import Core, open_core
-from starter.dispatching import Unit
-from starter.events import taken_alone
+from starter.analytics.events import taken_alone
+from starter.forms.partial_revisions import draft_of
+from starter.forms.submission_intake import submitted
 from starter.idempotency import checked_key
-from starter.intake import checked, checked_options, checked_or_why, submission
-from starter.partial_revisions import draft_of
-from starter.submission_intake import submitted
-from starter.telling import followed_up, tell_cancelled
-from starter.templates import call_steps
-from starter.wording import field_errors
+from starter.notifications.parsing import checked, checked_options, checked_or_why, submission
+from starter.notifications.templates import call_steps
+from starter.services import Core, open_core
+from starter.temporal.signals import followed_up, tell_cancelled
+from starter.temporal.starts import Unit
+from starter.validation_errors import field_errors
 
 _log = get_logger(__name__)
 
@@ -142,8 +142,8 @@ class Hermod:
     ) -> Receipt:
         """Store one message; it is sent whatever happens from then on.
 
-        `options` are those of `hermod.contracts.messages.Options`: priority, send_at, not_after, guarantee, category,
-        provider_account, retry, metadata, locale. Raises InvalidInput, with nothing stored.
+        `options` are those of `hermod.contracts.notifications.messages.Options`: priority, send_at, not_after,
+        guarantee, category, provider_account, retry, metadata, locale. Raises InvalidInput, with nothing stored.
         """
         return await self.take(submission(content, idempotency_key, checked_options(options)), request_id=request_id)
 
@@ -314,8 +314,8 @@ class Hermod:
         return await self._core.storage.messages.view(self._tenant, message)
 
     async def messages(self, *, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page:
-        """The newest first. `narrowed` are fields of `hermod.contracts.messages.Narrowed`: status, channel, error_code,
-        since, until, discarded. Raises InvalidInput.
+        """The newest first. `narrowed` are fields of `hermod.contracts.notifications.messages.Narrowed`: status,
+        channel, error_code, since, until, discarded. Raises InvalidInput.
         """
         return await self._core.storage.messages.page(
             self._tenant, checked(Narrowed, narrowed), cursor=cursor, limit=limit

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
-from hermod.contracts.dead_letters import AnyMany, ManyDeliveries, ManyMessages, Moved
 from hermod.contracts.errors import Conflict, InvalidInput, NotFound
-from hermod.storage.dead_letters import DeadLetters
+from hermod.contracts.notifications.dead_letters import AnyMany, ManyDeliveries, ManyMessages, Moved
+from hermod.storage.notifications.dead_letters import DeadLetters
 from starter.client import Hermod
-from starter.some_at_once import some_at_once
-from starter.submissions import discard_submission, retry_submission
-from starter.webhooks import discard_delivery, retry_delivery
+from starter.concurrency.gather_limited import some_at_once
+from starter.forms.submissions import discard_submission, retry_submission
+from starter.webhooks.deliveries import discard_delivery, retry_delivery
 
 Verb = Literal["retry", "discard"]
 AT_ONCE: Final = 8

@@ -9,8 +9,8 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.contracts.messages import IdempotencyKey
-from starter.wording import field_errors
+from hermod.contracts.notifications.messages import IdempotencyKey
+from starter.validation_errors import field_errors
 
 KEY_HEADER: Final = "Idempotency-Key"
 LONGEST_FOR_BATCH: Final = 250

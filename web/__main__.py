@@ -9,15 +9,15 @@ import uvloop
 
 from hermod.contracts.errors import Unavailable
 from hermod.settings import Settings, SettingsError, load_settings
-from hermod.storage.engine import Database
-from hermod.storage.migrate import SchemaNewer, SchemaOutdated, check_schema
+from hermod.storage.database.engine import Database
+from hermod.storage.database.migrate import SchemaNewer, SchemaOutdated, check_schema
 from hermod.telemetry import configure_logging, get_logger
 from starter.client import Hermod
-from starter.health import PortTaken
-from starter.process_end import leave
-from starter.processes import spare_the_collector, stop_on_signals
+from starter.process.exit import leave
+from starter.process.health import PortTaken
+from starter.process.processes import spare_the_collector, stop_on_signals
 from web.app import create_app
-from web.server import serve
+from web.http.server import serve
 
 _log = get_logger(__name__)
 

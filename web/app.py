@@ -14,32 +14,15 @@ from hermod.settings import Settings
 from starter.client import Hermod
 from web import operations, reference
 from web.admin import tenants
-from web.arrival import Arrival
-from web.ingress import (
-    analytics,
-    devices,
-    events,
-    forms,
-    journeys,
-    limits,
-    messages,
-    partials,
-    payment_accounts,
-    provider_accounts,
-    receipts,
-    retention,
-    retry_defaults,
-    stripe,
-    submissions,
-    suppressions,
-    templates,
-    webhook_attempts,
-    webhook_endpoints,
-    webhook_events,
-    webhook_replays,
-)
-from web.methods import Methods, answer_http_error
-from web.observing import Observed
+from web.http.arrival import Arrival
+from web.http.methods import Methods, answer_http_error
+from web.http.request_log import Observed
+from web.ingress.analytics import events, queries
+from web.ingress.forms import forms, journeys, partials, stripe, submissions
+from web.ingress.notifications import devices, messages, receipts, suppressions, templates
+from web.ingress.tenants import limits, payment_accounts, provider_accounts, retention, retry_defaults
+from web.ingress.webhooks import attempts, endpoints, replays
+from web.ingress.webhooks import events as webhook_events
 from web.problems import answer_hermod_error, answer_wrong_parameters
 from web.recipients import unsubscribing
 
@@ -83,12 +66,12 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         retention,
         retry_defaults,
         suppressions,
-        webhook_endpoints,
+        endpoints,
         webhook_events,
-        webhook_attempts,
-        webhook_replays,
+        attempts,
+        replays,
         events,
-        analytics,
+        queries,
         forms,
         submissions,
         partials,

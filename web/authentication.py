@@ -13,7 +13,7 @@ from structlog.contextvars import bind_contextvars
 
 from hermod.contracts.errors import Unauthorized
 from starter.client import Hermod
-from starter.tokens import WeakSecret, verify
+from starter.tenants.tokens import WeakSecret, verify
 from web.context import context_of, hermod_of
 
 _SCHEME: Final = "bearer "

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hermod.contracts.errors import Unavailable
-from starter.intake import read_json
+from starter.notifications.parsing import read_json
 from web.problems import BodyTooLarge, Compressed, NotJson
 
 MIB: Final = 1024 * 1024

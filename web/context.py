@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from hermod.contracts.ids import request_id
 from starter.client import Hermod
-from starter.core import Core
+from starter.services import Core
 
 _IN_SCOPE: Final = "hermod.request"
 _SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")

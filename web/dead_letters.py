@@ -7,10 +7,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hermod.contracts.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions, Moved
+from hermod.contracts.notifications.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions, Moved
 from starter.client import Hermod
 from starter.dead_letters import Verb, move_dead_letters
-from starter.intake import checked
+from starter.notifications.parsing import checked
 from web.bodies import answer, read_json_body
 from web.examples import SCHEMAS
 from web.reference import answers

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from hermod.contracts.events import MAX_EVENTS
-from hermod.contracts.messages import KEY_PATTERN
+from hermod.contracts.analytics.events import MAX_EVENTS
+from hermod.contracts.notifications.messages import KEY_PATTERN
 from starter.idempotency import LONGEST_FOR_BATCH
 
 _CHANNELS: Final = ("email", "sms", "whatsapp", "push")

@@ -12,9 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hermod.contracts.model import Model
-from starter.core import Core
-from starter.health import Check, Health, check
+from hermod.contracts.values.model import Model
+from starter.process.health import Check, Health, check
+from starter.services import Core
 from web.bodies import answer
 from web.context import core_of
 from web.reference import answers

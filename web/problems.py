@@ -30,10 +30,10 @@ from hermod.contracts.errors import (
     Unavailable,
     Unreadable,
 )
-from starter.intake import MalformedJson
-from starter.payments import ForgedEvent, RefusedEvent
-from starter.receipts import MalformedReport
-from starter.wording import parameter_errors
+from starter.forms.payments import ForgedEvent, RefusedEvent
+from starter.notifications.parsing import MalformedJson
+from starter.notifications.receipts import MalformedReport
+from starter.validation_errors import parameter_errors
 from web.context import context_of
 
 MEDIA_TYPE: Final = "application/problem+json"

@@ -15,9 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from hermod.channels.registry import CAPABILITIES
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions
-from hermod.contracts.devices import DeviceInput
+from hermod.contracts.analytics.events import TrackedEvent
 from hermod.contracts.errors import (
     Conflict,
     Gone,
@@ -28,17 +26,19 @@ from hermod.contracts.errors import (
     Unauthorized,
     Unavailable,
 )
-from hermod.contracts.events import TrackedEvent
-from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
-from hermod.contracts.messages import AnyMessage, Receipt, Resolution
-from hermod.contracts.payments import StripeAccountInput
-from hermod.contracts.retention import Retention
-from hermod.contracts.retries import RetryDefaults
-from hermod.contracts.suppressions import SuppressionInput
-from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
-from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
-from starter.intake import KEY_FIELD, MalformedJson
-from starter.version import product_version
+from hermod.contracts.forms.forms import FormInput, PartialInput, SubmissionInput
+from hermod.contracts.forms.payments import StripeAccountInput
+from hermod.contracts.notifications.dead_letters import ManyDeliveries, ManyMessages, ManySubmissions
+from hermod.contracts.notifications.devices import DeviceInput
+from hermod.contracts.notifications.messages import AnyMessage, Receipt, Resolution
+from hermod.contracts.notifications.retries import RetryDefaults
+from hermod.contracts.notifications.suppressions import SuppressionInput
+from hermod.contracts.notifications.templates import DraftInput, PreviewInput, TemplateInput
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.contracts.tenants.retention import Retention
+from hermod.contracts.webhooks.deliveries import EndpointSettings, EventInput, ReplayInput, Rotation
+from starter.notifications.parsing import KEY_FIELD, MalformedJson
+from starter.process.version import product_version
 from web.examples import IDEMPOTENCY_KEY, IN_BATCH, MODELS, SCHEMAS
 from web.problems import MEDIA_TYPE, BodyTooLarge, NotJson, ProblemView, problem_of
 

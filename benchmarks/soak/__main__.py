@@ -25,8 +25,8 @@ from benchmarks.soak.operations import Operator
 from benchmarks.soak.product import Product, running_product
 from benchmarks.soak.samples import Sample, Sampler
 from benchmarks.soak.verdict import early, judge
-from starter.process_end import leave
-from starter.processes import spare_the_collector
+from starter.process.exit import leave
+from starter.process.processes import spare_the_collector
 
 LINE_EVERY: Final = 5.0
 RUNNING: Final = "calls and processes"

@@ -18,7 +18,7 @@ from typing import Any, Final
 from benchmarks.soak.accepted import Accepted
 from benchmarks.soak.product import FORM, LIMITED, WITHOUT_KEYS, Product
 from hermod.contracts.errors import HermodError, TooMany, Unavailable
-from starter.intake import message_from
+from starter.notifications.parsing import message_from
 
 MESSAGES, WEBHOOKS, VISITORS, EVENTS = 5.0, 0.6, 0.4, 8.0
 """Calls a second: single messages, webhook events (eight deliveries each, seven of them tried), visitors of the form,

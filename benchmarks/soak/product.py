@@ -16,7 +16,7 @@ from benchmarks.soak.verdict import Records
 from devstack.cluster import Cluster, temporary_cluster
 from devstack.process import Child
 from starter import Hermod
-from starter.connection import connect
+from starter.temporal.connection import connect
 
 TENANT: Final = "soak"
 FORM: Final = "signup"

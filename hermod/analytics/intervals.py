@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
-from hermod.contracts.analytics import Interval
+from hermod.contracts.analytics.queries import Interval
 
 _DAY = timedelta(days=1)
 

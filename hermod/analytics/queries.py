@@ -17,7 +17,7 @@ from hermod.analytics.client import ClickHouse
 from hermod.analytics.faults import TooMuch
 from hermod.analytics.intervals import starts_of
 from hermod.analytics.schema import Schema
-from hermod.contracts.analytics import (
+from hermod.contracts.analytics.queries import (
     ChannelFunnel,
     Funnel,
     FunnelAsked,
@@ -31,7 +31,7 @@ from hermod.contracts.analytics import (
     TopItem,
 )
 from hermod.contracts.errors import InvalidInput
-from hermod.domain.event_types import BELOW
+from hermod.domain.webhooks.event_types import BELOW
 
 SECONDS: Final = 8
 """A query may take so long on the server; the client waits a little longer."""

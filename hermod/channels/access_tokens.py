@@ -17,10 +17,10 @@ import httpx
 
 from hermod.channels.http_sender import NoReply, json_object, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.outcomes import AccountHalted, AnyOutcome, OutcomeUnknown, Throttled, Transient
-from hermod.outbound.http import Reply
-from hermod.outbound.retry_after import parse_retry_after
-from hermod.outbound.single_flight import SingleFlight
+from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, OutcomeUnknown, Throttled, Transient
+from hermod.outbound.http.client import Reply
+from hermod.outbound.http.retry_after import parse_retry_after
+from hermod.outbound.http.single_flight import SingleFlight
 from hermod.ports.clock import Clock
 
 RENEWED_BEFORE: Final = timedelta(minutes=5)

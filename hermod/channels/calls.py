@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from hermod.ports.receipts import Callback, Forged
+from hermod.ports.notifications.receipts import Callback, Forged
 
 PATIENCE: Final = timedelta(minutes=5)
 """How far a signed time may be off, both ways: clocks differ, and calls take their time."""

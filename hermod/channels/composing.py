@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from hermod.channels.redaction import one_line
-from hermod.contracts.outcomes import AnyOutcome, MessageRejected
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.outcomes import AnyOutcome, MessageRejected
+from hermod.ports.notifications.sender import Outgoing
 from hermod.telemetry import get_logger
 
 ERROR_CODE: Final = "not_composed"

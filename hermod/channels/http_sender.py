@@ -30,10 +30,9 @@ import orjson
 
 from hermod.channels.composing import Uncomposed, composable, composing
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent
+from hermod.contracts.notifications.outcomes import (
     Accepted,
     AccountHalted,
     AnyOutcome,
@@ -42,11 +41,12 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Client, HttpClient, NotSent, Reply, Unknown
-from hermod.outbound.retry_after import parse_retry_after
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Client, HttpClient, NotSent, Reply, Unknown
+from hermod.outbound.http.retry_after import parse_retry_after
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 _HALTING: Final = frozenset({301, 307, 308, 401, 402, 403, 404, 405, 406, 407, 410})
 _NOT_PROCESSED: Final = frozenset({421, 425})
@@ -69,7 +69,7 @@ async def answer_of(exchange: Awaitable[Reply]) -> Reply | NoReply:
 
 
 class HttpSender(ABC):
-    """One provider account that is reached over HTTP. Implements `hermod.ports.sender.Sender`."""
+    """One provider account that is reached over HTTP. Implements `hermod.ports.notifications.sender.Sender`."""
 
     capability: Capability
 

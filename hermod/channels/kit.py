@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hermod.contracts.accounts import Account
 from hermod.contracts.errors import FieldError
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
-from hermod.ports.receipts import Callback, ReceiptReader
-from hermod.ports.sender import Capability, Sender
+from hermod.ports.notifications.receipts import Callback, ReceiptReader
+from hermod.ports.notifications.sender import Capability, Sender
 
 
 class Adapter(Protocol):

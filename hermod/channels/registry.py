@@ -18,13 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from hermod import channels
 from hermod.channels.kit import Kit
-from hermod.contracts.accounts import Account, AccountInput
-from hermod.contracts.addresses import EmailAddress, local_domain_fault
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.tenants.accounts import Account, AccountInput
+from hermod.contracts.values.addresses import EmailAddress, local_domain_fault
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Sender
+from hermod.ports.notifications.sender import Capability, Sender
 
 MAX_KEPT: Final = 1_000
 """Senders kept at once; the one that was not used for the longest time goes first."""
@@ -91,7 +91,7 @@ def build(account: Account, wiring: Wiring) -> Sender:
 
 
 class Senders:
-    """The senders in use, one for each account. Implements `hermod.ports.sender.SenderFactory`."""
+    """The senders in use, one for each account. Implements `hermod.ports.notifications.sender.SenderFactory`."""
 
     def __init__(
         self, *, allow_private: bool = False, public_url: str | None = None, wiring: Wiring | None = None

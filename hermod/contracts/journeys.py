@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hermod.contracts.model import Model
+from hermod.contracts.values.model import Model
 
 
 class JourneyStep(Model):

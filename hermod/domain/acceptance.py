@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from hermod.contracts.addresses import local_domain_fault
-from hermod.contracts.content import Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.messages import Submission
+from hermod.contracts.notifications.content import Channel, Email
+from hermod.contracts.notifications.messages import Submission
+from hermod.contracts.values.addresses import local_domain_fault
 
 FARTHEST: Final = timedelta(days=366)
 """How far ahead a message can be scheduled."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from hermod.contracts.retries import Preset
+from hermod.contracts.notifications.retries import Preset
 
 MAX_RETRY_AFTER: Final = timedelta(hours=24)
 """The longest wait that a provider's Retry-After can ask of us."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Final
 
-from hermod.contracts.scalars import LEAST_RATE, MOST_RATE
+from hermod.contracts.values.scalars import LEAST_RATE, MOST_RATE
 
 SLICE: Final = 0.25
 """Seconds of a rate that may leave at once."""

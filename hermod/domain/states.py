@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 
 _S = Status
 
 PROGRESS: Final = {_S.SENT: 1, _S.DELIVERED: 2, _S.BOUNCED: 3, _S.COMPLAINED: 4}
 """What a provider's report can bring a message to, in the order in which it only ever moves: a delivered message may
 still bounce (a server that took it gives up later), a bounced one is not delivered any more. Soft bounces are the
-exception: they never stand against a delivery (`hermod.domain.receipts.following`)."""
+exception: they never stand against a delivery (`hermod.domain.notifications.receipts.following`)."""
 _REPORTED: Final = frozenset(PROGRESS)
 
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
@@ -29,7 +29,8 @@ TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
 }
 """Beside these, every open state may become cancelled, suppressed or expired. `pending` after `failed` is a retry
 whose workflow has yet to be started, after `unknown` an operator's word that it was not sent. A message that waits, or
-was given up, is reported on where the outcome of an earlier request of it is not known (`hermod.domain.receipts`)."""
+was given up, is reported on where the outcome of an earlier request of it is not known
+(`hermod.domain.notifications.receipts`)."""
 
 WITHDRAWN: Final = frozenset({_S.CANCELLED, _S.SUPPRESSED, _S.EXPIRED})
 OPEN: Final = frozenset({_S.PENDING, _S.QUEUED, _S.SCHEDULED, _S.DEFERRED, _S.SENDING, _S.RETRYING})

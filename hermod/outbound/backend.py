@@ -16,12 +16,12 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import HttpClient, NotSent, Reply, Unknown
-from hermod.outbound.retry_after import parse_retry_after
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import HttpClient, NotSent, Reply, Unknown
+from hermod.outbound.http.retry_after import parse_retry_after
 from hermod.outbound.wiring import WallClock
 from hermod.ports.clock import Clock
-from hermod.ports.submissions import BackendAway, BackendRefused, SubmissionRecord
+from hermod.ports.forms.submissions import BackendAway, BackendRefused, SubmissionRecord
 
 DEADLINE: Final = 15.0
 """Seconds for the whole exchange."""
@@ -34,7 +34,7 @@ _MOST_NAMES: Final = 10
 
 
 class HttpBackend:
-    """Implements `hermod.ports.submissions.Backend`."""
+    """Implements `hermod.ports.forms.submissions.Backend`."""
 
     def __init__(self, url: str, token: str | None, *, clock: Clock | None = None, deadline: float = DEADLINE) -> None:
         self._url = httpx.URL(f"{url.rstrip('/')}/submissions/")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import HttpSettings
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import HttpSettings
 from hermod.ports.clock import Clock
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hermod.contracts.delivery import SweepReport
+from hermod.contracts.notifications.delivery import SweepReport
 
 
 class Sweeper(Protocol):

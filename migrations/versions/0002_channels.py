@@ -179,7 +179,7 @@ def upgrade() -> None:
         "message_contents",
         "body",
         existing_type=postgresql.BYTEA(),
-        comment="the content as JSON, or encrypted (hermod.storage.contents)",
+        comment="the content as JSON, or encrypted (hermod.storage.secrets.contents)",
         existing_comment="the content as JSON",
         existing_nullable=False,
     )
@@ -189,7 +189,7 @@ def upgrade() -> None:
             "address_hash",
             sa.LargeBinary(),
             nullable=True,
-            comment="fingerprint of the bare address; hermod.domain.recipients",
+            comment="fingerprint of the bare address; hermod.domain.notifications.recipients",
         ),
     )
     op.add_column(
@@ -282,7 +282,7 @@ def downgrade() -> None:
         "body",
         existing_type=postgresql.BYTEA(),
         comment="the content as JSON",
-        existing_comment="the content as JSON, or encrypted (hermod.storage.contents)",
+        existing_comment="the content as JSON, or encrypted (hermod.storage.secrets.contents)",
         existing_nullable=False,
     )
     op.drop_column("attempts", "shared")

@@ -27,7 +27,10 @@ def upgrade() -> None:
         ),
         sa.Column("events", sa.Integer(), nullable=False),
         sa.Column(
-            "body", sa.LargeBinary(), nullable=False, comment="as hermod.storage.event_outbox says, or encrypted"
+            "body",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="as hermod.storage.analytics.event_outbox says, or encrypted",
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from starter.version import product_version
+from starter.process.version import product_version
 
 _ABOUT: Final = """Hand messages to Hermod, follow them, and look after the installation.
 
@@ -29,41 +29,50 @@ Begin with:
   hermod dlq list
 """
 _TABLE: Final[Mapping[str, tuple[str, str]]] = {
-    "send": ("messages", "Send one message."),
-    "send-batch": ("messages", "Send a file of messages."),
-    "status": ("messages", "Tell a message's story: where it is, every attempt, every decision, what comes next."),
-    "cancel": ("messages", "Withdraw a message that waits. One that is on its way, or has ended, stays as it is."),
-    "emit": ("emitting", "Send an event to every endpoint that asked for its type."),
+    "send": ("notifications.messages", "Send one message."),
+    "send-batch": ("notifications.messages", "Send a file of messages."),
+    "status": (
+        "notifications.messages",
+        "Tell a message's story: where it is, every attempt, every decision, what comes next.",
+    ),
+    "cancel": (
+        "notifications.messages",
+        "Withdraw a message that waits. One that is on its way, or has ended, stays as it is.",
+    ),
+    "emit": ("webhooks.emit", "Send an event to every endpoint that asked for its type."),
     "journey": (
-        "partials",
+        "forms.partials",
         "Tell what somebody did with forms, and what they were told, from the first change to the last receipt.",
     ),
-    "track": ("tracking", "Tell what happened, for analytics."),
-    "submit": ("forms", "Submit a form."),
-    "token": ("secret_keys", "Print an admin token for the admin API and the console, signed with HERMOD_JWT_SECRET."),
+    "track": ("analytics.track", "Tell what happened, for analytics."),
+    "submit": ("forms.forms", "Submit a form."),
+    "token": (
+        "admin.secret_keys",
+        "Print an admin token for the admin API and the console, signed with HERMOD_JWT_SECRET.",
+    ),
     "doctor": (
-        "doctor",
+        "admin.doctor",
         "Check the installation: settings, database, keys, Temporal, schedules, workers. Exit code 1 if any is wrong.",
     ),
-    "migrate": ("migrating", "Make the database's tables, or bring them to this version, and say what was done."),
-    "providers": ("providers", "List the providers and what each can do."),
-    "partials": ("partials:app", "Forms that visitors have not sent yet."),
-    "dlq": ("dead_letters:app", "Dead letters: messages that were given up."),
-    "accounts": ("accounts:app", "Provider accounts: what messages are sent with."),
-    "templates": ("templates:app", "Stored templates: versions, locales, previews."),
-    "suppressions": ("suppressions:app", "Addresses that get no more messages."),
-    "webhooks": ("webhooks:app", "Signed events to the endpoints that asked for them."),
-    "analytics": ("analytics:app", "What events and messages come to, counted by ClickHouse."),
-    "forms": ("forms:app", "Forms: schemas, spam guards, payments, and what they tell."),
+    "migrate": ("admin.migrate", "Make the database's tables, or bring them to this version, and say what was done."),
+    "providers": ("admin.providers", "List the providers and what each can do."),
+    "partials": ("forms.partials:app", "Forms that visitors have not sent yet."),
+    "dlq": ("notifications.dead_letters:app", "Dead letters: messages that were given up."),
+    "accounts": ("admin.accounts:app", "Provider accounts: what messages are sent with."),
+    "templates": ("notifications.templates:app", "Stored templates: versions, locales, previews."),
+    "suppressions": ("notifications.suppressions:app", "Addresses that get no more messages."),
+    "webhooks": ("webhooks.webhooks:app", "Signed events to the endpoints that asked for them."),
+    "analytics": ("analytics.analytics:app", "What events and messages come to, counted by ClickHouse."),
+    "forms": ("forms.forms:app", "Forms: schemas, spam guards, payments, and what they tell."),
     "submissions": (
-        "submissions:app",
+        "forms.submissions:app",
         "Submissions of forms: follow them, retry dead letters, and what is no spam.",
     ),
-    "payments": ("payments:app", "Payments for submissions of forms."),
-    "tenants": ("tenants:tenants", "Tenants: everything belongs to one."),
-    "keys": ("api_keys:app", "API keys: what a tenant's programs sign in with."),
-    "schedules": ("schedules:app", "The housekeeping schedules."),
-    "secrets": ("secret_keys:app", "The secrets of a deployment, and the keys that encrypt stored credentials."),
+    "payments": ("forms.payments:app", "Payments for submissions of forms."),
+    "tenants": ("admin.tenants:tenants", "Tenants: everything belongs to one."),
+    "keys": ("admin.api_keys:app", "API keys: what a tenant's programs sign in with."),
+    "schedules": ("admin.schedules:app", "The housekeeping schedules."),
+    "secrets": ("admin.secret_keys:app", "The secrets of a deployment, and the keys that encrypt stored credentials."),
 }
 """Each command by its name: its module in `starter.cli`, with `:` the group in it, and the first line of its help."""
 

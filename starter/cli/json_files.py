@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from starter.intake import MalformedJson, read_json
+from starter.notifications.parsing import MalformedJson, read_json
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Final, Protocol
 
 import typer
 
-from hermod.contracts.dead_letters import AnyMany, ManyDeliveries, ManyMessages, ManySubmissions
 from hermod.contracts.errors import Conflict, NotFound
+from hermod.contracts.notifications.dead_letters import AnyMany, ManyDeliveries, ManyMessages, ManySubmissions
 from starter.cli.output import Json, complain, print_json, say
 from starter.cli.session import FAILED, TenantName, client
 from starter.client import Hermod
+from starter.concurrency.gather_limited import some_at_once
 from starter.dead_letters import Verb, move_dead_letters
-from starter.intake import checked
-from starter.some_at_once import some_at_once
+from starter.notifications.parsing import checked
 
 AT_ONCE: Final = 10
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Guarantee
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Guarantee
 from starter.cli.words import file_option, words_option
 
 To = Annotated[

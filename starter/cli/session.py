@@ -20,14 +20,14 @@ from temporalio.exceptions import TemporalError
 from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.errors import HermodError, InvalidInput
 from hermod.settings import Settings, SettingsError, local_settings
-from hermod.storage.migrate import MigrationFailed, SchemaOutdated
-from hermod.storage.vault import UndecryptableSecret
+from hermod.storage.database.migrate import MigrationFailed, SchemaOutdated
+from hermod.storage.secrets.vault import UndecryptableSecret
 from hermod.telemetry import configure_logging
 from starter.cli.output import complain
 from starter.client import Hermod
-from starter.connection import connect
-from starter.search_attributes import WrongSearchAttributes
-from starter.tokens import WeakSecret
+from starter.temporal.connection import connect
+from starter.temporal.search_attributes import WrongSearchAttributes
+from starter.tenants.tokens import WeakSecret
 
 ACTOR: Final = "cli"
 PATIENCE: Final = 10.0

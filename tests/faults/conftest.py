@@ -17,7 +17,7 @@ from temporalio.client import Client
 from devstack.cluster import Cluster, temporary_cluster
 from devstack.process import Child
 from starter import Hermod
-from starter.connection import connect
+from starter.temporal.connection import connect
 from tests.faults.messages import SLOW, CutOff, behind_proxies
 from tests.faults.webhooks import Ground
 from tests.support.hostile import Hostile

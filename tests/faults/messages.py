@@ -11,8 +11,8 @@ from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 
 from devstack.process import Child
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Options, Submission
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Options, Submission
 from tests.support.fault_proxy import FaultProxy
 from tests.support.polling import eventually
 from tests.support.postgres_proxy import PostgresProxy

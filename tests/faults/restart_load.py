@@ -21,7 +21,7 @@ import httpx
 from benchmarks.soak.accepted import Accepted
 from hermod.contracts.errors import HermodError, MaybeStored, TooMany, Unavailable
 from starter import Hermod
-from starter.intake import message_from
+from starter.notifications.parsing import message_from
 
 FORM: Final = "signup"
 KEYED, PLAIN, LIMITED, FAILING, PAUSED = "keyed", "plain", "limited", "failing", "paused"

@@ -26,7 +26,7 @@ from devstack.cluster import Cluster, Web, temporary_cluster
 from devstack.process import Child
 from hermod.settings import Settings
 from starter import Hermod
-from starter.connection import connect
+from starter.temporal.connection import connect
 from tests.faults.restart_load import (
     FAILING,
     FORM,

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import pytest
 
-from starter.process_end import leave
+from starter.process.exit import leave
 from tests.support.processes import REPOSITORY
 
 TABLE: Final = Path("docs/faults.md")

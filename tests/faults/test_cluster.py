@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from devstack.cluster import Web
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
 from tests.faults.conftest import Scene
 from tests.faults.messages import behind_proxies
 from tests.support.polling import eventually

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import text
 
 from hermod.contracts.ids import events_workflow
-from hermod.storage.event_claims import MOST_INSERTS
+from hermod.storage.analytics.event_claims import MOST_INSERTS
 from tests.faults.conftest import Scene
 from tests.support.clickhouse import clear_faults, fail
 from tests.support.event_rows import arrived, events_of

@@ -16,12 +16,12 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
-from hermod.contracts.content import Channel
-from hermod.contracts.delivery import SendNotificationInput
 from hermod.contracts.ids import message_workflow
-from hermod.contracts.messages import Guarantee
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.delivery import SendNotificationInput
+from hermod.contracts.notifications.messages import Guarantee
 from hermod.contracts.queues import WORKFLOWS
-from starter.dispatching import Unit
+from starter.temporal.starts import Unit
 from tests.faults.conftest import Record, Scene
 from tests.faults.messages import SLOW, Batch, CutOff, send
 from tests.support.polling import eventually

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from activities.delivery.recording import RECORD_WAITS
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Guarantee, Status
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Event
+from activities.dispatch.recording import RECORD_WAITS
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Guarantee, Status
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Event
 from tests.faults.conftest import Scene
 from tests.faults.messages import SLOW, Batch, CutOff, behind_proxies, holder, send
 from tests.support.lost_workers import miss_worker

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.content import Email
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.messages import Outcome, Status
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Outcome, Status
 from tests.faults.conftest import Scene
 from tests.support.polling import eventually
 

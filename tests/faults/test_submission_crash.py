@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.forms import SubmissionStatus
+from hermod.contracts.forms.forms import SubmissionStatus
 from hermod.contracts.ids import submission_workflow
-from hermod.contracts.webhooks import EndpointSettings
-from starter.journeys import journey
-from starter.webhook_endpoints import create_endpoint
-from starter.webhooks import deliveries
+from hermod.contracts.webhooks.deliveries import EndpointSettings
+from starter.forms.journeys import journey
+from starter.webhooks.deliveries import deliveries
+from starter.webhooks.endpoints import create_endpoint
 from tests.faults.conftest import Scene
 from tests.support.backends import own_backend
 from tests.support.form_house import add_form, ended, submitted, told

@@ -13,10 +13,11 @@ from sqlalchemy import text
 
 from devstack.ports import LOOPBACK, free_port
 from hermod.contracts.ids import webhook_endpoint_workflow
-from hermod.contracts.webhooks import ReplayInput
-from starter import Hermod, schedules
-from starter.webhook_endpoints import change_endpoint, enable_endpoint
-from starter.webhook_replays import replay, replay_status
+from hermod.contracts.webhooks.deliveries import ReplayInput
+from starter import Hermod
+from starter.temporal import schedules
+from starter.webhooks.endpoints import change_endpoint, enable_endpoint
+from starter.webhooks.replays import replay, replay_status
 from tests.faults.conftest import Scene
 from tests.faults.webhooks import Ground
 from tests.support.polling import eventually

@@ -9,10 +9,10 @@ from typing import Final
 
 from sqlalchemy import text
 
-from hermod.contracts.webhooks import MAX_ANSWER_BYTES, ReplayInput
+from hermod.contracts.webhooks.deliveries import MAX_ANSWER_BYTES, ReplayInput
 from starter import InvalidSignature, verify_webhook
-from starter.webhook_endpoints import change_endpoint, enable_endpoint, show_endpoint
-from starter.webhook_replays import replay
+from starter.webhooks.endpoints import change_endpoint, enable_endpoint, show_endpoint
+from starter.webhooks.replays import replay
 from tests.faults.conftest import Record
 from tests.faults.webhooks import Ground
 from tests.support.hostile import Hostile, Received

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 from temporalio.client import WorkflowExecutionStatus
 
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Guarantee, Outcome, Status
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Guarantee, Outcome, Status
 from tests.faults.conftest import Scene
 from tests.support.polling import eventually
 from web.app import create_app

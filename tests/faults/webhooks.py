@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from hermod.contracts.webhooks import EndpointSettings, NewEndpoint
+from hermod.contracts.webhooks.deliveries import EndpointSettings, NewEndpoint
 from starter import Hermod
 from tests.faults.table import PROPERTY
 from tests.support.hostile import Hostile, Received

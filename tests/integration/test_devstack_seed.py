@@ -9,14 +9,14 @@ import pytest
 
 from devstack.sandbox_server import SandboxServer
 from devstack.seed import EMAIL_ACCOUNT, SMS_ACCOUNT, TENANT, admin_token, seed
-from hermod.contracts.accounts import DEMO_ORDER, Account, AccountInput
-from hermod.contracts.content import Channel
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.tenants.accounts import DEMO_ORDER, Account, AccountInput
 from hermod.settings import load_settings
-from hermod.storage.tenants import key_id, new_key
-from hermod.storage.vault import Vault
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import key_id, new_key
 from starter import Hermod
-from starter.accounts import save_account
-from starter.tokens import verify
+from starter.tenants.accounts import save_account
+from starter.tenants.tokens import verify
 
 
 @pytest.fixture

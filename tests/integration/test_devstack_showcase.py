@@ -15,13 +15,13 @@ from devstack.sandbox import Sandbox
 from devstack.sandbox_accounts import SandboxAddresses
 from devstack.showcase import show
 from hermod.channels.registry import KITS
-from hermod.contracts.messages import Status
-from hermod.contracts.receipts import Happening
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.receipts import Happening
 from starter import Hermod
 from tests.support.polling import eventually
 from tests.support.product import House
 from web.app import create_app
-from web.server import serve
+from web.http.server import serve
 
 
 @pytest.fixture

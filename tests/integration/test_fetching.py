@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from hermod.contracts.errors import Unavailable
-from hermod.outbound.guard import AddressGuard
-from hermod.ports.receipts import Forged
-from starter.receipts import FETCH_BYTES, Fetcher
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.ports.notifications.receipts import Forged
+from starter.notifications.receipts import FETCH_BYTES, Fetcher
 
 LOCAL = Fetcher(AddressGuard(allow_private=True))
 PUBLIC = Fetcher(AddressGuard())
@@ -51,7 +51,7 @@ async def test_address_answers_otherwise_is_unavailable_and_not_followed(certifi
 async def test_address_answers_nothing_in_time_is_unavailable(
     certificates: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("starter.receipts.FETCH_SECONDS", 0.2)
+    monkeypatch.setattr("starter.notifications.receipts.FETCH_SECONDS", 0.2)
     with pytest.raises(Unavailable):
         await LOCAL.fetch(f"{certificates}/slow")
 

@@ -13,12 +13,12 @@ from devstack.sandbox import Sandbox
 from devstack.sandbox.fault import FaultName
 from devstack.sandbox.faults import FaultOrder
 from hermod.channels.push.apns.sender import ApnsSender
-from hermod.contracts.content import Push
 from hermod.contracts.ids import message_id
-from hermod.contracts.outcomes import Accepted, AnyOutcome
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Unknown
-from hermod.outbound.http2 import Http2Client
+from hermod.contracts.notifications.content import Push
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Unknown
+from hermod.outbound.http.http2 import Http2Client
 from hermod.outbound.wiring import Wiring
 from tests.support.polling import eventually
 from tests.support.sandbox_client import SandboxClient

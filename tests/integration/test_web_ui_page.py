@@ -10,9 +10,9 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
-from hermod.contracts.outcomes import Accepted, MessageRejected
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.outcomes import Accepted, MessageRejected
 from tests.support.polling import eventually
 from tests.support.product import House
 from tests.support.resetting import reset

@@ -18,12 +18,12 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, W
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from hermod.contracts.content import Channel
-from hermod.contracts.delivery import Apart, CloseOrder, DeliveryOrder, DeliveryReport, SendBatchInput
-from hermod.contracts.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
+from hermod.contracts.forms.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.delivery import Apart, CloseOrder, DeliveryOrder, DeliveryReport, SendBatchInput
 from hermod.contracts.queues import WORKFLOWS, Lane
-from hermod.contracts.webhook_steps import HeadOfLine
-from hermod.contracts.webhooks import DeliverWebhooksInput, OrderedEndpointInput, WebhookOrder
+from hermod.contracts.webhooks.deliveries import DeliverWebhooksInput, OrderedEndpointInput, WebhookOrder
+from hermod.contracts.webhooks.steps import HeadOfLine
 from tests.support.polling import eventually
 from worker import WORKFLOW_CLASSES, workflow_runner
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from sqlalchemy import text
 
-from hermod.contracts.events import IngestEventsInput
+from hermod.contracts.analytics.events import IngestEventsInput
 from hermod.contracts.ids import events_workflow
 from hermod.contracts.queues import WORKFLOWS
-from hermod.storage.event_claims import MOST_BATCHES
+from hermod.storage.analytics.event_claims import MOST_BATCHES
 from tests.support.product import House
 
 _BATCHES: Final = text("""

@@ -11,10 +11,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
-from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
-from hermod.contracts.retries import Preset
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.outcomes import Accepted, MessageRejected, Transient
+from hermod.contracts.notifications.retries import Preset
 from tests.replay import event_scenarios, partial_scenarios, submission_scenarios, webhook_scenarios
 from tests.support.polling import eventually
 from tests.support.product import House

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hermod.contracts.forms import SubmissionStatus
+from hermod.contracts.forms.forms import SubmissionStatus
 from hermod.contracts.ids import submission_workflow
 from tests.support.backends import BACKENDS, own_backend
 from tests.support.form_house import add_form, ended, pay, submitted

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from temporalio.client import Client
 
-from starter.connection import DATA_CONVERTER
+from starter.temporal.connection import DATA_CONVERTER
 from tests.replay import courses
 from tests.replay.courses import COURSES, FAR, Course, closed, played
 from tests.replay.scenarios import fingerprint

@@ -10,7 +10,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from starter.connection import DATA_CONVERTER
+from starter.temporal.connection import DATA_CONVERTER
 from tests.replay.scenarios import SCENARIOS, fingerprint, play
 from tests.support.product import House
 from worker import WORKFLOW_CLASSES, workflow_runner

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hermod.contracts.ids import replay_workflow, webhook_endpoint_workflow, webhook_workflow
-from hermod.contracts.webhooks import EndpointSettings, ReplayInput, ReplayStatus
-from starter.webhook_endpoints import create_endpoint
-from starter.webhook_replays import move_replay, replay, replay_status
-from starter.webhooks import deliveries, delivery_status, discard_delivery
+from hermod.contracts.webhooks.deliveries import EndpointSettings, ReplayInput, ReplayStatus
+from starter.webhooks.deliveries import deliveries, delivery_status, discard_delivery
+from starter.webhooks.endpoints import create_endpoint
+from starter.webhooks.replays import move_replay, replay, replay_status
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from devstack.ports import LOOPBACK
 from hermod.outbound.backend import HttpBackend
-from hermod.ports.submissions import Backend, SubmissionRecord
+from hermod.ports.forms.submissions import Backend, SubmissionRecord
 
 TOKEN: Final = "backend-token"
 

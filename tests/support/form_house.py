@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from hermod.contracts.forms import SubmissionStatus, SubmissionView
-from starter.forms import put_form
-from starter.submissions import submission
+from hermod.contracts.forms.forms import SubmissionStatus, SubmissionView
+from starter.forms.forms import put_form
+from starter.forms.submissions import submission
 from tests.support.polling import eventually
 from tests.support.product import House
 

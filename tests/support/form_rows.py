@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import orjson
 
-from hermod.contracts.forms import FormInput
+from hermod.contracts.forms.forms import FormInput
 from hermod.contracts.ids import new_id
-from hermod.storage.engine import Database, sql
+from hermod.storage.database.engine import Database, sql
 
 _FORM: Final = sql("""
     INSERT INTO forms (tenant_id, id, definition) VALUES (:tenant, :id, CAST(:definition AS jsonb))

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.support.polling import eventually
 
 _Answer = TypeVar("_Answer")

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.support.polling import eventually
 
 _WAITING: Final = text("""

@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from hermod.contracts.content import Email
-from hermod.contracts.delivery import SweepReport
 from hermod.contracts.ids import batch_id
-from hermod.contracts.messages import Options, Submission
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.delivery import SweepReport
+from hermod.contracts.notifications.messages import Options, Submission
 from hermod.ports.clock import Clock
-from hermod.storage.acceptance import Ready
-from hermod.storage.orphaned_records import Limit
-from starter.grouping import Grouping
-from starter.orphans import MessageWorkflows
-from starter.sweeping import LIMIT, LedgerSweeper
+from hermod.storage.notifications.acceptance import Ready
+from hermod.storage.operations.orphaned_records import Limit
+from starter.housekeeping.orphans import MessageWorkflows
+from starter.housekeeping.sweeping import LIMIT, LedgerSweeper
+from starter.notifications.grouping import Grouping
 from tests.support.product import House
 
 HOUR: Final = timedelta(hours=1)

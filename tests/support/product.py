@@ -22,18 +22,19 @@ from devstack.clickhouse_server import ClickHouseServer
 from devstack.postgres import Postgres
 from devstack.sandbox import Sandbox
 from hermod.bootstrap import open_senders
-from hermod.contracts.accounts import Account, AccountInput
-from hermod.contracts.content import AnyContent, Channel, Email
-from hermod.contracts.messages import MessageView, Status
-from hermod.contracts.outcomes import Accepted, AnyOutcome
+from hermod.contracts.notifications.content import AnyContent, Channel, Email
+from hermod.contracts.notifications.messages import MessageView, Status
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
+from hermod.contracts.notifications.retries import Preset
 from hermod.contracts.queues import Lane
-from hermod.contracts.retries import Preset
+from hermod.contracts.tenants.accounts import Account, AccountInput
 from hermod.domain.states import OPEN
-from hermod.ports.sender import Capability, Outgoing, Sender, SenderFactory
+from hermod.ports.notifications.sender import Capability, Outgoing, Sender, SenderFactory
 from hermod.settings import Settings, load_settings
-from hermod.storage.vault import Vault
-from starter import Hermod, schedules
-from starter.connection import DATA_CONVERTER
+from hermod.storage.secrets.vault import Vault
+from starter import Hermod
+from starter.temporal import schedules
+from starter.temporal.connection import DATA_CONVERTER
 from tests.support.backends import BACKENDS
 from tests.support.polling import eventually
 from worker import build_workers, running

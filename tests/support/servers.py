@@ -29,9 +29,9 @@ from devstack.clickhouse_server import ClickHouseServer
 from devstack.ports import free_port
 from devstack.postgres import Postgres
 from devstack.temporal import DYNAMIC_CONFIG, TemporalServer, dynamic_config_arguments, temporal_program
-from hermod.storage import migrate
-from starter.connection import DATA_CONVERTER
-from starter.search_attributes import SEARCH_ATTRIBUTES
+from hermod.storage.database import migrate
+from starter.temporal.connection import DATA_CONVERTER
+from starter.temporal.search_attributes import SEARCH_ATTRIBUTES
 from tests.support.fault_proxy import FaultProxy
 from tests.support.postgres_proxy import PostgresProxy
 

@@ -10,7 +10,7 @@ import httpx
 
 from devstack.stripe_stand_in import printed, signed
 from starter import Hermod
-from starter.payments import put_stripe_account
+from starter.forms.payments import put_stripe_account
 
 SECRET: Final = "whsec_stripe_stand_in"
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus, DeliveryView, EndpointSettings, NewEndpoint
-from starter.webhook_endpoints import create_endpoint
-from starter.webhooks import delivery_status
+from hermod.contracts.webhooks.deliveries import (
+    OPEN_DELIVERIES,
+    DeliveryStatus,
+    DeliveryView,
+    EndpointSettings,
+    NewEndpoint,
+)
+from starter.webhooks.deliveries import delivery_status
+from starter.webhooks.endpoints import create_endpoint
 from tests.support.polling import eventually
 from tests.support.product import House
 

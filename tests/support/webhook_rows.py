@@ -9,8 +9,8 @@ from typing import Final
 from sqlalchemy import text
 
 from hermod.contracts.ids import new_id
-from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus
-from hermod.storage.engine import Database
+from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, DeliveryStatus
+from hermod.storage.database.engine import Database
 
 _ENDPOINT: Final = text("""
     INSERT INTO webhook_endpoints (tenant_id, id, url, event_types, retry, timeout_seconds, max_concurrency, ordering,

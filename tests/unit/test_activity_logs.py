@@ -17,15 +17,15 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities import failures
-from activities.failing import FailureInterceptor
+from activities import errors as failures
+from activities.interceptor import FailureInterceptor
 from hermod.bootstrap import SystemClock
-from hermod.contracts.content import Channel
-from hermod.contracts.delivery import DeliveryOrder
 from hermod.contracts.errors import NewerRecord
-from hermod.contracts.webhooks import WebhookOrder
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.delivery import DeliveryOrder
+from hermod.contracts.webhooks.deliveries import WebhookOrder
 from hermod.telemetry import ACTIVITY_FAILURES, get_logger, log_names
-from starter.connection import DATA_CONVERTER
+from starter.temporal.connection import DATA_CONVERTER
 from tests.support.log_lines import logged
 
 ORDER = DeliveryOrder(tenant="shop", channel=Channel.EMAIL, messages=("msg_1",))

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Final, cast
 
-from activities.delivery.pacing import ASLEEP, Limit, Naps
-from activities.delivery.sending import Job
-from activities.delivery.stream import NAP, AlonePatience
+from activities.notifications.account_sender import NAP, AlonePatience
+from activities.notifications.rate_limits import ASLEEP, Limit, Naps
+from activities.notifications.requests import Job
 from hermod.domain.rates import URGENT
 
 LIMIT: Final = Limit(bucket="main", rate=4.0, words="main sends 4 messages a second")

@@ -6,7 +6,15 @@ import io
 
 import pytest
 
-from starter.cli.batch_files import Entry, Form, UnreadableFile, assignments, form_of, read_messages, with_defaults
+from starter.cli.notifications.batch_files import (
+    Entry,
+    Form,
+    UnreadableFile,
+    assignments,
+    form_of,
+    read_messages,
+    with_defaults,
+)
 
 
 def read(content: str, form: Form | None = None) -> list[Entry]:

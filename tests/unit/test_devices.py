@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.devices import is_contact_id
+from hermod.contracts.notifications.devices import is_contact_id
 
 
 @pytest.mark.parametrize(

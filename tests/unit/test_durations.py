@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.durations import DURATION_PATTERN
-from hermod.contracts.forms import FormDuration
-from hermod.contracts.retention import Age
+from hermod.contracts.forms.forms import FormDuration
+from hermod.contracts.tenants.retention import Age
+from hermod.contracts.values.durations import DURATION_PATTERN
 
 AGES: TypeAdapter[timedelta] = TypeAdapter(Age)
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hermod.contracts.analytics.events import MAX_EVENTS, TrackedEvent
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.events import MAX_EVENTS, TrackedEvent
-from starter.event_intake import Sifted, read_events, sift
-from starter.intake import MalformedJson
+from starter.analytics.validation import Sifted, read_events, sift
+from starter.notifications.parsing import MalformedJson
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 

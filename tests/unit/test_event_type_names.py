@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.events import TrackedEvent
-from hermod.contracts.webhooks import EventFilter, EventInput
-from hermod.domain.event_types import matches
+from hermod.contracts.analytics.events import TrackedEvent
+from hermod.contracts.webhooks.deliveries import EventFilter, EventInput
+from hermod.domain.webhooks.event_types import matches
 
 GOOD = ("order.paid", "orders/create", "order-paid", "app/uninstalled", "invoice.payment_failed", "a/b.c-d", "Order")
 BAD = ("", "a b", "/a", "a/", "a//b", ".a", "a.", "a..b", "a/.b", "ä", "a\n", "*", "a.*", "a" * 129)

@@ -17,7 +17,7 @@ soft, hard = int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 hard = min(int(sys.argv[2]), hard) if hard != resource.RLIM_INFINITY else int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 from hermod.telemetry import configure_logging
-from starter.processes import raise_file_limit
+from starter.process.processes import raise_file_limit
 configure_logging("INFO")
 raise_file_limit()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))

@@ -12,11 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from hermod.contracts.errors import FieldError
-from hermod.contracts.forms import FormInput, SpamGuard
+from hermod.contracts.forms.forms import FormInput, SpamGuard
 from hermod.domain.forms.schemas import FormSchema, compiled
 from hermod.domain.steps import Steps
-from starter.submission_intake import SMALL, faults_in, without_honeypot
-from starter.wording import field_errors
+from starter.forms.submission_intake import SMALL, faults_in, without_honeypot
+from starter.validation_errors import field_errors
 
 
 def form(**settings: Any) -> FormInput:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from activities.delivery import carried as messages
-from activities.delivery.carried import told_of
-from activities.delivery.sending import NOT_STARTED
-from activities.webhook_delivery import carried as webhooks
-from activities.webhook_delivery.settling import INTERRUPTED, NOT_MADE
-from hermod.contracts.messages import Status
-from hermod.contracts.outcomes import Accepted, AnyOutcome
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.ports.ledger import InFlight, Result
-from hermod.ports.webhooks import Exchange, WebhookResult
+from activities.notifications import heartbeat_details as messages
+from activities.notifications.heartbeat_details import told_of
+from activities.notifications.requests import NOT_STARTED
+from activities.webhooks import heartbeat_details as webhooks
+from activities.webhooks.transitions import INTERRUPTED, NOT_MADE
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.ports.notifications.ledger import InFlight, Result
+from hermod.ports.webhooks.ledger import Exchange, WebhookResult
 
 ENDS_BY = datetime(2026, 11, 30, 12, 0, 0, 120_000, tzinfo=UTC)
 THIS = InFlight(ends_by=ENDS_BY)

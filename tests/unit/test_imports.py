@@ -80,5 +80,6 @@ def test_commands_are_listed_each_has_the_first_line_of_its_own_help() -> None:
 
 
 def test_command_is_in_the_table_its_module_is_there() -> None:
-    names = {path.stem for path in Path(REPOSITORY, "starter", "cli").glob("*.py")}
+    commands = Path(REPOSITORY, "starter", "cli")
+    names = {".".join(path.relative_to(commands).with_suffix("").parts) for path in commands.rglob("*.py")}
     assert {home.partition(":")[0] for home, _ in get_command(app).table.values()} <= names  # type: ignore[attr-defined]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities import event_inserts
-from activities.event_inserts import OWN_INSERTS, OWN_ROWS, halves, planned
-from activities.events import MOST_SEARCHED, EventActivities
+from activities.analytics import event_inserts
+from activities.analytics.event_inserts import OWN_INSERTS, OWN_ROWS, halves, planned
+from activities.analytics.events import MOST_SEARCHED, EventActivities
+from hermod.contracts.analytics.events import IngestOrder, IngestReport
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.events import IngestOrder, IngestReport
 from hermod.ports.analytics import Claimed, ClaimedBatch, Refused, RefusedLines
 
 ORDER = IngestOrder(tenant="demo", insert="evb_1")

@@ -8,7 +8,7 @@ from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueueStats
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 
 from hermod.contracts.queues import Lane
-from starter.lanes import ASKS_WITHIN, Crews, crews_of, worker_for
+from starter.temporal.lanes import ASKS_WITHIN, Crews, crews_of, worker_for
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - 2 * ASKS_WITHIN

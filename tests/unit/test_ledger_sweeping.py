@@ -11,11 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.service import RPCError, RPCStatusCode
 
-from hermod.contracts.delivery import SweepReport
 from hermod.contracts.errors import Unavailable
-from hermod.storage.orphaned_records import Orphan
+from hermod.contracts.notifications.delivery import SweepReport
+from hermod.storage.operations.orphaned_records import Orphan
 from hermod.telemetry import SWEEP_FAILURES
-from starter.sweeping import Incomplete, LedgerSweeper, Sweepers
+from starter.housekeeping.sweeping import Incomplete, LedgerSweeper, Sweepers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = [f"r{number}" for number in range(30)]

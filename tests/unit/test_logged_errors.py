@@ -14,20 +14,20 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
-from activities.delivery.dispatch import Delivery
-from activities.delivery.sending import Job, is_batchable, send_all
-from activities.delivery.settling import unprepared
-from activities.webhook_delivery.dispatch import WebhookDispatch
-from hermod.contracts.content import Email
-from hermod.contracts.forms import FormMoment
-from hermod.ports.forms import Announcement
+from activities.notifications.dispatcher import Delivery
+from activities.notifications.requests import Job, is_batchable, send_all
+from activities.notifications.transitions import unprepared
+from activities.webhooks.dispatcher import WebhookDispatch
+from hermod.contracts.forms.forms import FormMoment
+from hermod.contracts.notifications.content import Email
+from hermod.ports.forms.forms import Announcement
 from hermod.telemetry import fault, get_logger
-from starter.announcing import FormAnnouncer
-from starter.background import Background
 from starter.client import _rejected
-from starter.sweeping import Sweepers
+from starter.concurrency.background import Background
+from starter.forms.announcer import FormAnnouncer
+from starter.housekeeping.sweeping import Sweepers
 from tests.support.log_lines import logged
-from web.observing import Observed
+from web.http.request_log import Observed
 
 SECRET = "ada-secret@example.com"
 
@@ -185,9 +185,11 @@ async def of_an_adapter_that_routes() -> None:
     )
     delivery._known = [cast(Any, account)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("activities.delivery.dispatch.promise_keeps_to", lambda _: None)
-        patch.setattr("activities.delivery.dispatch.choice_for", lambda _: 0.0)
-        patch.setattr("activities.delivery.dispatch.route", lambda accounts, tried, unfit, now, choice: unfit(account))
+        patch.setattr("activities.notifications.dispatcher.promise_keeps_to", lambda _: None)
+        patch.setattr("activities.notifications.dispatcher.choice_for", lambda _: 0.0)
+        patch.setattr(
+            "activities.notifications.dispatcher.route", lambda accounts, tried, unfit, now, choice: unfit(account)
+        )
         item = SimpleNamespace(id="msg_1", content=None, requested_account=None, tried=set())
         assert SECRET not in str(delivery._look_up(cast(Any, item), datetime.now(UTC)))
 

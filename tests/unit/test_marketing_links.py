@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from activities.delivery.unsubscribing import content_with_link
+from activities.notifications.unsubscribing import content_with_link
 from hermod.channels.registry import KITS
 from hermod.channels.sandbox.sender import SandboxSender
-from hermod.contracts.content import AnyContent, Channel
-from hermod.contracts.messages import Category, Guarantee, Status
-from hermod.contracts.retries import Preset
-from hermod.ports.ledger import Item
-from hermod.ports.sender import Capability, Sender
-from hermod.storage.unsubscribe_links import SealedLinks
-from hermod.storage.vault import Vault
+from hermod.contracts.notifications.content import AnyContent, Channel
+from hermod.contracts.notifications.messages import Category, Guarantee, Status
+from hermod.contracts.notifications.retries import Preset
+from hermod.ports.notifications.ledger import Item
+from hermod.ports.notifications.sender import Capability, Sender
+from hermod.storage.recipients.unsubscribe_links import SealedLinks
+from hermod.storage.secrets.vault import Vault
 from tests.unit.channels.samples import account, email, sms, wiring
 
 KEY = Vault.new_key()

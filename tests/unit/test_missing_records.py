@@ -10,21 +10,21 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.delivery import carried
-from activities.delivery.carried import Carried
-from activities.delivery.progress import Progress
-from activities.delivery.running import dispatched, work_of
-from activities.partials import PartialActivities
-from activities.pulse import Pulse
-from activities.submissions import SubmissionActivities
-from hermod.contracts.delivery import DeliveryReport
+from activities.dispatch.progress import Progress
+from activities.dispatch.running import dispatched, work_of
+from activities.forms.partials import PartialActivities
+from activities.forms.submissions import SubmissionActivities
+from activities.heartbeat import Pulse
+from activities.notifications import heartbeat_details as carried
+from activities.notifications.heartbeat_details import Carried
 from hermod.contracts.errors import NotFound
-from hermod.contracts.forms import ProcessSubmissionInput, SavePartialInput
-from hermod.contracts.messages import Status
-from hermod.ports.forms import Announced, Announcement
-from hermod.ports.partials import Seen
-from hermod.ports.submissions import NoBackend, SubmissionRecord
-from hermod.storage.submission_steps import SqlSubmissionLedger
+from hermod.contracts.forms.forms import ProcessSubmissionInput, SavePartialInput
+from hermod.contracts.notifications.delivery import DeliveryReport
+from hermod.contracts.notifications.messages import Status
+from hermod.ports.forms.forms import Announced, Announcement
+from hermod.ports.forms.partials import Seen
+from hermod.ports.forms.submissions import NoBackend, SubmissionRecord
+from hermod.storage.forms.submission_steps import SqlSubmissionLedger
 from hermod.telemetry import RECORDS_MISSING
 
 WHY_AND_WHAT_TO_DO = (

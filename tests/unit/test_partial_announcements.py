@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.partials import announcements
-from hermod.contracts.content import Channel
-from hermod.contracts.forms import FormMoment, FormNotification, PartialRules, PartialStatus
-from hermod.ports.partials import Seen
+from activities.forms.partials import announcements
+from hermod.contracts.forms.forms import FormMoment, FormNotification, PartialRules, PartialStatus
+from hermod.contracts.notifications.content import Channel
+from hermod.ports.forms.partials import Seen
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 REMINDER = FormNotification(channel=Channel.EMAIL, to="{{ data.email }}", on=FormMoment.ABANDONED)

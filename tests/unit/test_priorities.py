@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.messages import Options
+from hermod.contracts.notifications.messages import Options
 from hermod.contracts.priorities import DEFAULT_PRIORITY, HIGHEST_PRIORITY, priority_key, priority_of
-from starter.priorities import temporal_priority
+from starter.temporal.priorities import temporal_priority
 
 
 def test_most_urgent_priority_has_the_first_key_and_the_default_one_is_that_of_messages() -> None:

@@ -9,7 +9,7 @@ import pytest
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.testing import ActivityEnvironment
 
-from activities.pulse import pulse
+from activities.heartbeat import pulse
 
 NO_TIME, MUCH_TIME = timedelta(0), timedelta(hours=1)
 CANCELLED = ActivityCancellationDetails(cancel_requested=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hermod.storage import recent
-from hermod.storage.recent import Recent
+from hermod.storage.database import ttl_cache as recent
+from hermod.storage.database.ttl_cache import Recent
 
 
 @dataclass

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from activities.delivery import recording
-from activities.delivery.carried import Unrecorded
-from activities.delivery.recording import finish_despite_cancellation
+from activities.dispatch import recording
+from activities.dispatch.recording import finish_despite_cancellation
+from activities.notifications.heartbeat_details import Unrecorded
 
 
 async def cancelled_in_the_middle_of(grant: Coroutine[Any, Any, None], begun: asyncio.Event) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.content import Channel
-from hermod.contracts.templates import DraftInput
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.templates import DraftInput
 from hermod.domain.steps import Steps, TooManySteps
 from hermod.domain.templates.compiled import Compiled, Filled, compile_template
 from hermod.domain.templates.meter import STEPS, Meter
-from starter.templates import Renderer, call_steps
+from starter.notifications.templates import Renderer, call_steps
 
 LIGHT = "{{ n }}"
 HEAVY = "{% for x in range(3000) %}{{ x }}{% endfor %}"
@@ -73,7 +73,7 @@ async def test_draft_is_compiled_off_the_event_loop(monkeypatch: pytest.MonkeyPa
         threads.append(threading.current_thread().name.partition("_")[0])
         return compile_template(*given)
 
-    monkeypatch.setattr("starter.templates.compile_template", compiling)
+    monkeypatch.setattr("starter.notifications.templates.compile_template", compiling)
     draft = DraftInput.model_validate({"template": {"channel": "sms", "body": LIGHT}, "data": {"n": 1}})
     assert (await Renderer(None).try_out(draft)).body == "1"  # type: ignore[arg-type]
     assert threads == ["heavy-work"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from activities.delivery.request_slots import RequestSlots
+from activities.notifications.request_slots import RequestSlots
 
 
 async def settled() -> None:

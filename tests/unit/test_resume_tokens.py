@@ -6,12 +6,12 @@ import base64
 
 import pytest
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Category
-from hermod.ports.unsubscribing import Subscription
-from hermod.storage.resume_tokens import Resumed, ResumeTokens
-from hermod.storage.unsubscribe_links import SealedLinks
-from hermod.storage.vault import Vault
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Category
+from hermod.ports.notifications.unsubscribing import Subscription
+from hermod.storage.forms.resume_tokens import Resumed, ResumeTokens
+from hermod.storage.recipients.unsubscribe_links import SealedLinks
+from hermod.storage.secrets.vault import Vault
 
 OLD, NEW = Vault.new_key(), Vault.new_key()
 TOKENS = ResumeTokens(NEW)

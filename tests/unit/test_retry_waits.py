@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hermod.contracts.messages import Options
-from hermod.contracts.retries import Preset
-from hermod.contracts.webhooks import EndpointSettings
-from starter.wording import field_errors
+from hermod.contracts.notifications.messages import Options
+from hermod.contracts.notifications.retries import Preset
+from hermod.contracts.webhooks.deliveries import EndpointSettings
+from starter.validation_errors import field_errors
 
 TAKEN: list[tuple[Any, Any]] = [
     ("sms", Preset.SMS),

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, create_model
 from temporalio import activity
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from hermod.contracts.model import Model
+from hermod.contracts.values.model import Model
 from tests.unit.test_wire_names import ACTIVITY_CLASSES
 from worker import WORKFLOW_CLASSES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from starter.schedules import SCHEDULES
+from starter.temporal.schedules import SCHEDULES
 
 _BYTES = 25_000
 """In the database of Temporal, for each workflow that has run."""

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from activities.delivery import sending
-from activities.delivery.sending import Job, send_all
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Guarantee, Outcome, Status
-from hermod.contracts.outcomes import Accepted, AnyOutcome, OutcomeUnknown
-from hermod.contracts.retries import Preset
+from activities.notifications import requests as sending
+from activities.notifications.requests import Job, send_all
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Guarantee, Outcome, Status
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, OutcomeUnknown
+from hermod.contracts.notifications.retries import Preset
 from hermod.ports.deadline import LATE, deadline_of
-from hermod.ports.ledger import Item
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.ledger import Item
+from hermod.ports.notifications.sender import Capability, Outgoing
 from tests.unit.channels import samples
 
 SHORT = LATE / 4

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from starter.some_at_once import some_at_once
+from starter.concurrency.gather_limited import some_at_once
 
 
 async def test_many_calls_are_made_few_run_at_once_and_answers_keep_their_order() -> None:

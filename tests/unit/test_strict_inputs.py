@@ -9,18 +9,18 @@ from typing import Any, Final
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.analytics import TimeseriesAsked
-from hermod.contracts.devices import DeviceInput
-from hermod.contracts.events import TrackedEvent
-from hermod.contracts.forms import FormInput, PartialInput, SubmissionInput
-from hermod.contracts.limits import Limits
-from hermod.contracts.messages import AnyMessage, Options, Resolution
-from hermod.contracts.payments import StripeAccountInput
-from hermod.contracts.scalars import Instant
-from hermod.contracts.suppressions import SuppressionInput
-from hermod.contracts.templates import DraftInput, PreviewInput, TemplateInput
-from hermod.contracts.webhooks import EndpointSettings, EventInput, ReplayInput, Rotation
+from hermod.contracts.analytics.events import TrackedEvent
+from hermod.contracts.analytics.queries import TimeseriesAsked
+from hermod.contracts.forms.forms import FormInput, PartialInput, SubmissionInput
+from hermod.contracts.forms.payments import StripeAccountInput
+from hermod.contracts.notifications.devices import DeviceInput
+from hermod.contracts.notifications.messages import AnyMessage, Options, Resolution
+from hermod.contracts.notifications.suppressions import SuppressionInput
+from hermod.contracts.notifications.templates import DraftInput, PreviewInput, TemplateInput
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.contracts.tenants.limits import Limits
+from hermod.contracts.values.scalars import Instant
+from hermod.contracts.webhooks.deliveries import EndpointSettings, EventInput, ReplayInput, Rotation
 
 BODIES: Final[tuple[Any, ...]] = (
     AnyMessage,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.delivery import SweepReport
 from hermod.contracts.errors import Unavailable
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.telemetry import SWEEP_FAILURES
-from starter.sweeping import Sweepers
+from starter.housekeeping.sweeping import Sweepers
 
 
 class Sweep:

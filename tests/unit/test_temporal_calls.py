@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 
-from starter.temporal_calls import TEMPORAL_ERRORS, answered_within
+from starter.temporal.calls import TEMPORAL_ERRORS, answered_within
 
 
 async def no_answer(under_way: asyncio.Event, limit: timedelta) -> None:

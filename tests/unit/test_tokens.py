@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from hermod.contracts.errors import Unauthorized
-from starter.tokens import WeakSecret, issue, verify
+from starter.tenants.tokens import WeakSecret, issue, verify
 
 SECRET = "a secret of thirty-two characters"
 NOW = datetime.now(UTC)

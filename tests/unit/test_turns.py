@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from activities.delivery.appointments import LATEST, SOONEST, Appointments
-from activities.delivery.turns import LINE, LONG_TURN_SECONDS, TURN_SECONDS, Turn, TurnedAway, Turns
+from activities.dispatch.staggered_backoff import LATEST, SOONEST, Appointments
+from activities.notifications.batch_slots import LINE, LONG_TURN_SECONDS, TURN_SECONDS, Turn, TurnedAway, Turns
 
 
 class Scene:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from activities.delivery.carried import Unrecorded
-from activities.delivery.stream import UnderWay
+from activities.notifications.account_sender import UnderWay
+from activities.notifications.heartbeat_details import Unrecorded
 from hermod.contracts.errors import Unavailable
 
 

@@ -6,12 +6,12 @@ import base64
 
 import pytest
 
-from hermod.contracts.content import Channel, Email
-from hermod.contracts.messages import Category
-from hermod.domain.unsubscribing import with_unsubscribe
-from hermod.ports.unsubscribing import Subscription
-from hermod.storage.unsubscribe_links import SealedLinks
-from hermod.storage.vault import Vault
+from hermod.contracts.notifications.content import Channel, Email
+from hermod.contracts.notifications.messages import Category
+from hermod.domain.notifications.unsubscribing import with_unsubscribe
+from hermod.ports.notifications.unsubscribing import Subscription
+from hermod.storage.recipients.unsubscribe_links import SealedLinks
+from hermod.storage.secrets.vault import Vault
 
 OLD, NEW = Vault.new_key(), Vault.new_key()
 LINKS = SealedLinks(NEW, "https://hermod.example.com")

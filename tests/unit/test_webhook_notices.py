@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from hermod.contracts.webhook_notices import EndpointDisabled
-from starter.webhook_notices import letter
+from hermod.contracts.webhooks.notices import EndpointDisabled
+from starter.webhooks.notices import letter
 
 AT: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TOLD: Final = EndpointDisabled(

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from activities.delivery.request_slots import RequestSlots
-from activities.webhook_delivery.places import LINE, QUICK_LINE, Crowded, Places
+from activities.notifications.request_slots import RequestSlots
+from activities.webhooks.bulkheads import LINE, QUICK_LINE, Crowded, Places
 
 
 async def test_no_more_are_let_in_than_the_limit_says_at_that_moment() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hermod.contracts.webhooks import BATCH_BYTES, Ordering
-from hermod.storage.webhook_endpoints import Subscriber
-from starter.webhook_starts import OWN_BATCH, Fan, planned, units
+from hermod.contracts.webhooks.deliveries import BATCH_BYTES, Ordering
+from hermod.storage.webhook_endpoints.endpoints import Subscriber
+from starter.webhooks.starts import OWN_BATCH, Fan, planned, units
 
 
 def fans(endpoints: int, events: int, *, size: int = 100) -> list[Fan]:

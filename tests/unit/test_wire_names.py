@@ -8,20 +8,20 @@ from pathlib import Path
 
 from temporalio import activity, workflow
 
-from activities.contents import ContentActivities
-from activities.devices import DeviceActivities
-from activities.events import EventActivities
-from activities.housekeeping import HousekeepingActivities
-from activities.notifications import NotificationActivities
-from activities.partials import PartialActivities
-from activities.promises import PromiseActivities
-from activities.records import RecordActivities
-from activities.submissions import SubmissionActivities
-from activities.webhook_notices import NoticeActivities
-from activities.webhook_order import WebhookOrderActivities
-from activities.webhook_replays import WebhookReplayActivities
-from activities.webhook_waiting import WebhookWaitingActivities
-from activities.webhooks import WebhookActivities
+from activities.analytics.events import EventActivities
+from activities.forms.partials import PartialActivities
+from activities.forms.submissions import SubmissionActivities
+from activities.housekeeping.contents import ContentActivities
+from activities.housekeeping.devices import DeviceActivities
+from activities.housekeeping.promises import PromiseActivities
+from activities.housekeeping.records import RecordActivities
+from activities.housekeeping.sweeping import HousekeepingActivities
+from activities.notifications.activities import NotificationActivities
+from activities.webhooks.activities import WebhookActivities
+from activities.webhooks.notices import NoticeActivities
+from activities.webhooks.ordering import WebhookOrderActivities
+from activities.webhooks.replays import WebhookReplayActivities
+from activities.webhooks.waiting import WebhookWaitingActivities
 from worker import WORKFLOW_CLASSES, workflow_runner
 from workflows.search_attributes import SEARCH_ATTRIBUTES
 

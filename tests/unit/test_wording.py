@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.addresses import EMAIL_PATTERN, PHONE_PATTERN
-from hermod.contracts.content import BASE64_PATTERN, HEADER_NAME_PATTERN, Email
-from hermod.contracts.durations import DURATION_PATTERN
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.messages import AnyMessage, Submission
-from hermod.contracts.scalars import NO_NUL
-from hermod.contracts.webhooks import HEADER_NAME, EndpointSettings, EventInput, ReplayInput
-from starter.intake import MalformedJson, keyed_message_from, message_from, read_json
-from starter.wording import PATTERNS, field_errors
+from hermod.contracts.notifications.content import BASE64_PATTERN, HEADER_NAME_PATTERN, Email
+from hermod.contracts.notifications.messages import AnyMessage, Submission
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.contracts.values.addresses import EMAIL_PATTERN, PHONE_PATTERN
+from hermod.contracts.values.durations import DURATION_PATTERN
+from hermod.contracts.values.scalars import NO_NUL
+from hermod.contracts.webhooks.deliveries import HEADER_NAME, EndpointSettings, EventInput, ReplayInput
+from starter.notifications.parsing import MalformedJson, keyed_message_from, message_from, read_json
+from starter.validation_errors import PATTERNS, field_errors
 
 EMAIL = {"channel": "email", "to": "ada@example.com", "subject": "a", "text": "b"}
 PUSH = {"channel": "push", "to": "token", "title": "a"}
@@ -41,7 +41,7 @@ def patterns(schema: object) -> Iterator[str]:
 
 
 def test_pattern_of_a_contract_has_words() -> None:
-    """A new pattern needs a line in `starter.wording.PATTERNS`, or a caller is shown nothing useful."""
+    """A new pattern needs a line in `starter.validation_errors.PATTERNS`, or a caller is shown nothing useful."""
     models = (AccountInput, Submission, EndpointSettings, EventInput, ReplayInput)
     schemas = [TypeAdapter(AnyMessage).json_schema(), *(model.model_json_schema() for model in models)]
     own_words = {EMAIL_PATTERN, PHONE_PATTERN, DURATION_PATTERN, BASE64_PATTERN, NO_NUL}

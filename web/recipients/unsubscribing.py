@@ -17,10 +17,10 @@ from jinja2 import Environment, PackageLoader
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import NotFound
-from hermod.ports.unsubscribing import Subscription
-from starter.suppressions import is_unsubscribed, opened, resubscribe, unsubscribe
+from hermod.contracts.notifications.content import Channel
+from hermod.ports.notifications.unsubscribing import Subscription
+from starter.notifications.suppressions import is_unsubscribed, opened, resubscribe, unsubscribe
 from web.bodies import read_body
 from web.context import core_of
 

@@ -12,8 +12,8 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.events import EventActivities
-    from hermod.contracts.events import IngestEventsInput, IngestOrder, IngestResult
+    from activities.analytics.events import EventActivities
+    from hermod.contracts.analytics.events import IngestEventsInput, IngestOrder, IngestResult
     from hermod.contracts.queues import Lane
     from workflows.policies import INGEST
 

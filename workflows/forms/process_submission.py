@@ -17,9 +17,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import DEAD_LETTER
-    from activities.submissions import SubmissionActivities
-    from hermod.contracts.forms import ProcessSubmissionInput, SubmissionResult, SubmissionStatus, SubmissionStep
+    from activities.errors import DEAD_LETTER
+    from activities.forms.submissions import SubmissionActivities
+    from hermod.contracts.forms.forms import ProcessSubmissionInput, SubmissionResult, SubmissionStatus, SubmissionStep
     from hermod.contracts.queues import Lane
     from workflows.policies import DELIVER
     from workflows.search_attributes import STATUS

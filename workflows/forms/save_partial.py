@@ -16,9 +16,9 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.partials import PartialActivities
-    from hermod.contracts.forms import SavePartialInput
-    from hermod.contracts.partial_steps import PartialLook, SavePartialResult
+    from activities.forms.partials import PartialActivities
+    from hermod.contracts.forms.forms import SavePartialInput
+    from hermod.contracts.forms.partial_steps import PartialLook, SavePartialResult
     from hermod.contracts.queues import Lane
     from workflows.policies import TELL
 

@@ -6,9 +6,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import PROMISES_BROKEN
-    from activities.promises import PromiseActivities
-    from hermod.contracts.delivery import PromiseReport
+    from activities.errors import PROMISES_BROKEN
+    from activities.housekeeping.promises import PromiseActivities
+    from hermod.contracts.notifications.delivery import PromiseReport
     from hermod.contracts.queues import WORKFLOWS
     from workflows.policies import RETENTION
 

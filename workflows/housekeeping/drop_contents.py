@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contents import ContentActivities
-    from hermod.contracts.delivery import RetentionReport
+    from activities.housekeeping.contents import ContentActivities
+    from hermod.contracts.notifications.delivery import RetentionReport
     from hermod.contracts.queues import WORKFLOWS
     from workflows.policies import SWEEP
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.records import RecordActivities
-    from hermod.contracts.delivery import RecordReport
+    from activities.housekeeping.records import RecordActivities
+    from hermod.contracts.notifications.delivery import RecordReport
     from hermod.contracts.queues import WORKFLOWS
     from workflows.policies import RETENTION
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.devices import DeviceActivities
-    from hermod.contracts.devices import PollReport
+    from activities.housekeeping.devices import DeviceActivities
+    from hermod.contracts.notifications.devices import PollReport
     from hermod.contracts.queues import WORKFLOWS
     from workflows.policies import SWEEP
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.housekeeping import HousekeepingActivities
+    from activities.housekeeping.sweeping import HousekeepingActivities
+    from hermod.contracts.notifications.receipts import SettleReport
     from hermod.contracts.queues import WORKFLOWS
-    from hermod.contracts.receipts import SettleReport
     from workflows.policies import SWEEP
 
 

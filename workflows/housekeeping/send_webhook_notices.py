@@ -5,9 +5,9 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.webhook_notices import NoticeActivities
+    from activities.webhooks.notices import NoticeActivities
     from hermod.contracts.queues import WORKFLOWS
-    from hermod.contracts.webhook_notices import NoticeReport
+    from hermod.contracts.webhooks.notices import NoticeReport
     from workflows.policies import SWEEP
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.housekeeping import HousekeepingActivities
-    from hermod.contracts.delivery import SweepReport
+    from activities.housekeeping.sweeping import HousekeepingActivities
+    from hermod.contracts.notifications.delivery import SweepReport
     from hermod.contracts.queues import WORKFLOWS
     from workflows.policies import SWEEP
 

@@ -11,17 +11,17 @@ from collections.abc import Awaitable, Iterator
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.delivery import (
+    from hermod.contracts.ids import message_workflow
+    from hermod.contracts.notifications.delivery import (
         DeliveryOrder,
         DeliveryReport,
         DeliveryResult,
         SendBatchInput,
         SendNotificationInput,
     )
-    from hermod.contracts.ids import message_workflow
-from workflows.delivering import Delivering
-from workflows.leaving import let_go, taken_from
-from workflows.notifications.delivering import messages
+from workflows.delivery_lifecycle import Delivering
+from workflows.handoff import let_go, taken_from
+from workflows.notifications.message_activities import messages
 from workflows.notifications.send_notification import SendNotification
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.delivery import DeliveryOrder, DeliveryResult, SendNotificationInput
-from workflows.delivering import Delivering
-from workflows.notifications.delivering import messages
+    from hermod.contracts.notifications.delivery import DeliveryOrder, DeliveryResult, SendNotificationInput
+from workflows.delivery_lifecycle import Delivering
+from workflows.notifications.message_activities import messages
 
 
 @workflow.defn(name="SendNotification")

@@ -10,10 +10,10 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.delivery import DeliveryResult
-    from hermod.contracts.webhooks import DeliverWebhookInput, WebhookOrder
-from workflows.delivering import Delivering
-from workflows.webhooks.delivering import webhooks
+    from hermod.contracts.notifications.delivery import DeliveryResult
+    from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, WebhookOrder
+from workflows.delivery_lifecycle import Delivering
+from workflows.webhooks.webhook_activities import webhooks
 
 
 @workflow.defn(name="DeliverWebhook")

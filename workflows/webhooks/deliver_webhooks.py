@@ -16,13 +16,13 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.delivery import DeliveryReport, DeliveryResult
     from hermod.contracts.ids import webhook_batch_workflow, webhook_part, webhook_workflow
-    from hermod.contracts.webhooks import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
-from workflows.delivering import Delivering
-from workflows.leaving import let_go, taken_from
+    from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
+    from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
+from workflows.delivery_lifecycle import Delivering
+from workflows.handoff import let_go, taken_from
 from workflows.webhooks.deliver_webhook import DeliverWebhook
-from workflows.webhooks.delivering import webhooks
+from workflows.webhooks.webhook_activities import webhooks
 
 CHANNEL: Final = "webhook"
 """As search attributes have it."""

@@ -15,14 +15,14 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.webhook_waiting import WebhookWaitingActivities
-    from activities.webhooks import WebhookActivities
-    from hermod.contracts.delivery import DeliveryReport, DeliveryResult
+    from activities.webhooks.activities import WebhookActivities
+    from activities.webhooks.waiting import WebhookWaitingActivities
+    from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
     from hermod.contracts.queues import WORKFLOWS, Lane
-    from hermod.contracts.webhook_steps import NextForEndpoint
-    from hermod.contracts.webhooks import DrainEndpointInput, WebhookOrder
+    from hermod.contracts.webhooks.deliveries import DrainEndpointInput, WebhookOrder
+    from hermod.contracts.webhooks.steps import NextForEndpoint
     from workflows.policies import BOOKKEEPING, DELIVER
-from workflows.webhooks.delivering import summary
+from workflows.webhooks.webhook_activities import summary
 
 
 @workflow.defn(name="DrainEndpoint")

@@ -17,11 +17,11 @@ from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.webhook_order import WebhookOrderActivities
-    from activities.webhooks import WebhookActivities
+    from activities.webhooks.activities import WebhookActivities
+    from activities.webhooks.ordering import WebhookOrderActivities
     from hermod.contracts.queues import WORKFLOWS, Lane
-    from hermod.contracts.webhook_steps import HeadOfLine, LineResult
-    from hermod.contracts.webhooks import OrderedEndpointInput, WebhookOrder
+    from hermod.contracts.webhooks.deliveries import OrderedEndpointInput, WebhookOrder
+    from hermod.contracts.webhooks.steps import HeadOfLine, LineResult
     from workflows.policies import BOOKKEEPING, DELIVER
 from workflows.patches import LET_GO_WHATEVER_THE_END
 

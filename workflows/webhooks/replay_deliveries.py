@@ -16,10 +16,10 @@ from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.webhook_replays import WebhookReplayActivities
+    from activities.webhooks.replays import WebhookReplayActivities
     from hermod.contracts.queues import WORKFLOWS
-    from hermod.contracts.webhook_steps import ReplayResult, ReplayStep, ReplayStepOrder
-    from hermod.contracts.webhooks import ReplayDeliveriesInput, ReplayStatus
+    from hermod.contracts.webhooks.deliveries import ReplayDeliveriesInput, ReplayStatus
+    from hermod.contracts.webhooks.steps import ReplayResult, ReplayStep, ReplayStepOrder
     from workflows.policies import REPLAY_PAGE
 
 PAGES_A_RUN: Final = 200

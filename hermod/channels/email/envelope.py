@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hermod.channels.email.mime import mailbox
-from hermod.contracts.content import AnyContent, Email
-from hermod.contracts.mailboxes import Mailbox
-from hermod.ports.sender import Capability
+from hermod.contracts.notifications.content import AnyContent, Email
+from hermod.contracts.values.mailboxes import Mailbox
+from hermod.ports.notifications.sender import Capability
 
 
 class Envelope(NamedTuple):

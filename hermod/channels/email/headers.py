@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from posixpath import splitext
 from typing import Final
 
-from hermod.contracts.mailboxes import Mailbox, quoted
+from hermod.contracts.values.mailboxes import Mailbox, quoted
 
 CRLF: Final = "\r\n"
 _LINE: Final = 78

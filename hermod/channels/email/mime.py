@@ -25,8 +25,8 @@ from typing import Final
 import idna
 
 from hermod.channels.email import headers
-from hermod.contracts.content import Attachment, Email
-from hermod.contracts.mailboxes import Mailbox, read_mailbox
+from hermod.contracts.notifications.content import Attachment, Email
+from hermod.contracts.values.mailboxes import Mailbox, read_mailbox
 
 _CRLF: Final = b"\r\n"
 _LINE: Final = 78

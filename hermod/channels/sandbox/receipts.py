@@ -16,9 +16,9 @@ import orjson
 from hermod.channels.calls import check_time, only_header, rfc3339
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 WORDS: Final[dict[str, Happening]] = {
     "message.sent": Happening.ACCEPTED,
@@ -40,7 +40,7 @@ WORDS: Final[dict[str, Happening]] = {
 
 
 class SandboxReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         _check(call, account, desk)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from hermod.contracts.outcomes import Fault
-from hermod.contracts.receipts import Happening
+from hermod.contracts.notifications.outcomes import Fault
+from hermod.contracts.notifications.receipts import Happening
 
 
 class Meaning(Enum):

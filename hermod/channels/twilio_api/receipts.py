@@ -16,10 +16,10 @@ from hermod.channels.redaction import one_line
 from hermod.channels.twilio_api.codes import FAILURES, STATUSES
 from hermod.channels.twilio_api.sender import MESSAGE_ID_PARAMETER
 from hermod.channels.twilio_api.signature import parameters
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.domain.keywords import keyword
-from hermod.ports.receipts import Answer, Callback, Desk, Event, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.domain.notifications.keywords import keyword
+from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Reading, Unreadable
 
 NO_REPLY: Final = Answer(body=b"<Response/>", content_type="text/xml")
 """Empty TwiML: to an inbound message, the answer is what is sent back."""
@@ -28,7 +28,9 @@ _SAID: Final = ("OptOutType", "ButtonPayload", "ButtonText", "Body")
 
 
 class TwilioReceipts:
-    """Reads the calls of an account, whatever its channel. Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Reads the calls of an account, whatever its channel. Implements
+    `hermod.ports.notifications.receipts.ReceiptReader`.
+    """
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         said = parameters(call, account.credentials.get("auth_token"))

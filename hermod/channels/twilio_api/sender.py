@@ -21,9 +21,8 @@ import httpx
 
 from hermod.channels.http_sender import HttpSender, json_object, text_of
 from hermod.channels.twilio_api.codes import MEANINGS, WAITS, Meaning
-from hermod.contracts.accounts import Account
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.outcomes import (
     AccountHalted,
     AnyOutcome,
     Fault,
@@ -32,10 +31,11 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Outgoing
+from hermod.ports.notifications.sender import Outgoing
 
 BASE_URL: Final = "https://api.twilio.com"
 CREDENTIALS: Final = ("account_sid", "auth_token", "api_key_sid", "api_key_secret", "status_callback")

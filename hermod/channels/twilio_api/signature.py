@@ -21,7 +21,7 @@ import orjson
 
 from hermod.channels.calls import only_header
 from hermod.channels.http_sender import text_of
-from hermod.ports.receipts import Callback, Forged, Unreadable
+from hermod.ports.notifications.receipts import Callback, Forged, Unreadable
 
 HEADER: Final = "x-twilio-signature"
 SETTINGS_HEADER: Final = "x-twilio-webhooks-signature-settings"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.contracts.forms import FormInput
+from hermod.contracts.forms.forms import FormInput
 from hermod.domain.forms import notifications, schemas
 from hermod.domain.templates.sandbox import Tokens
 

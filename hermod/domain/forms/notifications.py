@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from hermod.contracts.content import CONTENT_OF
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.contracts.forms import FormMoment, FormNotification
-from hermod.contracts.messages import Options
-from hermod.contracts.text import as_line
+from hermod.contracts.forms.forms import FormMoment, FormNotification
+from hermod.contracts.notifications.content import CONTENT_OF
+from hermod.contracts.notifications.messages import Options
+from hermod.contracts.values.text import as_line
 from hermod.domain.templates.absent import MissingVariable
 from hermod.domain.templates.compiled import MARKUP
 from hermod.domain.templates.meter import Meter, TemplateFault

@@ -13,7 +13,7 @@ import orjson
 from jsonschema_rs import Validator
 
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.contracts.forms import MAX_SCHEMA_BYTES
+from hermod.contracts.forms.forms import MAX_SCHEMA_BYTES
 from hermod.domain.forms.schema_compiler import DRAFTS, NEWEST, Compiler, check_form
 from hermod.domain.forms.schema_parts import References, field, parts
 from hermod.domain.forms.schema_walk import Part, judge

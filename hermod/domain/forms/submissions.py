@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from hermod.contracts.forms import FormMoment, PaymentStatus, SubmissionStatus
+from hermod.contracts.forms.forms import FormMoment, PaymentStatus, SubmissionStatus
 
 LOOK_AGAIN: Final = timedelta(days=1)
 """A payment that takes days is not expired; its submission looks at the record so often, should a signal be lost."""

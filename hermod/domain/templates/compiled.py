@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from jinja2.utils import missing
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import FieldError, InvalidInput
-from hermod.domain.segments import segments
+from hermod.contracts.notifications.content import Channel
+from hermod.domain.notifications.segments import segments
 from hermod.domain.steps import TooManySteps
 from hermod.domain.templates import mjml
 from hermod.domain.templates.absent import MissingVariable

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from hermod.contracts.content import Channel
+from hermod.contracts.notifications.content import Channel
 
 _REFERENCE: Final = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,62})(?:@(?P<version>[1-9]\d{0,8}))?")
 

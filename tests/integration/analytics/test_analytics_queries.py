@@ -17,9 +17,9 @@ from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Server
 from hermod.analytics.queries import AnalyticsQueries
 from hermod.analytics.sink import ClickHouseSink
-from hermod.contracts.analytics import ChannelFunnel, Funnel, FunnelAsked, Interval, TimeseriesAsked, TopAsked
+from hermod.contracts.analytics.queries import ChannelFunnel, Funnel, FunnelAsked, Interval, TimeseriesAsked, TopAsked
 from hermod.contracts.errors import InvalidInput, Unavailable
-from hermod.storage.event_outbox import clickhouse_time
+from hermod.storage.analytics.event_outbox import clickhouse_time
 from tests.support.clickhouse import event_line, opened, schema_of
 from tests.support.product import NOWHERE
 

@@ -16,7 +16,7 @@ from hermod.analytics.schema import STEPS, TABLES
 from hermod.bootstrap import Analytics, open_analytics
 from hermod.contracts.errors import Unavailable
 from hermod.settings import Settings
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.support.clickhouse import event_line, schema_of
 from tests.support.polling import eventually
 from tests.support.product import NOWHERE, settings_for

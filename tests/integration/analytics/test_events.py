@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 
+from hermod.contracts.analytics.events import TrackedEvent
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.events import TrackedEvent
 from hermod.contracts.ids import events_workflow, new_id
-from hermod.storage.event_outbox import EventLine, EventRow, add
-from starter.dispatching import Starts
-from starter.event_ingest import EventIngest
+from hermod.storage.analytics.event_outbox import EventLine, EventRow, add
+from starter.analytics.ingest import EventIngest
+from starter.temporal.starts import Starts
 from tests.support.event_rows import arrived, events_of
 from tests.support.polling import eventually
 from tests.support.product import House

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
 from tests.integration.api.conftest import calling
 from tests.support.event_rows import arrived
 from tests.support.polling import eventually

@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
-from activities.events import EventActivities
+from activities.analytics.events import EventActivities
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.sink import ClickHouseSink
 from hermod.bootstrap import Storage, open_storage
-from hermod.contracts.events import IngestOrder, IngestReport
+from hermod.contracts.analytics.events import IngestOrder, IngestReport
 from hermod.ports.analytics import EventSink
-from hermod.storage.event_outbox import EventRow, event_line
+from hermod.storage.analytics.event_outbox import EventRow, event_line
 from tests.support.product import settings_for
 
 TENANT = "shop"

@@ -16,9 +16,9 @@ from sqlalchemy import Row, text
 
 from devstack.ports import free_port
 from devstack.postgres import Postgres
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.tenants.accounts import AccountInput
 from starter import Hermod
 from tests.support.product import settings_for
 from web.app import create_app

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from devstack.sandbox.entry import Entry
 from devstack.sandbox.providers.contract import Call, Target
 from devstack.sandbox.providers.sandbox import SandboxProvider
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.tenants.accounts import AccountInput
 from tests.integration.api.conftest import Api
 
 SECRET = {"webhook_secret": "shared-with-the-sandbox"}

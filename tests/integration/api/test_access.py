@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.api.conftest import EMAIL, Api, assert_problem
-from web.arrival import MOST_UNREAD
+from web.http.arrival import MOST_UNREAD
 
 TENANT_CALLS = [
     ("POST", "/v1/messages"),
@@ -84,7 +84,7 @@ async def test_error_is_unexpected_tells_the_caller_nothing(api: Api, monkeypatc
 
     logged: list[str] = []
     monkeypatch.setattr(type(api.hermod.core.storage.messages), "view", broken)
-    monkeypatch.setattr("web.observing._log.error", lambda event, **_: logged.append(event), raising=False)
+    monkeypatch.setattr("web.http.request_log._log.error", lambda event, **_: logged.append(event), raising=False)
     response = await api.client.get("/v1/messages/msg_1", headers={"x-request-id": "find-me"})
     assert_problem(response, 500, "unexpected")
     assert "secret" not in response.text

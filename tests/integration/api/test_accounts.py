@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hermod.contracts.content import Channel
+from hermod.contracts.notifications.content import Channel
 from tests.integration.api.conftest import Api, assert_problem
 
 SECRET = "a-very-secret-value"

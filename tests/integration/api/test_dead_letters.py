@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.webhooks import DeliveryStatus
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem
 from tests.support.webhook_rows import WebhookRows
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Status
-from hermod.contracts.webhooks import DeliveryStatus
-from starter.tokens import issue
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from starter.tenants.tokens import issue
 from tests.integration.api.conftest import EMAIL, Api, assert_problem, new_api
 from tests.support.webhook_rows import WebhookRows
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from hermod.contracts.content import Push
+from hermod.contracts.notifications.content import Push
 from starter import Hermod
 from tests.integration.api.conftest import Api, assert_problem
 

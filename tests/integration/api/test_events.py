@@ -10,7 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from hermod.storage.event_outbox import cut
+from hermod.storage.analytics.event_outbox import cut
 from tests.integration.api.conftest import Api, assert_problem
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem
 
 UNKNOWN = "msg_0000000000000000000000000000"

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.integration.api.conftest import Api, assert_problem
-from web.ingress.forms import _BODY as FORM_BODY
+from web.ingress.forms.forms import _BODY as FORM_BODY
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.content import Attachment, Email
+from hermod.contracts.analytics.events import TrackedEvent
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.events import TrackedEvent
-from hermod.contracts.messages import Options, Submission
+from hermod.contracts.notifications.content import Attachment, Email
+from hermod.contracts.notifications.messages import Options, Submission
 from tests.integration.api.conftest import EMAIL, Api, assert_problem
 
 NEVER = "9999-12-31T23:59:59.9999999Z"

@@ -12,8 +12,8 @@ from devstack.ports import LOOPBACK, free_port
 from tests.integration.api.conftest import Api
 from tests.support.polling import eventually
 from tests.support.product import settings_for
-from web import heads
-from web.server import serve
+from web.http import heads
+from web.http.server import serve
 
 HEAD = b"GET /metrics HTTP/1.1\r\nHost: hermod.test\r\n"
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from devstack.ports import free_port
 from hermod.bootstrap import open_analytics
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 from starter import Hermod
 from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, calling, new_api
 from tests.integration.api.reporting import call, give_secret, make

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hermod.contracts.forms import MAX_DATA_BYTES
+from hermod.contracts.forms.forms import MAX_DATA_BYTES
 from tests.integration.api.conftest import Api, assert_problem, calling
 from tests.support.form_rows import add_form
 

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from hermod.contracts.webhooks import EndpointSettings
-from starter.webhook_endpoints import create_endpoint
+from hermod.contracts.webhooks.deliveries import EndpointSettings
+from starter.webhooks.endpoints import create_endpoint
 from tests.integration.api.conftest import Api
 from tests.integration.api.reporting import give_secret, make, signed
 

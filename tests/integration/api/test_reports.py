@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 from tests.integration.api.conftest import Api, assert_problem
 from tests.integration.api.reporting import ORIGIN, call, give_secret, make, place, signed
 from web import bodies

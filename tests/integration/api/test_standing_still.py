@@ -13,7 +13,7 @@ from sqlalchemy import text
 from devstack.ports import LOOPBACK, free_port
 from hermod.contracts.queues import Lane
 from starter import Hermod
-from starter.backlog import BacklogWatch
+from starter.process.backlog import BacklogWatch
 from tests.integration.api.conftest import EMAIL, SMS, Api, calling, new_api
 from tests.support.polling import eventually
 from tests.support.product import House, settings_for, working_on

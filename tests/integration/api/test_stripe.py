@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from devstack.stripe_stand_in import PAYER, StripePayment, event, new_id, printed, signed
-from hermod.contracts.forms import PaymentView, SubmissionStatus, SubmissionView
-from starter.submissions import submission
+from hermod.contracts.forms.forms import PaymentView, SubmissionStatus, SubmissionView
+from starter.forms.submissions import submission
 from tests.integration.api.conftest import Api, assert_problem
 from tests.support.form_rows import add_form
 from tests.support.stripe_sender import SECRET, StripeSender, stripe_sender

@@ -10,11 +10,11 @@ from datetime import timedelta
 import pytest
 
 from devstack.ports import LOOPBACK, free_port
-from hermod.contracts.messages import Status
-from hermod.contracts.webhooks import EndpointSettings, Ordering, ReplayInput, ReplayStatus
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.webhooks.deliveries import EndpointSettings, Ordering, ReplayInput, ReplayStatus
 from starter import Hermod
-from starter.webhook_endpoints import create_endpoint
-from starter.webhook_replays import replay
+from starter.webhooks.endpoints import create_endpoint
+from starter.webhooks.replays import replay
 from tests.integration.api.conftest import Api, calling, new_api
 from tests.support.polling import eventually
 from tests.support.product import settings_for

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Category
-from hermod.contracts.suppressions import Reason, SuppressionInput
-from hermod.ports.unsubscribing import Subscription
-from starter.suppressions import suppress
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Category
+from hermod.contracts.notifications.suppressions import Reason, SuppressionInput
+from hermod.ports.notifications.unsubscribing import Subscription
+from starter.notifications.suppressions import suppress
 from tests.integration.api.conftest import Api
 
 ONE_CLICK = "List-Unsubscribe=One-Click"

@@ -16,7 +16,7 @@ import orjson
 
 from devstack.ports import LOOPBACK, free_port
 from devstack.postgres import Postgres
-from hermod.storage.vault import Vault
+from hermod.storage.secrets.vault import Vault
 from tests.integration.api.conftest import EMAIL, assert_problem
 from tests.support.polling import eventually
 

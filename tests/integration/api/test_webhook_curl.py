@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.ids import new_id
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.outbound.webhook_signatures import verify_webhook
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.outbound.webhooks.signatures import verify_webhook
 from tests.integration.api.conftest import Api, assert_problem
 from tests.support.webhook_rows import WebhookRows
 

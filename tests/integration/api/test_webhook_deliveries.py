@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hermod.contracts.webhooks import DeliveryStatus
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_webhook_curl import delivery_of
 from tests.support.webhook_rows import WebhookRows

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import NotFound
-from hermod.contracts.webhooks import EndpointSettings
-from starter.webhook_endpoints import create_endpoint
-from starter.webhooks import delivery_status
+from hermod.contracts.webhooks.deliveries import EndpointSettings
+from starter.webhooks.deliveries import delivery_status
+from starter.webhooks.endpoints import create_endpoint
 from tests.integration.api.conftest import Api, assert_problem
 from web.examples import EVENT_BODY
 

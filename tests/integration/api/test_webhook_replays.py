@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hermod.contracts.webhooks import DeliveryStatus
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from tests.integration.api.conftest import Api, assert_problem
 from tests.support.webhook_rows import WebhookRows
 

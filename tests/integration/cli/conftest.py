@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from devstack.ports import LOOPBACK, free_port
 from devstack.temporal import TemporalServer
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 from starter import Hermod
 from starter.cli.app import app
 from tests.support.product import House, settings_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.events import TrackedEvent
+from hermod.contracts.analytics.events import TrackedEvent
 from tests.integration.cli.conftest import Cli
 from tests.support.event_rows import arrived
 from tests.support.product import House

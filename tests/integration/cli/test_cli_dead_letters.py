@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import text
 
-from hermod.contracts.messages import Status
-from hermod.contracts.webhooks import DeliveryStatus
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from tests.integration.cli.conftest import Cli, send
 from tests.support.webhook_rows import WebhookRows
 

@@ -14,12 +14,12 @@ import pytest
 from sqlalchemy import text
 
 from devstack.ports import LOOPBACK, free_port
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 from hermod.contracts.queues import Lane
-from hermod.storage.vault import Vault
-from starter import schedules
-from starter.search_attributes import register
-from starter.tokens import verify
+from hermod.storage.secrets.vault import Vault
+from starter.temporal import schedules
+from starter.temporal.search_attributes import register
+from starter.tenants.tokens import verify
 from tests.integration.cli.conftest import SECRET, Cli, send
 from tests.support.polling import eventually
 from tests.support.product import House, working_on

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 from tests.integration.cli.conftest import Cli, send
 from tests.support.product import House
 

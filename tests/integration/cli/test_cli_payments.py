@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from devstack.stripe_stand_in import StripePayment
-from hermod.domain.stripe_events import read_event
-from hermod.storage.vault import Vault
+from hermod.domain.payments.stripe_events import read_event
+from hermod.storage.secrets.vault import Vault
 from tests.integration.cli.conftest import Cli
 
 

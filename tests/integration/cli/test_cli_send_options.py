@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import CONTENT_OF
-from hermod.contracts.messages import Options
+from hermod.contracts.notifications.content import CONTENT_OF
+from hermod.contracts.notifications.messages import Options
 from starter.cli.app import app
 from tests.integration.cli.conftest import Cli, send
 from tests.unit.test_cli_help import commands

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from devstack.ports import LOOPBACK, free_port
 from devstack.postgres import Postgres
-from hermod.storage.engine import Database
-from hermod.storage.vault import Vault
+from hermod.storage.database.engine import Database
+from hermod.storage.secrets.vault import Vault
 from starter.cli.app import app
 
 ROOT = Path(__file__).parents[3]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Status
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Event
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Event
 from tests.integration.cli.conftest import Cli, send
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hermod.contracts.webhooks import DeliveryStatus
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from tests.integration.cli.conftest import Cli
 from tests.support.webhook_rows import WebhookRows
 

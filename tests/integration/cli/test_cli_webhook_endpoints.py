@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import typer
 
-from hermod.contracts.payload_filters import PayloadCondition
-from hermod.storage.vault import Vault
+from hermod.contracts.webhooks.payload_filters import PayloadCondition
+from hermod.storage.secrets.vault import Vault
 from starter import verify_webhook
-from starter.cli import payload_filters
+from starter.cli.webhooks import payload_filters
 from tests.integration.cli.conftest import Cli
 from tests.support.hostile import Hostile
 

@@ -6,8 +6,8 @@ import base64
 from typing import ClassVar
 
 from hermod.channels.registry import Senders
-from hermod.contracts.content import AnyContent, Attachment, Channel, Email
-from hermod.contracts.outcomes import Accepted
+from hermod.contracts.notifications.content import AnyContent, Attachment, Channel, Email
+from hermod.contracts.notifications.outcomes import Accepted
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import SenderConformance
 

@@ -16,9 +16,9 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes, Settings
 
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import HttpSettings, Reply
-from hermod.outbound.http2 import Http2Client
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import HttpSettings, Reply
+from hermod.outbound.http.http2 import Http2Client
 from tests.integration.conformance.scripted import serving
 
 BODY = b'{"aps":{}}'

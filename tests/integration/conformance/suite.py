@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import pytest
 
 from hermod.channels.registry import CAPABILITIES, KITS, Senders
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel
 from hermod.contracts.ids import message_id
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, AnyOutcome, Throttled
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.content import AnyContent, Channel
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Throttled
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Outgoing, Sender
+from hermod.ports.notifications.sender import Outgoing, Sender
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.scripted import closed_port
 from tests.unit.channels import samples

@@ -10,10 +10,10 @@ import pytest
 
 from hermod.channels.push.apns.sender import ApnsSender, apns_id
 from hermod.channels.registry import Senders
-from hermod.contracts.content import AnyContent, Channel, Push
-from hermod.contracts.messages import Category, Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.messages import Category, Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import WallClock, Wiring
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import DEADLINE, SenderConformance

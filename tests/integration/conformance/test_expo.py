@@ -8,12 +8,12 @@ import pytest
 
 from hermod.channels.push.expo.sender import ExpoSender
 from hermod.channels.registry import Senders
-from hermod.contracts.content import AnyContent, Channel, Push
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected
-from hermod.contracts.receipts import Happening
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.sender import Outgoing
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import SenderConformance
 

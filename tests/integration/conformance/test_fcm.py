@@ -10,9 +10,9 @@ import pytest
 
 from hermod.channels.push.fcm.sender import FcmSender
 from hermod.channels.registry import Senders
-from hermod.contracts.content import AnyContent, Channel, Push
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import SenderConformance
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hermod.outbound import http2
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import NotSent
-from hermod.outbound.http2 import Http2Client
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http import http2
+from hermod.outbound.http.client import NotSent
+from hermod.outbound.http.http2 import Http2Client
 from tests.integration.conformance.scripted import closed_port, read_request, server_context, serving
 from tests.integration.conformance.scripted_http2 import Peer, client_of, facing, post, serving_http2
 

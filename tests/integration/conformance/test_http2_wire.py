@@ -8,7 +8,7 @@ import time
 import pytest
 from h2.errors import ErrorCodes
 
-from hermod.outbound.http import NotSent, Unknown
+from hermod.outbound.http.client import NotSent, Unknown
 from tests.integration.conformance.scripted import reset
 from tests.integration.conformance.scripted_http2 import BODY, Peer, facing, post
 from tests.support.polling import eventually

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx
 import pytest
 
-from hermod.outbound import http
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import HttpClient, HttpSettings, NotSent, Reply, Unknown
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http import client as http
+from hermod.outbound.http.client import HttpClient, HttpSettings, NotSent, Reply, Unknown
 from hermod.ports.deadline import LATE
 from tests.integration.conformance.scripted import answer, closed_port, read_request, reset, serving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from hermod.channels.registry import Senders
-from hermod.contracts.messages import Outcome
+from hermod.contracts.notifications.messages import Outcome
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.email_suite import EmailConformance
 

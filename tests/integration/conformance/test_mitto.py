@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hermod.contracts.content import AnyContent, Channel, Sms
-from hermod.contracts.messages import Outcome
+from hermod.contracts.notifications.content import AnyContent, Channel, Sms
+from hermod.contracts.notifications.messages import Outcome
 from tests.integration.conformance.suite import SenderConformance
 
 

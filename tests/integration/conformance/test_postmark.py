@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from hermod.channels.email.postmark.sender import PostmarkSender
 from hermod.channels.registry import Senders
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
+from hermod.ports.notifications.sender import Outgoing
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.email_suite import EmailConformance
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from hermod.channels.registry import Senders
-from hermod.contracts.content import AnyContent, Channel, Push, Sms
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted
+from hermod.contracts.notifications.content import AnyContent, Channel, Push, Sms
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.email_suite import EmailConformance
 from tests.integration.conformance.suite import SenderConformance

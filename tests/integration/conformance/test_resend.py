@@ -9,10 +9,10 @@ import pytest
 
 from hermod.channels.email.resend.sender import ResendSender
 from hermod.channels.registry import Senders
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, AnyOutcome
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
+from hermod.ports.notifications.sender import Outgoing
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.email_suite import EmailConformance
 from tests.integration.conformance.suite import SenderConformance

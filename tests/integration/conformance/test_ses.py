@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from hermod.channels.registry import Senders
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Outcome
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Outcome
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.email_suite import EmailConformance
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.forms import FormNotification
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted
+from hermod.contracts.forms.forms import FormNotification
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted
 from hermod.domain.forms.notifications import rendered
-from starter.intake import message_from
+from starter.notifications.parsing import message_from
 from tests.integration.conformance.test_smtp_stages import hosting, outgoing
 from tests.support import mail_reader
 from tests.unit.channels import samples

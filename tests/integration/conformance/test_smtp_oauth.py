@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import orjson
 import pytest
 
-from hermod.contracts.messages import Outcome
+from hermod.contracts.notifications.messages import Outcome
 from tests.integration.conformance.scripted import answer, read_request, serving
 from tests.integration.conformance.test_smtp_stages import hosting, outgoing
 

@@ -13,12 +13,12 @@ import pytest
 
 from hermod.channels.email.smtp import connections
 from hermod.channels.email.smtp.sender import SmtpSender
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, AnyOutcome
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
 from hermod.ports.deadline import LATE
-from hermod.ports.sender import Outgoing
+from hermod.ports.notifications.sender import Outgoing
 from tests.integration.conformance.scripted import serving
 from tests.unit.channels import samples
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hermod.channels.email.smtp import connections
-from hermod.contracts.messages import Outcome
+from hermod.contracts.notifications.messages import Outcome
 from tests.integration.conformance.scripted import server_context
 from tests.integration.conformance.test_smtp_stages import hosting, outgoing, sent
 

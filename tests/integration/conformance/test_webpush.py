@@ -9,10 +9,10 @@ import pytest
 from devstack.sandbox.providers.webpush import subscription
 from hermod.channels.push.webpush.vapid import private_key, public_key
 from hermod.channels.registry import KITS, Senders
-from hermod.contracts.content import AnyContent, Channel, Push
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import SenderConformance

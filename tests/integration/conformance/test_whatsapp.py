@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import orjson
 
 from hermod.channels.registry import Senders
-from hermod.contracts.content import AnyContent, Channel, WhatsApp
-from hermod.contracts.outcomes import Accepted
+from hermod.contracts.notifications.content import AnyContent, Channel, WhatsApp
+from hermod.contracts.notifications.outcomes import Accepted
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import SenderConformance
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from hermod.contracts.content import Email
 from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, NotFound
-from hermod.contracts.messages import Status
-from hermod.storage.engine import Database, async_url
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
+from hermod.storage.database.engine import Database, async_url
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")

@@ -10,15 +10,15 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy
 
-from hermod.contracts.content import Channel
-from hermod.contracts.dead_letters import ManyMessages
 from hermod.contracts.ids import message_workflow, webhook_workflow
-from hermod.contracts.messages import Outcome, Status
-from hermod.contracts.webhooks import DeliveryStatus
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.dead_letters import ManyMessages
+from hermod.contracts.notifications.messages import Outcome, Status
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from starter.dead_letters import move_dead_letters
-from starter.dispatching import USE_RUNNING, Unit
-from starter.intake import checked
-from starter.webhooks import delivery_status, retry_delivery
+from starter.notifications.parsing import checked
+from starter.temporal.starts import USE_RUNNING, Unit
+from starter.webhooks.deliveries import delivery_status, retry_delivery
 from tests.support.orphans import letter
 from tests.support.polling import eventually
 from tests.support.product import House

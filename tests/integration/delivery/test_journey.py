@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devstack.stripe_stand_in import StripePayment
-from hermod.contracts.forms import PartialStatus, SubmissionStatus
+from hermod.contracts.forms.forms import PartialStatus, SubmissionStatus
 from hermod.contracts.journeys import JourneyView
-from starter.journeys import journey
-from starter.partials import partial, resumed
+from starter.forms.journeys import journey
+from starter.forms.partials import partial, resumed
 from tests.integration.api.conftest import calling
 from tests.integration.delivery.test_reporting import SECRET, Exchange
 from tests.support.form_house import add_form, ended

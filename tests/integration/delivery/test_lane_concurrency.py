@@ -11,13 +11,13 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
-from hermod.contracts.outcomes import AnyOutcome
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.outcomes import AnyOutcome
 from hermod.contracts.queues import Lane
-from hermod.ports.sender import Outgoing, Sender
-from hermod.ports.webhooks import Exchange, Post
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.sender import Outgoing, Sender
+from hermod.ports.webhooks.ledger import Exchange, Post
 from starter import Hermod
 from tests.support.product import NOWHERE, House, Script, ScriptedSender, new_house, settings_for
 from tests.support.webhook_house import add_endpoint, delivered

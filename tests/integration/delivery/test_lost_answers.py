@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from devstack.stripe_stand_in import StripePayment
-from hermod.contracts.content import Email
 from hermod.contracts.errors import MaybeStored
-from hermod.contracts.messages import Options, Status, Submission
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.domain.stripe_events import read_event
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Options, Status, Submission
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.domain.payments.stripe_events import read_event
 from starter import Hermod
-from starter.event_intake import sift
-from starter.webhooks import delivery_status
+from starter.analytics.validation import sift
+from starter.webhooks.deliveries import delivery_status
 from tests.support.form_rows import add_form
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.product import House
@@ -176,7 +176,7 @@ async def test_payment_is_committed_and_its_answer_lost_it_is_kept_once(shop: Sh
 async def test_database_goes_away_within_a_long_call_it_says_what_is_stored(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("starter.coalescer.MAX_BATCH", 2)
+    monkeypatch.setattr("starter.notifications.coalescer.MAX_BATCH", 2)
     await shop.house.add_account("main")
 
     async def take(*args: Any) -> Any:

@@ -6,11 +6,11 @@ import asyncio
 
 from pydantic import SecretStr
 
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel, Email, Sms
-from hermod.contracts.messages import Status
-from hermod.storage.accounts import ProviderAccounts
-from hermod.storage.vault import Vault
+from hermod.contracts.notifications.content import Channel, Email, Sms
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.accounts import ProviderAccounts
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from activities import failures
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
+from activities import errors
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
 from hermod.domain.states import OPEN
 from tests.support.polling import eventually
 from tests.support.product import House
@@ -85,7 +85,7 @@ async def test_content_has_a_field_of_a_later_version_it_is_sent_by_a_worker_tha
     async def waits() -> str | None:
         told = await house.hermod.core.temporal.get_workflow_handle(sent.workflow_id).describe()
         for pending in told.raw_description.pending_activities:
-            if pending.last_failure.application_failure_info.type == failures.NEWER_RECORD:
+            if pending.last_failure.application_failure_info.type == errors.NEWER_RECORD:
                 return str(pending.last_failure.message)
         return None
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Channel, Push
-from hermod.contracts.devices import PollReport
-from hermod.contracts.messages import MessageView, Status
-from hermod.contracts.receipts import Happening
+from hermod.contracts.notifications.content import Channel, Push
+from hermod.contracts.notifications.devices import PollReport
+from hermod.contracts.notifications.messages import MessageView, Status
+from hermod.contracts.notifications.receipts import Happening
 from tests.support.polling import eventually
 from tests.support.product import House
 

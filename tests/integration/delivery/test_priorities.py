@@ -17,12 +17,13 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from temporalio.worker import Interceptor as WorkerInterceptor
 
 from hermod.bootstrap import open_senders
-from hermod.contracts.content import Email
-from hermod.contracts.webhooks import Ordering, ReplayInput
-from starter import Hermod, schedules
-from starter.connection import DATA_CONVERTER
-from starter.partials import save_partial
-from starter.webhook_replays import replay
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.webhooks.deliveries import Ordering, ReplayInput
+from starter import Hermod
+from starter.forms.partials import save_partial
+from starter.temporal import schedules
+from starter.temporal.connection import DATA_CONVERTER
+from starter.webhooks.replays import replay
 from tests.support.form_house import ENTERED, add_form
 from tests.support.polling import eventually
 from tests.support.product import House, new_house, settings_for

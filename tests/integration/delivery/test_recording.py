@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from activities.delivery.dispatch import Delivery
-from activities.delivery.progress import Dispatch
-from activities.delivery.stream import PatienceInTurn
-from activities.delivery.turns import Turn, Turns
+from activities.dispatch.progress import Dispatch
+from activities.notifications.account_sender import PatienceInTurn
+from activities.notifications.batch_slots import Turn, Turns
+from activities.notifications.dispatcher import Delivery
 from hermod.bootstrap import SystemClock
-from hermod.contracts.content import Channel, Email
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import message_id
-from hermod.contracts.messages import Outcome, Status, Submission
-from hermod.contracts.outcomes import Accepted, Throttled
-from hermod.storage.acceptance import Draft, Ready
+from hermod.contracts.notifications.content import Channel, Email
+from hermod.contracts.notifications.messages import Outcome, Status, Submission
+from hermod.contracts.notifications.outcomes import Accepted, Throttled
+from hermod.storage.notifications.acceptance import Draft, Ready
 from tests.support.product import House
 
 OWNER = "batch/a-test/by-hand"

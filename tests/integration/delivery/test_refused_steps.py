@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from activities.delivery.dispatch import Delivery
-from activities.delivery.pacing import Limit
-from activities.delivery.progress import Dispatch
-from activities.delivery.sending import Job
-from hermod.contracts.content import Channel, Email
+from activities.dispatch.progress import Dispatch
+from activities.notifications.dispatcher import Delivery
+from activities.notifications.rate_limits import Limit
+from activities.notifications.requests import Job
 from hermod.contracts.ids import message_id
-from hermod.contracts.messages import Guarantee, Status, Submission
-from hermod.ports.ledger import InFlight, Item
-from hermod.ports.limiter import Ask, Reservation, Rules
-from hermod.storage.acceptance import Draft, Ready
+from hermod.contracts.notifications.content import Channel, Email
+from hermod.contracts.notifications.messages import Guarantee, Status, Submission
+from hermod.ports.notifications.ledger import InFlight, Item
+from hermod.ports.notifications.limiter import Ask, Reservation, Rules
+from hermod.storage.notifications.acceptance import Draft, Ready
 from tests.support.product import House
 
 OWNER = "message/a-test/by-hand"

@@ -17,10 +17,10 @@ from devstack.sandbox.faults import FaultOrder
 from devstack.sandbox.inbox import Filter
 from devstack.sandbox.providers.contract import Call, Target
 from devstack.sandbox.providers.sandbox import SandboxProvider
-from hermod.contracts.content import Channel, Email, Sms
-from hermod.contracts.messages import Category, Guarantee, MessageView, Outcome, Status
-from hermod.contracts.outcomes import OutcomeUnknown
-from starter import schedules
+from hermod.contracts.notifications.content import Channel, Email, Sms
+from hermod.contracts.notifications.messages import Category, Guarantee, MessageView, Outcome, Status
+from hermod.contracts.notifications.outcomes import OutcomeUnknown
+from starter.temporal import schedules
 from tests.integration.api.conftest import calling
 from tests.support.product import House
 from web.app import create_app

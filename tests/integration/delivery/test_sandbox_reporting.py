@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from devstack.ports import LOOPBACK, free_port
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
-from starter.health import PortTaken
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
+from starter.process.health import PortTaken
 from tests.support.polling import eventually
 from tests.support.product import House
 from web.app import create_app
-from web.server import serve
+from web.http.server import serve
 
 PATIENT = 30
 SECRET = {"api_key": "key", "webhook_secret": "shared-with-the-sandbox"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Outcome, Status
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Outcome, Status
 from tests.support.product import House
 
 

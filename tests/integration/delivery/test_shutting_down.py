@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import ActivityCancellationType
 
-from activities.pulse import pulse
+from activities.heartbeat import pulse
 
 QUEUE: Final = "shutting-down"
 DRAIN: Final = timedelta(seconds=0.5)

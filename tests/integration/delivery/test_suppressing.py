@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.content import AnyContent, Channel, Email, Sms
-from hermod.contracts.messages import Category, Status
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected
-from hermod.contracts.suppressions import Reason, SuppressionInput
-from starter.suppressions import allow, suppress, suppressions
+from hermod.contracts.notifications.content import AnyContent, Channel, Email, Sms
+from hermod.contracts.notifications.messages import Category, Status
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
+from hermod.contracts.notifications.suppressions import Reason, SuppressionInput
+from starter.notifications.suppressions import allow, suppress, suppressions
 from tests.support.product import House
 
 LETTER = Email(to="Ada <Ada@example.com>", subject="Hello", text="Hello")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from hermod.contracts.content import Channel
-from hermod.contracts.delivery import SendNotificationInput
 from hermod.contracts.ids import message_workflow
-from hermod.contracts.messages import MessageView, Outcome, Status
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.delivery import SendNotificationInput
+from hermod.contracts.notifications.messages import MessageView, Outcome, Status
 from hermod.contracts.queues import WORKFLOWS
-from hermod.storage.orphaned_records import Limit
-from starter.sweeping import Incomplete
+from hermod.storage.operations.orphaned_records import Limit
+from starter.housekeeping.sweeping import Incomplete
 from tests.support.orphans import HOUR, NOBODY, Later, accepted, age, begin_request, letter, put, swept
 from tests.support.polling import eventually
 from tests.support.product import House

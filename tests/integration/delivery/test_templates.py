@@ -10,10 +10,10 @@ import pytest
 
 from devstack.sandbox.entry import Entry
 from devstack.sandbox.inbox import Filter
-from hermod.contracts.content import Channel, Email, Sms
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.messages import Status
-from hermod.contracts.templates import TemplateInput
+from hermod.contracts.notifications.content import Channel, Email, Sms
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.templates import TemplateInput
 from tests.support.product import House
 
 

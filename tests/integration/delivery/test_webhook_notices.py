@@ -15,11 +15,11 @@ from sqlalchemy import text
 
 from devstack.ports import LOOPBACK, free_port
 from hermod.bootstrap import Storage, SystemClock, open_storage
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel
-from hermod.contracts.webhook_notices import NoticeReport
-from hermod.storage.webhook_acceptance import WebhookAcceptance
-from starter.webhook_notices import NoticeSender
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.contracts.webhooks.notices import NoticeReport
+from hermod.storage.webhooks.acceptance import WebhookAcceptance
+from starter.webhooks.notices import NoticeSender
 from tests.support.product import settings_for
 
 _INSERT: Final = text("""

@@ -10,10 +10,10 @@ from temporalio.client import WorkflowExecutionStatus
 
 from hermod.contracts.ids import new_id, webhook_batch_workflow, webhook_workflow
 from hermod.contracts.queues import WORKFLOWS
-from hermod.contracts.webhooks import DeliverWebhookInput, DeliveryStatus, DeliveryView
-from starter.orphans import DeliveryWorkflows
-from starter.sweeping import LedgerSweeper
-from starter.webhooks import delivery_status
+from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, DeliveryStatus, DeliveryView
+from starter.housekeeping.orphans import DeliveryWorkflows
+from starter.housekeeping.sweeping import LedgerSweeper
+from starter.webhooks.deliveries import delivery_status
 from tests.support.orphans import HOUR, NOBODY
 from tests.support.polling import eventually
 from tests.support.product import House

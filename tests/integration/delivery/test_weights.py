@@ -6,11 +6,11 @@ from temporalio.client import ScheduleActionStartWorkflow, ScheduleUpdate, Sched
 from temporalio.common import Priority
 
 from hermod.contracts import ids
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status
-from hermod.contracts.outcomes import Accepted, Transient
-from hermod.contracts.retries import Preset
-from starter import schedules
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.outcomes import Accepted, Transient
+from hermod.contracts.notifications.retries import Preset
+from starter.temporal import schedules
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")

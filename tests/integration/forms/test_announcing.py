@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.forms import FormMoment, FormNotification, SubmissionStatus
-from hermod.contracts.outcomes import Accepted
-from hermod.contracts.webhooks import EndpointSettings
-from hermod.ports.forms import Announcement
-from starter.announcing import FormAnnouncer, identity
-from starter.journeys import journey
-from starter.webhook_endpoints import create_endpoint
-from starter.webhooks import deliveries, delivery_status
+from hermod.contracts.forms.forms import FormMoment, FormNotification, SubmissionStatus
+from hermod.contracts.notifications.outcomes import Accepted
+from hermod.contracts.webhooks.deliveries import EndpointSettings
+from hermod.ports.forms.forms import Announcement
+from starter.forms.announcer import FormAnnouncer, identity
+from starter.forms.journeys import journey
+from starter.webhooks.deliveries import deliveries, delivery_status
+from starter.webhooks.endpoints import create_endpoint
 from tests.support.form_house import ENTERED, add_form, ended, submitted
 from tests.support.product import House
 

@@ -13,11 +13,9 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.submissions import SubmissionActivities
+from activities.forms.submissions import SubmissionActivities
 from devstack.stripe_stand_in import StripePayment
-from hermod.contracts.content import Channel
-from hermod.contracts.delivery import SendNotificationInput
-from hermod.contracts.forms import (
+from hermod.contracts.forms.forms import (
     FormMoment,
     PaymentStatus,
     ProcessSubmissionInput,
@@ -25,16 +23,18 @@ from hermod.contracts.forms import (
     SubmissionStatus,
 )
 from hermod.contracts.ids import new_id, submission_workflow
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.delivery import SendNotificationInput
 from hermod.contracts.queues import WORKFLOWS
 from hermod.domain.forms.submissions import Tell
-from hermod.domain.stripe_events import read_event
-from hermod.ports.forms import Announced, Announcement
-from hermod.ports.submissions import SubmissionRecord
-from hermod.storage.orphaned_records import Limit, Orphan
-from hermod.storage.submission_acceptance import SubmissionDraft
-from starter.orphans import SubmissionWorkflows
-from starter.submissions import retry_submission, submission
-from starter.sweeping import STALLED_AFTER, LedgerSweeper
+from hermod.domain.payments.stripe_events import read_event
+from hermod.ports.forms.forms import Announced, Announcement
+from hermod.ports.forms.submissions import SubmissionRecord
+from hermod.storage.forms.submission_acceptance import SubmissionDraft
+from hermod.storage.operations.orphaned_records import Limit, Orphan
+from starter.forms.submissions import retry_submission, submission
+from starter.housekeeping.orphans import SubmissionWorkflows
+from starter.housekeeping.sweeping import STALLED_AFTER, LedgerSweeper
 from tests.support.form_house import ENTERED, add_form, ended, pay, submitted
 from tests.support.product import House
 

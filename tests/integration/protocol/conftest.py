@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from activities.delivery import recording
-from activities.pulse import Pulse
-from activities.webhook_delivery import stream
+from activities.dispatch import recording
+from activities.heartbeat import Pulse
+from activities.webhooks import endpoint_sender
 
 
 @pytest.fixture
@@ -17,4 +17,4 @@ def order_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pulse, "now", lambda own: own._from)
     monkeypatch.setattr(recording, "RECORD_WAITS", (0.0, 0.0))
     monkeypatch.setattr(recording, "LAST_WORDS", 3600.0)
-    monkeypatch.setattr(stream, "GATHER", 0.0)
+    monkeypatch.setattr(endpoint_sender, "GATHER", 0.0)

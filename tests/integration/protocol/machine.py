@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.integration.protocol.gates import Fate
 
 SCHEDULES: Final = int(os.environ.get("HERMOD_SCHEDULES", "40"))

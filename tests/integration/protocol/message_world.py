@@ -14,17 +14,16 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import text
 
-from activities.delivery import carried
-from activities.delivery.dispatch import Delivery
-from activities.delivery.pacing import Naps
-from activities.delivery.progress import Dispatch, Progress
-from activities.delivery.stream import AlonePatience
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Email
+from activities.dispatch.progress import Dispatch, Progress
+from activities.notifications import heartbeat_details
+from activities.notifications.account_sender import AlonePatience
+from activities.notifications.dispatcher import Delivery
+from activities.notifications.rate_limits import Naps
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import batch_workflow, message_workflow
-from hermod.contracts.messages import Guarantee, Options, Outcome, Resolution, Status, Submission
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent, Channel, Email
+from hermod.contracts.notifications.messages import Guarantee, Options, Outcome, Resolution, Status, Submission
+from hermod.contracts.notifications.outcomes import (
     Accepted,
     AnyOutcome,
     MessageRejected,
@@ -32,17 +31,18 @@ from hermod.contracts.outcomes import (
     RecipientRejected,
     Transient,
 )
-from hermod.contracts.receipts import Happening
-from hermod.contracts.retries import Preset
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.retries import Preset
+from hermod.contracts.tenants.accounts import Account
 from hermod.domain.states import OPEN
-from hermod.ports.ledger import Ledger
-from hermod.ports.receipts import Event
-from hermod.ports.sender import Capability, Outgoing
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.engine import Database
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.messages import Messages
-from hermod.storage.receipts import Receipts
+from hermod.ports.notifications.ledger import Ledger
+from hermod.ports.notifications.receipts import Event
+from hermod.ports.notifications.sender import Capability, Outgoing
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
+from hermod.storage.notifications.ledger import SqlLedger
+from hermod.storage.notifications.messages import Messages
+from hermod.storage.notifications.receipts import Receipts
 from tests.integration.protocol.nothing import Nothing
 from tests.integration.protocol.simulation import Executor, Gated
 from tests.integration.protocol.world import Alive, Child, Heard, Watched, Workflow, World
@@ -245,10 +245,10 @@ class MessageWorld(World):
             superseded=executor.superseded,
             chance=lambda: 0.0,
         )
-        return delivery.run(carried.unpack(workflow.details))
+        return delivery.run(heartbeat_details.unpack(workflow.details))
 
     def pack(self, results: Sequence[Any]) -> list[list[Any]]:
-        return carried.pack(results)
+        return heartbeat_details.pack(results)
 
     def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
         return [

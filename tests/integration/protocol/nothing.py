@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hermod.ports.limiter import Ask, Reservation, Rules
+from hermod.ports.notifications.limiter import Ask, Reservation, Rules
 
 
 class Nothing:

@@ -19,10 +19,10 @@ from sqlalchemy import text
 
 from hermod.contracts.errors import Conflict, Unavailable
 from hermod.contracts.ids import since
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
+from hermod.storage.database.engine import Database
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
 from tests.integration.protocol.gates import Gates
 
 BEGIN: Final = datetime.now(UTC).replace(microsecond=0)

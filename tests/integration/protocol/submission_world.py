@@ -16,9 +16,9 @@ from sqlalchemy import Row, text
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.submissions import SubmissionActivities
+from activities.forms.submissions import SubmissionActivities
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.forms import (
+from hermod.contracts.forms.forms import (
     FormInput,
     FormMoment,
     PaymentStatus,
@@ -30,19 +30,19 @@ from hermod.contracts.forms import (
 from hermod.contracts.ids import submission_workflow
 from hermod.domain.forms.schemas import compiled
 from hermod.domain.forms.submissions import Tell
-from hermod.domain.payments import Fact, FactKind
-from hermod.domain.stripe_events import StripeEvent
-from hermod.ports.forms import Announced, Announcement
-from hermod.ports.submissions import BackendAway, BackendRefused, SubmissionRecord
-from hermod.storage.engine import Database
-from hermod.storage.forms import Form
-from hermod.storage.orphaned_records import Limit
-from hermod.storage.orphaned_submissions import OrphanedSubmissions
-from hermod.storage.payments import Payments, Untold
-from hermod.storage.promises import Promises
-from hermod.storage.submission_acceptance import SubmissionAcceptance, SubmissionDraft
-from hermod.storage.submission_steps import SqlSubmissionLedger
-from hermod.storage.submissions import Submissions
+from hermod.domain.payments.payments import Fact, FactKind
+from hermod.domain.payments.stripe_events import StripeEvent
+from hermod.ports.forms.forms import Announced, Announcement
+from hermod.ports.forms.submissions import BackendAway, BackendRefused, SubmissionRecord
+from hermod.storage.database.engine import Database
+from hermod.storage.forms.forms import Form
+from hermod.storage.forms.orphans import OrphanedSubmissions
+from hermod.storage.forms.payments import Payments, Untold
+from hermod.storage.forms.submission_acceptance import SubmissionAcceptance, SubmissionDraft
+from hermod.storage.forms.submission_steps import SqlSubmissionLedger
+from hermod.storage.forms.submissions import Submissions
+from hermod.storage.operations.orphaned_records import Limit
+from hermod.storage.operations.promises import Promises
 from tests.integration.protocol.simulation import BEGIN, Executor, Gated, Run, Simulation
 
 UNSTARTED_AFTER: Final = timedelta(seconds=5)

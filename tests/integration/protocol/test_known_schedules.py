@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pytest
 
-from hermod.contracts.messages import Guarantee
-from hermod.domain.payments import FactKind
+from hermod.contracts.notifications.messages import Guarantee
+from hermod.domain.payments.payments import FactKind
 from tests.integration.protocol.gates import Fate
 from tests.integration.protocol.machine import Deliveries, Machine, run_schedule
 from tests.integration.protocol.test_message_protocol import MessageProtocol

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from hermod.contracts.messages import Guarantee
+from hermod.contracts.notifications.messages import Guarantee
 from tests.integration.protocol.machine import MOST_WORKFLOWS, TIMEOUT, WHICH, Deliveries, run_schedules, tenants
 from tests.integration.protocol.message_world import MessageWorld
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from hermod.domain.payments import FactKind
+from hermod.domain.payments.payments import FactKind
 from tests.integration.protocol.machine import RESETTABLE, TIMEOUT, WHICH, Machine, run_schedules, tenants
 from tests.integration.protocol.submission_world import SubmissionWorld
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from hermod.contracts.webhooks import OPEN_DELIVERIES, DeliveryStatus, ReplayStatus
+from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, DeliveryStatus, ReplayStatus
 from tests.integration.protocol.machine import MOST_WORKFLOWS, TIMEOUT, WHICH, Deliveries, run_schedules, tenants
 from tests.integration.protocol.webhook_world import WebhookWorld
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Row, text
 
-from activities.delivery.progress import Progress, Work
-from activities.webhook_delivery import carried
-from activities.webhook_delivery.dispatch import Ways, WebhookDispatch
-from activities.webhook_delivery.settling import NOT_MADE
+from activities.dispatch.progress import Progress, Work
+from activities.webhooks import heartbeat_details
+from activities.webhooks.dispatcher import Ways, WebhookDispatch
+from activities.webhooks.transitions import NOT_MADE
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import (
     webhook_batch_workflow,
@@ -24,7 +24,7 @@ from hermod.contracts.ids import (
     webhook_part,
     webhook_workflow,
 )
-from hermod.contracts.webhooks import (
+from hermod.contracts.webhooks.deliveries import (
     OPEN_DELIVERIES,
     DeliveryStatus,
     EndpointSettings,
@@ -32,16 +32,16 @@ from hermod.contracts.webhooks import (
     ReplayInput,
     ReplayStatus,
 )
-from hermod.domain.ordering_keys import fingerprint
-from hermod.ports.webhooks import DeliveryItem, Endpoint, Exchange, Post
-from hermod.storage.engine import Database
-from hermod.storage.webhook_acceptance import EventDraft, PlannedDelivery, WebhookAcceptance, event_body
-from hermod.storage.webhook_deliveries import WebhookDeliveries
-from hermod.storage.webhook_endpoints import WebhookEndpoints
-from hermod.storage.webhook_ledger import SqlWebhookLedger
-from hermod.storage.webhook_order import Line, WebhookOrder
-from hermod.storage.webhook_replays import WebhookReplays
-from hermod.storage.webhook_waiting import WebhookWaiting
+from hermod.domain.webhooks.ordering_keys import fingerprint
+from hermod.ports.webhooks.ledger import DeliveryItem, Endpoint, Exchange, Post
+from hermod.storage.database.engine import Database
+from hermod.storage.webhook_endpoints.endpoints import WebhookEndpoints
+from hermod.storage.webhooks.acceptance import EventDraft, PlannedDelivery, WebhookAcceptance, event_body
+from hermod.storage.webhooks.deliveries import WebhookDeliveries
+from hermod.storage.webhooks.ledger import SqlWebhookLedger
+from hermod.storage.webhooks.order import Line, WebhookOrder
+from hermod.storage.webhooks.replays import WebhookReplays
+from hermod.storage.webhooks.waiting import WebhookWaiting
 from tests.integration.protocol.nothing import Nothing
 from tests.integration.protocol.simulation import BEGIN, Executor, Gated
 from tests.integration.protocol.world import Alive, Child, Heard, Watched, Workflow, World
@@ -242,7 +242,7 @@ class WebhookWorld(World):
         ledger = SqlWebhookLedger(self.database, self.contents, Alive(self, executor.process))  # type: ignore[arg-type]
         gated: Any = Gated(Watched(ledger, self), executor, self.gates)
         receiver = Receiver(self, executor)
-        outcomes = carried.unpack(workflow.details)
+        outcomes = heartbeat_details.unpack(workflow.details)
         ways = Ways(
             ledger=gated,
             endpoints=Gated(self._endpoints, executor, self.gates),
@@ -264,7 +264,7 @@ class WebhookWorld(World):
         return await dispatch.run(outcomes)
 
     def pack(self, results: Sequence[Any]) -> list[list[Any]]:
-        return carried.pack(results)
+        return heartbeat_details.pack(results)
 
     def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
         alone = [

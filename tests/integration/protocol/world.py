@@ -1,7 +1,7 @@
 """What the worlds of messages and of webhooks share: batches of records on their way.
 
-The ledgers and the dispatches are the product's own, on the real PostgreSQL. `hermod.storage.workers` has tests of its
-own; here the world says who lives.
+The ledgers and the dispatches are the product's own, on the real PostgreSQL. `hermod.storage.operations.workers` has
+tests of its own; here the world says who lives.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Row, TextClause
 
-from activities.delivery.carried import Unrecorded
-from activities.delivery.progress import Progress
+from activities.dispatch.progress import Progress
+from activities.notifications.heartbeat_details import Unrecorded
 from hermod.contracts.errors import Unavailable
-from hermod.storage.engine import Database
-from hermod.storage.promises import Promises
-from hermod.storage.records import Records
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.promises import Promises
+from hermod.storage.operations.records import Records
 from tests.integration.protocol.simulation import BEGIN, CONTENT_DAYS, Executor, Process, Run, Simulation
 
 RECORD_DAYS: Final = 60
@@ -64,7 +64,7 @@ class Heard:
 
 
 class Alive:
-    """In the place of `hermod.storage.workers.Workers`."""
+    """In the place of `hermod.storage.operations.workers.Workers`."""
 
     def __init__(self, world: Simulation, process: Process | None) -> None:
         self._world = world
@@ -209,7 +209,7 @@ class World(Simulation):
             await self._close(workflow)
 
     async def report(self, executor: Executor, work: asyncio.Task[Progress]) -> None:
-        """What `activities.delivery.running.dispatched` has around a dispatch: its report, or what it hands on."""
+        """What `activities.dispatch.running.dispatched` has around a dispatch: its report, or what it hands on."""
         await asyncio.wait([work])
         try:
             progress = work.result()

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.support.fault_proxy import FaultProxy
 from tests.support.postgres_proxy import PostgresProxy
 

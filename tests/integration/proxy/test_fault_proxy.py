@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from devstack.ports import free_port
 from hermod.contracts.errors import Unavailable
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.integration.proxy.conftest import BRIEFLY, GONE, add, comes_not, connected, kept
 from tests.support.fault_proxy import DIRECTIONS, Direction, FaultProxy
 from tests.support.polling import eventually

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import Unavailable
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.integration.proxy.conftest import (
     GONE,
     INSERT,

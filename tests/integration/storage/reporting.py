@@ -9,19 +9,19 @@ from typing import Any
 
 from sqlalchemy import text
 
-from hermod.contracts.content import Channel, Email, Sms
 from hermod.contracts.ids import message_id, message_workflow
-from hermod.contracts.messages import MessageView, Options, Status, Submission
-from hermod.contracts.receipts import Happening
-from hermod.contracts.suppressions import SuppressionView
-from hermod.ports.receipts import Event, Taken
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.messages import Messages
-from hermod.storage.receipts import Receipts
-from hermod.storage.suppressions import Suppressions
-from hermod.storage.vault import Vault
+from hermod.contracts.notifications.content import Channel, Email, Sms
+from hermod.contracts.notifications.messages import MessageView, Options, Status, Submission
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.suppressions import SuppressionView
+from hermod.ports.notifications.receipts import Event, Taken
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
+from hermod.storage.notifications.messages import Messages
+from hermod.storage.notifications.receipts import Receipts
+from hermod.storage.recipients.suppressions import Suppressions
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ACCOUNT, OTHER = "main", "backup"

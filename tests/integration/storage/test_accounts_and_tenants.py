@@ -10,13 +10,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import Conflict, InvalidInput, NotFound, Unauthorized
-from hermod.storage.accounts import ProviderAccounts
-from hermod.storage.engine import Database
-from hermod.storage.tenants import Tenants, new_key
-from hermod.storage.vault import UndecryptableSecret, Vault
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.storage.database.engine import Database
+from hermod.storage.secrets.vault import UndecryptableSecret, Vault
+from hermod.storage.tenants.accounts import ProviderAccounts
+from hermod.storage.tenants.tenants import Tenants, new_key
 from tests.support.polling import eventually
 
 OLD, NEW = Vault.new_key(), Vault.new_key()

@@ -11,10 +11,10 @@ from sqlalchemy import text
 
 from hermod.contracts.ids import new_id
 from hermod.contracts.queues import Lane
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.storage.backlog import BACKLOG, Backlog, Waiting
-from hermod.storage.engine import Database, sql
-from hermod.storage.tenants import Tenants
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.storage.database.engine import Database, sql
+from hermod.storage.operations.backlog import BACKLOG, Backlog, Waiting
+from hermod.storage.tenants.tenants import Tenants
 from tests.support.webhook_rows import WebhookRows
 
 NOW = datetime.now(UTC)

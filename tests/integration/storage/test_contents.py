@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts import ids
-from hermod.contracts.content import Email
 from hermod.contracts.errors import Conflict, Unavailable
-from hermod.contracts.messages import Narrowed, Outcome, Submission
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.contents import DEAD_LETTER_DAYS, ENCRYPTED, Contents
-from hermod.storage.engine import Database
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.messages import Messages
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from hermod.storage.workers import Workers
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Narrowed, Outcome, Submission
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
+from hermod.storage.notifications.ledger import SqlLedger
+from hermod.storage.notifications.messages import Messages
+from hermod.storage.operations.workers import Workers
+from hermod.storage.secrets.contents import DEAD_LETTER_DAYS, ENCRYPTED, Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
 
 TENANT, OWNER, RUN = "demo", "message/demo/x", "run-1"
 KEY = Vault.new_key()

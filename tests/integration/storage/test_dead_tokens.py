@@ -10,18 +10,18 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from hermod.contracts.accounts import AccountInput, AccountView
-from hermod.contracts.content import Channel
-from hermod.contracts.devices import DeviceReport
-from hermod.contracts.outcomes import Fault
-from hermod.domain.dead_tokens import MASS
-from hermod.ports.hygiene import Refused
-from hermod.storage.accounts import ProviderAccounts
-from hermod.storage.dead_tokens import COUNT_EVERY, FORGOTTEN, DeadTokens
-from hermod.storage.devices import Devices
-from hermod.storage.engine import Database
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.devices import DeviceReport
+from hermod.contracts.notifications.outcomes import Fault
+from hermod.contracts.tenants.accounts import AccountInput, AccountView
+from hermod.domain.notifications.dead_tokens import MASS
+from hermod.ports.notifications.hygiene import Refused
+from hermod.storage.database.engine import Database
+from hermod.storage.recipients.dead_tokens import COUNT_EVERY, FORGOTTEN, DeadTokens
+from hermod.storage.recipients.devices import Devices
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.accounts import ProviderAccounts
+from hermod.storage.tenants.tenants import Tenants
 
 START: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE: Final = timedelta(minutes=1)

@@ -9,14 +9,14 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Channel
-from hermod.contracts.devices import MOST_DEVICES
 from hermod.contracts.errors import NotFound
-from hermod.contracts.outcomes import Fault
-from hermod.ports.hygiene import Refused
-from hermod.storage.devices import Devices, Token
-from hermod.storage.engine import Database
-from hermod.storage.suppressions import Suppressions
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.devices import MOST_DEVICES
+from hermod.contracts.notifications.outcomes import Fault
+from hermod.ports.notifications.hygiene import Refused
+from hermod.storage.database.engine import Database
+from hermod.storage.recipients.devices import Devices, Token
+from hermod.storage.recipients.suppressions import Suppressions
 
 NOW: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TOKEN: Final = "ExponentPushToken[ada]"

@@ -11,12 +11,12 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.webhooks import Health, Ordering, WhenExhausted
-from hermod.domain.endpoint_health import FAILING, ROW
-from hermod.ports.webhooks import Endpoint, Exchange
-from hermod.storage.endpoint_health import PROBE_GRACE, WINDOW, SqlEndpointHealth
-from hermod.storage.engine import Database
-from hermod.storage.tenants import Tenants
+from hermod.contracts.webhooks.deliveries import Health, Ordering, WhenExhausted
+from hermod.domain.webhooks.endpoint_health import FAILING, ROW
+from hermod.ports.webhooks.ledger import Endpoint, Exchange
+from hermod.storage.database.engine import Database
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhook_endpoints.health import PROBE_GRACE, WINDOW, SqlEndpointHealth
 from tests.support.polling import eventually
 from tests.support.postgres_proxy import PostgresProxy
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from devstack.ports import free_port
 from devstack.postgres import Postgres
 from hermod.contracts.errors import MaybeStored, Unavailable
-from hermod.storage.engine import Database
+from hermod.storage.database.engine import Database
 from tests.support.polling import eventually
 from tests.support.postgres_proxy import PostgresProxy
 
@@ -204,7 +204,7 @@ async def test_connection_watches_its_peer_and_the_server_does_too(line: Line) -
 async def test_connections_are_all_busy_others_are_told_that_nothing_was_stored(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hermod.storage.engine._POOL_SECONDS", 0.1)
+    monkeypatch.setattr("hermod.storage.database.engine._POOL_SECONDS", 0.1)
     database = Database(line.direct._engine.url.render_as_string(hide_password=False), pool_size=1)
     async with database.autocommit(), database.autocommit():
         with pytest.raises(Unavailable, match="nothing was stored") as told:

@@ -14,9 +14,9 @@ from sqlalchemy import text
 from hermod.bootstrap import Storage, open_storage
 from hermod.contracts.ids import new_id
 from hermod.ports.analytics import Claimed, RefusedLines
-from hermod.storage import event_claims
-from hermod.storage.event_claims import MOST_INSERTS, StillInsert
-from hermod.storage.event_outbox import EventLine, EventRow, add, event_line
+from hermod.storage.analytics import event_claims
+from hermod.storage.analytics.event_claims import MOST_INSERTS, StillInsert
+from hermod.storage.analytics.event_outbox import EventLine, EventRow, add, event_line
 from tests.support.product import settings_for
 
 TENANT = "shop"

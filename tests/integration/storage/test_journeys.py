@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hermod.contracts.messages import Status
-from hermod.contracts.receipts import Happening
-from hermod.storage.engine import Database
-from hermod.storage.journeys import Journeys, Step, note
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.receipts import Happening
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.journeys import Journeys, Step, note
 from tests.integration.storage.reporting import NOW, Office, event
 
 H = Happening

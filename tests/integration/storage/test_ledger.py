@@ -9,20 +9,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from activities.delivery.settling import expired
+from activities.notifications.transitions import expired
 from hermod.contracts import ids
-from hermod.contracts.content import Email
 from hermod.contracts.errors import IdempotencyMismatch, NotFound
-from hermod.contracts.messages import Narrowed, Outcome, Receipt, Status, Submission
-from hermod.contracts.outcomes import Accepted, OutcomeUnknown
-from hermod.ports.ledger import InFlight, Intent, Result
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.messages import Messages
-from hermod.storage.vault import Vault
-from hermod.storage.workers import Workers
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Narrowed, Outcome, Receipt, Status, Submission
+from hermod.contracts.notifications.outcomes import Accepted, OutcomeUnknown
+from hermod.ports.notifications.ledger import InFlight, Intent, Result
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
+from hermod.storage.notifications.ledger import SqlLedger
+from hermod.storage.notifications.messages import Messages
+from hermod.storage.operations.workers import Workers
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
 from tests.support.locks import waits_for_a_lock
 from tests.support.postgres_proxy import PostgresProxy
 

@@ -11,25 +11,25 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from hermod.bootstrap import Storage, open_storage
-from hermod.contracts.content import Channel, Email
 from hermod.contracts.errors import InvalidInput, NewerRecord, Unavailable, Unreadable
-from hermod.contracts.forms import FormInput
+from hermod.contracts.forms.forms import FormInput
 from hermod.contracts.ids import new_id
-from hermod.contracts.messages import Narrowed, Options, Status, Submission
-from hermod.contracts.outcomes import Accepted
-from hermod.contracts.receipts import Happening
-from hermod.contracts.scalars import LEAST_RATE
-from hermod.contracts.webhooks import DeliveryStatus, EventInput
-from hermod.ports.ledger import Intent, Result
-from hermod.ports.receipts import Event
-from hermod.ports.webhooks import Exchange, WebhookIntent, WebhookResult
-from hermod.storage import receipts as receipts_module
-from hermod.storage.acceptance import Draft, Ready
-from hermod.storage.apart import store_apart
-from hermod.storage.event_outbox import EventRow, event_line
-from hermod.storage.event_refusals import EventRefusals
-from hermod.storage.partials import PartialDraft
-from hermod.storage.webhook_acceptance import EventDraft, PlannedDelivery, TakenEvent, event_body
+from hermod.contracts.notifications.content import Channel, Email
+from hermod.contracts.notifications.messages import Narrowed, Options, Status, Submission
+from hermod.contracts.notifications.outcomes import Accepted
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.values.scalars import LEAST_RATE
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, EventInput
+from hermod.ports.notifications.ledger import Intent, Result
+from hermod.ports.notifications.receipts import Event
+from hermod.ports.webhooks.ledger import Exchange, WebhookIntent, WebhookResult
+from hermod.storage.analytics.event_outbox import EventRow, event_line
+from hermod.storage.analytics.event_refusals import EventRefusals
+from hermod.storage.database.apart import store_apart
+from hermod.storage.forms.partials import PartialDraft
+from hermod.storage.notifications import receipts as receipts_module
+from hermod.storage.notifications.acceptance import Draft, Ready
+from hermod.storage.webhooks.acceptance import EventDraft, PlannedDelivery, TakenEvent, event_body
 from tests.support.product import settings_for
 from tests.support.webhook_rows import WebhookRows
 

@@ -10,17 +10,17 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Email
 from hermod.contracts.ids import batch_workflow, message_id
-from hermod.contracts.messages import Options, Status, Submission
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database, sql
-from hermod.storage.messages import Messages
-from hermod.storage.orphaned_messages import OrphanedMessage, OrphanedMessages
-from hermod.storage.orphaned_records import Limit, finding
-from hermod.storage.vault import Vault
-from hermod.storage.workers import Workers
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Options, Status, Submission
+from hermod.storage.database.engine import Database, sql
+from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
+from hermod.storage.notifications.messages import Messages
+from hermod.storage.notifications.orphans import OrphanedMessage, OrphanedMessages
+from hermod.storage.operations.orphaned_records import Limit, finding
+from hermod.storage.operations.workers import Workers
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
 from tests.integration.storage.reporting import NOW
 
 TENANT: Final = "shop"

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Row, text
 
 from hermod.contracts.errors import NotFound
-from hermod.contracts.forms import PartialStatus
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.partials import Conversion, PartialDraft, PartialKey, SqlPartials, convert
-from hermod.storage.records import Records
-from hermod.storage.resume_tokens import ResumeTokens
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
+from hermod.contracts.forms.forms import PartialStatus
+from hermod.storage.database.engine import Database
+from hermod.storage.forms.partials import Conversion, PartialDraft, PartialKey, SqlPartials, convert
+from hermod.storage.forms.resume_tokens import ResumeTokens
+from hermod.storage.operations.records import Records
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
 from tests.support.form_rows import add_form
 
 NOW = datetime.now(UTC)

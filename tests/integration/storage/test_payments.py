@@ -9,10 +9,10 @@ from typing import Any, Final
 import pytest
 
 from devstack.stripe_stand_in import StripePayment
-from hermod.domain.stripe_events import read_event
-from hermod.storage.engine import Database
-from hermod.storage.payments import Payments, TakenPayment, Untold
-from hermod.storage.tenants import Tenants
+from hermod.domain.payments.stripe_events import read_event
+from hermod.storage.database.engine import Database
+from hermod.storage.forms.payments import Payments, TakenPayment, Untold
+from hermod.storage.tenants.tenants import Tenants
 from tests.support.form_rows import add_submission
 
 NOW: Final = datetime.now(UTC)

@@ -10,19 +10,19 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts import ids
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Status, Submission
-from hermod.contracts.outcomes import MessageRejected
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.ports.ledger import Decision, Intent, Result
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.promises import Promises
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from hermod.storage.workers import Workers
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status, Submission
+from hermod.contracts.notifications.outcomes import MessageRejected
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.ports.notifications.ledger import Decision, Intent, Result
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
+from hermod.storage.notifications.ledger import SqlLedger
+from hermod.storage.operations.promises import Promises
+from hermod.storage.operations.workers import Workers
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
 from tests.support.webhook_rows import WebhookRows
 
 SHOP: Final = "shop"

@@ -15,10 +15,10 @@ from itertools import pairwise
 import pytest
 
 from hermod.domain.rates import ahead, slice_of
-from hermod.ports.limiter import Ask, Reservation
-from hermod.storage.engine import Database
-from hermod.storage.limits import TenantLimits
-from hermod.storage.rates import Rates
+from hermod.ports.notifications.limiter import Ask, Reservation
+from hermod.storage.database.engine import Database
+from hermod.storage.tenants.limits import TenantLimits
+from hermod.storage.tenants.rates import Rates
 from tests.support.processes import python
 
 START = datetime(2100, 1, 1, tzinfo=UTC)
@@ -27,10 +27,10 @@ START = datetime(2100, 1, 1, tzinfo=UTC)
 RESERVING = """
 import asyncio, json, sys
 from datetime import datetime, timedelta
-from hermod.ports.limiter import Ask
-from hermod.storage.engine import Database
-from hermod.storage.limits import TenantLimits
-from hermod.storage.rates import Rates
+from hermod.ports.notifications.limiter import Ask
+from hermod.storage.database.engine import Database
+from hermod.storage.tenants.limits import TenantLimits
+from hermod.storage.tenants.rates import Rates
 
 async def main(url, start):
     database = Database(url)

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Status
-from hermod.contracts.receipts import Happening, SettleReport
-from hermod.ports.receipts import Taken
-from hermod.storage.engine import Database
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.receipts import Happening, SettleReport
+from hermod.ports.notifications.receipts import Taken
+from hermod.storage.database.engine import Database
 from tests.integration.storage.reporting import ACCOUNT, NOW, OTHER, Office, event
 
 H = Happening

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.messages import Status
-from hermod.contracts.retention import Retention
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.storage.engine import Database
-from hermod.storage.records import Records
-from hermod.storage.retention import TenantRetention
-from hermod.storage.tenants import Tenants
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.tenants.retention import Retention
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.records import Records
+from hermod.storage.operations.retention import TenantRetention
+from hermod.storage.tenants.tenants import Tenants
 from tests.integration.storage.reporting import Office
 from tests.support.webhook_rows import WebhookRows
 

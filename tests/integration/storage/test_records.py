@@ -9,26 +9,26 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import Conflict, NotFound
-from hermod.contracts.messages import Status
-from hermod.contracts.receipts import Happening
-from hermod.contracts.suppressions import Reason
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.domain.recipients import fingerprint
-from hermod.ports.limiter import Ask
-from hermod.storage import records as module
-from hermod.storage.contents import Contents
-from hermod.storage.devices import Devices
-from hermod.storage.engine import Database
-from hermod.storage.limits import TenantLimits
-from hermod.storage.rates import Rates
-from hermod.storage.records import Records
-from hermod.storage.suppressions import Entry
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from hermod.storage.webhook_order import WebhookOrder
-from hermod.storage.workers import LOCK_CLASS, Workers
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.suppressions import Reason
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.domain.notifications.recipients import fingerprint
+from hermod.ports.notifications.limiter import Ask
+from hermod.storage.database.engine import Database
+from hermod.storage.operations import records as module
+from hermod.storage.operations.records import Records
+from hermod.storage.operations.workers import LOCK_CLASS, Workers
+from hermod.storage.recipients.devices import Devices
+from hermod.storage.recipients.suppressions import Entry
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.limits import TenantLimits
+from hermod.storage.tenants.rates import Rates
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhooks.order import WebhookOrder
 from tests.integration.storage.reporting import Office, event
 from tests.support.webhook_rows import WebhookRows
 

@@ -13,20 +13,20 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import Conflict, NotFound
-from hermod.contracts.messages import Resolution, Status
-from hermod.contracts.receipts import Happening
-from hermod.contracts.webhooks import DeliveryStatus, ReplayInput
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.messages import Messages
-from hermod.storage.records import Records
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from hermod.storage.webhook_deliveries import WebhookDeliveries
-from hermod.storage.webhook_ledger import SqlWebhookLedger
-from hermod.storage.webhook_replays import WebhookReplays
-from hermod.storage.workers import Workers
+from hermod.contracts.notifications.messages import Resolution, Status
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, ReplayInput
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications.ledger import SqlLedger
+from hermod.storage.notifications.messages import Messages
+from hermod.storage.operations.records import Records
+from hermod.storage.operations.workers import Workers
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhooks.deliveries import WebhookDeliveries
+from hermod.storage.webhooks.ledger import SqlWebhookLedger
+from hermod.storage.webhooks.replays import WebhookReplays
 from tests.integration.storage.reporting import Office, event
 from tests.support.interleaving import held_up, open_transaction
 from tests.support.webhook_rows import WebhookRows

@@ -12,26 +12,26 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Email
 from hermod.contracts.ids import message_id, since
-from hermod.contracts.messages import Category, Options, Resolution, Status, Submission
-from hermod.contracts.outcomes import Accepted, AnyOutcome, OutcomeUnknown, Transient
-from hermod.contracts.receipts import Happening
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.ports.ledger import Change, Intent, Result
-from hermod.ports.webhooks import WebhookChange
-from hermod.storage.acceptance import Acceptance, Draft, Ready
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.messages import Messages
-from hermod.storage.orphaned_messages import OrphanedMessage, OrphanedMessages
-from hermod.storage.orphaned_records import Limit
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from hermod.storage.webhook_deliveries import WebhookDeliveries
-from hermod.storage.webhook_ledger import SqlWebhookLedger
-from hermod.storage.workers import Workers
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Category, Options, Resolution, Status, Submission
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, OutcomeUnknown, Transient
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.ports.notifications.ledger import Change, Intent, Result
+from hermod.ports.webhooks.ledger import WebhookChange
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
+from hermod.storage.notifications.ledger import SqlLedger
+from hermod.storage.notifications.messages import Messages
+from hermod.storage.notifications.orphans import OrphanedMessage, OrphanedMessages
+from hermod.storage.operations.orphaned_records import Limit
+from hermod.storage.operations.workers import Workers
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhooks.deliveries import WebhookDeliveries
+from hermod.storage.webhooks.ledger import SqlWebhookLedger
 from tests.integration.storage.reporting import ACCOUNT, NOW, OTHER, Office, event
 from tests.support.webhook_rows import WebhookRows
 

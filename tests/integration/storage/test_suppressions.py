@@ -8,17 +8,17 @@ from itertools import permutations
 
 import pytest
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import NotFound
-from hermod.contracts.messages import Category, Status
-from hermod.contracts.outcomes import Fault
-from hermod.contracts.receipts import Happening
-from hermod.contracts.suppressions import Reason
-from hermod.domain.recipients import fingerprint
-from hermod.domain.suppressions import STRENGTH
-from hermod.ports.hygiene import Refused
-from hermod.storage.engine import Database
-from hermod.storage.suppressions import Entry
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Category, Status
+from hermod.contracts.notifications.outcomes import Fault
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.suppressions import Reason
+from hermod.domain.notifications.recipients import fingerprint
+from hermod.domain.notifications.suppressions import STRENGTH
+from hermod.ports.notifications.hygiene import Refused
+from hermod.storage.database.engine import Database
+from hermod.storage.recipients.suppressions import Entry
 from tests.integration.storage.reporting import NOW, Office, event
 
 H = Happening

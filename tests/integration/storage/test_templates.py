@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import InvalidInput, NotFound
-from hermod.contracts.templates import TemplateInput
-from hermod.storage import templates as storage
-from hermod.storage.engine import Database
-from hermod.storage.templates import PutTemplate, Templates
-from hermod.storage.tenants import Tenants
+from hermod.contracts.notifications.templates import TemplateInput
+from hermod.storage.database.engine import Database
+from hermod.storage.notifications import templates as storage
+from hermod.storage.notifications.templates import PutTemplate, Templates
+from hermod.storage.tenants.tenants import Tenants
 
 
 def now() -> datetime:

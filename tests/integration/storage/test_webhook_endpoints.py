@@ -12,16 +12,16 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import NotFound, Unavailable
-from hermod.contracts.retries import Preset
-from hermod.contracts.webhook_notices import EndpointDisabled
-from hermod.contracts.webhooks import DeliveryStatus, EndpointSettings, NewEndpoint, Ordering
-from hermod.outbound.webhook_signatures import public_key
-from hermod.ports.webhooks import Endpoint
-from hermod.storage.engine import Database
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import UndecryptableSecret, Vault
-from hermod.storage.webhook_endpoints import WebhookEndpoints
-from hermod.storage.webhook_notices import Notice, WebhookNotices
+from hermod.contracts.notifications.retries import Preset
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, EndpointSettings, NewEndpoint, Ordering
+from hermod.contracts.webhooks.notices import EndpointDisabled
+from hermod.outbound.webhooks.signatures import public_key
+from hermod.ports.webhooks.ledger import Endpoint
+from hermod.storage.database.engine import Database
+from hermod.storage.secrets.vault import UndecryptableSecret, Vault
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhook_endpoints.endpoints import WebhookEndpoints
+from hermod.storage.webhook_endpoints.notices import Notice, WebhookNotices
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.webhook_rows import WebhookRows
 

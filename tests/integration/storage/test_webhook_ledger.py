@@ -12,25 +12,25 @@ from sqlalchemy import text
 
 from hermod.contracts.errors import Conflict, InvalidInput, NotFound
 from hermod.contracts.ids import new_id, webhook_workflow
-from hermod.contracts.webhooks import DeliveryStatus, EventInput
-from hermod.ports.ledger import InFlight
-from hermod.ports.webhooks import DeliveryItem, Exchange, WebhookChange, WebhookIntent, WebhookResult
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.orphaned_deliveries import OrphanedDeliveries
-from hermod.storage.orphaned_records import Limit
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from hermod.storage.webhook_acceptance import (
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, EventInput
+from hermod.ports.notifications.ledger import InFlight
+from hermod.ports.webhooks.ledger import DeliveryItem, Exchange, WebhookChange, WebhookIntent, WebhookResult
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.orphaned_records import Limit
+from hermod.storage.operations.workers import Workers
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhooks.acceptance import (
     EventDraft,
     PlannedDelivery,
     TakenEvent,
     WebhookAcceptance,
     event_body,
 )
-from hermod.storage.webhook_deliveries import WebhookDeliveries
-from hermod.storage.webhook_ledger import SqlWebhookLedger
-from hermod.storage.workers import Workers
+from hermod.storage.webhooks.deliveries import WebhookDeliveries
+from hermod.storage.webhooks.ledger import SqlWebhookLedger
+from hermod.storage.webhooks.orphans import OrphanedDeliveries
 from tests.support.locks import waits_for_a_lock
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.webhook_rows import WebhookRows

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.webhook_steps import HeadOfLine
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.storage.engine import Database
-from hermod.storage.tenants import Tenants
-from hermod.storage.webhook_order import Line, WebhookOrder
-from hermod.storage.webhook_reopening import PAYLOAD_GONE
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.contracts.webhooks.steps import HeadOfLine
+from hermod.storage.database.engine import Database
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhooks.order import Line, WebhookOrder
+from hermod.storage.webhooks.reopening import PAYLOAD_GONE
 from tests.support.webhook_rows import WebhookRows
 
 NOW = datetime.now(UTC)

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import text
 
 from hermod.contracts.errors import Conflict, NotFound
-from hermod.contracts.webhooks import DeliveryStatus, ReplayInput, ReplayStatus
-from hermod.storage.contents import Contents
-from hermod.storage.engine import Database
-from hermod.storage.tenants import Tenants
-from hermod.storage.vault import Vault
-from hermod.storage.webhook_replays import WebhookReplays
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, ReplayInput, ReplayStatus
+from hermod.storage.database.engine import Database
+from hermod.storage.secrets.contents import Contents
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhooks.replays import WebhookReplays
 from tests.support.webhook_rows import WebhookRows
 
 NOW = datetime.now(UTC)
@@ -289,10 +289,10 @@ async def test_filter_changes_while_a_replay_runs_the_rest_goes_by_the_new_one(
 async def test_more_than_a_page_of_payloads_is_counted(
     replays: WebhookReplays, rows: WebhookRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hermod.storage.webhook_replay_matches.MOST_PAYLOADS", 2)
+    monkeypatch.setattr("hermod.storage.webhooks.replay_matches.MOST_PAYLOADS", 2)
     for payload in ({"status": "paid"}, {}) * 3:
         await with_payload(rows, S.FAILED, payload)
     await put_filter(rows, PAID)
     assert await replays.count("shop", rows.endpoint, asked(), NOW) == 3
-    monkeypatch.setattr("hermod.storage.webhook_replay_matches.MOST_COUNTED", 4)
+    monkeypatch.setattr("hermod.storage.webhooks.replay_matches.MOST_COUNTED", 4)
     assert await replays.count("shop", rows.endpoint, asked(), NOW) == 4, "the last two are counted as they are"

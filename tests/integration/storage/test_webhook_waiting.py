@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.webhook_steps import NextForEndpoint
-from hermod.contracts.webhooks import BATCH_BYTES, DeliveryStatus
-from hermod.domain.endpoint_health import PAUSED
-from hermod.storage.engine import Database
-from hermod.storage.orphaned_deliveries import OrphanedDeliveries
-from hermod.storage.orphaned_records import Limit
-from hermod.storage.tenants import Tenants
-from hermod.storage.webhook_waiting import WebhookWaiting, close_open_deliveries
-from hermod.storage.workers import Workers
+from hermod.contracts.webhooks.deliveries import BATCH_BYTES, DeliveryStatus
+from hermod.contracts.webhooks.steps import NextForEndpoint
+from hermod.domain.webhooks.endpoint_health import PAUSED
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.orphaned_records import Limit
+from hermod.storage.operations.workers import Workers
+from hermod.storage.tenants.tenants import Tenants
+from hermod.storage.webhooks.orphans import OrphanedDeliveries
+from hermod.storage.webhooks.waiting import WebhookWaiting, close_open_deliveries
 from tests.support.webhook_rows import WebhookRows
 
 TENANT = "shop"

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from hermod.storage.engine import Database
-from hermod.storage.workers import GRACE, Workers
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.workers import GRACE, Workers
 from tests.support.polling import eventually
 from tests.support.postgres_proxy import PostgresProxy
 

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from hermod.bootstrap import open_storage
 from hermod.contracts.errors import Unavailable
-from hermod.storage import workers as module
-from hermod.storage.engine import Database
-from hermod.storage.workers import LOCK_CLASS, Workers
+from hermod.storage.database.engine import Database
+from hermod.storage.operations import workers as module
+from hermod.storage.operations.workers import LOCK_CLASS, Workers
 from tests.support.polling import eventually
 from tests.support.processes import line, python
 from tests.support.product import settings_for
@@ -53,8 +53,8 @@ _SEEN = text("UPDATE workers SET seen_at = clock_timestamp() - CAST(:ago AS inte
 
 _PROCESS = """
 import asyncio, sys
-from hermod.storage.engine import Database
-from hermod.storage.workers import Workers
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.workers import Workers
 
 async def main():
     async with Workers(Database(sys.argv[1])).session() as number:

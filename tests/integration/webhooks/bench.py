@@ -9,14 +9,14 @@ from typing import Final
 
 from sqlalchemy import text
 
-from activities.delivery.progress import Progress, Work
-from activities.webhook_delivery.dispatch import Ways, WebhookDispatch
+from activities.dispatch.progress import Progress, Work
+from activities.webhooks.dispatcher import Ways, WebhookDispatch
 from hermod.bootstrap import Storage, SystemClock
 from hermod.contracts.ids import new_id, webhook_batch_workflow, webhook_workflow
-from hermod.contracts.webhooks import EndpointSettings, EventInput
-from hermod.outbound.webhook_requests import post_for
-from hermod.ports.webhooks import Poster
-from hermod.storage.webhook_acceptance import EventDraft, PlannedDelivery, event_body
+from hermod.contracts.webhooks.deliveries import EndpointSettings, EventInput
+from hermod.outbound.webhooks.requests import post_for
+from hermod.ports.webhooks.ledger import Poster
+from hermod.storage.webhooks.acceptance import EventDraft, PlannedDelivery, event_body
 from tests.support.hostile import Hostile
 
 TENANT: Final = "shop"

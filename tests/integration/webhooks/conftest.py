@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hermod.bootstrap import SystemClock, open_storage
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.webhook_poster import WebhookPoster
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.webhooks.poster import WebhookPoster
 from tests.integration.webhooks.bench import TENANT, Bench
 from tests.integration.webhooks.posting import posting
 from tests.support.hostile import Hostile

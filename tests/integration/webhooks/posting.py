@@ -11,9 +11,9 @@ from typing import Final
 
 from aiohttp.abc import AbstractResolver
 
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.webhook_poster import PosterSettings, WebhookPoster
-from hermod.ports.webhooks import Post
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.webhooks.poster import PosterSettings, WebhookPoster
+from hermod.ports.webhooks.ledger import Post
 
 BODY: Final = b'{"type":"order.paid","data":{"n":"\xc5\xbc"}}'
 HEADERS: Final = (

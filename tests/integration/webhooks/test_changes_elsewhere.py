@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.webhooks import EndpointSettings
-from hermod.storage.vault import Vault
-from hermod.storage.webhook_endpoints import WebhookEndpoints
-from starter.webhook_endpoints import merged
+from hermod.contracts.webhooks.deliveries import EndpointSettings
+from hermod.storage.secrets.vault import Vault
+from hermod.storage.webhook_endpoints.endpoints import WebhookEndpoints
+from starter.webhooks.endpoints import merged
 from tests.support.hostile import Hostile
 from tests.support.product import House
 from tests.support.webhook_house import add_endpoint, delivered

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.webhooks import DeliveryStatus
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from starter import verify_webhook
-from starter.webhooks import delivery_status
+from starter.webhooks.deliveries import delivery_status
 from tests.support.hostile import Hostile
 from tests.support.product import House
 from tests.support.webhook_house import add_endpoint, delivered, ended

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.webhook_notices import NoticeReport
-from hermod.contracts.webhooks import EndpointSettings, NewEndpoint
-from starter.webhook_endpoints import create_endpoint, enable_endpoint, show_endpoint
+from hermod.contracts.webhooks.deliveries import EndpointSettings, NewEndpoint
+from hermod.contracts.webhooks.notices import NoticeReport
+from starter.webhooks.endpoints import create_endpoint, enable_endpoint, show_endpoint
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from hermod.bootstrap import Storage, SystemClock
 from hermod.contracts.ids import webhook_endpoint_workflow, webhook_workflow
-from hermod.contracts.webhooks import DeliveryStatus, EndpointSettings
-from hermod.ports.webhooks import Exchange, Post
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, EndpointSettings
+from hermod.ports.webhooks.ledger import Exchange, Post
 from tests.integration.webhooks.bench import BATCH, TENANT, Bench
 
 

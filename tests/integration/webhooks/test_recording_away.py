@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from activities.delivery import recording
-from activities.delivery.carried import Unrecorded
+from activities.dispatch import recording
+from activities.notifications.heartbeat_details import Unrecorded
 from hermod.contracts.errors import Unavailable
 from tests.integration.webhooks.bench import BATCH, Bench
 

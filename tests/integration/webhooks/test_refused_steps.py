@@ -9,10 +9,10 @@ import pytest
 
 from hermod.bootstrap import SystemClock
 from hermod.contracts.ids import webhook_workflow
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.ports.webhooks import WebhookIntent, WebhookResult
-from hermod.storage.webhook_ledger import SqlWebhookLedger
-from hermod.storage.workers import Workers
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.ports.webhooks.ledger import WebhookIntent, WebhookResult
+from hermod.storage.operations.workers import Workers
+from hermod.storage.webhooks.ledger import SqlWebhookLedger
 from tests.integration.webhooks.bench import TENANT, Bench
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from hermod.contracts.webhooks import DeliveryStatus
-from starter.orphans import DeliveryWorkflows
-from starter.sweeping import LedgerSweeper
-from starter.webhooks import delivery_status
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from starter.housekeeping.orphans import DeliveryWorkflows
+from starter.housekeeping.sweeping import LedgerSweeper
+from starter.webhooks.deliveries import delivery_status
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House

@@ -11,11 +11,11 @@ from sqlalchemy import Row, text
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from hermod.contracts.delivery import DeliveryResult
 from hermod.contracts.ids import webhook_endpoint_workflow, webhook_workflow
-from hermod.contracts.webhooks import DeliveryStatus
-from starter.webhook_endpoints import change_endpoint, delete_endpoint
-from starter.webhooks import retry_delivery
+from hermod.contracts.notifications.delivery import DeliveryResult
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from starter.webhooks.deliveries import retry_delivery
+from starter.webhooks.endpoints import change_endpoint, delete_endpoint
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House

@@ -10,9 +10,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.webhook_poster import PosterSettings, WebhookPoster
-from hermod.ports.webhooks import Post
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.webhooks.poster import PosterSettings, WebhookPoster
+from hermod.ports.webhooks.ledger import Post
 from tests.integration.conformance.scripted import closed_port
 from tests.integration.webhooks.posting import BODY, HEADERS, NOW, order, posting, saying
 from tests.support.hostile import Hostile

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.tls import observed_context
-from hermod.outbound.webhook_poster import WebhookPoster
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.addresses.tls import observed_context
+from hermod.outbound.webhooks.poster import WebhookPoster
 from tests.integration.conformance.scripted import closed_port, server_context
 from tests.integration.webhooks.posting import order, posting, saying
 from tests.support.hostile import Hostile, Names

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hermod.analytics.intervals import starts_of
-from hermod.contracts.analytics import Interval
+from hermod.contracts.analytics.queries import Interval
 
 DAY, HOUR, MINUTE = Interval.DAY, Interval.HOUR, Interval.MINUTE
 

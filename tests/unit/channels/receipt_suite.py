@@ -15,9 +15,9 @@ from devstack.sandbox.entry import Entry
 from devstack.sandbox.providers.contract import HttpProvider, Target
 from devstack.sandbox.providers.registry import HTTP_PROVIDERS
 from hermod.channels.registry import KITS
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 from tests.unit.channels import samples
 
 URL = "https://hermod.example.com/ingress/receipts/{provider}/demo/main"

@@ -10,13 +10,13 @@ import httpx
 import orjson
 
 from hermod.channels.registry import CAPABILITIES, KITS
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Attachment, Channel, Email, Sms, WhatsApp
-from hermod.contracts.messages import Category
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.notifications.content import AnyContent, Attachment, Channel, Email, Sms, WhatsApp
+from hermod.contracts.notifications.messages import Category
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Outgoing
+from hermod.ports.notifications.sender import Outgoing
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CREDENTIALS = {name: dict(kit.example.credentials) for name, kit in KITS.items()}

@@ -22,11 +22,11 @@ from hermod.channels.push.apns.codes import MEANINGS, NEW_CONNECTION, Meaning
 from hermod.channels.push.apns.provider_token import ProviderToken, WrongKey, private_key
 from hermod.channels.push.apns.sender import ApnsSender, apns_id
 from hermod.channels.registry import validate
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Push
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.messages import Category, Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
+from hermod.contracts.notifications.content import Push
+from hermod.contracts.notifications.messages import Category, Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
+from hermod.contracts.tenants.accounts import AccountInput
 from tests.unit.channels.samples import CREDENTIALS, NOW, account, outgoing, reply, sms, wiring
 
 TOKEN = "0123456789abcdef" * 4

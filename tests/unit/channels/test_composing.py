@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from hermod.channels.registry import KITS, build
-from hermod.contracts.content import AnyContent, Channel
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, AnyOutcome
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.content import AnyContent, Channel
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
+from hermod.ports.notifications.sender import Outgoing
 from tests.unit.channels.samples import account, email, outgoing, reply, wiring
 
 MAILERS = sorted(name for name, kit in KITS.items() if Channel.EMAIL in kit.adapter.capability.channels)

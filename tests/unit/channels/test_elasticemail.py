@@ -9,8 +9,8 @@ import pytest
 
 from hermod.channels.email.elasticemail.codes import HALTING_WORDS
 from hermod.channels.email.elasticemail.sender import ElasticEmailSender
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted
 from tests.unit.channels.samples import CREDENTIALS, account, email, file, outgoing, reply, sms, wiring
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from devstack.sandbox.entry import Entry
 from hermod.channels.email.elasticemail.receipts import CATEGORIES, WORDS, ElasticEmailReceipts, is_test
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 

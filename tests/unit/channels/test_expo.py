@@ -12,10 +12,9 @@ from hermod.channels.push.expo.receipts import read_receipts
 from hermod.channels.push.expo.sender import ExpoSender
 from hermod.channels.redaction import one_line
 from hermod.channels.registry import KITS, POLLED, validate
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel, Push
-from hermod.contracts.messages import Category, Outcome
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import Channel, Push
+from hermod.contracts.notifications.messages import Category, Outcome
+from hermod.contracts.notifications.outcomes import (
     Accepted,
     AccountHalted,
     AnyOutcome,
@@ -26,8 +25,9 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import ReceiptPoller
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.ports.notifications.receipts import ReceiptPoller
 from tests.unit.channels import samples
 
 TOKEN: Final = "ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]"

@@ -10,11 +10,11 @@ import pytest
 from hermod.channels.push.fcm.codes import INVALID_TOKEN, MEANINGS, Meaning
 from hermod.channels.push.fcm.sender import FcmSender
 from hermod.channels.registry import validate
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Push
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.messages import Category, Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Throttled
+from hermod.contracts.notifications.content import Push
+from hermod.contracts.notifications.messages import Category, Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected, Throttled
+from hermod.contracts.tenants.accounts import AccountInput
 from tests.unit.channels.samples import CREDENTIALS, NOW, account, outgoing, reply, sms, wiring
 
 TOKEN = "cXk3:APA91bZq-_7"

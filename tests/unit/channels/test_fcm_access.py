@@ -17,9 +17,9 @@ from hermod.channels.access_tokens import AccessTokens, NoToken
 from hermod.channels.http_sender import NoReply
 from hermod.channels.push.fcm.access import token_request
 from hermod.channels.push.fcm.service_account import service_account
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import AccountHalted, OutcomeUnknown, Throttled, Transient
-from hermod.outbound.http import Reply
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import AccountHalted, OutcomeUnknown, Throttled, Transient
+from hermod.outbound.http.client import Reply
 from tests.unit.channels.samples import CREDENTIALS, NOW, reply
 
 ACCOUNT = service_account(CREDENTIALS["fcm"]["service_account"])

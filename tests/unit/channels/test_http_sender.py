@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hermod.channels.http_sender import HttpSender, json_object, provider_id
 from hermod.channels.registry import KITS
 from hermod.channels.sandbox.sender import SandboxSender
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Throttled, Transient
-from hermod.outbound.http import NotSent, Reply, Unknown
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Throttled, Transient
+from hermod.outbound.http.client import NotSent, Reply, Unknown
 from tests.unit.channels.samples import account, email, outgoing, reply, sms, wiring
 
 KIND_BY_STATUS = {

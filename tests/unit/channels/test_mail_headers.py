@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hermod.channels.email import headers
-from hermod.contracts.mailboxes import Mailbox, read_mailbox
+from hermod.contracts.values.mailboxes import Mailbox, read_mailbox
 from tests.support import mail_reader
 
 LINE: Final = 78

@@ -10,9 +10,9 @@ import pytest
 from devstack.sandbox.providers.mailgun_form import Part, parts_of
 from hermod.channels.email.mailgun.form import Field, File, encode
 from hermod.channels.email.mailgun.sender import MailgunSender
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Throttled
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Throttled
+from hermod.outbound.addresses.guard import AddressGuard
 from tests.unit.channels.samples import CREDENTIALS, account, email, file, outgoing, reply, sms, wiring
 
 HEAD = 'Content-Disposition: form-data; name="{}"'

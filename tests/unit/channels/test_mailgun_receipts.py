@@ -12,8 +12,8 @@ import pytest
 
 from devstack.sandbox.entry import Entry
 from hermod.channels.email.mailgun.receipts import OLDEST, WORDS, MailgunReceipts
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 

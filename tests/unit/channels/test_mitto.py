@@ -10,11 +10,11 @@ import pytest
 from hermod.channels.registry import validate
 from hermod.channels.sms.mitto.codes import MEANINGS, Meaning
 from hermod.channels.sms.mitto.sender import MittoSender
-from hermod.contracts.accounts import AccountInput
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
 from tests.unit.channels.samples import account, email, outgoing, reply, sms, wiring
 

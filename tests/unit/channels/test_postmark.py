@@ -9,9 +9,9 @@ import pytest
 
 from hermod.channels.email.postmark.codes import MEANINGS, Meaning
 from hermod.channels.email.postmark.sender import PostmarkSender
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, OutcomeUnknown, RecipientRejected, Throttled
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, OutcomeUnknown, RecipientRejected, Throttled
+from hermod.outbound.addresses.guard import AddressGuard
 from tests.unit.channels.samples import CREDENTIALS, account, email, file, outgoing, reply, sms, wiring
 
 OUTCOMES = {

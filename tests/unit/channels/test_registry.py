@@ -9,11 +9,11 @@ import pytest
 
 from hermod.channels import registry
 from hermod.channels.registry import CAPABILITIES, KITS, Senders, build, validate
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.outcomes import Accepted, AnyOutcome
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
+from hermod.contracts.tenants.accounts import AccountInput
+from hermod.ports.notifications.sender import Outgoing
 from tests.unit.channels.samples import CREDENTIALS, account, wiring
 
 

@@ -11,9 +11,9 @@ import pytest
 from hermod.channels.email.resend.codes import MEANINGS, Meaning
 from hermod.channels.email.resend.sender import ResendSender
 from hermod.contracts.errors import FieldError
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, MessageRejected, Throttled
-from hermod.ports.sender import BatchSender
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, MessageRejected, Throttled
+from hermod.ports.notifications.sender import BatchSender
 from tests.unit.channels.samples import CREDENTIALS, account, email, file, outgoing, reply, sms, wiring
 
 KINDS = {

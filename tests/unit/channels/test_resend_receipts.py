@@ -15,8 +15,8 @@ from devstack.sandbox.entry import Entry
 from devstack.sandbox.providers.contract import Target
 from devstack.sandbox.providers.resend import Resend
 from hermod.channels.email.resend.receipts import WORDS, ResendReceipts
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Unreadable
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 from tests.unit.channels.samples import CREDENTIALS, NOW, account
 

@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from hermod.channels.sandbox.sender import SandboxSender
-from hermod.contracts.content import Channel, Push, WhatsApp, WhatsAppTemplate
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Throttled
+from hermod.contracts.notifications.content import Channel, Push, WhatsApp, WhatsAppTemplate
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Throttled
 from tests.unit.channels.samples import account, email, file, outgoing, reply, sms, wiring
 
 

@@ -13,8 +13,8 @@ import pytest
 from devstack.sandbox.entry import Entry
 from hermod.channels.registry import KITS
 from hermod.channels.sandbox.receipts import WORDS, SandboxReceipts
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Forged, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Callback, Forged, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
 

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from hermod.channels.email.sendgrid.sender import SendGridSender
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Throttled
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected, Throttled
 from tests.unit.channels.samples import NOW, account, email, file, outgoing, reply, sms, wiring
 
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from devstack.sandbox.entry import Entry
 from hermod.channels.email.sendgrid.receipts import DROPPED, WORDS, SendGridReceipts, verification_key
 from hermod.channels.email.sendgrid.sender import SendGridSender
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Unreadable
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 from tests.unit.channels.samples import CREDENTIALS, NOW, account, wiring
 

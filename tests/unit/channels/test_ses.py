@@ -13,9 +13,9 @@ import pytest
 from hermod.channels.email.ses.codes import MEANINGS, Meaning
 from hermod.channels.email.ses.sender import SesSender
 from hermod.contracts.errors import FieldError
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Throttled
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Throttled
+from hermod.outbound.addresses.guard import AddressGuard
 from tests.unit.channels.samples import CREDENTIALS, account, email, file, outgoing, reply, sms, wiring
 
 OUTCOMES = {

@@ -13,8 +13,8 @@ from devstack.sandbox.providers.contract import Target
 from devstack.sandbox.providers.ses_events import event_of, notification
 from devstack.sandbox.providers.ses_signature import certificate
 from hermod.channels.email.ses.receipts import WORDS, SesReceipts
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 

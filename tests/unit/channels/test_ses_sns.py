@@ -13,7 +13,7 @@ from devstack.sandbox.providers.ses_events import confirmation, notification
 from hermod.channels.email.ses.receipts import SesReceipts
 from hermod.channels.email.ses.sns import MAX_CERTIFICATES, NEWEST, OLDEST
 from hermod.contracts.errors import Unavailable
-from hermod.ports.receipts import Callback, Forged, Reading
+from hermod.ports.notifications.receipts import Callback, Forged, Reading
 from tests.unit.channels import samples
 from tests.unit.channels.test_ses_receipts import SNS, Web, bounce, callback, read, signed, target
 

@@ -8,8 +8,8 @@ import pytest
 
 from hermod.channels.email.smtp.connections import Server
 from hermod.channels.email.smtp.sender import SmtpSender, server_of
-from hermod.contracts.messages import Outcome
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.messages import Outcome
+from hermod.outbound.addresses.guard import AddressGuard
 from tests.unit.channels.samples import account, email, outgoing, sms, wiring
 
 

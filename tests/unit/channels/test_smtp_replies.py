@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hermod.channels.email.smtp.replies import RULES, Stage, enhanced_code, refusal, verdict_of
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Fault, RecipientRejected, Throttled, Transient
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Fault, RecipientRejected, Throttled, Transient
 
 THROTTLED, TRANSIENT = Outcome.THROTTLED, Outcome.TRANSIENT
 RECIPIENT, MESSAGE, HALTED = Outcome.RECIPIENT_REJECTED, Outcome.MESSAGE_REJECTED, Outcome.ACCOUNT_HALTED

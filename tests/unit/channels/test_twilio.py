@@ -9,9 +9,9 @@ import pytest
 
 from hermod.channels.sms.twilio.sender import TwilioSender
 from hermod.channels.twilio_api.codes import MEANINGS, WAITS, Meaning
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
-from hermod.outbound.guard import AddressGuard
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.wiring import Wiring
 from tests.unit.channels.samples import CREDENTIALS, account, email, outgoing, reply, sms, wiring
 

@@ -13,9 +13,9 @@ from devstack.sandbox.entry import Entry
 from hermod.channels.sms.twilio.kit import KIT
 from hermod.channels.twilio_api.codes import FAILURES, MEANINGS, STATUSES
 from hermod.channels.twilio_api.signature import parameters, signature
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
 

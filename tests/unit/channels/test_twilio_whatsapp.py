@@ -10,8 +10,8 @@ import pytest
 
 from hermod.channels.twilio_api.codes import MEANINGS, Meaning
 from hermod.channels.whatsapp.twilio_whatsapp.sender import TwilioWhatsAppSender
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Transient
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected, Transient
 from tests.unit.channels.samples import account, outgoing, reply, sms, whatsapp, wiring
 
 SID = "AC" + "0" * 32

@@ -27,11 +27,11 @@ from hermod.channels.push.webpush.encryption import (
 from hermod.channels.push.webpush.sender import WebPushSender
 from hermod.channels.push.webpush.vapid import VALID_FOR, Vapid, WrongKey, private_key, public_key
 from hermod.channels.registry import validate
-from hermod.contracts.accounts import AccountInput
-from hermod.contracts.content import Channel, Push
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.messages import Category, Outcome
-from hermod.contracts.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected, Throttled, Transient
+from hermod.contracts.notifications.content import Channel, Push
+from hermod.contracts.notifications.messages import Category, Outcome
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected, Throttled, Transient
+from hermod.contracts.tenants.accounts import AccountInput
 from tests.unit.channels import samples
 
 ENDPOINT: Final = "https://push.example.com/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV"

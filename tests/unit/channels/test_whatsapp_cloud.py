@@ -10,10 +10,10 @@ import pytest
 from hermod.channels.registry import validate
 from hermod.channels.whatsapp.whatsapp_cloud.codes import MEANINGS, WAITS, Meaning
 from hermod.channels.whatsapp.whatsapp_cloud.sender import WhatsAppCloudSender
-from hermod.contracts.accounts import AccountInput
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
+from hermod.contracts.tenants.accounts import AccountInput
 from tests.unit.channels.samples import CREDENTIALS, account, outgoing, reply, sms, whatsapp, wiring
 
 KINDS = {

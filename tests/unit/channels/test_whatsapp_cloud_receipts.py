@@ -14,8 +14,8 @@ import pytest
 from devstack.sandbox.entry import Entry
 from hermod.channels.whatsapp.whatsapp_cloud.codes import FAILURES, MEANINGS, STATUSES
 from hermod.channels.whatsapp.whatsapp_cloud.kit import KIT
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
 

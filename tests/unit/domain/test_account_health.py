@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.outcomes import (
     Accepted,
     AccountHalted,
     AnyOutcome,
@@ -16,7 +16,7 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.domain.account_health import FailuresInARow, away_wait, says_away, says_there
+from hermod.domain.notifications.account_health import FailuresInARow, away_wait, says_away, says_there
 
 
 @pytest.mark.parametrize(

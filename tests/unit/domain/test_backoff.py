@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Options
-from hermod.contracts.retries import Preset
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Options
+from hermod.contracts.notifications.retries import Preset
 from hermod.domain.backoff import MAX_RETRY_AFTER, SCHEDULES, asked_wait, next_delay, probe_wait
 
 MINUTE, HOUR = 60, 3600

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermod.domain.curl import as_script, quoted
+from hermod.domain.webhooks.curl import as_script, quoted
 
 SHELLS: Final = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 NASTY: Final = [

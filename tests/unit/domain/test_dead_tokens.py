@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.domain.dead_tokens import MASS, is_mass, is_wrong_account
+from hermod.domain.notifications.dead_tokens import MASS, is_mass, is_wrong_account
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hermod.contracts.messages import Guarantee, Status
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.messages import Guarantee, Status
+from hermod.contracts.notifications.outcomes import (
     Accepted,
     AccountHalted,
     AnyOutcome,
@@ -18,8 +18,8 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.contracts.retries import Preset
-from hermod.domain.delivery import Again, Finish, NextAccount, Standing, after, after_lost_worker
+from hermod.contracts.notifications.retries import Preset
+from hermod.domain.notifications.delivery import Again, Finish, NextAccount, Standing, after, after_lost_worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRESH = Standing(

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.contracts.webhooks import WEBHOOK_PRESETS
+from hermod.contracts.webhooks.deliveries import WEBHOOK_PRESETS
 from hermod.domain.backoff import SCHEDULES
-from hermod.domain.endpoint_health import (
+from hermod.domain.webhooks.endpoint_health import (
     ASKED,
     FAILING,
     GONE,
@@ -30,7 +30,7 @@ from hermod.domain.endpoint_health import (
     is_paused,
     tally,
 )
-from hermod.ports.webhooks import SUCCESS, Exchange
+from hermod.ports.webhooks.ledger import SUCCESS, Exchange
 
 NOW: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hermod.contracts.errors import Conflict
-from hermod.domain.endpoint_secrets import MOST_KEYS, EndpointSecrets, SigningKey
+from hermod.domain.webhooks.endpoint_secrets import MOST_KEYS, EndpointSecrets, SigningKey
 
 NOW = datetime(2030, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

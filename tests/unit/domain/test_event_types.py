@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.webhooks import EventFilter, EventType
-from hermod.domain.event_types import matches
+from hermod.contracts.webhooks.deliveries import EventFilter, EventType
+from hermod.domain.webhooks.event_types import matches
 
 PART = st.text(alphabet="abcAB01_", min_size=1, max_size=4)
 TYPE = st.lists(PART, min_size=1, max_size=4).map(".".join)

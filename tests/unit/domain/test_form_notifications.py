@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.content import Email
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.forms import FormInput, FormNotification
+from hermod.contracts.forms.forms import FormInput, FormNotification
+from hermod.contracts.notifications.content import Email
 from hermod.domain.forms.definitions import check
 from hermod.domain.forms.notifications import faults, rendered
-from starter.intake import message_from
+from starter.notifications.parsing import message_from
 
 SCOPE: dict[str, Any] = {"data": {"email": "ada@example.com", "name": "Ada\r\nBcc: <x>"}, "form": "signup"}
 

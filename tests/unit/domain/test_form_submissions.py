@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.contracts.forms import FormMoment, PaymentStatus, SubmissionStatus
+from hermod.contracts.forms.forms import FormMoment, PaymentStatus, SubmissionStatus
 from hermod.domain.forms.submissions import (
     LOOK_AGAIN,
     Done,

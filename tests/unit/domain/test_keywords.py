@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.domain.keywords import Keyword, keyword
+from hermod.domain.notifications.keywords import Keyword, keyword
 
 
 @pytest.mark.parametrize(

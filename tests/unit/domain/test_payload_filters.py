@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hermod.contracts.payload_filters import PayloadCondition, PayloadFilter
-from hermod.contracts.webhooks import EndpointSettings
-from hermod.domain.payload_filters import compiled
-from starter.wording import field_errors
+from hermod.contracts.webhooks.deliveries import EndpointSettings
+from hermod.contracts.webhooks.payload_filters import PayloadCondition, PayloadFilter
+from hermod.domain.webhooks.payload_filters import compiled
+from starter.validation_errors import field_errors
 
 PAYLOAD: dict[str, Any] = {
     "status": "paid",

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devstack.stripe_stand_in import StripePayment
-from hermod.contracts.forms import PaymentStatus
-from hermod.domain.payments import Fact, FactKind, Payment, payment_of
-from hermod.domain.stripe_events import read_event
+from hermod.contracts.forms.forms import PaymentStatus
+from hermod.domain.payments.payments import Fact, FactKind, Payment, payment_of
+from hermod.domain.payments.stripe_events import read_event
 
 NOON: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 DAY: Final = timedelta(days=1)

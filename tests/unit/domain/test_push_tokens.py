@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hermod.domain.push_tokens import Platform, platform
+from hermod.domain.notifications.push_tokens import Platform, platform
 
 SUBSCRIPTION = {"endpoint": "https://push.example.com/x", "keys": {"p256dh": "BA", "auth": "AA"}}
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Category, Status
-from hermod.contracts.receipts import Happening
-from hermod.contracts.suppressions import Reason
-from hermod.domain.keywords import Keyword
-from hermod.domain.receipts import Sign, Suppress, about_address, following, reached
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Category, Status
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.suppressions import Reason
+from hermod.domain.notifications.keywords import Keyword
+from hermod.domain.notifications.receipts import Sign, Suppress, about_address, following, reached
+from hermod.domain.notifications.suppressions import LIFTED_BY_RECIPIENT, STRENGTH
 from hermod.domain.states import CANCELLABLE, PROGRESS, WITHDRAWN, may_become
-from hermod.domain.suppressions import LIFTED_BY_RECIPIENT, STRENGTH
 
 H, S = Happening, Status
 KINDS = st.lists(st.sampled_from(Happening), max_size=8)

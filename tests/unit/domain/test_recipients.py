@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.content import Channel, Sms
-from hermod.domain.recipients import as_reported, bare, fingerprint
+from hermod.contracts.notifications.content import Channel, Sms
+from hermod.domain.notifications.recipients import as_reported, bare, fingerprint
 
 
 @pytest.mark.parametrize(

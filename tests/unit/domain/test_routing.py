@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import Channel
-from hermod.domain.routing import Choice, NoRoute, Route, eligible, route
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.tenants.accounts import Account
+from hermod.domain.notifications.routing import Choice, NoRoute, Route, eligible, route
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)

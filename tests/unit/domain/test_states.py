@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.messages import Status
+from hermod.contracts.notifications.messages import Status
 from hermod.domain.states import CANCELLABLE, CLOSED, OPEN, TRANSITIONS, WITHDRAWN, may_become
 
 

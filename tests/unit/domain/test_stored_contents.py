@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hermod.contracts.addresses import TRUSTED
-from hermod.contracts.content import Email, Sms
+from hermod.contracts.notifications.content import Email, Sms
+from hermod.contracts.values.addresses import TRUSTED
 
 FILE = {"filename": "a.png", "content_base64": "YQ=="}
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devstack.stripe_stand_in import PAYER, StripePayment, event
-from hermod.domain.payments import FactKind
-from hermod.domain.stripe_events import EVENT_TYPES, UnreadableEvent, read_event
+from hermod.domain.payments.payments import FactKind
+from hermod.domain.payments.stripe_events import EVENT_TYPES, UnreadableEvent, read_event
 
 AT: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devstack.stripe_stand_in import signed
-from hermod.domain.stripe_signatures import WrongSignature, check
+from hermod.domain.payments.stripe_signatures import WrongSignature, check
 
 SECRET: Final = "whsec_test"
 BODY: Final = b'{"id":"evt_1","object":"event"}'

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from hermod.contracts.retries import Preset
-from hermod.contracts.webhooks import DeliveryStatus
-from hermod.domain.webhook_delivery import Standing, Verdict, after
-from hermod.domain.webhook_schedules import jitter, waits
-from hermod.ports.webhooks import Exchange
+from hermod.contracts.notifications.retries import Preset
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from hermod.domain.webhooks.delivery import Standing, Verdict, after
+from hermod.domain.webhooks.schedules import jitter, waits
+from hermod.ports.webhooks.ledger import Exchange
 
 WAITS = (timedelta(seconds=30), timedelta(minutes=2))
 FIRST = Standing(0, WAITS, 0.0)

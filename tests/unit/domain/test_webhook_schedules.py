@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from hermod.contracts.retries import Preset
-from hermod.contracts.webhooks import WEBHOOK_PRESETS
-from hermod.domain.webhook_schedules import jitter, timeout, waits
+from hermod.contracts.notifications.retries import Preset
+from hermod.contracts.webhooks.deliveries import WEBHOOK_PRESETS
+from hermod.domain.webhooks.schedules import jitter, timeout, waits
 
 HOUR = 3600.0
 

@@ -8,11 +8,11 @@ import httpx
 import orjson
 import pytest
 
-from hermod.contracts.forms import SubmissionStatus, SubmissionTerms
+from hermod.contracts.forms.forms import SubmissionStatus, SubmissionTerms
 from hermod.domain.forms.submissions import Standing
 from hermod.outbound.backend import HttpBackend
-from hermod.outbound.http import Reply
-from hermod.ports.submissions import BackendAway, BackendRefused, SubmissionRecord
+from hermod.outbound.http.client import Reply
+from hermod.ports.forms.submissions import BackendAway, BackendRefused, SubmissionRecord
 
 RECORD = SubmissionRecord(
     tenant="demo",

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from hermod.contracts.errors import InvalidInput
-from hermod.outbound.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, is_public
+from hermod.outbound.addresses.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, is_public
 
 PRIVATE = [
     "0.0.0.0",

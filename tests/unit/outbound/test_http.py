@@ -13,8 +13,8 @@ import httpx
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from hermod.outbound.guard import AddressGuard, AddressRefused, NameRefused
-from hermod.outbound.http import HttpClient, NotSent, Unknown, classify, decoded
+from hermod.outbound.addresses.guard import AddressGuard, AddressRefused, NameRefused
+from hermod.outbound.http.client import HttpClient, NotSent, Unknown, classify, decoded
 
 KEY = ConnectionKey("api.example.com", 443, True, True, None, None, None)
 

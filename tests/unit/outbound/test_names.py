@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hermod.outbound import names
-from hermod.outbound.names import ReceiverNames
+from hermod.outbound.addresses import names
+from hermod.outbound.addresses.names import ReceiverNames
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hermod.outbound.retry_after import LONGEST_WAIT, parse_retry_after
+from hermod.outbound.http.retry_after import LONGEST_WAIT, parse_retry_after
 
 NOW = datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hermod.outbound.single_flight import SingleFlight
+from hermod.outbound.http.single_flight import SingleFlight
 
 
 class Work:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.webhooks import DeliveryStatus, Ordering, WhenExhausted
-from hermod.outbound.webhook_headers import MOST_BYTES, MOST_HEADERS, request_headers, response_headers
-from hermod.outbound.webhook_requests import RESERVED_HEADERS, post_for
-from hermod.outbound.webhook_signatures import new_key_pair, new_secret, public_key, verify_webhook
-from hermod.ports.webhooks import DeliveryItem, Endpoint
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, Ordering, WhenExhausted
+from hermod.outbound.webhooks.headers import MOST_BYTES, MOST_HEADERS, request_headers, response_headers
+from hermod.outbound.webhooks.requests import RESERVED_HEADERS, post_for
+from hermod.outbound.webhooks.signatures import new_key_pair, new_secret, public_key, verify_webhook
+from hermod.ports.webhooks.ledger import DeliveryItem, Endpoint
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 900_000, tzinfo=UTC)
 NEW, OLD, PAIR = new_secret(), new_secret(), new_key_pair()

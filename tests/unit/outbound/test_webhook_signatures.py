@@ -13,7 +13,7 @@ import svix
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.outbound.webhook_signatures import (
+from hermod.outbound.webhooks.signatures import (
     InvalidSignature,
     new_key_pair,
     new_secret,

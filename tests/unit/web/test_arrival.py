@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from web import arrival
-from web.arrival import MOST_UNREAD, Arrival
+from web.http import arrival
+from web.http.arrival import MOST_UNREAD, Arrival
 from web.problems import BodyTooSlow
 
 KIB = b"x" * 1024

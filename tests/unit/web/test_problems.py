@@ -16,7 +16,7 @@ from hermod.contracts.errors import (
     Unauthorized,
     Unavailable,
 )
-from starter.intake import MalformedJson
+from starter.notifications.parsing import MalformedJson
 from web.problems import UNEXPECTED, BodyTooLarge, problem_of
 
 

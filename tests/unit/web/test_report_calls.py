@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from web.ingress.receipts import as_called
+from web.ingress.notifications.receipts import as_called
 
 PATH = b"/ingress/receipts/twilio/demo/main"
 

@@ -16,12 +16,12 @@ from sqlalchemy import text
 
 from devstack.stripe_stand_in import StripePayment, new_id
 from hermod.contracts import ids
-from hermod.contracts.forms import SubmissionInput, SubmissionView
-from hermod.domain.stripe_events import read_event
-from hermod.storage.submission_acceptance import SubmissionDraft
-from starter.journeys import journey
-from starter.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentDesk
-from starter.submissions import release_submission, submission
+from hermod.contracts.forms.forms import SubmissionInput, SubmissionView
+from hermod.domain.payments.stripe_events import read_event
+from hermod.storage.forms.submission_acceptance import SubmissionDraft
+from starter.forms.journeys import journey
+from starter.forms.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentDesk
+from starter.forms.submissions import release_submission, submission
 from tests.integration.api.conftest import calling
 from tests.support.form_rows import add_form
 from tests.support.polling import eventually

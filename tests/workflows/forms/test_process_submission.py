@@ -10,8 +10,8 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from hermod.contracts.forms import SubmissionStatus
-from starter.submissions import retry_submission
+from hermod.contracts.forms.forms import SubmissionStatus
+from starter.forms.submissions import retry_submission
 from tests.support.backends import BACKENDS, TOKEN, own_backend
 from tests.support.form_house import ENTERED, add_form, ended, pay, submitted, told
 from tests.support.polling import eventually

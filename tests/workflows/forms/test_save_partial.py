@@ -14,13 +14,13 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
-from hermod.contracts.content import Email
-from hermod.contracts.forms import PartialReceipt, PartialStatus, PartialView
+from hermod.contracts.forms.forms import PartialReceipt, PartialStatus, PartialView
+from hermod.contracts.forms.partial_steps import SavePartialResult
 from hermod.contracts.ids import partial_workflow
-from hermod.contracts.partial_steps import SavePartialResult
-from hermod.storage.partials import Conversion, PartialDraft, convert
-from starter.journeys import journey
-from starter.partials import partial, resumed
+from hermod.contracts.notifications.content import Email
+from hermod.storage.forms.partials import Conversion, PartialDraft, convert
+from starter.forms.journeys import journey
+from starter.forms.partials import partial, resumed
 from tests.support.form_rows import add_form
 from tests.support.polling import eventually
 from tests.support.product import House

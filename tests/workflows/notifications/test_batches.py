@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 from temporalio.client import WorkflowFailureError
 
-from hermod.contracts.content import Channel, Email, Sms
-from hermod.contracts.messages import Outcome, Status
-from hermod.contracts.outcomes import Accepted, AccountHalted, MessageRejected, Throttled, Transient
-from hermod.contracts.retries import Preset
+from hermod.contracts.notifications.content import Channel, Email, Sms
+from hermod.contracts.notifications.messages import Outcome, Status
+from hermod.contracts.notifications.outcomes import Accepted, AccountHalted, MessageRejected, Throttled, Transient
+from hermod.contracts.notifications.retries import Preset
 from hermod.domain.backoff import LISTED_JITTER
 from tests.support.product import House
 

@@ -8,11 +8,11 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from hermod.contracts.content import Email
-from hermod.contracts.delivery import DeliveryResult
 from hermod.contracts.errors import Conflict
-from hermod.contracts.messages import MessageView, Outcome, Status
-from hermod.contracts.outcomes import Accepted, MessageRejected
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.delivery import DeliveryResult
+from hermod.contracts.notifications.messages import MessageView, Outcome, Status
+from hermod.contracts.notifications.outcomes import Accepted, MessageRejected
 from tests.support.polling import eventually
 from tests.support.product import House
 from tests.support.resetting import reset

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from datetime import timedelta
 
-from hermod.contracts.content import Email
-from hermod.contracts.messages import Outcome, Status
-from hermod.contracts.outcomes import Accepted, AccountHalted, RecipientRejected, Transient
-from hermod.contracts.retries import Preset
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Outcome, Status
+from hermod.contracts.notifications.outcomes import Accepted, AccountHalted, RecipientRejected, Transient
+from hermod.contracts.notifications.retries import Preset
 from tests.support.polling import eventually
 from tests.support.product import House
 

@@ -8,13 +8,13 @@ import pytest
 from temporalio.api.failure.v1 import Failure
 from temporalio.client import WorkflowFailureError
 
-from hermod.contracts.content import Email
 from hermod.contracts.ids import message_workflow
-from hermod.contracts.messages import Status
-from hermod.contracts.outcomes import Accepted, MessageRejected, Transient
-from hermod.contracts.retries import Preset
-from hermod.contracts.webhooks import DeliveryStatus
-from starter import schedules
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.outcomes import Accepted, MessageRejected, Transient
+from hermod.contracts.notifications.retries import Preset
+from hermod.contracts.webhooks.deliveries import DeliveryStatus
+from starter.temporal import schedules
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.content import AnyContent, Email
-from hermod.contracts.messages import Status
-from hermod.ports.unsubscribing import UnsubscribeLinks
-from hermod.storage.ledger import SqlLedger
+from hermod.contracts.notifications.content import AnyContent, Email
+from hermod.contracts.notifications.messages import Status
+from hermod.ports.notifications.unsubscribing import UnsubscribeLinks
+from hermod.storage.notifications.ledger import SqlLedger
 from hermod.telemetry import ACTIVITY_FAILURES
 from tests.support.polling import eventually
 from tests.support.product import House, ScriptedSender
@@ -55,7 +55,7 @@ async def test_request_cannot_be_made_of_a_content_the_others_are_sent(
         content: AnyContent = item.content
         return content
 
-    monkeypatch.setattr("activities.delivery.dispatch.content_with_link", prepared)
+    monkeypatch.setattr("activities.notifications.dispatcher.content_with_link", prepared)
     await skipping.add_account("main")
     receipt = await skipping.hermod.send_many(five())
     views = [await skipping.ended(one.id) for one in receipt.receipts]

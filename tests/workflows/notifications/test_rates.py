@@ -9,10 +9,10 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import text
 
-from hermod.contracts.content import Email
-from hermod.contracts.limits import Limits
-from hermod.contracts.messages import MessageView, Outcome, Status
-from hermod.contracts.outcomes import Accepted, Transient
+from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.messages import MessageView, Outcome, Status
+from hermod.contracts.notifications.outcomes import Accepted, Transient
+from hermod.contracts.tenants.limits import Limits
 from hermod.domain.rates import slice_of
 from tests.support.polling import eventually
 from tests.support.product import House, new_house

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from hermod.contracts.content import Channel, Email
-from hermod.contracts.messages import Guarantee, MessageView, Outcome, Resolution, Status
-from hermod.contracts.outcomes import Accepted, OutcomeUnknown, Throttled, Transient
-from hermod.contracts.retries import Preset, RetryDefaults
+from hermod.contracts.notifications.content import Channel, Email
+from hermod.contracts.notifications.messages import Guarantee, MessageView, Outcome, Resolution, Status
+from hermod.contracts.notifications.outcomes import Accepted, OutcomeUnknown, Throttled, Transient
+from hermod.contracts.notifications.retries import Preset, RetryDefaults
 from hermod.domain.backoff import SCHEDULES
 from tests.support.product import House
 

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import text
 
-from activities.delivery.dispatch import Delivery
-from activities.delivery.progress import Dispatch
-from activities.delivery.stream import PatienceInTurn
-from activities.delivery.turns import Turn, Turns
+from activities.dispatch.progress import Dispatch
+from activities.notifications.account_sender import PatienceInTurn
+from activities.notifications.batch_slots import Turn, Turns
+from activities.notifications.dispatcher import Delivery
 from hermod.bootstrap import SystemClock
-from hermod.contracts.content import Attachment, Channel, Email
 from hermod.contracts.ids import message_id
-from hermod.contracts.messages import Guarantee, MessageView, Options, Outcome, Status, Submission
-from hermod.contracts.outcomes import Accepted, MessageRejected, OutcomeUnknown
-from hermod.ports.ledger import Intent
-from hermod.storage.acceptance import Draft, Ready
-from hermod.storage.ledger import SqlLedger
-from hermod.storage.workers import Workers
+from hermod.contracts.notifications.content import Attachment, Channel, Email
+from hermod.contracts.notifications.messages import Guarantee, MessageView, Options, Outcome, Status, Submission
+from hermod.contracts.notifications.outcomes import Accepted, MessageRejected, OutcomeUnknown
+from hermod.ports.notifications.ledger import Intent
+from hermod.storage.notifications.acceptance import Draft, Ready
+from hermod.storage.notifications.ledger import SqlLedger
+from hermod.storage.operations.workers import Workers
 from tests.support.product import House
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")

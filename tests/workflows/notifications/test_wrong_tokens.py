@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hermod.contracts.content import Channel, Push
-from hermod.contracts.messages import Status
-from hermod.contracts.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
+from hermod.contracts.notifications.content import Channel, Push
+from hermod.contracts.notifications.messages import Status
+from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
 from tests.support.product import House
 
 WRONG = RecipientRejected(status_code=400, error_code="BadDeviceToken", fault=Fault.WRONG_TOKEN)

@@ -18,11 +18,11 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from devstack.temporal import DYNAMIC_CONFIG, dynamic_config_arguments, temporal_program
-from hermod.contracts.delivery import DeliveryReport, DeliveryResult
+from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
 from hermod.contracts.queues import WORKFLOWS, Lane
-from hermod.contracts.webhook_steps import NextForEndpoint
-from hermod.contracts.webhooks import DrainEndpointInput, WebhookOrder
-from starter.connection import DATA_CONVERTER
+from hermod.contracts.webhooks.deliveries import DrainEndpointInput, WebhookOrder
+from hermod.contracts.webhooks.steps import NextForEndpoint
+from starter.temporal.connection import DATA_CONVERTER
 from worker import workflow_runner
 from workflows.webhooks.drain_endpoint import DrainEndpoint
 

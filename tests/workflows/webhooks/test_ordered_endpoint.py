@@ -12,8 +12,8 @@ from sqlalchemy import text
 from temporalio.client import WorkflowFailureError
 
 from hermod.contracts.ids import webhook_order_workflow
-from starter.webhook_endpoints import enable_endpoint, show_endpoint
-from starter.webhooks import cancel_delivery, discard_delivery, retry_delivery
+from starter.webhooks.deliveries import cancel_delivery, discard_delivery, retry_delivery
+from starter.webhooks.endpoints import enable_endpoint, show_endpoint
 from tests.support.polling import eventually
 from tests.support.product import House
 from tests.support.receiver import Receiver

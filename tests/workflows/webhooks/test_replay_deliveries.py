@@ -9,10 +9,10 @@ import pytest
 
 from hermod.contracts.errors import Conflict
 from hermod.contracts.ids import replay_workflow
-from hermod.contracts.webhook_steps import ReplayStep
-from hermod.contracts.webhooks import ReplayInput, ReplayStatus, ReplayView
-from starter.webhook_endpoints import change_endpoint, enable_endpoint
-from starter.webhook_replays import move_replay, replay, replay_status
+from hermod.contracts.webhooks.deliveries import ReplayInput, ReplayStatus, ReplayView
+from hermod.contracts.webhooks.steps import ReplayStep
+from starter.webhooks.endpoints import change_endpoint, enable_endpoint
+from starter.webhooks.replays import move_replay, replay, replay_status
 from tests.support.polling import eventually
 from tests.support.product import House
 from tests.support.receiver import Receiver

@@ -13,9 +13,9 @@ from temporalio.exceptions import ApplicationError
 
 from hermod.contracts.errors import Conflict
 from hermod.contracts.ids import webhook_workflow
-from hermod.contracts.webhooks import DeliveryStatus, DeliveryView
-from starter.webhook_endpoints import show_endpoint
-from starter.webhooks import cancel_delivery, deliveries, delivery_status, discard_delivery, retry_delivery
+from hermod.contracts.webhooks.deliveries import DeliveryStatus, DeliveryView
+from starter.webhooks.deliveries import cancel_delivery, deliveries, delivery_status, discard_delivery, retry_delivery
+from starter.webhooks.endpoints import show_endpoint
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House

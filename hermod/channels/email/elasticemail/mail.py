@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from hermod.channels.email.envelope import envelope, written
-from hermod.contracts.content import Attachment, Email
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.content import Attachment, Email
+from hermod.ports.notifications.sender import Outgoing
 
 
 def mail(message: Outgoing) -> dict[str, Any]:

@@ -23,10 +23,10 @@ import orjson
 from hermod.channels.calls import check_time, id_of, only_header, rfc3339
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.mailboxes import split_address
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.contracts.values.mailboxes import split_address
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 TOKEN: Final = "token"
 _VERSION: Final = "v1="
@@ -67,7 +67,7 @@ CATEGORIES: Final[dict[str, Happening]] = {
 
 
 class ElasticEmailReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         secret, token = account.credentials.get("webhook_secret"), account.credentials.get("webhook_token")

@@ -26,14 +26,14 @@ from hermod.channels.email.elasticemail.codes import HALTING_WORDS, IN_FLIGHT, K
 from hermod.channels.email.elasticemail.mail import mail
 from hermod.channels.email.envelope import misfit
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import AccountHalted, AnyOutcome, OutcomeUnknown
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.notifications.content import AnyContent, Channel, Email
+from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, OutcomeUnknown
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 _SENT: Final = 200
 _CONNECTIONS: Final = 20

@@ -20,9 +20,9 @@ from hermod.channels.calls import check_time, unix_time
 from hermod.channels.email.mailgun.sender import MESSAGE_ID_VARIABLE
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 OLDEST: Final = timedelta(hours=9)
 """Mailgun re-sends with the first signature, for a good eight hours."""
@@ -48,7 +48,7 @@ WORDS: Final[dict[str, Happening]] = {
 
 
 class MailgunReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         try:

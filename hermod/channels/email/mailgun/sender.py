@@ -22,15 +22,15 @@ import httpx
 from hermod.channels.email.envelope import envelope, misfit, written
 from hermod.channels.email.mailgun.form import Field, File, encode
 from hermod.channels.http_sender import HttpSender, is_html, json_object, provider_id, text_of
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Attachment, Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import AnyOutcome, OutcomeUnknown, Throttled
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
-from hermod.outbound.retry_after import parse_retry_after
+from hermod.contracts.notifications.content import AnyContent, Attachment, Channel, Email
+from hermod.contracts.notifications.outcomes import AnyOutcome, OutcomeUnknown, Throttled
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
+from hermod.outbound.http.retry_after import parse_retry_after
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 MESSAGE_ID_VARIABLE: Final = "hermod_message_id"
 REGIONS: Final = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from hermod.channels.email.envelope import envelope, written
-from hermod.contracts.content import Attachment, Email
-from hermod.contracts.mailboxes import Mailbox
+from hermod.contracts.notifications.content import Attachment, Email
+from hermod.contracts.values.mailboxes import Mailbox
 
 MESSAGE_ID_METADATA: Final = "hermod_message_id"
 """A key of metadata has 20 characters at most, a value 80."""

@@ -21,16 +21,16 @@ from hermod.channels.email.postmark.codes import BOUNCES, RECORDS, SUPPRESSIONS
 from hermod.channels.email.postmark.mail import MESSAGE_ID_METADATA
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 SECRET_HEADER: Final = "x-hermod-secret"
 _TIMES: Final = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
 
 
 class PostmarkReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         _check_login(call.headers, account.credentials)

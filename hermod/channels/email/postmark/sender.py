@@ -22,10 +22,9 @@ from hermod.channels.email.envelope import encoded_size, misfit
 from hermod.channels.email.postmark.codes import MEANINGS, Meaning
 from hermod.channels.email.postmark.mail import mail
 from hermod.channels.http_sender import HttpSender, is_html, json_object, text_of
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent, Channel, Email
+from hermod.contracts.notifications.outcomes import (
     AccountHalted,
     AnyOutcome,
     Fault,
@@ -34,10 +33,11 @@ from hermod.contracts.outcomes import (
     RecipientRejected,
     Transient,
 )
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 _MAX_BODY: Final = 5 * 1024 * 1024
 """Bytes of HtmlBody, and of TextBody."""
@@ -48,7 +48,7 @@ _STREAM: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII | re.IGNORECAS
 
 
 class PostmarkSender(HttpSender):
-    """Implements `hermod.ports.sender.BatchSender`."""
+    """Implements `hermod.ports.notifications.sender.BatchSender`."""
 
     capability = Capability(
         provider="postmark",

@@ -6,8 +6,8 @@ import mimetypes
 from typing import Any, Final, cast
 
 from hermod.channels.email.envelope import envelope, written
-from hermod.contracts.content import Attachment, Email
-from hermod.ports.sender import Outgoing
+from hermod.contracts.notifications.content import Attachment, Email
+from hermod.ports.notifications.sender import Outgoing
 
 MESSAGE_ID_TAG: Final = "hermod_message_id"
 """Resend takes ASCII letters, digits, `_` and `-` in a tag's name and value, which our ids keep to."""

@@ -24,10 +24,10 @@ from hermod.channels.calls import check_time, only_header, rfc3339
 from hermod.channels.email.resend.mail import MESSAGE_ID_TAG
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.mailboxes import split_address
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.contracts.values.mailboxes import split_address
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 _PREFIX: Final = "whsec_"
 _VERSION: Final = "v1,"
@@ -54,7 +54,7 @@ _PARTS: Final = {"email.bounced": "bounce", "email.suppressed": "suppressed", "e
 
 
 class ResendReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         identity = verified(call, account.credentials.get("webhook_secret"), desk)

@@ -32,10 +32,9 @@ from hermod.channels.email.resend.codes import MEANINGS, QUOTA_WAITS, Meaning
 from hermod.channels.email.resend.mail import mail
 from hermod.channels.email.resend.receipts import signing_key
 from hermod.channels.http_sender import HttpSender, is_html, json_object, text_of
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent, Channel, Email
+from hermod.contracts.notifications.outcomes import (
     Accepted,
     AccountHalted,
     AnyOutcome,
@@ -43,11 +42,12 @@ from hermod.contracts.outcomes import (
     OutcomeUnknown,
     Throttled,
 )
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
-from hermod.outbound.retry_after import clamp
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
+from hermod.outbound.http.retry_after import clamp
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 _SENT: Final = 200
 _LARGEST_IN_BATCH: Final = 100_000
@@ -56,7 +56,7 @@ _RATE_RESET: Final = re.compile(r"^\d{1,9}$", re.ASCII)
 
 
 class ResendSender(HttpSender):
-    """Implements `hermod.ports.sender.BatchSender`."""
+    """Implements `hermod.ports.notifications.sender.BatchSender`."""
 
     capability = Capability(
         provider="resend",

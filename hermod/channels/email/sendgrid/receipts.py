@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hermod.channels.calls import check_time, id_of, only_header, unix_time
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 MESSAGE_ID_ARGUMENT: Final = "hermod_message_id"
 OLDEST: Final = timedelta(hours=25)
@@ -65,7 +65,7 @@ DROPPED: Final[dict[str, Happening]] = {
 
 
 class SendGridReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         _check(call, account.credentials.get("webhook_public_key"), desk)

@@ -19,15 +19,15 @@ import orjson
 from hermod.channels.email.mime import mailbox
 from hermod.channels.email.sendgrid.receipts import MESSAGE_ID_ARGUMENT, verification_key
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Attachment, Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import AccountHalted, AnyOutcome, Fault, RecipientRejected, Throttled
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
-from hermod.outbound.retry_after import clamp
+from hermod.contracts.notifications.content import AnyContent, Attachment, Channel, Email
+from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, Fault, RecipientRejected, Throttled
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
+from hermod.outbound.http.retry_after import clamp
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 _SENT: Final = frozenset({200, 202})
 """202; 200 is the answer in sandbox mode, which an operator can switch on for a whole account."""

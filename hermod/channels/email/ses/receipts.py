@@ -17,9 +17,9 @@ from hermod.channels.email.ses import sns
 from hermod.channels.email.ses.sender import MESSAGE_ID_TAG
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 WORDS: Final[dict[str, Happening]] = {
     "Send": Happening.ACCEPTED,
@@ -56,7 +56,7 @@ _REASONS: Final = ("diagnosticCode", "smtpResponse", "delayType", "reason", "err
 
 
 class SesReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     def __init__(self) -> None:
         self._certificates = sns.Certificates()

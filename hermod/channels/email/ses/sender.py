@@ -25,14 +25,14 @@ from hermod.channels.email.envelope import envelope, misfit
 from hermod.channels.email.ses import sigv4
 from hermod.channels.email.ses.codes import MEANINGS, Meaning
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import AccountHalted, AnyOutcome, MessageRejected, Throttled
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.notifications.content import AnyContent, Channel, Email
+from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, MessageRejected, Throttled
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 MESSAGE_ID_TAG: Final = "hermod_message_id"
 _SIMPLE_HEADERS: Final = 15

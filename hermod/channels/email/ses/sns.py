@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
-from hermod.contracts.accounts import Account
-from hermod.ports.receipts import Desk, Forged
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Desk, Forged
 
 NOTIFICATION: Final = "Notification"
 CONFIRMATION: Final = "SubscriptionConfirmation"

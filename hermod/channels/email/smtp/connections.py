@@ -13,9 +13,9 @@ import aiosmtplib
 from hermod.channels.access_tokens import NoToken
 from hermod.channels.email.smtp.oauth import MailTokens
 from hermod.channels.email.smtp.replies import Stage
-from hermod.outbound.dial import dial
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.tls import tls_context
+from hermod.outbound.addresses.dial import dial
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.addresses.tls import tls_context
 
 MAX_OPEN: Final = 10
 """Connections at once: what the large providers recommend, and few servers allow more from one address."""

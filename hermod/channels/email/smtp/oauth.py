@@ -18,8 +18,8 @@ import httpx
 from hermod.channels.access_tokens import AccessTokens, form_request
 from hermod.channels.http_sender import NoReply, answer_of
 from hermod.contracts.errors import FieldError
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import HttpClient, Reply
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import HttpClient, Reply
 from hermod.outbound.wiring import Wiring
 
 CREDENTIALS: Final = (

@@ -17,7 +17,7 @@ from enum import Enum, StrEnum, auto
 from typing import Final
 
 from hermod.channels.redaction import one_line
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.outcomes import (
     AccountHalted,
     AnyOutcome,
     Fault,

@@ -24,14 +24,21 @@ from hermod.channels.email.smtp import oauth
 from hermod.channels.email.smtp.connections import Connection, Connections, Opening, Server
 from hermod.channels.email.smtp.replies import Stage, refusal
 from hermod.channels.redaction import one_line
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Email
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import Accepted, AccountHalted, AnyOutcome, MessageRejected, OutcomeUnknown, Transient
-from hermod.outbound.guard import AddressGuard, AddressRefused
+from hermod.contracts.notifications.content import AnyContent, Channel, Email
+from hermod.contracts.notifications.outcomes import (
+    Accepted,
+    AccountHalted,
+    AnyOutcome,
+    MessageRejected,
+    OutcomeUnknown,
+    Transient,
+)
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard, AddressRefused
 from hermod.outbound.wiring import Wiring
 from hermod.ports.deadline import deadline_of
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 TLS_MODES: Final = ("starttls", "tls", "none")
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
@@ -54,7 +61,7 @@ class _Talk:
 
 
 class SmtpSender:
-    """One account at a mail server. Implements `hermod.ports.sender.Sender`."""
+    """One account at a mail server. Implements `hermod.ports.notifications.sender.Sender`."""
 
     capability = Capability(
         provider="smtp",

@@ -24,11 +24,10 @@ import orjson
 from hermod.channels.http_sender import HttpSender, json_object, text_of
 from hermod.channels.push.apns.codes import EXPIRED_JWT, MEANINGS, NEW_CONNECTION, TOO_MANY_JWTS_WAIT, Meaning
 from hermod.channels.push.apns.provider_token import ProviderToken, WrongKey, private_key
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Push
 from hermod.contracts.errors import FieldError
-from hermod.contracts.messages import Category
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.messages import Category
+from hermod.contracts.notifications.outcomes import (
     AccountHalted,
     AnyOutcome,
     Fault,
@@ -37,12 +36,13 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.domain.push_tokens import Platform, platform
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
-from hermod.outbound.http2 import Http2Client
+from hermod.contracts.tenants.accounts import Account
+from hermod.domain.notifications.push_tokens import Platform, platform
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
+from hermod.outbound.http.http2 import Http2Client
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 HOSTS: Final = {"production": "https://api.push.apple.com", "sandbox": "https://api.sandbox.push.apple.com"}
 """By `environment`: `sandbox` is for apps that Xcode put on a device."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from hermod.contracts.receipts import Happening
+from hermod.contracts.notifications.receipts import Happening
 
 
 class Meaning(Enum):

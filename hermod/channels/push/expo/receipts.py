@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from hermod.channels.http_sender import text_of
 from hermod.channels.push.expo.codes import RECEIPTS
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Event
+from hermod.contracts.notifications.receipts import Happening
+from hermod.ports.notifications.receipts import Event
 
 LONGEST_POLL: Final = 1000
 _LONGEST_TICKET: Final = 200

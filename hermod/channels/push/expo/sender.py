@@ -23,11 +23,10 @@ import orjson
 from hermod.channels.http_sender import HttpSender, NoReply, is_html, json_object, provider_id, text_of
 from hermod.channels.push.expo.codes import REQUESTS, TICKETS, Meaning
 from hermod.channels.push.expo.receipts import LONGEST_POLL, read_receipts
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Push
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.messages import Category
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.messages import Category
+from hermod.contracts.notifications.outcomes import (
     Accepted,
     AccountHalted,
     AnyOutcome,
@@ -38,11 +37,12 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.domain.push_tokens import Platform, platform
-from hermod.outbound.http import Reply
+from hermod.contracts.tenants.accounts import Account
+from hermod.domain.notifications.push_tokens import Platform, platform
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.receipts import Event
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.receipts import Event
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 MESSAGE_ID: Final = "hermod_message_id"
 """The key of `data` under which the app finds our id."""
@@ -54,7 +54,9 @@ _PRIORITIES: Final = {Category.TRANSACTIONAL: "high", Category.MARKETING: "defau
 
 
 class ExpoSender(HttpSender):
-    """Implements `hermod.ports.sender.BatchSender` and `hermod.ports.receipts.ReceiptPoller`."""
+    """Implements `hermod.ports.notifications.sender.BatchSender` and
+    `hermod.ports.notifications.receipts.ReceiptPoller`.
+    """
 
     capability = Capability(
         provider="expo",

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from hermod.contracts.content import Push
-from hermod.contracts.messages import Category
+from hermod.contracts.notifications.content import Push
+from hermod.contracts.notifications.messages import Category
 
 MESSAGE_ID: Final = "hermod_message_id"
 """The key of `data` under which the app finds our id."""

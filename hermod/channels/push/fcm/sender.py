@@ -24,10 +24,9 @@ from hermod.channels.push.fcm.access import token_request
 from hermod.channels.push.fcm.body import message_body, misfit
 from hermod.channels.push.fcm.codes import INVALID_TOKEN, MEANINGS, QUOTA_WAIT, UNAUTHENTICATED, Meaning
 from hermod.channels.push.fcm.service_account import faults, service_account
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Push
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.outcomes import (
     AccountHalted,
     AnyOutcome,
     Fault,
@@ -35,11 +34,12 @@ from hermod.contracts.outcomes import (
     RecipientRejected,
     Throttled,
 )
-from hermod.domain.push_tokens import Platform, platform
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.tenants.accounts import Account
+from hermod.domain.notifications.push_tokens import Platform, platform
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 TARGETS: Final = ("token", "fid")
 """Fields that name a device. Google is about to replace `token` by `fid`, and takes both."""

@@ -4,7 +4,7 @@ The address of the request came from a browser, not from the account, so no stat
 would elsewhere. 401 and 403 say that the subscription belongs to another key than ours. For a few subscriptions that is
 so because they are older than the key; where it is so for all of them, the account has the wrong key. Which of the two
 cannot be told from one answer: the token is marked as suspect, and whoever sees all answers of the account decides
-(`hermod.domain.dead_tokens`). Halting here would let one old subscription stop everybody's messages.
+(`hermod.domain.notifications.dead_tokens`). Halting here would let one old subscription stop everybody's messages.
 """
 
 from __future__ import annotations

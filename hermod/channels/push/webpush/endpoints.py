@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx
 
-from hermod.outbound.guard import AddressGuard
+from hermod.outbound.addresses.guard import AddressGuard
 
 LONGEST_ENDPOINT: Final = 2048
 _HOST: Final = re.compile(r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")

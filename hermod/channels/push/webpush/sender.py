@@ -23,15 +23,15 @@ from hermod.channels.push.webpush.codes import ACCEPTED, MEANINGS, Meaning
 from hermod.channels.push.webpush.encryption import LONGEST_PLAINTEXT, Once, Reader, WrongKeys, b64url, encrypt, fresh
 from hermod.channels.push.webpush.endpoints import endpoint_fault, host_patterns, is_pattern, origin
 from hermod.channels.push.webpush.vapid import Vapid, WrongKey, private_key
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Push
 from hermod.contracts.errors import FieldError
-from hermod.contracts.messages import Category
-from hermod.contracts.outcomes import AccountHalted, AnyOutcome, Fault, RecipientRejected, Transient
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.notifications.content import AnyContent, Channel, Push
+from hermod.contracts.notifications.messages import Category
+from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, Fault, RecipientRejected, Transient
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 FOUR_WEEKS: Final = 2_419_200
 """Seconds that a push service keeps a message that names no time of its own; they may shorten it."""

@@ -17,15 +17,15 @@ import orjson
 from hermod.channels.http_sender import text_of
 from hermod.channels.sms.mitto.codes import STATUSES
 from hermod.channels.sms.mitto.sender import MESSAGE_ID_PARAMETER, TOKEN_PARAMETER
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 _NO_ERROR: Final = frozenset({"", "0", "000"})
 
 
 class MittoReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         query = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)

@@ -23,15 +23,22 @@ import orjson
 
 from hermod.channels.http_sender import HttpSender, json_object, provider_id, text_of
 from hermod.channels.sms.mitto.codes import MEANINGS, Meaning
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Sms
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import Accepted, AnyOutcome, Fault, MessageRejected, OutcomeUnknown, RecipientRejected
-from hermod.domain.segments import Encoding, encoding
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.notifications.content import AnyContent, Channel, Sms
+from hermod.contracts.notifications.outcomes import (
+    Accepted,
+    AnyOutcome,
+    Fault,
+    MessageRejected,
+    OutcomeUnknown,
+    RecipientRejected,
+)
+from hermod.contracts.tenants.accounts import Account
+from hermod.domain.notifications.segments import Encoding, encoding
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 TOKEN_PARAMETER: Final = "token"
 MESSAGE_ID_PARAMETER: Final = "hermod_message_id"

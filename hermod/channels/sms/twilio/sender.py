@@ -17,8 +17,8 @@ from hermod.channels.twilio_api.sender import (
     TwilioMessagesSender,
     is_service,
 )
-from hermod.contracts.content import AnyContent, Channel, Sms
-from hermod.ports.sender import Capability, Outgoing
+from hermod.contracts.notifications.content import AnyContent, Channel, Sms
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 
 class TwilioSender(TwilioMessagesSender):

@@ -21,8 +21,8 @@ from hermod.channels.twilio_api.sender import (
     is_service,
 )
 from hermod.channels.whatsapp.twilio_whatsapp.template import NotAtTwilio, content_sid, content_variables
-from hermod.contracts.content import AnyContent, Channel, WhatsApp, WhatsAppTemplate
-from hermod.ports.sender import Capability, Outgoing
+from hermod.contracts.notifications.content import AnyContent, Channel, WhatsApp, WhatsAppTemplate
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 MAX_BODY: Final = 1_600
 _PREFIX: Final = "whatsapp:"

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from hermod.contracts.content import WhatsAppTemplate
+from hermod.contracts.notifications.content import WhatsAppTemplate
 
 _CONTENT_SID: Final = re.compile(r"HX[0-9a-fA-F]{32}")
 _PLACES: Final = {

@@ -25,17 +25,17 @@ from hermod.channels.calls import id_of, only_header, unix_time
 from hermod.channels.http_sender import text_of
 from hermod.channels.redaction import one_line
 from hermod.channels.whatsapp.whatsapp_cloud.codes import FAILURES, PREFERENCES, STATUSES
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.domain.keywords import keyword
-from hermod.ports.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.domain.notifications.keywords import keyword
+from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
 
 HEADER: Final = "x-hub-signature-256"
 _OBJECT: Final = "whatsapp_business_account"
 
 
 class WhatsAppCloudReceipts:
-    """Implements `hermod.ports.receipts.ReceiptReader`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
     async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
         if call.method == "GET":

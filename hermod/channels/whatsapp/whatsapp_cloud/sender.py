@@ -20,10 +20,9 @@ import orjson
 
 from hermod.channels.http_sender import HttpSender, json_object, text_of
 from hermod.channels.whatsapp.whatsapp_cloud.codes import MEANINGS, WAITS, Meaning
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, WhatsApp, WhatsAppTemplate
 from hermod.contracts.errors import FieldError
-from hermod.contracts.outcomes import (
+from hermod.contracts.notifications.content import AnyContent, Channel, WhatsApp, WhatsAppTemplate
+from hermod.contracts.notifications.outcomes import (
     AccountHalted,
     AnyOutcome,
     Fault,
@@ -33,10 +32,11 @@ from hermod.contracts.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.outbound.guard import AddressGuard
-from hermod.outbound.http import Reply
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 API_VERSION: Final = "v26.0"
 _VERSION: Final = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
+from hermod.contracts.notifications.content import Channel
 from hermod.domain.templates.compiled import compile_template
 
 SECONDS = 2.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
+from hermod.contracts.notifications.content import Channel
 from hermod.domain.steps import TooManySteps
 from hermod.domain.templates import sandbox
 from hermod.domain.templates.compiled import Compiled, compile_template

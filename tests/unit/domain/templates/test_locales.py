@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hermod.contracts.content import Channel
-from hermod.contracts.messages import Options
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.messages import Options
 from hermod.domain.templates.locales import Head, Reference, chosen, lineage, reference
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
+from hermod.contracts.notifications.content import Channel
 from hermod.domain.templates import mjml
 from hermod.domain.templates.compiled import compile_template
 from hermod.domain.templates.meter import TemplateFault

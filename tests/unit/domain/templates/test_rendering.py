@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hermod.contracts.content import Channel
 from hermod.contracts.errors import InvalidInput
+from hermod.contracts.notifications.content import Channel
 from hermod.domain.templates.compiled import Compiled, Words, compile_template
 
 ORDER = {

@@ -9,10 +9,10 @@ import pytest
 
 from devstack.sandbox.entry import Entry
 from hermod.channels.registry import KITS
-from hermod.contracts.content import AnyContent, Channel, Sms
-from hermod.contracts.messages import Outcome
-from hermod.contracts.outcomes import Fault, RecipientRejected
-from hermod.contracts.receipts import Happening
+from hermod.contracts.notifications.content import AnyContent, Channel, Sms
+from hermod.contracts.notifications.messages import Outcome
+from hermod.contracts.notifications.outcomes import Fault, RecipientRejected
+from hermod.contracts.notifications.receipts import Happening
 from tests.integration.conformance.suite import SenderConformance
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance

@@ -13,9 +13,9 @@ from typing import Final
 
 import orjson
 
-from hermod.contracts.accounts import Account
-from hermod.contracts.receipts import Happening
-from hermod.ports.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.tenants.accounts import Account
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
 
 SIGNATURE: Final = "x-acme-signature"
 TOLERANCE: Final = 300

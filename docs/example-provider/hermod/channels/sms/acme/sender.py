@@ -15,12 +15,12 @@ import httpx
 import orjson
 
 from hermod.channels.http_sender import HttpSender, json_object, text_of
-from hermod.contracts.accounts import Account
-from hermod.contracts.content import AnyContent, Channel, Sms
-from hermod.contracts.outcomes import AnyOutcome, Fault, RecipientRejected
-from hermod.outbound.http import Reply
+from hermod.contracts.notifications.content import AnyContent, Channel, Sms
+from hermod.contracts.notifications.outcomes import AnyOutcome, Fault, RecipientRejected
+from hermod.contracts.tenants.accounts import Account
+from hermod.outbound.http.client import Reply
 from hermod.outbound.wiring import Wiring
-from hermod.ports.sender import Capability, Outgoing
+from hermod.ports.notifications.sender import Capability, Outgoing
 
 RECIPIENT_FAULTS: Final = {
     "no_such_number": Fault.INVALID,

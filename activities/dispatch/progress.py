@@ -1,0 +1,129 @@
+"""What one dispatch is asked to do, and where it leaves its messages or webhook deliveries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol, TypeVar
+
+from hermod.contracts.notifications.content import Channel
+from hermod.contracts.notifications.delivery import Apart
+from hermod.contracts.notifications.messages import Status
+from hermod.ports.notifications.ledger import Ending, InFlight
+
+LEAVES_AFTER: Final = timedelta(seconds=60)
+"""A retry further away than this leaves its batch for a workflow of its own."""
+MOST_TOLD: Final = 8
+"""Kinds of ends that are named in a history."""
+DUE_WITHIN: Final = timedelta(milliseconds=50)
+FENCED_WAIT: Final = timedelta(seconds=2)
+"""After so long a dispatch looks again at what turned out to be in other hands."""
+BUSY_WAIT: Final = timedelta(seconds=1)
+"""After so long it looks again whether a request has ended that another dispatch makes."""
+
+
+class Waiting(Protocol):
+    """An item of a ledger, as far as its waiting goes."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def next_attempt_at(self) -> datetime | None: ...
+
+    @property
+    def wait_reason(self) -> str | None: ...
+
+
+class Requested(Protocol):
+    """An item of a ledger, as far as its newest request goes."""
+
+    next_attempt_at: datetime | None
+
+    @property
+    def in_flight(self) -> InFlight | None: ...
+
+
+Item = TypeVar("Item", bound=Waiting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be delivered, and in whose name: `owner` is the workflow's id, `run` its run."""
+
+    tenant: str
+    owner: str
+    run: str
+    messages: tuple[str, ...]
+    """Or webhook deliveries."""
+    kind: str = "message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch(Work):
+    channel: Channel
+
+
+@dataclass(slots=True)
+class Progress:
+    """`ended` by final status; `open` are the messages that still have a way to go."""
+
+    ended: Counter[str] = field(default_factory=Counter)
+    open: list[Waiting] = field(default_factory=list)
+    handed_off: dict[str, datetime | None] = field(default_factory=dict)
+    """What belongs to a workflow of its own by now, with its next attempt; not among the open ones."""
+    apart: tuple[Apart, ...] = ()
+    """What leaves whatever its next attempt is; not among the open ones."""
+    with_waiter: dict[str, list[str]] = field(default_factory=dict)
+    """Webhook deliveries that wait with others for their endpoint by now, by endpoint; not among the open ones."""
+    made: Counter[Ending] = field(default_factory=Counter)
+    """What the requests came to: of this dispatch, or of all that were ever made where it is not the first one."""
+    reason: str | None = None
+    """Why it waits, where that is not its last request. In codes, like `made`: fit for a workflow history."""
+    missing: int = 0
+    """Records that the database does not have."""
+    request_id: str | None = None
+    """Of the call that asked for it, where the dispatch is for one message."""
+
+    def knows_all(self, attempts: Iterable[int]) -> bool:
+        """Whether no dispatch before it has made requests, of what has had so many."""
+        return sum(attempts) == self.made.total()
+
+    def told(self) -> str | None:
+        """What the requests came to, as people read it: `4 × main: transient 451, backup: accepted 202`."""
+        told = [f"{count} × {ending}" if count > 1 else str(ending) for ending, count in self.made.items()]
+        more = f", and {len(told) - MOST_TOLD} more kinds" if len(told) > MOST_TOLD else ""
+        return ", ".join(told[:MOST_TOLD]) + more or None
+
+    def wait(self, now: datetime, *, alone: bool) -> timedelta | None:
+        """Until the next attempt that this workflow should make itself; None where nothing is left for it."""
+        times = [item.next_attempt_at or now for item in self.open if alone or not _leaves(item, now)]
+        return max(min(times) - now, timedelta(0)) if times else None
+
+
+def leave_to_others(items: Iterable[Requested], progress: Progress, now: datetime) -> bool:
+    """Whether requests are under way that living workers make: they are looked at again a little later."""
+    busy = [item for item in items if item.in_flight is not None]
+    for item in busy:
+        item.next_attempt_at = now + BUSY_WAIT
+        progress.reason = "a request of an earlier dispatch is still under way"
+    return bool(busy)
+
+
+def due(items: Sequence[Item], now: datetime, *, asked_now: bool = True) -> list[Item]:
+    """The items whose time has come. Where there is none, somebody asked for an attempt now (reset in the Web UI),
+    unless the dispatch knows a better reason why it runs (`asked_now`)."""
+    horizon = now + DUE_WITHIN
+    found = [item for item in items if item.next_attempt_at is None or item.next_attempt_at <= horizon]
+    return found if found or not asked_now else list(items)
+
+
+def _leaves(item: Waiting, now: datetime) -> bool:
+    """A wait for an account is everybody's wait; only a message's own retry makes it leave."""
+    alone = item.status == Status.RETRYING and item.wait_reason is None
+    return alone and item.next_attempt_at is not None and item.next_attempt_at > now + LEAVES_AFTER

@@ -1,0 +1,122 @@
+"""What an activity that dispatches has around its work: heartbeats, what an earlier try carried, errors, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, Protocol, TypeVar
+
+from temporalio import activity
+
+from activities import errors as failures
+from activities.dispatch.progress import Progress, Work
+from activities.heartbeat import Pulse, pulse
+from activities.notifications.batch_slots import TurnedAway
+from activities.notifications.heartbeat_details import Unrecorded
+from hermod.contracts.errors import NewerRecord, Unavailable
+from hermod.contracts.notifications.delivery import CloseOrder, DeliveryReport
+from hermod.telemetry import RECORDS_MISSING, get_logger, log_names
+
+UNDER_WAY_WAIT: Final = timedelta(seconds=1)
+
+C_co = TypeVar("C_co", covariant=True)
+_log = get_logger(__name__)
+
+
+class Carrier(Protocol[C_co]):
+    """How outcomes that could not be recorded travel in a heartbeat: a module with these two functions."""
+
+    def pack(self, results: Any) -> list[list[Any]]: ...
+
+    def unpack(self, details: Sequence[Any]) -> C_co: ...
+
+
+async def dispatched(
+    work: Work,
+    carrier: Carrier[C_co],
+    run: Callable[[C_co, Pulse], Coroutine[Any, Any, Progress]],
+    *,
+    drain: timedelta,
+    take_over: Callable[[], Awaitable[None]] | None = None,
+) -> DeliveryReport:
+    """Run a dispatch, and report. Raises the ApplicationError that says when the server is to run it again.
+
+    `drain`: how long requests that are under way may take to end once the worker is told to stop. `take_over` is done
+    first: of what a batch of the released version has left to its next workflow.
+    """
+    info = activity.info()
+    async with pulse() as beating:
+        carried = carrier.unpack(info.heartbeat_details)
+        beating.details = info.heartbeat_details[0] if carried else None
+        try:
+            if take_over is not None:
+                await take_over()
+            progress = await beating.finish(run(carried, beating), drain=drain)
+        except TurnedAway as away:
+            raise failures.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
+        except Unrecorded as lost:
+            beating.details = carrier.pack(lost.results)
+            beating.beat()
+            raise failures.ledger_unavailable(lost.results) from None
+        except Unavailable:
+            raise failures.ledger_unavailable(beating.details or ()) from None
+        except NewerRecord as newer:
+            raise failures.newer_record(newer) from None
+        return _report(work, progress, beating)
+
+
+async def withdrawn(
+    order: CloseOrder, withdraw: Callable[[str], Awaitable[int]], count: Callable[[], Awaitable[Mapping[Any, int]]]
+) -> DeliveryReport:
+    """`withdraw(owner)` closes what it can in the ledger, and says how many requests have to end first.
+
+    Raises the ApplicationError that has it run again until there are none.
+    """
+    info = activity.info()
+    try:
+        if under_way := await withdraw(info.workflow_id or ""):
+            raise failures.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
+        counts = await count()
+    except Unavailable:
+        raise failures.ledger_unavailable() from None
+    return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
+
+
+def work_of(tenant: str, messages: tuple[str, ...], kind: str = "message") -> Work:
+    """In the name of the workflow whose activity runs."""
+    info = activity.info()
+    return Work(
+        tenant=tenant, owner=info.workflow_id or "", run=info.workflow_run_id or "", messages=messages, kind=kind
+    )
+
+
+def _tell_missing(work: Work, progress: Progress) -> None:
+    RECORDS_MISSING.labels(work.kind).inc(progress.missing)
+    _log.error("records_missing", missing=progress.missing, tenant=work.tenant, workflow_id=work.owner)
+
+
+def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
+    now = beating.now()
+    ended = {str(status): count for status, count in progress.ended.items()}
+    log_names(open=len(progress.open), **ended)
+    if progress.request_id is not None:
+        log_names(request_id=progress.request_id)
+    alone = len(work.messages) == 1
+    wait = progress.wait(now, alone=alone)
+    if wait == timedelta(0) and beating.stopping():
+        raise failures.handed_back(len(progress.open))
+    if wait is not None:
+        why = "; ".join(part for part in (progress.told(), progress.reason) if part)
+        raise failures.waiting(len(progress.open), wait, why or None)
+    if progress.missing:
+        # Not before: each of the tries that come first misses the same ones.
+        _tell_missing(work, progress)
+    return DeliveryReport(
+        run=work.run,
+        counts=ended,
+        leaving={message: due_at or now for message, due_at in progress.handed_off.items()},
+        apart=progress.apart,
+        missing=progress.missing,
+        handed_off=sum(map(len, progress.with_waiter.values())),
+        reason=progress.told() or progress.reason,
+    )

@@ -1,0 +1,237 @@
+"""The jobs of one account on their way, wave after wave, as fast as their limits let them go.
+
+Without a limit the next wave begins when the one before it has ended. With one, waves overlap, so that a slow provider
+does not make the rate smaller: as many messages are under way as may be left in doubt (`wave_sizes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from activities.notifications.batch_slots import Turn
+from activities.notifications.heartbeat_details import Unrecorded
+from activities.notifications.rate_limits import Allowance, Limit, Naps, Pace
+from activities.notifications.request_slots import RequestSlots
+from activities.notifications.requests import Job, jobs_for, slots_for
+from hermod.ports.clock import Clock
+
+NAP: Final = 1.0
+"""Seconds that a delivery sleeps at the most before it looks up again; a single message not longer in all."""
+LONGEST_SLEEP: Final = 10.0
+"""A batch whose rate allows nothing for longer than these seconds ends, and the server runs it again."""
+REFRESH: Final = timedelta(seconds=2)
+"""After so long behind a rate, accounts and limits are read again: somebody may have changed them."""
+
+
+class Patience(Protocol):
+    async def nap(self, limit: Limit, job: Job, seconds: float) -> float | None:
+        """Sleep a while, or say after how many seconds the delivery should come again instead."""
+        ...
+
+
+class AlonePatience:
+    """A single message sleeps where few others do; else its place in the lane is of more use to others."""
+
+    def __init__(self, naps: Naps) -> None:
+        self._naps = naps
+
+    async def nap(self, limit: Limit, job: Job, seconds: float) -> float | None:
+        key = f"{limit.bucket}/{job.account.tenant}"
+        if seconds > NAP or not self._naps.has_room(key, job.item.priority):
+            return self._naps.come_again(key, limit.rate, seconds)
+        async with self._naps.sleeping(key):
+            await asyncio.sleep(seconds)
+        return None
+
+
+class PatienceInTurn:
+    """A batch sleeps while nobody has a better claim to its turn."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    async def nap(self, limit: Limit, job: Job, seconds: float) -> float | None:
+        self._turn.is_slow()
+        if self._turn.is_wanted():
+            return 0.0
+        if seconds > LONGEST_SLEEP:
+            return seconds
+        await asyncio.sleep(min(seconds, NAP))
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Jobs that a limit holds back. `wait`: seconds after which the delivery comes again, None where it goes on."""
+
+    limit: Limit
+    wait: float | None
+
+
+class UnderWay:
+    """Work that is done at once. Leaving waits for all of it, and raises what went wrong; cancellation reaches all.
+
+    A body that fails, because a database is away, waits as well: requests under way may have arrived.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.errors: list[BaseException] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, asyncio.CancelledError) or _is_cancelled():
+            self._cancel()
+        try:
+            await self._all_end()
+        except asyncio.CancelledError:
+            self._cancel()
+            await self._all_end()
+            self._raise_unrecorded(error)
+            raise
+        self._raise_unrecorded(error)
+        if error is None and self.errors:
+            raise self.errors[0]
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    @property
+    def any(self) -> bool:
+        return bool(self._tasks)
+
+    async def one_ends(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _all_end(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _raise_unrecorded(self, error: BaseException | None) -> None:
+        """What must reach the next dispatch, of the body as of its tasks, goes before all else that went wrong."""
+        unrecorded = [one for each in (error, *self.errors) if isinstance(each, Unrecorded) for one in each.results]
+        if unrecorded:
+            raise Unrecorded(unrecorded)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.errors.append(error)
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task was cancelled, also where what it had to hand on went before that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Stream:
+    """`send` makes one wave's requests, so many at once, and tells whether the account turned out to be in trouble.
+
+    A wave has its slots of the lane before anything of it is reserved or committed, and until it is recorded.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        pace: Pace,
+        sizes: Iterator[int],
+        *,
+        send: Callable[[Sequence[Job], int], Awaitable[bool]],
+        slots: RequestSlots,
+        patience: Patience,
+        clock: Clock,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self.rest = list(jobs)
+        """Jobs that were not sent."""
+        self._pace = pace
+        self._sizes = sizes
+        self._window = next(sizes)
+        self._away = 0
+        self._send = send
+        self._slots = slots
+        self._patience = patience
+        self._clock = clock
+        self._stopping = stopping
+        self._troubled = False
+        self._waiting_since: datetime | None = None
+
+    async def run(self) -> Held | None:
+        """Send until nothing is left, the account is in trouble, the worker stops, or a limit takes too long."""
+        async with UnderWay() as waves:
+            while self.rest and not self._is_over(waves):
+                room = self._window - self._away
+                if self._away and (room <= 0 or not self._pace.limited):
+                    await waves.one_ends()
+                    continue
+                allowed = await self._next_wave(room, waves)
+                if allowed.limit is not None:
+                    held = await self._wait(allowed.limit, allowed.wait)
+                    if held is not None:
+                        return held
+        return None
+
+    def _is_over(self, waves: UnderWay) -> bool:
+        return self._troubled or bool(waves.errors) or self._stopping()
+
+    async def _next_wave(self, room: int, waves: UnderWay) -> Allowance:
+        """Begin a wave as large as room, slots and limits allow, once there is a slot. What stood in its way."""
+        slots = await self._slots.take(slots_for(self.rest[:room]), max(job.item.priority for job in self.rest))
+        begun = False
+        try:
+            if self._is_over(waves):
+                return Allowance()
+            allowed = await self._pace.allow(self.rest, min(room, jobs_for(slots, self.rest[0])), self._clock.now())
+            if allowed.jobs:
+                begun = await self._begin(allowed, slots, waves)
+            return allowed
+        finally:
+            if not begun:
+                self._slots.give_back(slots)
+
+    async def _begin(self, allowed: Allowance, slots: int, waves: UnderWay) -> bool:
+        if allowed.delay:
+            await asyncio.sleep(allowed.delay)
+            if self._stopping():
+                return False
+        # Few may be allowed, or they may go in few requests.
+        kept = min(slots, slots_for(allowed.jobs))
+        self._slots.give_back(slots - kept)
+        going = {id(job) for job in allowed.jobs}
+        self.rest = [job for job in self.rest if id(job) not in going]
+        self._away += len(going)
+        waves.begin(self._wave(allowed.jobs, kept))
+        return True
+
+    async def _wave(self, jobs: Sequence[Job], slots: int) -> None:
+        try:
+            self._troubled = await self._send(jobs, slots) or self._troubled
+        finally:
+            self._slots.give_back(slots)
+            self._away -= len(jobs)
+        self._window = next(self._sizes)
+
+    async def _wait(self, limit: Limit, seconds: float) -> Held | None:
+        now = self._clock.now()
+        self._waiting_since = self._waiting_since or now
+        if now - self._waiting_since > REFRESH:
+            return Held(limit=limit, wait=None)
+        wait = await self._patience.nap(limit, self.rest[0], seconds)
+        return None if wait is None else Held(limit=limit, wait=wait)

@@ -1,0 +1,24 @@
+"""What ReplayDeliveries has done: one page of a replay after another."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities import errors as failures
+from activities.heartbeat import pulse
+from hermod.contracts.errors import Unavailable
+from hermod.contracts.webhooks.steps import ReplayStep, ReplayStepOrder
+from hermod.ports.webhooks.lines import Replayer
+
+
+class WebhookReplayActivities:
+    def __init__(self, replayer: Replayer) -> None:
+        self._replayer = replayer
+
+    @activity.defn(name="replay_page")
+    async def replay_page(self, order: ReplayStepOrder) -> ReplayStep:
+        async with pulse():
+            try:
+                return await self._replayer.step(order.tenant, order.replay, order.wanted)
+            except Unavailable:
+                raise failures.ledger_unavailable() from None

@@ -1,0 +1,112 @@
+"""Events for analytics: checked one by one, stored many at a time, and soon in ClickHouse.
+
+An answer waits for PostgreSQL, never for Temporal or ClickHouse. Calls that come within a few milliseconds share an
+insert; the pauses between the starts of IngestEvents let more events share a workflow and its inserts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from temporalio.client import Client
+
+from hermod.bootstrap import Storage
+from hermod.contracts.analytics.events import EventsReceipt, RejectedEvent
+from hermod.contracts.errors import FieldError, InvalidInput
+from hermod.ports.clock import Clock
+from hermod.storage.analytics.event_outbox import EventLine
+from hermod.storage.database.apart import store_apart
+from hermod.telemetry import EVENTS
+from starter.analytics.ingest import EventIngest, Throttle
+from starter.analytics.validation import sift
+from starter.concurrency.background import Background
+from starter.concurrency.micro_batcher import Gathering
+from starter.temporal.starts import Starts
+
+SLICE: Final = 500
+"""Events checked at a stretch, some milliseconds; then other calls have their turn."""
+MOST_CALLS: Final = 1_000
+"""In one insert, each of SMALL events at the most."""
+SMALL: Final = 50
+"""Calls with more events have an insert of their own."""
+FREE_STORES: Final = 2
+"""As long as fewer inserts into PostgreSQL are under way, nobody waits for company."""
+_ACCEPTED: Final = EVENTS.labels("accepted")
+_DUPLICATE: Final = EVENTS.labels("duplicate")
+_REJECTED: Final = EVENTS.labels("rejected")
+
+
+class Events:
+    """What the events of all tenants of one process share."""
+
+    def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        self._acceptance = storage.event_acceptance
+        self._clock = clock
+        self._background = Background()
+        self._storing = 0
+        self._calls: Gathering[Sequence[EventLine], int] = Gathering(
+            self._together, self._background, MOST_CALLS, lambda: self._storing >= FREE_STORES
+        )
+        ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
+        self._throttle = Throttle(ingest, self._background)
+
+    async def take(self, tenant: str, given: Sequence[object]) -> EventsReceipt:
+        """Check and store events: `TrackedEvent`s, or what should become some.
+
+        Raises Unavailable, with none stored, and MaybeStored.
+        """
+        now = self._clock.now()
+        good: list[EventLine] = []
+        rejected: list[RejectedEvent] = []
+        for at in range(0, len(given), SLICE):
+            if at:
+                await asyncio.sleep(0)
+            sifted = sift(tenant, given[at : at + SLICE], at, now)
+            good += sifted.good
+            rejected += sifted.rejected
+        new = await self._stored(tenant, good) if good else 0
+        _ACCEPTED.inc(new)
+        if new < len(given):
+            _DUPLICATE.inc(len(good) - new)
+            _REJECTED.inc(len(rejected))
+        return EventsReceipt(accepted=len(good), duplicates=len(good) - new, rejected=tuple(rejected))
+
+    def look(self, tenant: str) -> None:
+        """Have the tenant's stored events inserted soon. Call it after a commit that `event_outbox.add` was part of."""
+        self._throttle.ask(tenant)
+
+    async def drain(self) -> None:
+        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
+        await self._background.drain(lambda: self._calls.flush() | self._throttle.flush())
+
+    async def _stored(self, tenant: str, lines: Sequence[EventLine]) -> int:
+        """How many of them are new."""
+        if len(lines) <= SMALL:
+            return await self._calls.ask(tenant, lines)
+        (new,) = await self._together(tenant, [lines])
+        if isinstance(new, Exception):
+            raise new
+        return new
+
+    async def _together(self, tenant: str, calls: Sequence[Sequence[EventLine]]) -> Sequence[int | Exception]:
+        async def store(some: Sequence[Sequence[EventLine]]) -> list[int]:
+            added = iter(await self._acceptance.take(tenant, [line for lines in some for line in lines], now))
+            return [sum(next(added) for _ in lines) for lines in some]
+
+        self._storing += 1
+        now = self._clock.now()
+        try:
+            answers = await store_apart(store, calls)
+        finally:
+            self._storing -= 1
+        self.look(tenant)
+        return answers
+
+
+def taken_alone(receipt: EventsReceipt) -> EventsReceipt:
+    """The receipt of one event. Raises InvalidInput where it was rejected."""
+    for rejected in receipt.rejected:
+        raise InvalidInput([FieldError(**error) for error in rejected.errors])
+    return receipt

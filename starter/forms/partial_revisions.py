@@ -1,0 +1,152 @@
+"""Revisions of partial submissions: kept as they come in, and the workflows of their partials woken.
+
+Like messages (`starter.notifications.coalescer`): what arrives within a few milliseconds shares a statement. An answer
+waits for the statement, never for Temporal. A workflow is woken once until it has looked, however often the visitor
+types meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+import orjson
+from pydantic import ValidationError
+from temporalio.client import Client
+
+from hermod.bootstrap import Storage
+from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.contracts.forms.forms import MAX_DATA_BYTES, FormId, PartialInput, PartialReceipt, SavePartialInput, Session
+from hermod.contracts.ids import partial_workflow
+from hermod.contracts.values.model import Model
+from hermod.ports.clock import Clock
+from hermod.storage.database.apart import store_apart
+from hermod.storage.forms.partials import PartialDraft, PartialKey, SavedPartial
+from starter.concurrency.background import Background
+from starter.concurrency.gather_limited import some_at_once
+from starter.concurrency.micro_batcher import Gathering
+from starter.forms.submission_intake import without_honeypot
+from starter.temporal.signals import nudge
+from starter.temporal.starts import Start, Starts
+from starter.validation_errors import field_errors
+
+CHANNEL: Final = "form"
+MOST_REVISIONS: Final = 500
+"""In one statement."""
+UNSEEN_AFTER: Final = timedelta(seconds=15)
+"""A change that nobody has looked at for so long has been forgotten by its starter."""
+STILL_AFTER: Final = timedelta(minutes=10)
+"""A partial that has been due for so long may have lost its workflow; one that was woken is left alone for so long."""
+AT_MOST: Final = 500
+AT_ONCE: Final = 10
+
+
+class Place(Model):
+    """Which partial, as a caller writes it."""
+
+    form: FormId
+    session: Session
+
+
+class Partials:
+    """What the partials of all tenants of one process share."""
+
+    def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        self._client = client
+        self._storage = storage
+        self._clock = clock
+        self._starts = Starts(client, storage.limits)
+        self._background = Background()
+        self._calls: Gathering[PartialDraft, SavedPartial | None] = Gathering(
+            self._store, self._background, MOST_REVISIONS
+        )
+
+    async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
+        """Keep a revision where it is the highest one.
+
+        Raises NotFound where there is no such form, Unavailable, with nothing stored, and MaybeStored.
+        """
+        guard = await self._storage.forms.guard(tenant, draft.form)
+        draft = replace(draft, is_spam=without_honeypot(draft.data, guard)[1])
+        saved = await self._calls.ask(tenant, draft)
+        if saved is None:
+            raise NotFound(f"there is no form {draft.form}")
+        return PartialReceipt(
+            id=draft.session,
+            status=saved.status,
+            revision=saved.revision,
+            stored=saved.stored,
+            resume_token=self._storage.resume_tokens.token(tenant, draft.form, draft.session),
+        )
+
+    def converted(self, tenant: str, form: str, session: str) -> None:
+        """A submission has ended the partial, and has been committed: its workflow, if there is one, may end.
+
+        It would find out by itself when the form counts as abandoned.
+        """
+        self._background.start(partial(nudge, self._client, partial_workflow(tenant, form, session), "look_again"))
+
+    async def sweep(self) -> int:
+        """Wake the workflows of partials that nobody may be looking at; how many."""
+        now = self._clock.now()
+        keys = await self._storage.partials.forgotten(now, unseen=UNSEEN_AFTER, still=STILL_AFTER, limit=AT_MOST)
+        answers = await some_at_once(AT_ONCE, self._wake, keys)
+        woken = [key for key, answered in zip(keys, answers, strict=True) if answered]
+        if woken:
+            await self._storage.partials.touch(woken, now)
+        return len(woken)
+
+    async def drain(self) -> None:
+        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
+        await self._background.drain(self._calls.flush)
+
+    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | Exception | None]:
+        partials, now = self._storage.partials, self._clock.now()
+        answers = await store_apart(lambda some: partials.save(tenant, some, now), drafts)
+        woken = {
+            PartialKey(tenant, draft.form, draft.session)
+            for draft, saved in zip(drafts, answers, strict=True)
+            if isinstance(saved, SavedPartial) and saved.wakes
+        }
+        for key in woken:
+            self._background.start(partial(self._wake, key))
+        return answers
+
+    async def _wake(self, key: PartialKey) -> bool:
+        start = Start(
+            name="SavePartial",
+            order=SavePartialInput(tenant=key.tenant, form=key.form, session=key.session),
+            workflow_id=partial_workflow(*key),
+            tenant=key.tenant,
+            channel=CHANNEL,
+            request_id=None,
+            summary=f"partial of {key.form}",
+            signal="look_again",
+        )
+        return await self._starts.begin(start)
+
+
+def place(form: str, session: str) -> Place:
+    """Raises InvalidInput."""
+    given: Mapping[str, str] = {"form": form, "session": session}
+    try:
+        return Place.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+
+
+def draft_of(form: str, session: str, given: Any) -> PartialDraft:
+    """A revision that came as JSON, checked. Raises InvalidInput."""
+    where = place(form, session)
+    try:
+        asked = PartialInput.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, given)) from None
+    if len(orjson.dumps(asked.data)) > MAX_DATA_BYTES:
+        raise InvalidInput.of("data", f"must be at most {MAX_DATA_BYTES // 1024} KiB as JSON")
+    return PartialDraft(
+        form=where.form, session=where.session, revision=asked.revision, data=asked.data, contact=asked.contact
+    )

@@ -1,0 +1,124 @@
+"""Events of the application: taken in, and handed to every endpoint that asked for them.
+
+Like messages (`starter.notifications.coalescer`): what arrives within a few milliseconds shares an insert, and the
+deliveries to one endpoint among it share a workflow. An answer waits for the insert, never for Temporal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.client import Client
+
+from hermod.bootstrap import Storage
+from hermod.contracts.errors import InvalidInput
+from hermod.contracts.ids import new_id
+from hermod.contracts.webhooks.deliveries import EventInput, EventReceipt
+from hermod.ports.clock import Clock
+from hermod.storage.database.apart import store_apart
+from hermod.storage.webhooks.acceptance import EventDraft, TakenEvent, event_body, take_events
+from hermod.telemetry import ACCEPTED
+from starter.concurrency.background import Background
+from starter.concurrency.micro_batcher import Gathering
+from starter.temporal.endpoint_waiters import EndpointWaiters
+from starter.temporal.starts import Starts
+from starter.webhooks.ordering import WebhookOrders
+from starter.webhooks.starts import CHANNEL, Fan, WebhookDispatcher, planned, units
+
+MOST_EVENTS: Final = 500
+"""In one insert."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    event: EventInput
+    body: bytes
+    request_id: str | None
+
+
+class Webhooks:
+    """What the webhooks of all tenants of one process share."""
+
+    def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._background = Background()
+        self._calls: Gathering[_Call, TakenEvent] = Gathering(self._store, self._background, MOST_EVENTS)
+        starts = Starts(client, storage.limits)
+        self.dispatcher = WebhookDispatcher(starts, storage.webhook_deliveries, clock)
+        self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
+        self.waiters = EndpointWaiters(client, starts, storage.webhook_waiting, clock)
+
+    async def take(self, tenant: str, event: EventInput, request_id: str | None = None) -> EventReceipt:
+        """Store an event and have its deliveries started.
+
+        Raises InvalidInput and Unavailable, with nothing stored, and MaybeStored.
+        """
+        answer = await self._calls.ask(tenant, self._call(event, request_id))
+        return answer.receipt
+
+    async def stage(
+        self, connection: AsyncConnection, tenant: str, event: EventInput, request_id: str | None
+    ) -> EventReceipt:
+        """Store an event within the connection's transaction; the sweeper starts its deliveries after the commit."""
+        call = self._call(event, request_id)
+        seal = await self._storage.contents.sealing(tenant)
+        drafts = await self._drafts(tenant, [call])
+        (answer,) = await take_events(connection, tenant, drafts, seal, self._clock.now())
+        if isinstance(answer, InvalidInput):
+            raise answer
+        return answer.receipt
+
+    async def drain(self) -> None:
+        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
+        await self._background.drain(self._calls.flush)
+
+    async def wake(self, tenant: str, endpoint: str, key: str) -> bool:
+        """Have a line of ordered deliveries looked at again."""
+        return await self.orders.wake(tenant, endpoint, key)
+
+    def endpoint_changed(self, tenant: str, endpoint: str) -> None:
+        """Have what waits for the endpoint looked at again, soon."""
+        self._background.start(partial(self.waiters.look_again, tenant, endpoint))
+
+    def _call(self, event: EventInput, request_id: str | None) -> _Call:
+        return _Call(event, event_body(event, self._clock.now()), request_id)
+
+    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | Exception]:
+        acceptance, now = self._storage.webhook_acceptance, self._clock.now()
+        drafts = await self._drafts(tenant, calls)
+        answers = await store_apart(lambda some: acceptance.take(tenant, some, now), drafts)
+        self._start(tenant, calls, answers)
+        return answers
+
+    async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
+        asked = await self._storage.webhook_endpoints.subscriptions(tenant)
+        fans = [
+            Fan(len(call.body), call.event.ordering_key, asked.to(call.event.type, call.event.payload))
+            for call in calls
+        ]
+        return [
+            EventDraft(call.event.event_id or new_id("evt"), call.event, call.body, call.request_id, deliveries)
+            for call, deliveries in zip(calls, planned(tenant, fans), strict=True)
+        ]
+
+    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | Exception]) -> None:
+        started = [
+            (delivery, call.request_id)
+            for call, answer in zip(calls, answers, strict=True)
+            if isinstance(answer, TakenEvent)
+            for delivery in answer.started
+        ]
+        ACCEPTED.labels(CHANNEL).inc(len(started))
+        for unit in units(tenant, (one for one in started if one[0].order_key is None)):
+            self._background.start(partial(self.dispatcher.start, unit))
+        lines: dict[tuple[str, str], list[str]] = {}
+        for delivery, _ in started:
+            if delivery.order_key is not None:
+                lines.setdefault((delivery.endpoint, delivery.order_key), []).append(delivery.id)
+        for (endpoint, key), ids in lines.items():
+            self._background.start(partial(self.orders.wake, tenant, endpoint, key, accepted=ids))

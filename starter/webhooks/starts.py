@@ -1,0 +1,184 @@
+"""Which deliveries share a workflow, and how their workflows are started."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from typing import Final
+
+from temporalio.common import WorkflowIDConflictPolicy
+
+from hermod.contracts.ids import (
+    new_id,
+    parse_workflow_id,
+    webhook_batch_workflow,
+    webhook_order_workflow,
+    webhook_workflow,
+)
+from hermod.contracts.notifications.delivery import BATCH_SIZE
+from hermod.contracts.webhooks.deliveries import BATCH_BYTES, DeliverWebhookInput, DeliverWebhooksInput, Ordering
+from hermod.domain.webhooks.ordering_keys import fingerprint
+from hermod.ports.clock import Clock
+from hermod.storage.webhook_endpoints.endpoints import Subscriber
+from hermod.storage.webhooks.acceptance import PlannedDelivery
+from hermod.storage.webhooks.deliveries import WebhookDeliveries
+from starter.concurrency.background import FREE_STARTS
+from starter.temporal.starts import USE_RUNNING, Start, Starts
+
+CHANNEL: Final = "webhook"
+OWN_BATCH: Final = 50
+"""So many deliveries to one endpoint have a workflow of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookUnit:
+    """The deliveries of one workflow."""
+
+    workflow_id: str
+    tenant: str
+    endpoint: str | None
+    """None: several."""
+    deliveries: tuple[str, ...]
+    request_id: str | None
+
+
+class WebhookDispatcher:
+    def __init__(self, starts: Starts, deliveries: WebhookDeliveries, clock: Clock) -> None:
+        self._starts = starts
+        self._deliveries = deliveries
+        self._clock = clock
+
+    async def start(self, unit: WebhookUnit, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
+        """Start the unit's workflow and mark its deliveries; False where Temporal is away, and the sweeper will do it.
+
+        `conflict` as for `starter.temporal.starts.Dispatcher.start`.
+        """
+        return await self._started(unit, await self._starts.begin(_start(unit), conflict=conflict))
+
+    async def mark_started(self, unit: WebhookUnit) -> None:
+        """The unit's workflow runs, and knows its deliveries."""
+        await self._deliveries.mark_started(unit.tenant, unit.workflow_id, unit.deliveries, self._clock.now())
+
+    async def begin_again(self, tenant: str, endpoint: str, delivery: str, request_id: str | None = None) -> bool:
+        """Start the own workflow of a delivery that was reopened."""
+
+        async def is_pending() -> bool:
+            return await self._deliveries.any_pending(tenant, [delivery])
+
+        unit = WebhookUnit(
+            workflow_id=webhook_workflow(tenant, delivery),
+            tenant=tenant,
+            endpoint=endpoint,
+            deliveries=(delivery,),
+            request_id=request_id,
+        )
+        return await self._started(unit, await self._starts.begin_again(_start(unit), is_pending))
+
+    async def _started(self, unit: WebhookUnit, runs: bool) -> bool:
+        if runs:
+            await self.mark_started(unit)
+        return runs
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """An event on its way in: its size, its ordering key and the endpoints that asked for it."""
+
+    size: int
+    ordering_key: str | None
+    subscribers: Sequence[Subscriber]
+
+
+def planned(tenant: str, fans: Sequence[Fan]) -> list[tuple[PlannedDelivery, ...]]:
+    """The deliveries of events that came together: those to one endpoint share a workflow, unless it keeps order.
+
+    Where there would be more workflows than the engine starts at once, endpoints with few deliveries share them too.
+    """
+    counts = Counter(one.id for fan in fans for one in fan.subscribers if not _in_order(fan, one))
+    pooled = len(counts) > FREE_STARTS
+    batches = _Batches(tenant)
+    plans = []
+    for fan in fans:
+        deliveries = []
+        for subscriber in fan.subscribers:
+            own, key, count = new_id("whd"), None, counts[subscriber.id]
+            if _in_order(fan, subscriber):
+                key = fingerprint(tenant, fan.ordering_key or "")
+                workflow = webhook_order_workflow(tenant, subscriber.id, key)
+            elif count >= OWN_BATCH or (count > 1 and not pooled):
+                workflow = batches.place(subscriber.id, fan.size)
+            else:
+                workflow = batches.place(None, fan.size) if pooled else webhook_workflow(tenant, own)
+            deliveries.append(PlannedDelivery(own, subscriber.id, key, workflow))
+        plans.append(tuple(deliveries))
+    return plans
+
+
+class _Batches:
+    """Workflows with room left: of one endpoint, or of several (None)."""
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+        self._open: dict[str | None, tuple[str, int, int]] = {}
+
+    def place(self, endpoint: str | None, size: int) -> str:
+        """The workflow that has room for so many bytes more."""
+        workflow, places, room = self._open.get(endpoint, ("", 0, 0))
+        if not places or room < size:
+            workflow, places, room = webhook_batch_workflow(self._tenant, new_id("bat")), BATCH_SIZE, BATCH_BYTES
+        self._open[endpoint] = (workflow, places - 1, room - size)
+        return workflow
+
+
+def units(tenant: str, started: Iterable[tuple[PlannedDelivery, str | None]]) -> list[WebhookUnit]:
+    """The workflows to start for deliveries, given with their request ids, that keep no order."""
+    members: dict[str, list[tuple[PlannedDelivery, str | None]]] = {}
+    for delivery, request_id in started:
+        members.setdefault(delivery.workflow_id, []).append((delivery, request_id))
+    return [
+        WebhookUnit(
+            workflow_id=workflow_id,
+            tenant=tenant,
+            endpoint=_only({delivery.endpoint for delivery, _ in of_unit}),
+            deliveries=tuple(delivery.id for delivery, _ in of_unit),
+            request_id=_only({request_id for _, request_id in of_unit}),
+        )
+        for workflow_id, of_unit in members.items()
+    ]
+
+
+def _only(values: Set[str | None]) -> str | None:
+    return next(iter(values)) if len(values) == 1 else None
+
+
+def _in_order(fan: Fan, subscriber: Subscriber) -> bool:
+    return fan.ordering_key is not None and subscriber.ordering is Ordering.BY_KEY
+
+
+def _start(unit: WebhookUnit) -> Start:
+    reference = parse_workflow_id(unit.workflow_id)
+    single = reference is None or reference.kind == "webhook"
+    return Start(
+        name="DeliverWebhook" if single else "DeliverWebhooks",
+        order=_input(unit) if single else _batch_input(unit),
+        workflow_id=unit.workflow_id,
+        tenant=unit.tenant,
+        channel=CHANNEL,
+        request_id=unit.request_id,
+        summary=CHANNEL if single else f"{len(unit.deliveries)} × {CHANNEL}",
+    )
+
+
+def _input(unit: WebhookUnit) -> DeliverWebhookInput:
+    return DeliverWebhookInput(tenant=unit.tenant, delivery=unit.deliveries[0])
+
+
+def _batch_input(unit: WebhookUnit) -> DeliverWebhooksInput:
+    reference = parse_workflow_id(unit.workflow_id)
+    return DeliverWebhooksInput(
+        tenant=unit.tenant,
+        batch=reference.record if reference else unit.workflow_id,
+        endpoint=unit.endpoint,
+        deliveries=unit.deliveries,
+    )

@@ -1,0 +1,36 @@
+"""How DeliverWebhook and DeliverWebhooks deliver events to endpoints and withdraw them."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.webhooks.activities import WebhookActivities
+    from hermod.contracts.notifications.delivery import CloseOrder, DeliveryReport
+    from hermod.contracts.queues import WORKFLOWS, Lane
+    from hermod.contracts.webhooks.deliveries import DeliveryStatus, WebhookOrder
+    from workflows.policies import BOOKKEEPING, DELIVER
+from workflows.delivery_lifecycle import Trade
+
+
+def webhooks(order: WebhookOrder) -> Trade:
+    async def deliver() -> DeliveryReport:
+        return await workflow.execute_activity_method(
+            WebhookActivities.deliver_webhooks,
+            order,
+            task_queue=Lane.WEBHOOKS,
+            summary=summary(order.deliveries),
+            **DELIVER,
+        )
+
+    async def withdraw() -> DeliveryReport:
+        close = CloseOrder(tenant=order.tenant, messages=order.deliveries, reason="asked for in Temporal")
+        return await workflow.execute_activity_method(
+            WebhookActivities.withdraw_webhooks, close, task_queue=WORKFLOWS, **BOOKKEEPING
+        )
+
+    return Trade(deliver=deliver, withdraw=withdraw, count=len(order.deliveries), good=DeliveryStatus.DELIVERED)
+
+
+def summary(deliveries: tuple[str, ...]) -> str:
+    return f"webhook: {deliveries[0] if len(deliveries) == 1 else f'{len(deliveries)} deliveries'}"
