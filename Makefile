@@ -33,7 +33,7 @@ run: setup ## the whole product on embedded parts, in the foreground, with a dem
 	@exec $(BIN)/python -m devstack $(ARGS)
 
 demo: setup ## one message through every provider of the sandbox, while `make run` runs
-	@exec $(BIN)/python -m devstack.showcase $(ARGS)
+	@exec $(BIN)/python -m devstack.demo.showcase $(ARGS)
 
 test: setup ## all tests but the long ones, on the embedded parts
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

@@ -22,7 +22,7 @@ import psutil
 from rich.console import Console
 
 from benchmarks._running import console, run, table_of
-from devstack.clickhouse_server import ClickHouseServer
+from devstack.servers.clickhouse import ClickHouseServer
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Server
 from hermod.analytics.queries import AnalyticsQueries

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks._running import at_once, console, peak_memory, percentiles, run, show_memory, table_of
 from devstack.cluster import temporary_cluster
-from devstack.ports import LOOPBACK
+from devstack.servers.ports import LOOPBACK
 from hermod.contracts.webhooks.deliveries import EndpointSettings, Ordering
 from starter import Hermod
 

@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from devstack.clickhouse_server import ClickHouseServer
-from devstack.ports import LOOPBACK, free_port
-from devstack.postgres import Postgres
-from devstack.process import Child, Program, whole_environment
-from devstack.sandbox_server import SandboxServer
-from devstack.temporal import TemporalServer
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.ports import LOOPBACK, free_port
+from devstack.servers.postgres import Postgres
+from devstack.servers.process import Child, Program, whole_environment
+from devstack.servers.sandbox import SandboxServer
+from devstack.servers.temporal import TemporalServer
 from hermod.settings import Settings, load_settings
 from hermod.storage.database import migrate
 from hermod.storage.secrets.vault import Vault

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from devstack.errors import StackError
-from devstack.ports import LOOPBACK, PortUse
+from devstack.servers.ports import LOOPBACK, PortUse
 
 _ANY_HOST = ("0.0.0.0", "::", "")  # noqa: S104
 _PREFIX = "HERMOD_"

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import worker
 from devstack.errors import StackError
-from devstack.keeping import Pauses
-from devstack.logs import OwnLog
+from devstack.servers.keeping import Pauses
+from devstack.servers.logs import OwnLog
 from hermod.settings import Settings
 from hermod.telemetry import configure_logging, fault, get_logger
 from starter import Hermod

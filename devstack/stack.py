@@ -18,22 +18,22 @@ from typing import Any, Final
 import httpx
 from rich.console import Console
 
-from devstack.announcement import announce, announce_demo
-from devstack.clickhouse_server import ClickHouseServer
 from devstack.data_dir import DataDir, hold, write_private
-from devstack.demo import run_demo
+from devstack.demo.announcement import announce, announce_demo
+from devstack.demo.message import run_demo
+from devstack.demo.seed import TENANT, admin_token, seed
 from devstack.errors import StackError
-from devstack.keeping import Server, keep_running
-from devstack.logs import keep_small
 from devstack.options import Options, unless_given
-from devstack.ports import check_ports
-from devstack.postgres import Postgres
-from devstack.process import end_leftover
 from devstack.product import Product, log_to
 from devstack.progress import Steps, say
-from devstack.sandbox_server import SandboxServer
-from devstack.seed import TENANT, admin_token, seed
-from devstack.temporal import NAMESPACE, TemporalServer
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.keeping import Server, keep_running
+from devstack.servers.logs import keep_small
+from devstack.servers.ports import check_ports
+from devstack.servers.postgres import Postgres
+from devstack.servers.process import end_leftover
+from devstack.servers.sandbox import SandboxServer
+from devstack.servers.temporal import NAMESPACE, TemporalServer
 from hermod.settings import Settings, load_settings
 from hermod.storage.database import migrate
 from starter import Hermod

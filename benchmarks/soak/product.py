@@ -14,7 +14,7 @@ from benchmarks.soak.api import Api
 from benchmarks.soak.receiver import ANSWERS, GOOD, ORDERED, Receivers
 from benchmarks.soak.verdict import Records
 from devstack.cluster import Cluster, temporary_cluster
-from devstack.process import Child
+from devstack.servers.process import Child
 from starter import Hermod
 from starter.temporal.connection import connect
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self, cast
 
 from benchmarks.soak.delivery_checks import Received
-from devstack.ports import LOOPBACK
+from devstack.servers.ports import LOOPBACK
 
 GOOD: Final = ("good-1", "good-2", "good-3", "good-4", "good-5")
 ORDERED: Final = "good-2"

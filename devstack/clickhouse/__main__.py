@@ -22,8 +22,8 @@ from aiohttp import web
 from devstack.clickhouse.access import PASSWORD_VARIABLE
 from devstack.clickhouse.engine import Engine
 from devstack.clickhouse.front import Front
-from devstack.ports import LOOPBACK
-from devstack.process import handed_over
+from devstack.servers.ports import LOOPBACK
+from devstack.servers.process import handed_over
 from hermod.analytics.places import FolderLock
 from hermod.contracts.errors import Unavailable
 

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from devstack.clickhouse.access import USER
 from devstack.clickhouse.engine import Engine, EngineError, Statement
 from devstack.clickhouse.faults import NOT_RUN, Fault, FaultName, Faults
-from devstack.local_http import REFUSAL, is_local
+from devstack.servers.local_http import REFUSAL, is_local
 
 _MAX_BODY: Final = 256 * 1024 * 1024
 _AT_ONCE: Final = 8

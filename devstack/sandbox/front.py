@@ -18,7 +18,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from devstack.local_http import REFUSAL, is_local
+from devstack.servers.local_http import REFUSAL, is_local
 
 MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
 """Above every vendor's own limit, so that the vendor's answer is the one that is seen."""

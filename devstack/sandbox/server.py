@@ -10,7 +10,6 @@ from typing import Self
 
 from aiohttp import web
 
-from devstack.local_http import is_local
 from devstack.sandbox.control import Control
 from devstack.sandbox.exchange import Exchange
 from devstack.sandbox.faults import FaultBoard
@@ -23,6 +22,7 @@ from devstack.sandbox.providers.apns import PROVIDER as APNS
 from devstack.sandbox.providers.registry import HTTP_PROVIDERS
 from devstack.sandbox.reports import Reports
 from devstack.sandbox.smtp import MailServer
+from devstack.servers.local_http import is_local
 
 
 class Sandbox:

@@ -13,7 +13,7 @@ from tests.architecture.tree import PRODUCT, ROOT, imports, modules, parsed, pla
 ENVIRONMENT_READERS = {
     "hermod/settings.py",
     "devstack/options.py",  # ports and folders of the embedded parts, which the product knows nothing of
-    "devstack/process.py",  # hands a short list of variables on to the servers it starts
+    "devstack/servers/process.py",  # hands a short list of variables on to the servers it starts
     "devstack/cluster.py",  # hands the whole environment on to our own processes
 }
 CALLERS_OF_TEMPORAL = ("starter", "devstack", "worker.py", "benchmarks")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.ports import free_port, free_ports
+from devstack.servers.ports import free_port, free_ports
 from tests.support.documents import PAGES, PREAMBLE, blocks
 from tests.support.processes import REPOSITORY
 

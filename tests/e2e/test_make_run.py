@@ -22,7 +22,7 @@ import httpx
 import psutil
 import pytest
 
-from devstack.ports import LOOPBACK, free_ports
+from devstack.servers.ports import LOOPBACK, free_ports
 from tests.support.polling import eventually
 from tests.support.processes import python
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from devstack.cluster import Cluster, temporary_cluster
-from devstack.process import Child
+from devstack.servers.process import Child
 from starter import Hermod
 from starter.temporal.connection import connect
 from tests.faults.messages import SLOW, CutOff, behind_proxies

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 
-from devstack.process import Child
+from devstack.servers.process import Child
 from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Options, Submission
-from tests.support.fault_proxy import FaultProxy
 from tests.support.polling import eventually
-from tests.support.postgres_proxy import PostgresProxy
+from tests.support.proxies.fault_proxy import FaultProxy
+from tests.support.proxies.postgres_proxy import PostgresProxy
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Scene

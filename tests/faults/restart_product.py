@@ -23,7 +23,7 @@ from temporalio.client import Client
 
 from benchmarks.soak.delivery_checks import Received
 from devstack.cluster import Cluster, Web, temporary_cluster
-from devstack.process import Child
+from devstack.servers.process import Child
 from hermod.settings import Settings
 from starter import Hermod
 from starter.temporal.connection import connect
@@ -37,8 +37,8 @@ from tests.faults.restart_load import (
     PER_SECOND,
     PLAIN,
 )
-from tests.support.fault_proxy import FaultProxy
 from tests.support.hostile import Hostile
+from tests.support.proxies.fault_proxy import FaultProxy
 
 TENANT: Final = "shop"
 STOPPED_WITHIN: Final = 60.0

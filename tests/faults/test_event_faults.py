@@ -11,8 +11,8 @@ from sqlalchemy import text
 from hermod.contracts.ids import events_workflow
 from hermod.storage.analytics.event_claims import MOST_INSERTS
 from tests.faults.conftest import Scene
-from tests.support.clickhouse import clear_faults, fail
-from tests.support.event_rows import arrived, events_of
+from tests.support.analytics.clickhouse import clear_faults, fail
+from tests.support.analytics.event_rows import arrived, events_of
 from tests.support.polling import eventually
 
 

@@ -22,7 +22,7 @@ from tests.faults.conftest import Scene
 from tests.faults.messages import SLOW, Batch, CutOff, behind_proxies, holder, send
 from tests.support.lost_workers import miss_worker
 from tests.support.polling import eventually
-from tests.support.postgres_proxy import PostgresProxy
+from tests.support.proxies.postgres_proxy import PostgresProxy
 
 ONCE = Guarantee.AT_MOST_ONCE
 ACCEPTED = ("accepted",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from tests.faults.conftest import Scene
-from tests.support.form_rows import add_form
+from tests.support.forms.rows import add_form
 from tests.support.polling import eventually
 
 REMINDER = {

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from devstack.clickhouse_server import ClickHouseServer
-from devstack.postgres import Postgres
-from devstack.temporal import TemporalServer
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.postgres import Postgres
+from devstack.servers.temporal import TemporalServer
 from tests.faults.conftest import Record
 from tests.faults.restart_load import Load
 from tests.faults.restart_product import Product, running_product

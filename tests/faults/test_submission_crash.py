@@ -12,8 +12,8 @@ from starter.forms.journeys import journey
 from starter.webhooks.deliveries import deliveries
 from starter.webhooks.endpoints import create_endpoint
 from tests.faults.conftest import Scene
-from tests.support.backends import own_backend
-from tests.support.form_house import add_form, ended, submitted, told
+from tests.support.forms.backends import own_backend
+from tests.support.forms.product import add_form, ended, submitted, told
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 

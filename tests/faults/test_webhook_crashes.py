@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from devstack.ports import LOOPBACK, free_port
+from devstack.servers.ports import LOOPBACK, free_port
 from hermod.contracts.ids import webhook_endpoint_workflow
 from hermod.contracts.webhooks.deliveries import ReplayInput
 from starter import Hermod
@@ -22,8 +22,8 @@ from tests.faults.conftest import Scene
 from tests.faults.webhooks import Ground
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.receiver import receiving
-from tests.support.webhook_lines import all_ended, emit, numbers, ordered_endpoint, tried
+from tests.support.webhooks.lines import all_ended, emit, numbers, ordered_endpoint, tried
+from tests.support.webhooks.receiver import receiving
 
 KEYS: Final = ("a", "b", "c")
 _OPEN: Final = text("""

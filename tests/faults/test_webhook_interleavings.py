@@ -19,9 +19,9 @@ from tests.faults.conftest import Scene
 from tests.faults.messages import behind_proxies, holder
 from tests.support.lost_workers import miss_worker
 from tests.support.polling import eventually
-from tests.support.receiver import Receiver, receiving
 from tests.support.resetting import reset
-from tests.support.webhook_house import add_endpoint
+from tests.support.webhooks.product import add_endpoint
+from tests.support.webhooks.receiver import Receiver, receiving
 
 _ATTEMPTS: Final = text("""
     SELECT delivery_id, array_agg(coalesce(outcome, 'under way') ORDER BY number) AS outcomes

@@ -6,7 +6,7 @@ from temporalio.service import RPCError
 
 from hermod.contracts.ids import partial_workflow
 from hermod.storage.forms.partials import convert
-from tests.support.form_rows import add_form
+from tests.support.forms.rows import add_form
 from tests.support.polling import eventually
 from tests.support.product import House
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from hermod.contracts.forms.forms import SubmissionStatus
 from hermod.contracts.ids import submission_workflow
-from tests.support.backends import BACKENDS, own_backend
-from tests.support.form_house import add_form, ended, pay, submitted
+from tests.support.forms.backends import BACKENDS, own_backend
+from tests.support.forms.product import add_form, ended, pay, submitted
 from tests.support.polling import eventually
 from tests.support.product import House
 

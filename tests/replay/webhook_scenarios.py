@@ -14,7 +14,7 @@ from starter.webhooks.replays import move_replay, replay, replay_status
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.webhook_house import delivered
+from tests.support.webhooks.product import delivered
 
 
 async def deliver_webhook_delivered(house: House) -> str:

@@ -18,9 +18,9 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from devstack.clickhouse_server import ClickHouseServer
-from devstack.postgres import Postgres
 from devstack.sandbox import Sandbox
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.postgres import Postgres
 from hermod.bootstrap import open_senders
 from hermod.contracts.notifications.content import AnyContent, Channel, Email
 from hermod.contracts.notifications.messages import MessageView, Status
@@ -35,7 +35,7 @@ from hermod.storage.secrets.vault import Vault
 from starter import Hermod
 from starter.temporal import schedules
 from starter.temporal.connection import DATA_CONVERTER
-from tests.support.backends import BACKENDS
+from tests.support.forms.backends import BACKENDS
 from tests.support.polling import eventually
 from worker import build_workers, running
 

@@ -25,15 +25,15 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from devstack.clickhouse_server import ClickHouseServer
-from devstack.ports import free_port
-from devstack.postgres import Postgres
-from devstack.temporal import DYNAMIC_CONFIG, TemporalServer, dynamic_config_arguments, temporal_program
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.ports import free_port
+from devstack.servers.postgres import Postgres
+from devstack.servers.temporal import DYNAMIC_CONFIG, TemporalServer, dynamic_config_arguments, temporal_program
 from hermod.storage.database import migrate
 from starter.temporal.connection import DATA_CONVERTER
 from starter.temporal.search_attributes import SEARCH_ATTRIBUTES
-from tests.support.fault_proxy import FaultProxy
-from tests.support.postgres_proxy import PostgresProxy
+from tests.support.proxies.fault_proxy import FaultProxy
+from tests.support.proxies.postgres_proxy import PostgresProxy
 
 _TEMPLATE = "template_hermod"
 _numbers = itertools.count(1)

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from devstack.clickhouse_server import ClickHouseServer
+from devstack.servers.clickhouse import ClickHouseServer
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.places import Server
 from hermod.analytics.sink import ClickHouseSink
-from tests.support.clickhouse import opened, schema_of
+from tests.support.analytics.clickhouse import opened, schema_of
 
 _numbers = itertools.count(1)
 

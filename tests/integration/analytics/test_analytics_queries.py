@@ -20,7 +20,7 @@ from hermod.analytics.sink import ClickHouseSink
 from hermod.contracts.analytics.queries import ChannelFunnel, Funnel, FunnelAsked, Interval, TimeseriesAsked, TopAsked
 from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.storage.analytics.event_outbox import clickhouse_time
-from tests.support.clickhouse import event_line, opened, schema_of
+from tests.support.analytics.clickhouse import event_line, opened, schema_of
 from tests.support.product import NOWHERE
 
 NOON: Final = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=4)

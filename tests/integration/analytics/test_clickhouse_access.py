@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from devstack.clickhouse_server import ClickHouseServer
+from devstack.servers.clickhouse import ClickHouseServer
 
 
 async def ask(url: str, **request: Any) -> httpx.Response:

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from devstack.clickhouse_server import ClickHouseServer
-from devstack.ports import LOOPBACK, free_port
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.ports import LOOPBACK, free_port
 from hermod.analytics.client import ClickHouse, Patience
 from hermod.analytics.faults import Missing
 from hermod.analytics.places import Server
@@ -16,7 +16,7 @@ from hermod.analytics.sink import ClickHouseSink
 from hermod.contracts.errors import Unavailable
 from hermod.ports.analytics import Refused
 from hermod.telemetry import INSERTED_ROWS, INSERTS
-from tests.support.clickhouse import event_line, fail, opened
+from tests.support.analytics.clickhouse import event_line, fail, opened
 
 
 async def count(client: ClickHouse) -> int:

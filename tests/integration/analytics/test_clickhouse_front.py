@@ -13,10 +13,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from devstack.clickhouse_server import ClickHouseServer
-from devstack.process import ChildFailed
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.process import ChildFailed
 from hermod.analytics.places import Server
-from tests.support.clickhouse import clear_faults, event_line, fail, opened, schema_of
+from tests.support.analytics.clickhouse import clear_faults, event_line, fail, opened, schema_of
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.clickhouse_server import ClickHouseServer
-from devstack.ports import free_port
+from devstack.servers.clickhouse import ClickHouseServer
+from devstack.servers.ports import free_port
 from hermod.analytics import schema as schemas
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.schema import STEPS, TABLES
@@ -17,7 +17,7 @@ from hermod.bootstrap import Analytics, open_analytics
 from hermod.contracts.errors import Unavailable
 from hermod.settings import Settings
 from hermod.storage.database.engine import Database
-from tests.support.clickhouse import event_line, schema_of
+from tests.support.analytics.clickhouse import event_line, schema_of
 from tests.support.polling import eventually
 from tests.support.product import NOWHERE, settings_for
 

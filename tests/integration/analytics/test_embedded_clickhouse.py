@@ -11,7 +11,7 @@ import pytest
 
 from hermod.analytics.places import Folder, FolderLock
 from hermod.contracts.errors import Unavailable
-from tests.support.clickhouse import opened
+from tests.support.analytics.clickhouse import opened
 from tests.support.processes import line, python
 
 _PROGRAM = """
@@ -21,7 +21,7 @@ from hermod.analytics.places import Folder
 from hermod.analytics.sink import ClickHouseSink
 from hermod.ports.analytics import Refused
 from hermod.telemetry import configure_logging
-from tests.support.clickhouse import event_line, opened, schema_of
+from tests.support.analytics.clickhouse import event_line, opened, schema_of
 
 async def main(folder, stay):
     place = Folder(Path(folder))

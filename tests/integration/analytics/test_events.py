@@ -17,7 +17,7 @@ from hermod.contracts.ids import events_workflow, new_id
 from hermod.storage.analytics.event_outbox import EventLine, EventRow, add
 from starter.analytics.ingest import EventIngest
 from starter.temporal.starts import Starts
-from tests.support.event_rows import arrived, events_of
+from tests.support.analytics.event_rows import arrived, events_of
 from tests.support.polling import eventually
 from tests.support.product import House
 

@@ -9,7 +9,7 @@ import httpx
 from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Status
 from tests.integration.api.conftest import calling
-from tests.support.event_rows import arrived
+from tests.support.analytics.event_rows import arrived
 from tests.support.polling import eventually
 from tests.support.product import House
 from web.app import create_app

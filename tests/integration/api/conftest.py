@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import Row, text
 
-from devstack.ports import free_port
-from devstack.postgres import Postgres
+from devstack.servers.ports import free_port
+from devstack.servers.postgres import Postgres
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Status
 from hermod.contracts.tenants.accounts import AccountInput

@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
-from devstack.ports import LOOPBACK, free_port
-from devstack.temporal import TemporalServer
+from devstack.servers.ports import LOOPBACK, free_port
+from devstack.servers.temporal import TemporalServer
 from hermod.contracts.notifications.messages import Status
 from starter import Hermod
 from starter.cli.app import app

@@ -22,8 +22,8 @@ from starter.webhooks.deliveries import delivery_status, retry_delivery
 from tests.support.orphans import letter
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.receiver import Receiver, receiving
-from tests.support.webhook_house import add_endpoint, delivered, ended
+from tests.support.webhooks.product import add_endpoint, delivered, ended
+from tests.support.webhooks.receiver import Receiver, receiving
 
 
 @pytest.fixture

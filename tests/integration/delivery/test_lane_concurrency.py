@@ -20,7 +20,7 @@ from hermod.ports.notifications.sender import Outgoing, Sender
 from hermod.ports.webhooks.ledger import Exchange, Post
 from starter import Hermod
 from tests.support.product import NOWHERE, House, Script, ScriptedSender, new_house, settings_for
-from tests.support.webhook_house import add_endpoint, delivered
+from tests.support.webhooks.product import add_endpoint, delivered
 from worker import build_workers, running
 
 MOST = 5

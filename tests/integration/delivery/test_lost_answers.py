@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from devstack.stripe_stand_in import StripePayment
+from devstack.demo.stripe_stand_in import StripePayment
 from hermod.contracts.errors import MaybeStored
 from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Options, Status, Submission
@@ -20,10 +20,10 @@ from hermod.domain.payments.stripe_events import read_event
 from starter import Hermod
 from starter.analytics.validation import sift
 from starter.webhooks.deliveries import delivery_status
-from tests.support.form_rows import add_form
-from tests.support.postgres_proxy import PostgresProxy
+from tests.support.forms.rows import add_form
 from tests.support.product import House
-from tests.support.webhook_house import add_endpoint
+from tests.support.proxies.postgres_proxy import PostgresProxy
+from tests.support.webhooks.product import add_endpoint
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 UNREACHABLE = "http://127.0.0.1:9/hooks"

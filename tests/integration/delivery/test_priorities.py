@@ -24,10 +24,10 @@ from starter.forms.partials import save_partial
 from starter.temporal import schedules
 from starter.temporal.connection import DATA_CONVERTER
 from starter.webhooks.replays import replay
-from tests.support.form_house import ENTERED, add_form
+from tests.support.forms.product import ENTERED, add_form
 from tests.support.polling import eventually
 from tests.support.product import House, new_house, settings_for
-from tests.support.webhook_house import add_endpoint
+from tests.support.webhooks.product import add_endpoint
 from worker import LANES, WORKFLOW_CLASSES, build_workers, running
 
 NOBODY = "http://127.0.0.1:9/"

@@ -15,7 +15,7 @@ from starter.forms.announcer import FormAnnouncer, identity
 from starter.forms.journeys import journey
 from starter.webhooks.deliveries import deliveries, delivery_status
 from starter.webhooks.endpoints import create_endpoint
-from tests.support.form_house import ENTERED, add_form, ended, submitted
+from tests.support.forms.product import ENTERED, add_form, ended, submitted
 from tests.support.product import House
 
 SESSION = "session-12345678"

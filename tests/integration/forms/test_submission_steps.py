@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.forms.submissions import SubmissionActivities
-from devstack.stripe_stand_in import StripePayment
+from devstack.demo.stripe_stand_in import StripePayment
 from hermod.contracts.forms.forms import (
     FormMoment,
     PaymentStatus,
@@ -35,7 +35,7 @@ from hermod.storage.operations.orphaned_records import Limit, Orphan
 from starter.forms.submissions import retry_submission, submission
 from starter.housekeeping.orphans import SubmissionWorkflows
 from starter.housekeeping.sweeping import STALLED_AFTER, LedgerSweeper
-from tests.support.form_house import ENTERED, add_form, ended, pay, submitted
+from tests.support.forms.product import ENTERED, add_form, ended, pay, submitted
 from tests.support.product import House
 
 PAYMENT: dict[str, Any] = {"payment": {"required": True, "expires_in": "PT1H"}}

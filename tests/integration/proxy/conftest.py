@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from hermod.storage.database.engine import Database
-from tests.support.fault_proxy import FaultProxy
-from tests.support.postgres_proxy import PostgresProxy
+from tests.support.proxies.fault_proxy import FaultProxy
+from tests.support.proxies.postgres_proxy import PostgresProxy
 
 Connection = asyncpg.Connection
 

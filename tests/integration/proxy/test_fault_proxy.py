@@ -10,13 +10,13 @@ from sqlalchemy import text
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 
-from devstack.ports import free_port
+from devstack.servers.ports import free_port
 from hermod.contracts.errors import Unavailable
 from hermod.storage.database.engine import Database
 from tests.integration.proxy.conftest import BRIEFLY, GONE, add, comes_not, connected, kept
-from tests.support.fault_proxy import DIRECTIONS, Direction, FaultProxy
 from tests.support.polling import eventually
-from tests.support.postgres_proxy import PostgresProxy
+from tests.support.proxies.fault_proxy import DIRECTIONS, Direction, FaultProxy
+from tests.support.proxies.postgres_proxy import PostgresProxy
 
 
 async def test_proxy_passes_everything_on_and_counts_it(

@@ -21,7 +21,7 @@ from tests.integration.proxy.conftest import (
     kept,
 )
 from tests.support.polling import eventually
-from tests.support.postgres_proxy import PostgresProxy
+from tests.support.proxies.postgres_proxy import PostgresProxy
 
 
 async def test_statement_is_cut_before_it_never_reaches_the_server(

@@ -13,7 +13,7 @@ from hermod.storage.webhook_endpoints.endpoints import WebhookEndpoints
 from starter.webhooks.endpoints import merged
 from tests.support.hostile import Hostile
 from tests.support.product import House
-from tests.support.webhook_house import add_endpoint, delivered
+from tests.support.webhooks.product import add_endpoint, delivered
 
 
 async def change_elsewhere(house: House, endpoint: str, given: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from starter import verify_webhook
 from starter.webhooks.deliveries import delivery_status
 from tests.support.hostile import Hostile
 from tests.support.product import House
-from tests.support.webhook_house import add_endpoint, delivered, ended
+from tests.support.webhooks.product import add_endpoint, delivered, ended
 
 
 async def test_event_is_emitted_arrives_signed_and_every_request_is_in_the_log(house: House, receiver: Hostile) -> None:

@@ -11,7 +11,7 @@ from starter.webhooks.deliveries import delivery_status
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.webhook_house import add_endpoint, delivered, ended
+from tests.support.webhooks.product import add_endpoint, delivered, ended
 
 
 async def swept(house: House) -> None:

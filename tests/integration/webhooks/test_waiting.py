@@ -19,7 +19,7 @@ from starter.webhooks.endpoints import change_endpoint, delete_endpoint
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.webhook_house import add_endpoint, delivered, ended
+from tests.support.webhooks.product import add_endpoint, delivered, ended
 
 HOUR: Final = {"Retry-After": "3600"}
 _ROWS: Final = text("SELECT * FROM webhook_deliveries WHERE tenant_id = :tenant ORDER BY id")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from devstack.stripe_stand_in import StripePayment, new_id
+from devstack.demo.stripe_stand_in import StripePayment, new_id
 from hermod.contracts import ids
 from hermod.contracts.forms.forms import SubmissionInput, SubmissionView
 from hermod.domain.payments.stripe_events import read_event
@@ -23,10 +23,10 @@ from starter.forms.journeys import journey
 from starter.forms.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentDesk
 from starter.forms.submissions import release_submission, submission
 from tests.integration.api.conftest import calling
-from tests.support.form_rows import add_form
+from tests.support.forms.rows import add_form
+from tests.support.forms.stripe_sender import StripeSender, stripe_sender
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.stripe_sender import StripeSender, stripe_sender
 from web.app import create_app
 
 _MARKS = text("SELECT announced FROM form_submissions WHERE tenant_id = :tenant AND id = :id")

@@ -12,8 +12,8 @@ from temporalio.exceptions import ApplicationError
 
 from hermod.contracts.forms.forms import SubmissionStatus
 from starter.forms.submissions import retry_submission
-from tests.support.backends import BACKENDS, TOKEN, own_backend
-from tests.support.form_house import ENTERED, add_form, ended, pay, submitted, told
+from tests.support.forms.backends import BACKENDS, TOKEN, own_backend
+from tests.support.forms.product import ENTERED, add_form, ended, pay, submitted, told
 from tests.support.polling import eventually
 from tests.support.product import House
 from tests.support.resetting import reset

@@ -21,7 +21,7 @@ from hermod.contracts.notifications.content import Email
 from hermod.storage.forms.partials import Conversion, PartialDraft, convert
 from starter.forms.journeys import journey
 from starter.forms.partials import partial, resumed
-from tests.support.form_rows import add_form
+from tests.support.forms.rows import add_form
 from tests.support.polling import eventually
 from tests.support.product import House
 from workflows.forms.save_partial import DEBOUNCE

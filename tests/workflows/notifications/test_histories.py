@@ -18,8 +18,8 @@ from starter.temporal import schedules
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.webhook_house import add_endpoint, delivered
-from tests.support.webhook_house import ended as delivery_ended
+from tests.support.webhooks.product import add_endpoint, delivered
+from tests.support.webhooks.product import ended as delivery_ended
 from workflows.search_attributes import CHANNEL, TENANT
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.receiver import Receiver, receiving
+from tests.support.webhooks.receiver import Receiver, receiving
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from devstack.temporal import DYNAMIC_CONFIG, dynamic_config_arguments, temporal_program
+from devstack.servers.temporal import DYNAMIC_CONFIG, dynamic_config_arguments, temporal_program
 from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.contracts.webhooks.deliveries import DrainEndpointInput, WebhookOrder

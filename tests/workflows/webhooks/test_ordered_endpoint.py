@@ -16,8 +16,8 @@ from starter.webhooks.deliveries import cancel_delivery, discard_delivery, retry
 from starter.webhooks.endpoints import enable_endpoint, show_endpoint
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.receiver import Receiver
-from tests.support.webhook_lines import all_ended, emit, numbers, ordered_endpoint, status_of, tried
+from tests.support.webhooks.lines import all_ended, emit, numbers, ordered_endpoint, status_of, tried
+from tests.support.webhooks.receiver import Receiver
 
 KEYS = ("a", "b", "c")
 

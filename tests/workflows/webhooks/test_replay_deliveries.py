@@ -15,8 +15,8 @@ from starter.webhooks.endpoints import change_endpoint, enable_endpoint
 from starter.webhooks.replays import move_replay, replay, replay_status
 from tests.support.polling import eventually
 from tests.support.product import House
-from tests.support.receiver import Receiver
-from tests.support.webhook_lines import all_ended, emit, numbers, ordered_endpoint, status_of
+from tests.support.webhooks.lines import all_ended, emit, numbers, ordered_endpoint, status_of
+from tests.support.webhooks.receiver import Receiver
 
 
 def asked(**changes: Any) -> ReplayInput:

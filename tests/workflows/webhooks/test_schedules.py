@@ -20,7 +20,7 @@ from tests.support.hostile import Hostile
 from tests.support.polling import eventually
 from tests.support.product import House
 from tests.support.resetting import reset
-from tests.support.webhook_house import add_endpoint, delivered, ended
+from tests.support.webhooks.product import add_endpoint, delivered, ended
 
 SCHEDULE = (30, 120, 600, 3600, 6 * 3600, 24 * 3600)
 
