@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from hermod.contracts.errors import InvalidInput, NotFound, Unavailable
 from hermod.contracts.forms.payments import StripeAccountInput
 from hermod.storage.database.engine import Database, sql
+from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
 
@@ -41,8 +42,8 @@ _DELETE: Final = sql("""
     SELECT :tenant, :now, :actor, 'payment_account.delete', 'stripe' FROM gone
     RETURNING subject
 """)
-_SEALED: Final = sql("SELECT tenant_id, secrets FROM stripe_accounts FOR NO KEY UPDATE")
-_RESEAL: Final = sql("UPDATE stripe_accounts SET secrets = CAST(:secrets AS bytea) WHERE tenant_id = :tenant")
+_SEALED: Final = sql("SELECT tenant_id AS tenant, NULL AS id, secrets AS sealed FROM stripe_accounts FOR NO KEY UPDATE")
+_RESEAL: Final = sql("UPDATE stripe_accounts SET secrets = CAST(:sealed AS bytea) WHERE tenant_id = :tenant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +100,9 @@ class StripeAccounts:
         except UndecryptableSecret:
             return True
 
-    async def reseal(self) -> int:
-        """Encrypt all secrets under the newest key; how many accounts there were."""
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(_SEALED)).all()
-            for row in rows:
-                names = {"tenant": row.tenant_id, "secrets": self._vault.reseal(row.secrets)}
-                await connection.execute(_RESEAL, names)
-        return len(rows)
+    async def reseal(self) -> Rotated:
+        """Encrypt all secrets under the newest key."""
+        return await rotate(self._database, self._vault, _SEALED, _RESEAL)
 
     async def _read(self, tenant: str) -> StripeAccount | None:
         rows = await self._database.rows(_ONE, {"tenant": tenant})

@@ -40,6 +40,7 @@ from hermod.contracts.errors import NotFound, Unavailable, Unreadable
 from hermod.contracts.ids import since
 from hermod.contracts.tenants.tenants import ContentPolicy
 from hermod.storage.database.engine import Database, sql
+from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
 from hermod.telemetry import get_logger
 
@@ -65,8 +66,10 @@ _SET: Final = sql("""
     )
     SELECT encrypts, content_days FROM changed
 """)
-_SEALED: Final = sql("SELECT id, content_key FROM tenants WHERE content_key IS NOT NULL FOR UPDATE")
-_RESEAL: Final = sql("UPDATE tenants SET content_key = CAST(:key AS bytea) WHERE id = :tenant")
+_SEALED: Final = sql(
+    "SELECT id AS tenant, NULL AS id, content_key AS sealed FROM tenants WHERE content_key IS NOT NULL FOR UPDATE"
+)
+_RESEAL: Final = sql("UPDATE tenants SET content_key = CAST(:sealed AS bytea) WHERE id = :tenant")
 _TENANTS: Final = sql("SELECT id, content_days FROM tenants ORDER BY id")
 
 # Ids sort by time, so that old contents are a range of the primary key; what is still open in it is few.
@@ -203,14 +206,9 @@ class Contents:
         self._known.pop(tenant, None)
         return self._policy(tenant, rows[0].encrypts, rows[0].content_days)
 
-    async def reseal(self) -> int:
-        """Seal all data keys under the newest key of HERMOD_SECRET_KEY; how many there were."""
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(_SEALED)).all()
-            for row in rows:
-                sealed = self._vault.reseal(row.content_key)
-                await connection.execute(_RESEAL, {"tenant": row.id, "key": sealed})
-        return len(rows)
+    async def reseal(self) -> Rotated:
+        """Seal all data keys under the newest key of HERMOD_SECRET_KEY."""
+        return await rotate(self._database, self._vault, _SEALED, _RESEAL)
 
     async def drop_old(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> int:
         """Delete the contents whose time is over; the records stay. `beat` is called after each statement."""

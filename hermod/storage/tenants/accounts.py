@@ -19,6 +19,7 @@ from hermod.domain.webhooks.origins import same_address
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import listed
 from hermod.storage.database.ttl_cache import Recent
+from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
 from hermod.storage.tenants.deleting import Deleting
 from hermod.storage.tenants.retry_defaults import stored_retry
@@ -61,9 +62,12 @@ _LOCKED: Final = sql(
 _ALL: Final = sql(
     "SELECT * FROM provider_accounts WHERE tenant_id = :tenant AND deleted_at IS NULL ORDER BY channel, position, name"
 )
-_SEALED: Final = sql("SELECT tenant_id, name, credentials FROM provider_accounts WHERE deleted_at IS NULL FOR UPDATE")
+_SEALED: Final = sql("""
+    SELECT tenant_id AS tenant, name AS id, credentials AS sealed
+      FROM provider_accounts WHERE deleted_at IS NULL FOR UPDATE
+""")
 _RESEAL: Final = sql(
-    "UPDATE provider_accounts SET credentials = CAST(:credentials AS bytea) WHERE tenant_id = :tenant AND name = :id"
+    "UPDATE provider_accounts SET credentials = CAST(:sealed AS bytea) WHERE tenant_id = :tenant AND name = :id"
 )
 _BLOCK: Final = sql("""
     UPDATE provider_accounts
@@ -168,14 +172,9 @@ class ProviderAccounts:
         """The accounts whose credentials no key in HERMOD_SECRET_KEY opens."""
         return [account.name for account in await self._recent.get(tenant) if account.blocked_reason == UNREADABLE]
 
-    async def reseal(self) -> int:
-        """Encrypt all credentials under the newest key; how many there were."""
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(_SEALED)).all()
-            for row in rows:
-                sealed = self._vault.reseal(row.credentials)
-                await connection.execute(_RESEAL, {"tenant": row.tenant_id, "id": row.name, "credentials": sealed})
-        return len(rows)
+    async def reseal(self) -> Rotated:
+        """Encrypt all credentials under the newest key."""
+        return await rotate(self._database, self._vault, _SEALED, _RESEAL)
 
     async def block(
         self, tenant: str, account: str, revision: int, until: datetime, reason: str, now: datetime, times: int = 0

@@ -34,6 +34,7 @@ from hermod.ports.webhooks.ledger import Endpoint
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import listed, or_none
 from hermod.storage.database.ttl_cache import Recent
+from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoints.health import WINDOW
 from hermod.storage.webhook_endpoints.rows import as_endpoint, as_view, columns, payload_filter, stored_settings
@@ -139,9 +140,12 @@ _PAGE: Final = sql(
 _SECRETS: Final = sql(
     "SELECT id, secrets FROM webhook_endpoints WHERE tenant_id = :tenant AND deleted_at IS NULL ORDER BY id"
 )
-_SEALED: Final = sql("SELECT tenant_id, id, secrets FROM webhook_endpoints WHERE deleted_at IS NULL FOR NO KEY UPDATE")
+_SEALED: Final = sql("""
+    SELECT tenant_id AS tenant, id, secrets AS sealed
+      FROM webhook_endpoints WHERE deleted_at IS NULL FOR NO KEY UPDATE
+""")
 _RESEAL: Final = sql(
-    "UPDATE webhook_endpoints SET secrets = CAST(:secrets AS bytea) WHERE tenant_id = :tenant AND id = :id"
+    "UPDATE webhook_endpoints SET secrets = CAST(:sealed AS bytea) WHERE tenant_id = :tenant AND id = :id"
 )
 
 
@@ -289,14 +293,9 @@ class WebhookEndpoints:
         """The endpoints whose secrets no key in HERMOD_SECRET_KEY opens."""
         return [row.id for row in await self._database.rows(_SECRETS, {"tenant": tenant}) if not self._opens(row)]
 
-    async def reseal(self) -> int:
-        """Encrypt all secrets under the newest key; how many endpoints there were."""
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(_SEALED)).all()
-            for row in rows:
-                names = {"tenant": row.tenant_id, "id": row.id, "secrets": self._vault.reseal(row.secrets)}
-                await connection.execute(_RESEAL, names)
-        return len(rows)
+    async def reseal(self) -> Rotated:
+        """Encrypt all secrets under the newest key."""
+        return await rotate(self._database, self._vault, _SEALED, _RESEAL)
 
     async def _locked(
         self, connection: AsyncConnection, tenant: str, endpoint: str

@@ -80,24 +80,42 @@ def new_key(as_json: Json = False) -> None:
         say(key)
 
 
+_KINDS = {
+    "resealed": "accounts",
+    "webhook_endpoints": "webhook endpoints",
+    "stripe_accounts": "accounts at Stripe",
+    "tenant_keys": "tenants' keys",
+}
+
+
 @app.command("rotate")
 @command
 async def rotate(as_json: Json = False) -> None:
     """Encrypt all that is stored as a secret under the first key of HERMOD_SECRET_KEY.
 
     That is: the credentials of accounts, the secrets of webhook endpoints and of Stripe, and the tenants' own keys.
+    What none of the keys opens is named, and stays as it is; the exit code is 1 then.
     """
     async with storage() as opened:
-        accounts, tenants = await opened.accounts.reseal(), await opened.contents.reseal()
-        endpoints, payments = await opened.webhook_endpoints.reseal(), await opened.stripe_accounts.reseal()
-    counts = {"tenant_keys": tenants, "webhook_endpoints": endpoints, "stripe_accounts": payments}
+        done = {
+            "resealed": await opened.accounts.reseal(),
+            "webhook_endpoints": await opened.webhook_endpoints.reseal(),
+            "stripe_accounts": await opened.stripe_accounts.reseal(),
+            "tenant_keys": await opened.contents.reseal(),
+        }
+    unreadable = {name: list(one.unreadable) for name, one in done.items() if one.unreadable}
     if as_json:
-        print_json({"resealed": accounts, **counts})
+        print_json({**{name: one.done for name, one in done.items()}, "unreadable": unreadable})
     else:
         say(
-            f"{accounts} accounts, {endpoints} webhook endpoints, {payments} accounts at Stripe, "
-            f"{tenants} tenants' keys: all under the newest key"
+            f"{done['resealed'].done} accounts, {done['webhook_endpoints'].done} webhook endpoints, "
+            f"{done['stripe_accounts'].done} accounts at Stripe, {done['tenant_keys'].done} tenants' keys: "
+            "all under the newest key"
         )
+        for name, records in unreadable.items():
+            say(f"not opened by any key of HERMOD_SECRET_KEY ({_KINDS[name]}): {', '.join(records)}")
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @command

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from sqlalchemy import text
+from temporalio.service import RPCError
 
 from activities import errors
 from hermod.contracts.notifications.content import Email
@@ -83,7 +84,10 @@ async def test_content_has_a_field_of_a_later_version_it_is_sent_by_a_worker_tha
     await _change(house, f"UPDATE message_contents SET body = :body WHERE {row}", id=sent.id, body=newer)
 
     async def waits() -> str | None:
-        told = await house.hermod.core.temporal.get_workflow_handle(sent.workflow_id).describe()
+        try:
+            told = await house.hermod.core.temporal.get_workflow_handle(sent.workflow_id).describe()
+        except RPCError:  # not started yet
+            return None
         for pending in told.raw_description.pending_activities:
             if pending.last_failure.application_failure_info.type == errors.NEWER_RECORD:
                 return str(pending.last_failure.message)

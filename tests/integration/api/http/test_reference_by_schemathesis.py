@@ -67,6 +67,8 @@ NO_SCHEMA_SAYS: Final = re.compile(
                 r"this (key|id) was used before",
                 r".* is a template for \w+; give this one another name",
                 r"needed for a new account",
+                r"needed again, or null to drop it",
+                r"needed again when base_url changes",
                 # what the time is
                 r"must not be before 2000-01-01",
                 r"must not be more than two days ahead",

@@ -104,10 +104,13 @@ async def test_secret_key_is_rotated_accounts_open_with_the_new_one_alone(
         "tenant_keys": 0,
         "webhook_endpoints": 0,
         "stripe_accounts": 0,
+        "unreadable": {},
     }
     monkeypatch.setenv("HERMOD_SECRET_KEY", new)
     await send(cli)
     monkeypatch.setenv("HERMOD_SECRET_KEY", Vault.new_key())
+    told = (await cli.run("secrets", "rotate", code=1)).stdout
+    assert "not opened by any key of HERMOD_SECRET_KEY (accounts): " in told
     assert "WRONG secret key" in (await cli.run("doctor", code=1)).stdout
 
 

@@ -136,7 +136,7 @@ async def test_content_without_its_key_waits_and_is_refused_at_accept(database: 
 async def test_content_key_is_sealed_anew_when_keys_rotate(database: Database) -> None:
     message = await take(database, await encrypting(database))
     newest = Vault.new_key()
-    assert await contents(database, f"{newest},{KEY}").reseal() == 1
+    assert await contents(database, f"{newest},{KEY}").reseal() == (1, ())
     assert await read(database, contents(database, newest), message) == ["a secret word"]
 
 
