@@ -36,8 +36,8 @@ from activities.interceptor import FailureInterceptor
 from activities.notifications.activities import NotificationActivities
 from activities.notifications.request_slots import RequestSlots
 from activities.webhooks.activities import WebhookActivities
-from activities.webhooks.bulkheads import Places
-from activities.webhooks.dispatcher import Ways
+from activities.webhooks.bulkheads import Bulkheads
+from activities.webhooks.dispatcher import WebhookDependencies
 from activities.webhooks.notices import NoticeActivities
 from activities.webhooks.ordering import WebhookOrderActivities
 from activities.webhooks.replays import WebhookReplayActivities
@@ -261,9 +261,9 @@ def _bookkeeping(
     ]
 
 
-def _webhook_ways(storage: Storage, poster: Poster, events: Webhooks, places: int) -> Ways:
+def _webhook_ways(storage: Storage, poster: Poster, events: Webhooks, places: int) -> WebhookDependencies:
     """One endpoint never has more than half of the lane's places and requests, whatever it does."""
-    return Ways(
+    return WebhookDependencies(
         ledger=storage.webhook_ledger,
         endpoints=storage.webhook_endpoints,
         health=storage.endpoint_health,
@@ -271,7 +271,7 @@ def _webhook_ways(storage: Storage, poster: Poster, events: Webhooks, places: in
         requests=post_for,
         limiter=storage.rates,
         waiters=events.waiters,
-        places=Places(max(1, places // 2), RequestSlots(places)),
+        places=Bulkheads(max(1, places // 2), RequestSlots(places)),
     )
 
 

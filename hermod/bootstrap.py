@@ -19,7 +19,7 @@ from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.backend import HttpBackend
 from hermod.outbound.webhooks.poster import WebhookPoster
 from hermod.ports.forms.submissions import Backend, NoBackend
-from hermod.ports.notifications.hygiene import Hygiene
+from hermod.ports.notifications.hygiene import AddressFeedback
 from hermod.settings import Settings
 from hermod.storage.analytics.event_claims import SqlEventOutbox
 from hermod.storage.analytics.event_outbox import EventAcceptance
@@ -120,7 +120,7 @@ class Storage:
     records: Records
     resume_tokens: ResumeTokens
     stripe_accounts: StripeAccounts
-    hygiene: Hygiene
+    hygiene: AddressFeedback
     submission_acceptance: SubmissionAcceptance
     submission_ledger: SqlSubmissionLedger
     submissions: Submissions

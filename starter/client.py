@@ -41,7 +41,7 @@ from starter.notifications.parsing import checked, checked_options, checked_or_w
 from starter.notifications.templates import call_steps
 from starter.services import Core, open_core
 from starter.temporal.signals import followed_up, tell_cancelled
-from starter.temporal.starts import Unit
+from starter.temporal.starts import WorkflowBatch
 from starter.validation_errors import field_errors
 
 _log = get_logger(__name__)
@@ -368,7 +368,7 @@ class Hermod:
     async def _start_again(self, receipt: Receipt) -> bool:
         view = await self.status(receipt.id)
         return await self._core.dispatcher.begin_again(
-            Unit(
+            WorkflowBatch(
                 workflow_id=receipt.workflow_id,
                 tenant=self._tenant,
                 channel=view.channel,

@@ -10,25 +10,25 @@ from hermod.settings import Settings
 from starter.analytics.ingest import EventIngest
 from starter.forms.announcer import FormAnnouncer
 from starter.forms.partial_revisions import Partials
-from starter.forms.payment_intake import PaymentDesk
+from starter.forms.payment_intake import PaymentAcceptor
 from starter.forms.submission_intake import Submissions
 from starter.housekeeping.orphans import DeliveryWorkflows, MessageWorkflows, SubmissionWorkflows
 from starter.housekeeping.sweeping import LedgerSweeper, Sweepers
-from starter.notifications.acceptor import MessageDesk
+from starter.notifications.acceptor import MessageAcceptor
 from starter.notifications.coalescer import Coalescer
 from starter.notifications.fan_out import FanOut
 from starter.notifications.rendering import Preparer
 from starter.notifications.templates import Renderer
-from starter.temporal.starts import Dispatcher, Starts
+from starter.temporal.starts import Starts, WorkflowStarter
 from starter.webhooks.events import Webhooks
 from starter.webhooks.replays import PagedReplayer
 
 
 def announcer(client: Client, storage: Storage, clock: Clock, settings: Settings) -> FormAnnouncer:
     """Who tells of forms. What it could not start before the worker stops, the sweeper starts."""
-    coalescer = Coalescer(storage.acceptance, Dispatcher(client, storage.messages, storage.limits, clock), clock)
+    coalescer = Coalescer(storage.acceptance, WorkflowStarter(client, storage.messages, storage.limits, clock), clock)
     preparer = Preparer(Renderer(storage.templates), FanOut(storage.devices, storage.acceptance))
-    desk = MessageDesk(storage, preparer, coalescer, clock, settings.local_email_domains)
+    desk = MessageAcceptor(storage, preparer, coalescer, clock, settings.local_email_domains)
     return FormAnnouncer(storage, Webhooks(client, storage, clock), desk, clock)
 
 
@@ -39,11 +39,11 @@ def replayer(client: Client, storage: Storage, events: Webhooks, clock: Clock) -
 
 def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedReplayer, clock: Clock) -> Sweepers:
     """What looks for all that was left behind, once in a while."""
-    messages = MessageWorkflows(Dispatcher(client, storage.messages, storage.limits, clock))
+    messages = MessageWorkflows(WorkflowStarter(client, storage.messages, storage.limits, clock))
     deliveries = DeliveryWorkflows(events.dispatcher)
     ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
     submissions = Submissions(client, storage, clock)
-    payments = PaymentDesk(storage.payments, submissions.wake, clock)
+    payments = PaymentAcceptor(storage.payments, submissions.wake, clock)
     return Sweepers(
         {
             "messages": LedgerSweeper(storage.orphaned_messages, messages, client, clock),

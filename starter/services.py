@@ -15,16 +15,16 @@ from hermod.settings import Settings
 from starter.analytics.events import Events
 from starter.concurrency.background import Background
 from starter.forms.partial_revisions import Partials
-from starter.forms.payment_intake import PaymentDesk
+from starter.forms.payment_intake import PaymentAcceptor
 from starter.forms.submission_intake import Submissions
-from starter.notifications.acceptor import MessageDesk
+from starter.notifications.acceptor import MessageAcceptor
 from starter.notifications.coalescer import Coalescer
 from starter.notifications.fan_out import FanOut
 from starter.notifications.rendering import Preparer
 from starter.notifications.templates import Renderer
 from starter.process.backlog import BacklogWatch
 from starter.temporal.connection import connect
-from starter.temporal.starts import Dispatcher
+from starter.temporal.starts import WorkflowStarter
 from starter.webhooks.events import Webhooks
 
 
@@ -35,7 +35,7 @@ class Core:
     settings: Settings
     storage: Storage
     temporal: Client
-    dispatcher: Dispatcher
+    dispatcher: WorkflowStarter
     coalescer: Coalescer
     preparer: Preparer
     renderer: Renderer
@@ -49,12 +49,12 @@ class Core:
     """Dead letters, many at once, that begin again."""
     events: Events
     submissions: Submissions
-    payments: PaymentDesk
+    payments: PaymentAcceptor
 
     @property
-    def desk(self) -> MessageDesk:
+    def desk(self) -> MessageAcceptor:
         local = self.settings.local_email_domains
-        return MessageDesk(self.storage, self.preparer, self.coalescer, self.clock, local)
+        return MessageAcceptor(self.storage, self.preparer, self.coalescer, self.clock, local)
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterato
         storage = await stack.enter_async_context(open_storage(settings))
         temporal = temporal or await connect(settings)
         clock = SystemClock()
-        dispatcher = Dispatcher(temporal, storage.messages, storage.limits, clock)
+        dispatcher = WorkflowStarter(temporal, storage.messages, storage.limits, clock)
         coalescer = Coalescer(storage.acceptance, dispatcher, clock)
         stack.push_async_callback(coalescer.drain)
         renderer = Renderer(storage.templates)
@@ -81,7 +81,7 @@ async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterato
         stack.push_async_callback(submissions.drain)
         restarts = Background()
         stack.push_async_callback(restarts.drain)
-        payments = PaymentDesk(storage.payments, submissions.wake, clock)
+        payments = PaymentAcceptor(storage.payments, submissions.wake, clock)
         stack.push_async_callback(payments.drain)
         yield Core(
             settings=settings,

@@ -27,7 +27,7 @@ Handoff = Callable[[DeliveryReport], Iterator[Awaitable[None]]]
 """Starts the workflows of what left a batch, one after another."""
 
 
-class Trade:
+class DeliveryActivities:
     """The two activities of a kind of delivery, for the order at hand.
 
     A class of few words: the sandbox makes it anew for each workflow, and a dataclass takes half a millisecond.
@@ -49,10 +49,10 @@ class Trade:
         """The status in which all of them should end."""
 
 
-class Delivering:
+class DeliveryLifecycle:
     """The life of one delivery. The ledger has the last word on every message; this only carries its answers."""
 
-    def __init__(self, trade: Trade, due_at: datetime | None) -> None:
+    def __init__(self, trade: DeliveryActivities, due_at: datetime | None) -> None:
         self._trade = trade
         self._due_at = due_at
         self._task: asyncio.Task[DeliveryReport] | None = None

@@ -20,7 +20,7 @@ class Options(TypedDict, total=False):
     cancellation_type: ActivityCancellationType
 
 
-UNTIL_DONE: Final = RetryPolicy(
+RETRY_FOREVER: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
 )
 """Unlimited: the ledger decides when a delivery has been tried often enough."""
@@ -28,22 +28,22 @@ UNTIL_DONE: Final = RetryPolicy(
 DELIVER: Final[Options] = {
     "start_to_close_timeout": timedelta(hours=1),
     "heartbeat_timeout": timedelta(seconds=10),
-    "retry_policy": UNTIL_DONE,
+    "retry_policy": RETRY_FOREVER,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
 """A lost worker is noticed within ten seconds by its missing heartbeat, and another goes on a second later. The hour is
 for a whole batch behind a slow provider."""
 
-BOOKKEEPING: Final[Options] = {
+DATABASE_CALL: Final[Options] = {
     "start_to_close_timeout": timedelta(seconds=30),
-    "retry_policy": UNTIL_DONE,
+    "retry_policy": RETRY_FOREVER,
 }
 """One or two statements."""
 
-TELL: Final[Options] = {
+ANNOUNCE: Final[Options] = {
     "start_to_close_timeout": timedelta(minutes=2),
     "heartbeat_timeout": timedelta(seconds=10),
-    "retry_policy": UNTIL_DONE,
+    "retry_policy": RETRY_FOREVER,
 }
 """A look at a record, and the news of it handed over to webhooks, messages and analytics: a dozen statements."""
 
@@ -64,13 +64,13 @@ RETENTION: Final[Options] = {
 REPLAY_PAGE: Final[Options] = {
     "start_to_close_timeout": timedelta(minutes=5),
     "heartbeat_timeout": timedelta(seconds=30),
-    "retry_policy": UNTIL_DONE,
+    "retry_policy": RETRY_FOREVER,
 }
 """One statement, and the starts of up to a thousand workflows; what a lost worker left unstarted the sweeper starts."""
 
 INGEST: Final[Options] = {
     "start_to_close_timeout": timedelta(minutes=10),
     "heartbeat_timeout": timedelta(seconds=10),
-    "retry_policy": UNTIL_DONE,
+    "retry_policy": RETRY_FOREVER,
 }
 """Up to 100,000 events. While ClickHouse is away a round is tried again every half a minute, however long it takes."""

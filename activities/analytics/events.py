@@ -15,7 +15,7 @@ from temporalio import activity
 from activities import errors as failures
 from activities.analytics.event_inserts import Insert, Part, halves, part_token, planned
 from activities.heartbeat import pulse
-from hermod.contracts.analytics.events import IngestOrder, IngestReport
+from hermod.contracts.analytics.events import IngestInput, IngestReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.analytics import Claimed, EventOutbox, EventSink, Refused, RefusedLines
 from hermod.telemetry import EVENTS_REFUSED, get_logger
@@ -34,7 +34,7 @@ class EventActivities:
         self._sink = sink
 
     @activity.defn(name="ingest_events")
-    async def ingest_events(self, order: IngestOrder) -> IngestReport:
+    async def ingest_events(self, order: IngestInput) -> IngestReport:
         async with pulse() as beating:
             try:
                 claimed = await self._outbox.claim(order.tenant, order.insert, beating.now())

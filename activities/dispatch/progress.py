@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from hermod.contracts.notifications.content import Channel
-from hermod.contracts.notifications.delivery import Apart
+from hermod.contracts.notifications.delivery import EndpointGroup
 from hermod.contracts.notifications.messages import Status
 from hermod.ports.notifications.ledger import Ending, InFlight
 
@@ -77,7 +77,7 @@ class Progress:
     open: list[Waiting] = field(default_factory=list)
     handed_off: dict[str, datetime | None] = field(default_factory=dict)
     """What belongs to a workflow of its own by now, with its next attempt; not among the open ones."""
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[EndpointGroup, ...] = ()
     """What leaves whatever its next attempt is; not among the open ones."""
     with_waiter: dict[str, list[str]] = field(default_factory=dict)
     """Webhook deliveries that wait with others for their endpoint by now, by endpoint; not among the open ones."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from activities.notifications.heartbeat_details import Unrecorded
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import Unavailable
 from hermod.telemetry import UNRECORDED
 
@@ -40,7 +40,7 @@ async def record_in_the_end(
                 over = tries >= len(RECORD_WAITS) or stopping()
             if over:
                 UNRECORDED.inc(len(results))
-                raise Unrecorded(results) from None
+                raise OutcomesNotPersisted(results) from None
         await asyncio.sleep(RECORD_WAITS[min(tries, len(RECORD_WAITS) - 1)])
         tries += 1
 
@@ -62,14 +62,14 @@ async def record_uninterrupted(
     except asyncio.CancelledError:
         if await _has_ended_well(recording):
             raise
-        raise Unrecorded(results) from None
+        raise OutcomesNotPersisted(results) from None
 
 
 async def record_last_words(record: Callable[[], Awaitable[object]], results: Sequence[Any]) -> None:
     """Interrupted: record what is known, and quickly. Raises Unrecorded where that does not work any more."""
     if results and not await _has_ended_well(asyncio.ensure_future(record())):
         UNRECORDED.inc(len(results))
-        raise Unrecorded(results)
+        raise OutcomesNotPersisted(results)
 
 
 async def finish_despite_cancellation(
@@ -87,7 +87,7 @@ async def finish_despite_cancellation(
         await asyncio.wait([task], timeout=LAST_WORDS)
         was_cut_off = task.cancel() or task.cancelled()
         if was_cut_off:
-            raise Unrecorded(never_made()) from None
+            raise OutcomesNotPersisted(never_made()) from None
         if (error := task.exception()) is not None:
             raise error from None
         raise

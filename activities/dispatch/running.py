@@ -11,10 +11,10 @@ from temporalio import activity
 from activities import errors as failures
 from activities.dispatch.progress import Progress, Work
 from activities.heartbeat import Pulse, pulse
-from activities.notifications.batch_slots import TurnedAway
-from activities.notifications.heartbeat_details import Unrecorded
+from activities.notifications.batch_slots import QueueFull
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import NewerRecord, Unavailable
-from hermod.contracts.notifications.delivery import CloseOrder, DeliveryReport
+from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport
 from hermod.telemetry import RECORDS_MISSING, get_logger, log_names
 
 UNDER_WAY_WAIT: Final = timedelta(seconds=1)
@@ -52,9 +52,9 @@ async def dispatched(
             if take_over is not None:
                 await take_over()
             progress = await beating.finish(run(carried, beating), drain=drain)
-        except TurnedAway as away:
+        except QueueFull as away:
             raise failures.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
-        except Unrecorded as lost:
+        except OutcomesNotPersisted as lost:
             beating.details = carrier.pack(lost.results)
             beating.beat()
             raise failures.ledger_unavailable(lost.results) from None
@@ -66,7 +66,7 @@ async def dispatched(
 
 
 async def withdrawn(
-    order: CloseOrder, withdraw: Callable[[str], Awaitable[int]], count: Callable[[], Awaitable[Mapping[Any, int]]]
+    order: CancelInput, withdraw: Callable[[str], Awaitable[int]], count: Callable[[], Awaitable[Mapping[Any, int]]]
 ) -> DeliveryReport:
     """`withdraw(owner)` closes what it can in the ledger, and says how many requests have to end first.
 

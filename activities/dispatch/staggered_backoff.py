@@ -13,7 +13,7 @@ LATEST: Final = 120.0
 MOST_KEPT: Final = 10_000
 
 
-class Appointments:
+class StaggeredBackoff:
     """Hands out times one `spacing` apart, so that those who were sent away come back one by one."""
 
     def __init__(

@@ -12,7 +12,7 @@ from hermod.contracts.notifications.devices import DeviceReport, PollReport
 from hermod.contracts.notifications.receipts import Happening
 from hermod.ports.notifications.devices import DeviceBook
 from hermod.ports.notifications.ledger import Accounts
-from hermod.ports.notifications.receipts import ReceiptBook, ReceiptPoller, Unanswered, UnansweredMessages
+from hermod.ports.notifications.receipts import ReceiptPoller, ReceiptStore, Unanswered, UnansweredMessages
 from hermod.ports.notifications.sender import SenderFactory
 from hermod.telemetry import get_logger
 
@@ -24,7 +24,7 @@ class DeviceActivities:
         self,
         devices: DeviceBook,
         unanswered: UnansweredMessages,
-        receipts: ReceiptBook,
+        receipts: ReceiptStore,
         accounts: Accounts,
         senders: SenderFactory,
     ) -> None:

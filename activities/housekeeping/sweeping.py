@@ -10,12 +10,12 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.notifications.receipts import SettleReport
 from hermod.ports.clock import Clock
-from hermod.ports.notifications.receipts import ReceiptBook
+from hermod.ports.notifications.receipts import ReceiptStore
 from hermod.ports.sweeper import Sweeper
 
 
 class HousekeepingActivities:
-    def __init__(self, sweeper: Sweeper, receipts: ReceiptBook, clock: Clock) -> None:
+    def __init__(self, sweeper: Sweeper, receipts: ReceiptStore, clock: Clock) -> None:
         self._sweeper = sweeper
         self._receipts = receipts
         self._clock = clock

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from activities.notifications.batch_slots import Turn
-from activities.notifications.heartbeat_details import Unrecorded
-from activities.notifications.rate_limits import Allowance, Limit, Naps, Pace
+from activities.notifications.batch_slots import Slot
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
+from activities.notifications.rate_limits import Limit, Permit, RateLimitGate, RateWaiters
 from activities.notifications.request_slots import RequestSlots
-from activities.notifications.requests import Job, jobs_for, slots_for
+from activities.notifications.requests import PendingRequest, jobs_for, slots_for
 from hermod.ports.clock import Clock
 
 NAP: Final = 1.0
@@ -28,36 +28,36 @@ REFRESH: Final = timedelta(seconds=2)
 """After so long behind a rate, accounts and limits are read again: somebody may have changed them."""
 
 
-class Patience(Protocol):
-    async def nap(self, limit: Limit, job: Job, seconds: float) -> float | None:
+class RateWait(Protocol):
+    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
         """Sleep a while, or say after how many seconds the delivery should come again instead."""
         ...
 
 
-class AlonePatience:
+class SingleMessageWait:
     """A single message sleeps where few others do; else its place in the lane is of more use to others."""
 
-    def __init__(self, naps: Naps) -> None:
+    def __init__(self, naps: RateWaiters) -> None:
         self._naps = naps
 
-    async def nap(self, limit: Limit, job: Job, seconds: float) -> float | None:
+    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
         key = f"{limit.bucket}/{job.account.tenant}"
         if seconds > NAP or not self._naps.has_room(key, job.item.priority):
-            return self._naps.come_again(key, limit.rate, seconds)
+            return self._naps.retry_after(key, limit.rate, seconds)
         async with self._naps.sleeping(key):
             await asyncio.sleep(seconds)
         return None
 
 
-class PatienceInTurn:
+class BatchWait:
     """A batch sleeps while nobody has a better claim to its turn."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Slot) -> None:
         self._turn = turn
 
-    async def nap(self, limit: Limit, job: Job, seconds: float) -> float | None:
+    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
         self._turn.is_slow()
-        if self._turn.is_wanted():
+        if self._turn.should_yield():
             return 0.0
         if seconds > LONGEST_SLEEP:
             return seconds
@@ -66,14 +66,14 @@ class PatienceInTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Deferred:
     """Jobs that a limit holds back. `wait`: seconds after which the delivery comes again, None where it goes on."""
 
     limit: Limit
     wait: float | None
 
 
-class UnderWay:
+class TaskScope:
     """Work that is done at once. Leaving waits for all of it, and raises what went wrong; cancellation reaches all.
 
     A body that fails, because a database is away, waits as well: requests under way may have arrived.
@@ -125,9 +125,11 @@ class UnderWay:
 
     def _raise_unrecorded(self, error: BaseException | None) -> None:
         """What must reach the next dispatch, of the body as of its tasks, goes before all else that went wrong."""
-        unrecorded = [one for each in (error, *self.errors) if isinstance(each, Unrecorded) for one in each.results]
+        unrecorded = [
+            one for each in (error, *self.errors) if isinstance(each, OutcomesNotPersisted) for one in each.results
+        ]
         if unrecorded:
-            raise Unrecorded(unrecorded)
+            raise OutcomesNotPersisted(unrecorded)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -141,7 +143,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class Stream:
+class AccountSender:
     """`send` makes one wave's requests, so many at once, and tells whether the account turned out to be in trouble.
 
     A wave has its slots of the lane before anything of it is reserved or committed, and until it is recorded.
@@ -149,13 +151,13 @@ class Stream:
 
     def __init__(
         self,
-        jobs: Sequence[Job],
-        pace: Pace,
+        jobs: Sequence[PendingRequest],
+        pace: RateLimitGate,
         sizes: Iterator[int],
         *,
-        send: Callable[[Sequence[Job], int], Awaitable[bool]],
+        send: Callable[[Sequence[PendingRequest], int], Awaitable[bool]],
         slots: RequestSlots,
-        patience: Patience,
+        patience: RateWait,
         clock: Clock,
         stopping: Callable[[], bool],
     ) -> None:
@@ -173,9 +175,9 @@ class Stream:
         self._troubled = False
         self._waiting_since: datetime | None = None
 
-    async def run(self) -> Held | None:
+    async def run(self) -> Deferred | None:
         """Send until nothing is left, the account is in trouble, the worker stops, or a limit takes too long."""
-        async with UnderWay() as waves:
+        async with TaskScope() as waves:
             while self.rest and not self._is_over(waves):
                 room = self._window - self._away
                 if self._away and (room <= 0 or not self._pace.limited):
@@ -188,16 +190,16 @@ class Stream:
                         return held
         return None
 
-    def _is_over(self, waves: UnderWay) -> bool:
+    def _is_over(self, waves: TaskScope) -> bool:
         return self._troubled or bool(waves.errors) or self._stopping()
 
-    async def _next_wave(self, room: int, waves: UnderWay) -> Allowance:
+    async def _next_wave(self, room: int, waves: TaskScope) -> Permit:
         """Begin a wave as large as room, slots and limits allow, once there is a slot. What stood in its way."""
         slots = await self._slots.take(slots_for(self.rest[:room]), max(job.item.priority for job in self.rest))
         begun = False
         try:
             if self._is_over(waves):
-                return Allowance()
+                return Permit()
             allowed = await self._pace.allow(self.rest, min(room, jobs_for(slots, self.rest[0])), self._clock.now())
             if allowed.jobs:
                 begun = await self._begin(allowed, slots, waves)
@@ -206,7 +208,7 @@ class Stream:
             if not begun:
                 self._slots.give_back(slots)
 
-    async def _begin(self, allowed: Allowance, slots: int, waves: UnderWay) -> bool:
+    async def _begin(self, allowed: Permit, slots: int, waves: TaskScope) -> bool:
         if allowed.delay:
             await asyncio.sleep(allowed.delay)
             if self._stopping():
@@ -220,7 +222,7 @@ class Stream:
         waves.begin(self._wave(allowed.jobs, kept))
         return True
 
-    async def _wave(self, jobs: Sequence[Job], slots: int) -> None:
+    async def _wave(self, jobs: Sequence[PendingRequest], slots: int) -> None:
         try:
             self._troubled = await self._send(jobs, slots) or self._troubled
         finally:
@@ -228,10 +230,10 @@ class Stream:
             self._away -= len(jobs)
         self._window = next(self._sizes)
 
-    async def _wait(self, limit: Limit, seconds: float) -> Held | None:
+    async def _wait(self, limit: Limit, seconds: float) -> Deferred | None:
         now = self._clock.now()
         self._waiting_since = self._waiting_since or now
         if now - self._waiting_since > REFRESH:
-            return Held(limit=limit, wait=None)
+            return Deferred(limit=limit, wait=None)
         wait = await self._patience.nap(limit, self.rest[0], seconds)
-        return None if wait is None else Held(limit=limit, wait=wait)
+        return None if wait is None else Deferred(limit=limit, wait=wait)

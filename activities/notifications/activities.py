@@ -11,18 +11,18 @@ from activities.dispatch.progress import Dispatch, Progress
 from activities.dispatch.running import dispatched, withdrawn, work_of
 from activities.heartbeat import Pulse
 from activities.notifications import heartbeat_details as carried
-from activities.notifications.account_sender import AlonePatience, Patience, PatienceInTurn
-from activities.notifications.batch_slots import Turns
+from activities.notifications.account_sender import BatchWait, RateWait, SingleMessageWait
+from activities.notifications.batch_slots import FairSemaphore
 from activities.notifications.dispatcher import Delivery
-from activities.notifications.heartbeat_details import Carried
-from activities.notifications.rate_limits import Naps
+from activities.notifications.heartbeat_details import HeartbeatDetails
+from activities.notifications.rate_limits import RateWaiters
 from activities.notifications.request_slots import RequestSlots
 from hermod.contracts.notifications.content import Channel
-from hermod.contracts.notifications.delivery import CloseOrder, DeliveryOrder, DeliveryReport
+from hermod.contracts.notifications.delivery import CancelInput, DeliveryInput, DeliveryReport
 from hermod.contracts.notifications.messages import Status
 from hermod.contracts.priorities import priority_of
 from hermod.ports.clock import Clock
-from hermod.ports.notifications.hygiene import Hygiene
+from hermod.ports.notifications.hygiene import AddressFeedback
 from hermod.ports.notifications.ledger import Accounts, Ledger
 from hermod.ports.notifications.limiter import Limiter
 from hermod.ports.notifications.sender import SenderFactory
@@ -35,7 +35,7 @@ class NotificationActivities:
         ledger: Ledger,
         accounts: Accounts,
         senders: SenderFactory,
-        hygiene: Hygiene,
+        hygiene: AddressFeedback,
         limiter: Limiter,
         clock: Clock,
         links: UnsubscribeLinks | None = None,
@@ -54,12 +54,12 @@ class NotificationActivities:
         self._clock = clock
         self._links = links
         self._drain = drain
-        self._turns = Turns()
-        self._naps = Naps()
+        self._turns = FairSemaphore()
+        self._naps = RateWaiters()
         self._slots = {channel: RequestSlots(most) for channel, most in (concurrency or {}).items()}
 
     @activity.defn(name="deliver")
-    async def deliver(self, order: DeliveryOrder) -> DeliveryReport:
+    async def deliver(self, order: DeliveryInput) -> DeliveryReport:
         """Bring the order's messages to an end.
 
         While one of them waits (retry, throttled account, outage) this raises with the delay after which the server is
@@ -70,7 +70,7 @@ class NotificationActivities:
             tenant=owned.tenant, channel=order.channel, owner=owned.owner, run=owned.run, messages=owned.messages
         )
 
-        async def run(outcomes: Carried, beating: Pulse) -> Progress:
+        async def run(outcomes: HeartbeatDetails, beating: Pulse) -> Progress:
             return await self._in_turn(work, outcomes, beating)
 
         async def take_over() -> None:
@@ -79,14 +79,14 @@ class NotificationActivities:
 
         return await dispatched(work, carried, run, drain=self._drain, take_over=take_over)
 
-    async def _in_turn(self, work: Dispatch, outcomes: Carried, beating: Pulse) -> Progress:
-        """Batches take turns, the most urgent first; single messages never wait for one. Raises TurnedAway."""
+    async def _in_turn(self, work: Dispatch, outcomes: HeartbeatDetails, beating: Pulse) -> Progress:
+        """Batches take turns, the most urgent first; single messages never wait for one. Raises QueueFull."""
         if len(work.messages) == 1:
-            return await self._delivery(work, beating, AlonePatience(self._naps)).run(outcomes)
+            return await self._delivery(work, beating, SingleMessageWait(self._naps)).run(outcomes)
         async with self._turns.take(work.tenant, priority_of(activity.info().priority.priority_key)) as turn:
-            return await self._delivery(work, beating, PatienceInTurn(turn)).run(outcomes)
+            return await self._delivery(work, beating, BatchWait(turn)).run(outcomes)
 
-    def _delivery(self, work: Dispatch, beating: Pulse, patience: Patience) -> Delivery:
+    def _delivery(self, work: Dispatch, beating: Pulse, patience: RateWait) -> Delivery:
         return Delivery(
             work,
             ledger=self._ledger,
@@ -103,7 +103,7 @@ class NotificationActivities:
         )
 
     @activity.defn(name="withdraw")
-    async def withdraw(self, order: CloseOrder) -> DeliveryReport:
+    async def withdraw(self, order: CancelInput) -> DeliveryReport:
         """Cancel in the ledger what can still be cancelled, and say how it stands. The workflow is about to end."""
 
         async def withdraw(owner: str) -> int:

@@ -2,7 +2,7 @@
 
 The next turn is that of the most urgent batch, then of the tenant with the fewest turns, then of the one whose last
 turn is the longest ago. A batch that only waits for its rate gives its turn up once another has a better claim to it
-(`Turn.is_wanted`).
+(`Slot.should_yield`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from activities.dispatch.staggered_backoff import Appointments
+from activities.dispatch.staggered_backoff import StaggeredBackoff
 
 TURNS: Final = 4
 TURN_SECONDS: Final = 1.0
@@ -32,7 +32,7 @@ SPACING: Final = 1.0
 Now = Callable[[], float]
 
 
-class TurnedAway(Exception):
+class QueueFull(Exception):
     """There are enough batches of this tenant in line; this one comes again after `delay` seconds."""
 
     def __init__(self, delay: float) -> None:
@@ -48,10 +48,10 @@ class _Claim:
     opened: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Turn:
+class Slot:
     """One batch's turn."""
 
-    def __init__(self, turns: Turns, tenant: str, priority: int) -> None:
+    def __init__(self, turns: FairSemaphore, tenant: str, priority: int) -> None:
         self._turns = turns
         self.tenant = tenant
         self.priority = priority
@@ -61,12 +61,12 @@ class Turn:
         """Say that this batch waits for a rate."""
         self._turns.slow[self.tenant] = self._turns.now()
 
-    def is_wanted(self) -> bool:
+    def should_yield(self) -> bool:
         """Whether a batch that waits for its rate should let another have its turn."""
-        return self._turns.is_wanted(self)
+        return self._turns.should_yield(self)
 
 
-class Turns:
+class FairSemaphore:
     def __init__(self, places: int = TURNS, *, now: Now = time.monotonic) -> None:
         self._free = places
         self._running: Counter[str] = Counter()
@@ -74,23 +74,23 @@ class Turns:
         self._numbers = 0
         self._served: dict[str, int] = {}
         """By tenant, the number of its last turn."""
-        self._appointments = Appointments()
+        self._appointments = StaggeredBackoff()
         self.slow: dict[str, float] = {}
         self.now = now
 
     @asynccontextmanager
-    async def take(self, tenant: str, priority: int) -> AsyncIterator[Turn]:
-        """Wait for a turn, and have it inside the context. Raises TurnedAway."""
+    async def take(self, tenant: str, priority: int) -> AsyncIterator[Slot]:
+        """Wait for a turn, and have it inside the context. Raises QueueFull."""
         if self._free and not self._line:
             self._open(tenant)
         else:
             await self._wait(tenant, priority)
         try:
-            yield Turn(self, tenant, priority)
+            yield Slot(self, tenant, priority)
         finally:
             self._close(tenant)
 
-    def is_wanted(self, turn: Turn) -> bool:
+    def should_yield(self, turn: Slot) -> bool:
         held = self.now() - turn.since
         if held < TURN_SECONDS or not self._line:
             return False
@@ -103,7 +103,7 @@ class Turns:
 
     async def _wait(self, tenant: str, priority: int) -> None:
         if self._is_slow(tenant) and sum(claim.tenant == tenant for claim in self._line) >= LINE:
-            raise TurnedAway(self._appointments.next(tenant, SPACING))
+            raise QueueFull(self._appointments.next(tenant, SPACING))
         self._numbers += 1
         claim = _Claim(tenant, priority, self._numbers)
         self._line.append(claim)

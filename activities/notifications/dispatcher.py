@@ -17,14 +17,14 @@ from typing import Final
 from activities.dispatch.progress import Dispatch, Progress, due, leave_to_others
 from activities.dispatch.recording import finish_despite_cancellation
 from activities.notifications.account_breaker import claim_probe, note_trouble, refused
-from activities.notifications.account_sender import Held, Patience, Stream, UnderWay
-from activities.notifications.heartbeat_details import Carried, told_of
+from activities.notifications.account_sender import AccountSender, Deferred, RateWait, TaskScope
+from activities.notifications.heartbeat_details import HeartbeatDetails, told_of
 from activities.notifications.ledger_session import LedgerSession
-from activities.notifications.rate_limits import Pace
+from activities.notifications.rate_limits import RateLimitGate
 from activities.notifications.request_slots import RequestSlots
 from activities.notifications.requests import (
     NOT_STARTED,
-    Job,
+    PendingRequest,
     is_batchable,
     send_all,
     share,
@@ -53,7 +53,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.domain.notifications.delivery import Again, NextAccount, Step, after, after_lost_worker
 from hermod.domain.notifications.routing import NoRoute, Route, eligible, route
 from hermod.ports.clock import Clock
-from hermod.ports.notifications.hygiene import Hygiene
+from hermod.ports.notifications.hygiene import AddressFeedback
 from hermod.ports.notifications.ledger import Accounts, Change, Ending, Item, Ledger, Result
 from hermod.ports.notifications.limiter import Limiter
 from hermod.ports.notifications.sender import Outgoing, SenderFactory
@@ -80,9 +80,9 @@ class Delivery:
         ledger: Ledger,
         accounts: Accounts,
         senders: SenderFactory,
-        hygiene: Hygiene,
+        hygiene: AddressFeedback,
         limiter: Limiter,
-        patience: Patience,
+        patience: RateWait,
         clock: Clock,
         stopping: Callable[[], bool],
         superseded: Callable[[], bool] = lambda: False,
@@ -109,7 +109,7 @@ class Delivery:
         """When this dispatch ends although messages are left; None while no rate has held one back."""
         self._progress = Progress()
 
-    async def run(self, carried: Carried) -> Progress:
+    async def run(self, carried: HeartbeatDetails) -> Progress:
         """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
         items = await self._books.open()
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
@@ -121,7 +121,7 @@ class Delivery:
             ready = await self._send(await self._route(ready))
         return await self._books.conclude(self._progress)
 
-    async def _settle_in_flight(self, items: Sequence[Item], carried: Carried) -> None:
+    async def _settle_in_flight(self, items: Sequence[Item], carried: HeartbeatDetails) -> None:
         """Requests that an earlier dispatch made and did not record: what it passed on, or unknown.
 
         One that another worker still makes is neither: it stays in flight.
@@ -164,11 +164,11 @@ class Delivery:
         )
         return [item for item in items if self._books.may_go_on(item)]
 
-    async def _route(self, items: Sequence[Item]) -> list[Job]:
+    async def _route(self, items: Sequence[Item]) -> list[PendingRequest]:
         """An account for each item; those that have none now are put down as waiting."""
         await self._read_accounts()
         now, fresh = self._clock.now(), False
-        jobs: list[Job] = []
+        jobs: list[PendingRequest] = []
         changes: list[Change] = []
         for item in items:
             found = await self._account_for(item, now)
@@ -229,9 +229,9 @@ class Delivery:
             self._in_order[requested] = eligible(self._known, requested)
         return self._in_order[requested]
 
-    def _job(self, item: Item, found: Route) -> Job:
+    def _job(self, item: Item, found: Route) -> PendingRequest:
         sender = self._senders.sender(found.account)
-        return Job(
+        return PendingRequest(
             item=item,
             account=found.account,
             sender=sender,
@@ -247,25 +247,25 @@ class Delivery:
             ),
         )
 
-    async def _send(self, jobs: Sequence[Job]) -> list[Item]:
+    async def _send(self, jobs: Sequence[PendingRequest]) -> list[Item]:
         """Account by account, all at once. Returns the items that want an account, the same or another, at once."""
-        groups: dict[tuple[str, bool], list[Job]] = {}
+        groups: dict[tuple[str, bool], list[PendingRequest]] = {}
         for job in jobs:
             groups.setdefault((job.account.name, is_batchable(job)), []).append(job)
         again: list[Item] = []
-        async with UnderWay() as accounts:
+        async with TaskScope() as accounts:
             for key, group in groups.items():
                 accounts.begin(self._stream(key, group, again))
         return [item for item in again if self._books.may_go_on(item)]
 
-    async def _stream(self, key: tuple[str, bool], jobs: Sequence[Job], again: list[Item]) -> None:
+    async def _stream(self, key: tuple[str, bool], jobs: Sequence[PendingRequest], again: list[Item]) -> None:
         """Wave after wave of one account's jobs. What should be asked for again at once is added to `again`."""
         capability = jobs[0].sender.capability
         if key not in self._sizes:
             self._sizes[key] = wave_sizes(capability.idempotency_key, capability.max_batch if key[1] else 1)
-        stream = Stream(
+        stream = AccountSender(
             jobs,
-            Pace(self._limiter, await self._limiter.rules(self._work.tenant), jobs),
+            RateLimitGate(self._limiter, await self._limiter.rules(self._work.tenant), jobs),
             self._sizes[key],
             send=self._send_wave,
             slots=self._slots,
@@ -281,7 +281,7 @@ class Delivery:
         if held is None or held.wait is None:
             again += [job.item for job in stream.rest]
 
-    async def _hold_back(self, items: Sequence[Item], held: Held) -> None:
+    async def _hold_back(self, items: Sequence[Item], held: Deferred) -> None:
         """Put down that a rate keeps these messages waiting: at every end of the dispatch, and once in between."""
         now = self._clock.now()
         self._ends_by = self._ends_by or now + LONGEST_WAIT
@@ -294,10 +294,10 @@ class Delivery:
     def _is_overdue(self) -> bool:
         return self._ends_by is not None and self._clock.now() > self._ends_by
 
-    async def _send_wave(self, wave: Sequence[Job], at_once: int) -> bool:
+    async def _send_wave(self, wave: Sequence[PendingRequest], at_once: int) -> bool:
         """Intents, requests, outcomes. True where the account turned out to be in trouble."""
         share(wave)
-        granted: list[Job] = []
+        granted: list[PendingRequest] = []
         try:
             begun = self._books.begin_attempts(wave, granted, self._never_made)
             await finish_despite_cancellation(begun, lambda: [self._never_made(job) for job in wave])
@@ -312,7 +312,7 @@ class Delivery:
         await self._learn(granted, now)
         return await note_trouble(self._accounts, granted, now)
 
-    async def _learn(self, jobs: Sequence[Job], now: datetime) -> None:
+    async def _learn(self, jobs: Sequence[PendingRequest], now: datetime) -> None:
         """What the answers say about addresses. Where that cannot be written, the next refusal says it again."""
         found = refused(jobs)
         if found or (jobs and self._work.channel is Channel.PUSH):
@@ -322,7 +322,7 @@ class Delivery:
                     self._work.tenant, self._work.channel, jobs[0].account.name, found, accepted, now
                 )
 
-    def _answered(self, job: Job, now: datetime) -> Result:
+    def _answered(self, job: PendingRequest, now: datetime) -> Result:
         item, outcome = job.item, job.settled()
         step: Step
         if job.outcome is None and not job.started:
@@ -345,7 +345,7 @@ class Delivery:
             another = isinstance(self._look_up(item, now), Route)
         return settle(item, answer, step, another=another, now=now)
 
-    def _never_made(self, job: Job) -> Result:
+    def _never_made(self, job: PendingRequest) -> Result:
         """The result of a request whose intent may be committed, and that is not made."""
         job.item.attempts += 1
         answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision, job.ends_by)

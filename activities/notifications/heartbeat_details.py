@@ -30,7 +30,7 @@ _KINDS: Final[dict[Outcome, type[AnyOutcome]]] = {
 }
 
 
-class Unrecorded(Exception):
+class OutcomesNotPersisted(Exception):
     """Requests were made, and the database did not take their outcomes, which must reach the next dispatch."""
 
     def __init__(self, results: Sequence[Any]) -> None:
@@ -42,7 +42,7 @@ Grant = tuple[str, int, datetime | None]
 """Record, attempt number, and when its request has ended at the latest. No two grants of a number have the same time;
 None: a worker of a version that did not tell it."""
 Told = TypeVar("Told")
-Carried = Mapping[Grant, tuple[AnyOutcome, int | None]]
+HeartbeatDetails = Mapping[Grant, tuple[AnyOutcome, int | None]]
 """The outcome of a message's request, and its duration in milliseconds."""
 
 
@@ -72,7 +72,7 @@ def pack(results: Sequence[Result]) -> list[list[Any]]:
     ]
 
 
-def unpack(details: Sequence[Any]) -> Carried:
+def unpack(details: Sequence[Any]) -> HeartbeatDetails:
     """What an earlier try left; nothing where it left nothing.
 
     A request that was not made, of an unnamed grant, is left out: that grant may never have been committed.

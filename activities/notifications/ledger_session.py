@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 from activities.dispatch.progress import FENCED_WAIT, Dispatch, Progress
 from activities.dispatch.recording import record_last_words, record_uninterrupted
-from activities.notifications.heartbeat_details import Unrecorded
-from activities.notifications.requests import BEGIN_WITHIN, Job, ends_by
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
+from activities.notifications.requests import BEGIN_WITHIN, PendingRequest, ends_by
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.messages import Status
 from hermod.domain.states import OPEN
@@ -61,7 +61,10 @@ class LedgerSession:
         return item.status in OPEN and item.in_flight is None and item.id not in self._fenced
 
     async def begin_attempts(
-        self, wave: Sequence[Job], granted: list[Job], never_made: Callable[[Job], Result]
+        self,
+        wave: Sequence[PendingRequest],
+        granted: list[PendingRequest],
+        never_made: Callable[[PendingRequest], Result],
     ) -> None:
         """Commit the intents of a wave; those that may be sent are added to `granted`.
 
@@ -74,7 +77,7 @@ class LedgerSession:
         try:
             allowed = await self._ledger.grant(work.tenant, work.owner, [_intent(job) for job in wave], now)
         except Unavailable:
-            raise Unrecorded([never_made(job) for job in wave]) from None
+            raise OutcomesNotPersisted([never_made(job) for job in wave]) from None
         for job in wave:
             if job.item.id in allowed:
                 job.item.attempts += 1
@@ -154,7 +157,7 @@ class LedgerSession:
         item.status, item.next_attempt_at = Status.RETRYING, self._clock.now() + FENCED_WAIT
 
 
-def _intent(job: Job) -> Intent:
+def _intent(job: PendingRequest) -> Intent:
     item = job.item
     return Intent(
         message=item.id,

@@ -1,8 +1,9 @@
 """What the rates let go now: of an account at its provider, of the tenant, and of its mail to single domains.
 
-A `Pace` belongs to one account's jobs in one dispatch, and asks `hermod.ports.notifications.limiter` for tokens: first
-the account's, then the tenant's, then the domains'. Tokens that a later limit makes useless are given back. Jobs to a
-domain that is closed for a moment are left out, and the others go. Where nothing limits these jobs, nothing is asked.
+A `RateLimitGate` belongs to one account's jobs in one dispatch, and asks `hermod.ports.notifications.limiter` for
+tokens: first the account's, then the tenant's, then the domains'. Tokens that a later limit makes useless are given
+back. Jobs to a domain that is closed for a moment are left out, and the others go. Where nothing limits these jobs,
+nothing is asked.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from activities.dispatch.staggered_backoff import Appointments
-from activities.notifications.requests import Job, as_requests
+from activities.dispatch.staggered_backoff import StaggeredBackoff
+from activities.notifications.requests import PendingRequest, as_requests
 from hermod.contracts.notifications.content import Channel
 from hermod.domain.notifications.recipients import bare
 from hermod.domain.rates import URGENT, ahead, domain_of, effective, slice_of
 from hermod.ports.notifications.limiter import Ask, Limiter, Reservation, Rules
 
-ASLEEP: Final = 8
+MAX_WAITERS: Final = 8
 """Single messages of a tenant that wait for one bucket inside this worker; the others come again later."""
 
 SOON: Final = timedelta(milliseconds=20)
@@ -40,10 +41,10 @@ class Limit:
     """Other tenants may use it as well."""
     counts_requests: bool = False
 
-    def cost(self, jobs: Sequence[Job]) -> int:
+    def cost(self, jobs: Sequence[PendingRequest]) -> int:
         return len(as_requests(jobs)) if self.counts_requests else len(jobs)
 
-    def affordable(self, jobs: Sequence[Job], tokens: int) -> list[Job]:
+    def affordable(self, jobs: Sequence[PendingRequest], tokens: int) -> list[PendingRequest]:
         """The first of the jobs, as many as so many tokens pay for."""
         if not self.counts_requests:
             return list(jobs[:tokens])
@@ -51,24 +52,24 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
+class Permit:
     """What may go: `jobs`, after `delay`. Where there are none, `limit` is why, and it is worth asking after `wait`."""
 
-    jobs: Sequence[Job] = ()
+    jobs: Sequence[PendingRequest] = ()
     delay: float = 0.0
     wait: float = 0.0
     limit: Limit | None = None
 
 
 @dataclass(slots=True)
-class Naps:
+class RateWaiters:
     """What a worker knows about waiting: how many single messages sleep for what, and when others come again."""
 
     asleep: Counter[str] = field(default_factory=Counter)
-    appointments: Appointments = field(default_factory=Appointments)
+    appointments: StaggeredBackoff = field(default_factory=StaggeredBackoff)
 
     def has_room(self, key: str, priority: int) -> bool:
-        return priority >= URGENT or self.asleep[key] < ASLEEP
+        return priority >= URGENT or self.asleep[key] < MAX_WAITERS
 
     @asynccontextmanager
     async def sleeping(self, key: str) -> AsyncIterator[None]:
@@ -80,13 +81,13 @@ class Naps:
             if not self.asleep[key]:
                 del self.asleep[key]
 
-    def come_again(self, key: str, rate: float, wait: float) -> float:
+    def retry_after(self, key: str, rate: float, wait: float) -> float:
         """Seconds after which a message that found no room comes again."""
         return max(wait, self.appointments.next(key, 1 / rate))
 
 
-class Pace:
-    def __init__(self, limiter: Limiter, rules: Rules, jobs: Sequence[Job]) -> None:
+class RateLimitGate:
+    def __init__(self, limiter: Limiter, rules: Rules, jobs: Sequence[PendingRequest]) -> None:
         self._limiter = limiter
         self._rules = rules
         self._tenant = jobs[0].account.tenant
@@ -100,25 +101,25 @@ class Pace:
     def limited(self) -> bool:
         return self._account is not None or self._own is not None or bool(self._domains)
 
-    async def allow(self, jobs: Sequence[Job], room: int, now: datetime) -> Allowance:
+    async def allow(self, jobs: Sequence[PendingRequest], room: int, now: datetime) -> Permit:
         """The jobs that may go now, `room` at the most. Their tokens are taken."""
         if not self.limited:
-            return Allowance(jobs=jobs[:room])
+            return Permit(jobs=jobs[:room])
         for limit in (self._account, self._own):
             if limit is not None and (closed := self._closed.get(limit.bucket, now)) > now:
-                return Allowance(wait=_seconds(closed - now), limit=limit)
+                return Permit(wait=_seconds(closed - now), limit=limit)
         chosen = self._candidates(jobs, room, now)
         if not chosen:
             first = min(self._domains.values(), key=lambda limit: self._closed.get(limit.bucket, now))
-            return Allowance(wait=_seconds(self._closed[first.bucket] - now), limit=first)
+            return Permit(wait=_seconds(self._closed[first.bucket] - now), limit=first)
         return await self._take(chosen, jobs, now)
 
-    def _candidates(self, jobs: Sequence[Job], room: int, now: datetime) -> list[Job]:
+    def _candidates(self, jobs: Sequence[PendingRequest], room: int, now: datetime) -> list[PendingRequest]:
         """Those of limited domains first, a slice of each: they need the opportunity more than the others do."""
         if not self._domains:
             return list(jobs[:room])
-        scarce: list[Job] = []
-        free: list[Job] = []
+        scarce: list[PendingRequest] = []
+        free: list[PendingRequest] = []
         taken: Counter[str] = Counter()
         for job in jobs:
             limit = self._domains.get(_domain(job))
@@ -129,7 +130,7 @@ class Pace:
                 scarce.append(job)
         return (scarce + free)[:room]
 
-    async def _take(self, chosen: list[Job], jobs: Sequence[Job], now: datetime) -> Allowance:
+    async def _take(self, chosen: list[PendingRequest], jobs: Sequence[PendingRequest], now: datetime) -> Permit:
         paid: list[tuple[Limit, int]] = []
         delay = 0.0
         for limit in (self._account, self._own):
@@ -140,8 +141,8 @@ class Pace:
             paid.append((limit, got.tokens))
             if not chosen:
                 await self._settle(paid, chosen)
-                return Allowance(wait=_seconds(self._closed[limit.bucket] - now), limit=limit)
-        kept: list[Job] = [] if self._domains else chosen
+                return Permit(wait=_seconds(self._closed[limit.bucket] - now), limit=limit)
+        kept: list[PendingRequest] = [] if self._domains else chosen
         for domain, members in _by_domain(chosen).items() if self._domains else ():
             limit = self._domains.get(domain)
             if limit is not None:
@@ -149,9 +150,11 @@ class Pace:
                 members, delay = members[: got.tokens], max(delay, got.delay)
             kept += members
         await self._settle(paid, kept)
-        return Allowance(jobs=kept, delay=delay)
+        return Permit(jobs=kept, delay=delay)
 
-    async def _reserve(self, limit: Limit, chosen: Sequence[Job], jobs: Sequence[Job], now: datetime) -> Reservation:
+    async def _reserve(
+        self, limit: Limit, chosen: Sequence[PendingRequest], jobs: Sequence[PendingRequest], now: datetime
+    ) -> Reservation:
         most = limit.cost(chosen)
         got = await self._limiter.reserve(
             Ask(
@@ -169,14 +172,14 @@ class Pace:
             self._closed[limit.bucket] = now + max(timedelta(seconds=got.wait), SOON)
         return got
 
-    async def _settle(self, paid: Sequence[tuple[Limit, int]], jobs: Sequence[Job]) -> None:
+    async def _settle(self, paid: Sequence[tuple[Limit, int]], jobs: Sequence[PendingRequest]) -> None:
         """Give back what was paid for jobs that do not go after all."""
         for limit, tokens in paid:
             if (over := tokens - limit.cost(jobs)) > 0:
                 await self._limiter.give_back(limit.bucket, limit.rate, over)
 
 
-def _account_limit(job: Job) -> Limit | None:
+def _account_limit(job: PendingRequest) -> Limit | None:
     capability, account = job.sender.capability, job.account
     rate = effective(account.rate_per_second, capability.default_rate)
     if rate is None:
@@ -197,7 +200,7 @@ def _tenant_limit(tenant: str, rules: Rules) -> Limit | None:
     return Limit(bucket=f"tenant/{tenant}", rate=rules.rate, words=f"the limit is {rules.rate:g} messages a second")
 
 
-def _domain_limits(tenant: str, rules: Rules, jobs: Sequence[Job]) -> Mapping[str, Limit]:
+def _domain_limits(tenant: str, rules: Rules, jobs: Sequence[PendingRequest]) -> Mapping[str, Limit]:
     """The limits of those domains that these jobs go to."""
     if not rules.domains or jobs[0].item.channel is not Channel.EMAIL:
         return {}
@@ -211,12 +214,12 @@ def _domain_limits(tenant: str, rules: Rules, jobs: Sequence[Job]) -> Mapping[st
     }
 
 
-def _domain(job: Job) -> str:
+def _domain(job: PendingRequest) -> str:
     return domain_of(bare(job.item.channel, job.item.content.to))
 
 
-def _by_domain(jobs: Sequence[Job]) -> dict[str, list[Job]]:
-    members: dict[str, list[Job]] = {}
+def _by_domain(jobs: Sequence[PendingRequest]) -> dict[str, list[PendingRequest]]:
+    members: dict[str, list[PendingRequest]] = {}
     for job in jobs:
         members.setdefault(_domain(job), []).append(job)
     return members

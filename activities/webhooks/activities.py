@@ -12,16 +12,16 @@ from activities.dispatch.progress import Progress
 from activities.dispatch.running import dispatched, withdrawn, work_of
 from activities.heartbeat import Pulse
 from activities.webhooks import heartbeat_details as carried
-from activities.webhooks.dispatcher import Ways, WebhookDispatch
+from activities.webhooks.dispatcher import WebhookDependencies, WebhookDispatcher
 from activities.webhooks.handoff import is_waiter
-from activities.webhooks.heartbeat_details import Carried
-from hermod.contracts.notifications.delivery import CloseOrder, DeliveryReport
+from activities.webhooks.heartbeat_details import HeartbeatDetails
+from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport
 from hermod.contracts.webhooks.deliveries import DeliveryStatus, WebhookOrder
 from hermod.ports.clock import Clock
 
 
 class WebhookActivities:
-    def __init__(self, ways: Ways, clock: Clock, *, drain: timedelta) -> None:
+    def __init__(self, ways: WebhookDependencies, clock: Clock, *, drain: timedelta) -> None:
         """`drain`: how long requests that are under way may take to end once the worker is told to stop."""
         self._ways = ways
         self._clock = clock
@@ -40,8 +40,8 @@ class WebhookActivities:
             # All of its runs are one: a dead letter of an earlier run is not one that a reset wants to be opened again.
             work = replace(work, run=work.owner)
 
-        async def run(outcomes: Carried, beating: Pulse) -> Progress:
-            dispatch = WebhookDispatch(
+        async def run(outcomes: HeartbeatDetails, beating: Pulse) -> Progress:
+            dispatch = WebhookDispatcher(
                 work, self._ways, clock=beating, stopping=beating.stopping, superseded=beating.superseded
             )
             return await dispatch.run(outcomes)
@@ -53,7 +53,7 @@ class WebhookActivities:
         return await dispatched(work, carried, run, drain=self._drain, take_over=take_over)
 
     @activity.defn(name="withdraw_webhooks")
-    async def withdraw_webhooks(self, order: CloseOrder) -> DeliveryReport:
+    async def withdraw_webhooks(self, order: CancelInput) -> DeliveryReport:
         """Cancel in the ledger what can still be cancelled, and say how it stands. The workflow is about to end."""
 
         async def withdraw(owner: str) -> int:

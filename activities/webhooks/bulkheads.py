@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from activities.dispatch.staggered_backoff import Appointments
+from activities.dispatch.staggered_backoff import StaggeredBackoff
 from activities.notifications.request_slots import RequestSlots
 
 LINE: Final = 4
@@ -34,7 +34,7 @@ _WEIGHT: Final = 0.2
 """Of the newest request in the average."""
 
 
-class Crowded(Exception):
+class BulkheadFull(Exception):
     """No place came free. `wait`: seconds after which it is worth coming again."""
 
     def __init__(self, wait: float) -> None:
@@ -42,10 +42,10 @@ class Crowded(Exception):
         self.wait = wait
 
 
-class Door:
+class Bulkhead:
     """The places of one endpoint. Its limit is what the caller says it is at that moment."""
 
-    def __init__(self, key: str, appointments: Appointments, most: int, lane: RequestSlots) -> None:
+    def __init__(self, key: str, appointments: StaggeredBackoff, most: int, lane: RequestSlots) -> None:
         self._key = key
         self._appointments = appointments
         self._most = most
@@ -124,8 +124,8 @@ class Door:
         for _ in range(places):
             self._let_in()
 
-    def crowded(self, limit: int) -> Crowded:
-        return Crowded(self.appointment(max(self._seconds, 0.01) / limit))
+    def crowded(self, limit: int) -> BulkheadFull:
+        return BulkheadFull(self.appointment(max(self._seconds, 0.01) / limit))
 
     def appointment(self, spacing: float) -> float:
         """Seconds after which to come again: those who were sent away come `spacing` apart."""
@@ -149,19 +149,19 @@ class Door:
                 return
 
 
-class Places:
+class Bulkheads:
     """The doors of all endpoints. `most`: dispatches of one of them at once, a part of the lane's places."""
 
     def __init__(self, most: int = DISPATCHES, lane: RequestSlots | None = None) -> None:
         self._most = most
         self._lane = lane or RequestSlots()
-        self._doors: dict[str, Door] = {}
-        self._appointments = Appointments()
+        self._doors: dict[str, Bulkhead] = {}
+        self._appointments = StaggeredBackoff()
 
     @asynccontextmanager
-    async def at(self, key: str) -> AsyncIterator[Door]:
+    async def at(self, key: str) -> AsyncIterator[Bulkhead]:
         """The door of an endpoint, for the time of one dispatch."""
-        door = self._doors.setdefault(key, Door(key, self._appointments, self._most, self._lane))
+        door = self._doors.setdefault(key, Bulkhead(key, self._appointments, self._most, self._lane))
         door.users += 1
         try:
             yield door

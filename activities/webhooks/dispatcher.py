@@ -19,14 +19,14 @@ from typing import Final
 
 from activities.dispatch.progress import FENCED_WAIT, Progress, Work, due, leave_to_others
 from activities.dispatch.recording import finish_despite_cancellation, record_last_words, record_uninterrupted
-from activities.notifications.account_sender import UnderWay
-from activities.notifications.heartbeat_details import Unrecorded, told_of
+from activities.notifications.account_sender import TaskScope
+from activities.notifications.heartbeat_details import OutcomesNotPersisted, told_of
 from activities.notifications.requests import BEGIN_WITHIN, OVERTIME
-from activities.webhooks.bulkheads import Door, Places
-from activities.webhooks.endpoint_sender import EndpointStream
+from activities.webhooks.bulkheads import Bulkhead, Bulkheads
+from activities.webhooks.endpoint_sender import EndpointSender
 from activities.webhooks.handoff import at_rest, by_endpoint, hand_off, in_trouble, is_waiter
-from activities.webhooks.heartbeat_details import Carried
-from activities.webhooks.micro_batcher import Together
+from activities.webhooks.heartbeat_details import HeartbeatDetails
+from activities.webhooks.micro_batcher import MicroBatcher
 from activities.webhooks.transitions import INTERRUPTED, LOST, NOT_MADE, cancelled, parked, settled
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, DeliveryStatus
@@ -56,7 +56,7 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ways:
+class WebhookDependencies:
     """What a dispatch works with; the same for all dispatches of a worker."""
 
     ledger: WebhookLedger
@@ -66,7 +66,7 @@ class Ways:
     requests: Requests
     limiter: Limiter
     waiters: Waiters
-    places: Places = field(default_factory=Places)
+    places: Bulkheads = field(default_factory=Bulkheads)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,13 +81,13 @@ class _Job:
     result: WebhookResult | None = None
 
 
-class WebhookDispatch:
+class WebhookDispatcher:
     """`stopping` tells that no new request should begin; `superseded`, that another dispatch has the work."""
 
     def __init__(
         self,
         work: Work,
-        ways: Ways,
+        ways: WebhookDependencies,
         *,
         clock: Clock,
         stopping: Callable[[], bool],
@@ -109,9 +109,9 @@ class WebhookDispatch:
         """Of what the ledger did not take a step: it has turned out to be in other hands."""
         self._recovered: set[str] = set()
         """Endpoints whose breaker a request has closed."""
-        self._grants: Together[Sequence[WebhookIntent], set[str]] = Together(self._grant_all)
+        self._grants: MicroBatcher[Sequence[WebhookIntent], set[str]] = MicroBatcher(self._grant_all)
 
-    async def run(self, carried: Carried) -> Progress:
+    async def run(self, carried: HeartbeatDetails) -> Progress:
         """Bring the deliveries as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
         work, now = self._work, self._clock.now()
         items = await self._ways.ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
@@ -121,17 +121,17 @@ class WebhookDispatch:
         ready = self._ready([item for item in at_rest(items) if item.id not in self._fenced], busy=busy)
         several = len(by_endpoint(items)) > 1
         try:
-            async with UnderWay() as endpoints:
+            async with TaskScope() as endpoints:
                 for endpoint, group in by_endpoint(ready).items():
-                    endpoints.begin(self._send_to(endpoint, group, briefly=several))
+                    endpoints.begin(self._send_to(endpoint, group, nonblocking=several))
         except asyncio.CancelledError:
             await self._last_words()
             raise
-        except Unrecorded as unrecorded:
+        except OutcomesNotPersisted as unrecorded:
             # Where it was cancelled as well, there are requests that nobody else tells of.
             known = {(one.delivery, one.number) for one in unrecorded.results}
             rest = [job for job in self._away if (job.item.id, job.item.attempts) not in known]
-            raise Unrecorded([*unrecorded.results, *map(self._result, rest)]) from None
+            raise OutcomesNotPersisted([*unrecorded.results, *map(self._result, rest)]) from None
         return await self._conclude(items)
 
     def _ready(self, free: Sequence[DeliveryItem], *, busy: bool) -> list[DeliveryItem]:
@@ -143,7 +143,7 @@ class WebhookDispatch:
         asked_now = not (busy or waiter or self._fenced)
         return sorted(due(free, self._clock.now(), asked_now=asked_now), key=lambda item: item.id)
 
-    async def _settle_in_flight(self, items: Sequence[DeliveryItem], carried: Carried) -> None:
+    async def _settle_in_flight(self, items: Sequence[DeliveryItem], carried: HeartbeatDetails) -> None:
         """Requests that an earlier dispatch made and did not record: what it passed on, or that its worker was lost.
 
         One that another worker still makes is neither: it stays in flight.
@@ -167,10 +167,10 @@ class WebhookDispatch:
                 exchanges = [exchange for item, exchange in ended if item.endpoint_id == endpoint]
                 await self._ways.health.note(found, exchanges, now)
 
-    async def _send_to(self, endpoint: str, items: Sequence[DeliveryItem], *, briefly: bool) -> None:
+    async def _send_to(self, endpoint: str, items: Sequence[DeliveryItem], *, nonblocking: bool) -> None:
         work, ways = self._work, self._ways
         async with ways.places.at(f"{work.tenant}/{endpoint}") as door:
-            stream = EndpointStream(
+            stream = EndpointSender(
                 work.tenant,
                 endpoint,
                 items,
@@ -182,7 +182,7 @@ class WebhookDispatch:
                 clock=self._clock,
                 stopping=self._stopping,
                 chance=self._chance,
-                briefly=briefly,
+                nonblocking=nonblocking,
             )
             changes = await stream.run()
         if changes:
@@ -196,7 +196,7 @@ class WebhookDispatch:
                 self._lose(self._items[change.delivery])
 
     async def _send_wave(
-        self, endpoint: Endpoint, items: Sequence[DeliveryItem], under_way: UnderWay, door: Door
+        self, endpoint: Endpoint, items: Sequence[DeliveryItem], under_way: TaskScope, door: Bulkhead
     ) -> None:
         """Commit the intents and begin the requests. A place is taken for each; they are given back one by one."""
         granted: list[_Job] = []
@@ -226,7 +226,7 @@ class WebhookDispatch:
         try:
             allowed = await self._grants.ask(intents)
         except Unavailable:
-            raise Unrecorded([self._never_made(item, endpoint, ends_by) for item in items]) from None
+            raise OutcomesNotPersisted([self._never_made(item, endpoint, ends_by) for item in items]) from None
         for item in items:
             if item.id in allowed:
                 _begin(item, ends_by)
@@ -249,7 +249,7 @@ class WebhookDispatch:
         self._fenced.add(item.id)
         item.status, item.next_attempt_at = DeliveryStatus.RETRYING, self._clock.now() + FENCED_WAIT
 
-    async def _request(self, job: _Job, door: Door) -> None:
+    async def _request(self, job: _Job, door: Bulkhead) -> None:
         begun = time.perf_counter()
         IN_FLIGHT.inc()
         try:
@@ -280,9 +280,9 @@ class WebhookDispatch:
         try:
             while came := self._came():
                 await self._record_jobs(came)
-        except Unrecorded:
+        except OutcomesNotPersisted:
             # What came meanwhile was left to this task, so it is handed on with what could not be recorded.
-            raise Unrecorded([self._result(job) for job in self._came()]) from None
+            raise OutcomesNotPersisted([self._result(job) for job in self._came()]) from None
         finally:
             self._recording = False
 

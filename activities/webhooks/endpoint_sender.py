@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from activities.notifications.account_sender import UnderWay
-from activities.webhooks.bulkheads import TURN, Crowded, Door
+from activities.notifications.account_sender import TaskScope
+from activities.webhooks.bulkheads import TURN, Bulkhead, BulkheadFull
 from activities.webhooks.transitions import cancelled, parked, waits
 from hermod.domain.webhooks.endpoint_health import FAILING, PAUSED, RESTING, is_half_open, is_paused
 from hermod.ports.clock import Clock
@@ -39,17 +39,17 @@ RATE: Final = "the endpoint's rate is used up"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Deferred:
     """Nothing may go now: why, and for how long."""
 
     reason: str
     wait: timedelta
 
 
-class EndpointStream:
+class EndpointSender:
     """`send` makes the requests of a wave, each in a task of its own, and returns when all have been begun.
 
-    `briefly`: nothing is waited for but the stream's own requests, since others wait for it to end.
+    `nonblocking`: nothing is waited for but the stream's own requests, since others wait for it to end.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class EndpointStream:
         tenant: str,
         endpoint: str,
         items: Sequence[DeliveryItem],
-        door: Door,
+        door: Bulkhead,
         *,
         endpoints: Endpoints,
         health: EndpointHealth,
         limiter: Limiter,
-        send: Callable[[Endpoint, Sequence[DeliveryItem], UnderWay, Door], Awaitable[None]],
+        send: Callable[[Endpoint, Sequence[DeliveryItem], TaskScope, Bulkhead], Awaitable[None]],
         clock: Clock,
         stopping: Callable[[], bool],
         chance: Callable[[], float],
-        briefly: bool = False,
+        nonblocking: bool = False,
     ) -> None:
         self.rest = list(items)
         """Deliveries for which no request was made."""
@@ -81,15 +81,15 @@ class EndpointStream:
         self._clock = clock
         self._stopping = stopping
         self._chance = chance
-        self._briefly = briefly
+        self._briefly = nonblocking
         self._turn_ends: float | None = None
 
     async def run(self) -> list[WebhookChange]:
         """Send what can go now. Returns what becomes of the rest; empty where it has just not been come to."""
-        async with UnderWay() as requests:
+        async with TaskScope() as requests:
             return await self._send_on(requests)
 
-    async def _send_on(self, requests: UnderWay) -> list[WebhookChange]:
+    async def _send_on(self, requests: TaskScope) -> list[WebhookChange]:
         crowded = self._door.is_overrun
         ends_at = self._clock.now() + (BRIEFLY if self._briefly else LONGEST)
         while self.rest and not (requests.errors or self._stopping() or self._clock.now() > ends_at):
@@ -100,7 +100,7 @@ class EndpointStream:
                 return [parked(item) for item in self.rest]
             if crowded:
                 wait = self._door.crowded(self._door.bounded(endpoint.concurrency)).wait
-                return self._hold_back(Held(BUSY, timedelta(seconds=wait)))
+                return self._hold_back(Deferred(BUSY, timedelta(seconds=wait)))
             held = await self._step(endpoint, requests)
             if held is not None and not requests.any:
                 return self._hold_back(held)
@@ -108,7 +108,7 @@ class EndpointStream:
                 await requests.one_ends()
         return []
 
-    async def _step(self, endpoint: Endpoint, requests: UnderWay) -> Held | None:
+    async def _step(self, endpoint: Endpoint, requests: TaskScope) -> Deferred | None:
         """One wave, or a short rest; what stands in the way of more."""
         now = self._clock.now()
         if is_paused(endpoint.paused_until, now):
@@ -116,8 +116,8 @@ class EndpointStream:
         probe = is_half_open(endpoint.paused_until, endpoint.pause_reason, now)
         try:
             places = await self._places(1 if probe else len(self.rest), endpoint, requests)
-        except Crowded as crowded:
-            return Held(BUSY, timedelta(seconds=crowded.wait))
+        except BulkheadFull as crowded:
+            return Deferred(BUSY, timedelta(seconds=crowded.wait))
         if not places:
             await requests.one_ends()
             await asyncio.sleep(GATHER)
@@ -128,7 +128,7 @@ class EndpointStream:
                 return None
             if probe and not await self._health.claim_probe(endpoint, now):
                 self._door.give_back(places)
-                return Held(RESTING, endpoint.timeout * (1 + self._chance()))
+                return Deferred(RESTING, endpoint.timeout * (1 + self._chance()))
             tokens, wait = await self._tokens(places, endpoint)
         except BaseException:
             self._door.give_back(places)
@@ -140,7 +140,7 @@ class EndpointStream:
         await self._send(endpoint, wave, requests, self._door)
         return None
 
-    async def _places(self, most: int, endpoint: Endpoint, requests: UnderWay) -> int:
+    async def _places(self, most: int, endpoint: Endpoint, requests: TaskScope) -> int:
         """Places at the door, and as many slots; none where only our own requests can make room. Raises Crowded."""
         over = self._turn_ends is None or time.monotonic() > self._turn_ends
         limit = self._door.bounded(endpoint.concurrency)
@@ -153,7 +153,7 @@ class EndpointStream:
         if taken:
             taken = await self._door.enter(taken, waits=not (requests.any or self._briefly))
         if not taken and self._briefly and not requests.any:
-            raise Crowded(0.0)
+            raise BulkheadFull(0.0)
         return taken
 
     async def _still_goes(self, endpoint: Endpoint) -> bool:
@@ -171,20 +171,20 @@ class EndpointStream:
         got = await self._limiter.reserve(ask, self._clock.now())
         return got.tokens, max(got.wait, SHORTEST_NAP)
 
-    async def _rest(self, seconds: float, endpoint: Endpoint) -> Held | None:
+    async def _rest(self, seconds: float, endpoint: Endpoint) -> Deferred | None:
         """Sleep until the rate has something again, where that is soon and few others sleep here."""
         if self._briefly or seconds > NAP or self._door.is_full:
             spacing = 1 / (endpoint.rate_per_second or 1.0)
-            return Held(RATE, timedelta(seconds=max(seconds, self._door.appointment(spacing))))
+            return Deferred(RATE, timedelta(seconds=max(seconds, self._door.appointment(spacing))))
         async with self._door.rests():
             await asyncio.sleep(seconds)
         return None
 
-    def _paused(self, endpoint: Endpoint, now: datetime) -> Held:
+    def _paused(self, endpoint: Endpoint, now: datetime) -> Deferred:
         pause = (endpoint.paused_until or now) - now
         reason = RESTING if endpoint.pause_reason == FAILING else PAUSED
-        return Held(reason, pause + min(pause * SPREAD, MOST_SPREAD) * self._chance())
+        return Deferred(reason, pause + min(pause * SPREAD, MOST_SPREAD) * self._chance())
 
-    def _hold_back(self, held: Held) -> list[WebhookChange]:
+    def _hold_back(self, held: Deferred) -> list[WebhookChange]:
         now = self._clock.now()
         return [waits(item, held.reason, held.wait, now) for item in self.rest]

@@ -19,7 +19,7 @@ from hermod.contracts.ids import (
     webhook_part,
     webhook_workflow,
 )
-from hermod.contracts.notifications.delivery import Apart
+from hermod.contracts.notifications.delivery import EndpointGroup
 from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES
 from hermod.domain.webhooks.endpoint_health import is_in_trouble
 from hermod.ports.webhooks.ledger import DeliveryItem, Endpoint, HandedOff, WebhookLedger
@@ -138,7 +138,7 @@ def _report(work: Work, gone: Sequence[HandedOff], progress: Progress, now: date
         elif one.owner == webhook_endpoint_workflow(work.tenant, one.endpoint):
             progress.with_waiter.setdefault(one.endpoint, []).append(one.delivery)
     progress.apart = tuple(
-        Apart(
+        EndpointGroup(
             endpoint=endpoint,
             due_at=min(one.next_attempt_at or now for one in share),
             deliveries=tuple(one.delivery for one in share),

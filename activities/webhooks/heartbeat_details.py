@@ -13,7 +13,7 @@ from activities.notifications.heartbeat_details import Grant, grant
 from activities.webhooks.transitions import NOT_MADE
 from hermod.ports.webhooks.ledger import Exchange, WebhookResult
 
-Carried = Mapping[Grant, Exchange]
+HeartbeatDetails = Mapping[Grant, Exchange]
 
 
 def pack(results: Sequence[WebhookResult]) -> list[list[Any]]:
@@ -31,7 +31,7 @@ def pack(results: Sequence[WebhookResult]) -> list[list[Any]]:
     ]
 
 
-def unpack(details: Sequence[Any]) -> Carried:
+def unpack(details: Sequence[Any]) -> HeartbeatDetails:
     """What an earlier try left; nothing where it left nothing.
 
     A request that was not made, of an unnamed grant, is left out: that grant may never have been committed.

@@ -10,7 +10,7 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-class Together(Generic[Asked, Answer]):
+class MicroBatcher(Generic[Asked, Answer]):
     """`run` answers all that was asked at once, with one answer for everybody."""
 
     def __init__(self, run: Callable[[Sequence[Asked]], Awaitable[Answer]]) -> None:

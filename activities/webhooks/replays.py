@@ -7,7 +7,7 @@ from temporalio import activity
 from activities import errors as failures
 from activities.heartbeat import pulse
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.webhooks.steps import ReplayStep, ReplayStepOrder
+from hermod.contracts.webhooks.steps import ReplayStep, ReplayStepInput
 from hermod.ports.webhooks.lines import Replayer
 
 
@@ -16,7 +16,7 @@ class WebhookReplayActivities:
         self._replayer = replayer
 
     @activity.defn(name="replay_page")
-    async def replay_page(self, order: ReplayStepOrder) -> ReplayStep:
+    async def replay_page(self, order: ReplayStepInput) -> ReplayStep:
         async with pulse():
             try:
                 return await self._replayer.step(order.tenant, order.replay, order.wanted)

@@ -31,7 +31,7 @@ Settings = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How many seconds things may take."""
 
     connect: int = 5
@@ -47,10 +47,10 @@ class Patience:
 class ClickHouse:
     """One database. Every call raises Unavailable where ClickHouse is away, busy for too long, or set up wrongly."""
 
-    def __init__(self, place: Server | Folder | Nowhere, database: str, patience: Patience | None = None) -> None:
+    def __init__(self, place: Server | Folder | Nowhere, database: str, patience: Timeouts | None = None) -> None:
         self.place = Folder(place.path.absolute()) if isinstance(place, Folder) else place
         self.database = database
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._idle: list[Client] = []
         self._opening = threading.Lock()
         self._lock: FolderLock | None = None

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from hermod.ports.notifications.receipts import Callback, Forged
+from hermod.ports.notifications.receipts import Callback, SignatureInvalid
 
 PATIENCE: Final = timedelta(minutes=5)
 """How far a signed time may be off, both ways: clocks differ, and calls take their time."""
@@ -21,19 +21,19 @@ def only_header(call: Callback, name: str) -> str:
     """The value of a header that must come exactly once and holds no comma. Raises Forged."""
     value = call.headers.get(name, "")
     if not value:
-        raise Forged(f"the header {name} is missing")
+        raise SignatureInvalid(f"the header {name} is missing")
     if "," in value:
-        raise Forged(f"the header {name} came more than once")
+        raise SignatureInvalid(f"the header {name} came more than once")
     return value
 
 
 def check_time(seconds: str, now: datetime, *, oldest: timedelta = PATIENCE) -> None:
     """Raise Forged for a signed unix time that is unreadable, older than `oldest`, or ahead of us."""
     if not _SECONDS.match(seconds):
-        raise Forged("the signed time is not a unix time")
+        raise SignatureInvalid("the signed time is not a unix time")
     age = now.timestamp() - int(seconds)
     if not -PATIENCE.total_seconds() <= age <= oldest.total_seconds():
-        raise Forged("the signed time is too far from ours")
+        raise SignatureInvalid("the signed time is too far from ours")
 
 
 def unix_time(seconds: object) -> datetime | None:

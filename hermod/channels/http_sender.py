@@ -45,7 +45,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Client, HttpClient, NotSent, Reply, Unknown
 from hermod.outbound.http.retry_after import parse_retry_after
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 _HALTING: Final = frozenset({301, 307, 308, 401, 402, 403, 404, 405, 406, 407, 410})
@@ -73,7 +73,7 @@ class HttpSender(ABC):
 
     capability: Capability
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         self.account = account
         self._clock = wiring.clock
         self._base_url = (account.base_url or self.capability.base_url or "").rstrip("/")
@@ -94,7 +94,7 @@ class HttpSender(ABC):
         if fault is not None:
             yield FieldError("base_url", fault)
 
-    def client(self, wiring: Wiring) -> Client:
+    def client(self, wiring: AdapterContext) -> Client:
         """What makes the exchanges."""
         return HttpClient(wiring.guard, wiring.http)
 

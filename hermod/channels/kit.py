@@ -12,7 +12,7 @@ from typing import Protocol
 from hermod.contracts.errors import FieldError
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.receipts import Callback, ReceiptReader
 from hermod.ports.notifications.sender import Capability, Sender
 
@@ -23,7 +23,7 @@ class Adapter(Protocol):
     @property
     def capability(self) -> Capability: ...
 
-    def __call__(self, account: Account, wiring: Wiring) -> Sender: ...
+    def __call__(self, account: Account, wiring: AdapterContext) -> Sender: ...
 
     def check(self, credentials: Mapping[str, str], base_url: str | None, guard: AddressGuard) -> Iterable[FieldError]:
         """Faults of the values, and of the address that they lead to. Missing and unknown names are found here."""
@@ -41,7 +41,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class ProviderDefinition:
     """A provider: how to send with it, how to read what it reports back, and what an account of it looks like."""
 
     adapter: Adapter

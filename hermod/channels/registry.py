@@ -17,13 +17,13 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from hermod import channels
-from hermod.channels.kit import Kit
+from hermod.channels.kit import ProviderDefinition
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.tenants.accounts import Account, AccountInput
 from hermod.contracts.values.addresses import EmailAddress, local_domain_fault
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Sender
 
 MAX_KEPT: Final = 1_000
@@ -34,12 +34,12 @@ LINGER: Final = 60.0
 _EMAIL_ADDRESS: Final = TypeAdapter[str](EmailAddress)
 
 
-def _found() -> dict[str, Kit]:
+def _found() -> dict[str, ProviderDefinition]:
     """Every `kit` module in the folders beside this file, by the name of its provider."""
-    kits: dict[str, Kit] = {}
+    kits: dict[str, ProviderDefinition] = {}
     for module in pkgutil.walk_packages(channels.__path__, f"{channels.__name__}."):
         if module.name.count(".") > 2 and module.name.endswith(".kit"):
-            kit: Kit = importlib.import_module(module.name).KIT
+            kit: ProviderDefinition = importlib.import_module(module.name).KIT
             kits[kit.adapter.capability.provider] = kit
     return kits
 
@@ -83,7 +83,7 @@ def validate(
     _raise_for(wrong)
 
 
-def build(account: Account, wiring: Wiring) -> Sender:
+def build(account: Account, wiring: AdapterContext) -> Sender:
     """The sender of an account. Raises InvalidInput where its settings do not fit its provider."""
     settings = _Settings(account.channel, account.provider, account.credentials, account.base_url, account.from_)
     _raise_for(list(_faults(settings, wiring.guard)))
@@ -94,9 +94,9 @@ class Senders:
     """The senders in use, one for each account. Implements `hermod.ports.notifications.sender.SenderFactory`."""
 
     def __init__(
-        self, *, allow_private: bool = False, public_url: str | None = None, wiring: Wiring | None = None
+        self, *, allow_private: bool = False, public_url: str | None = None, wiring: AdapterContext | None = None
     ) -> None:
-        self._wiring = wiring or Wiring(guard=AddressGuard(allow_private=allow_private), public_url=public_url)
+        self._wiring = wiring or AdapterContext(guard=AddressGuard(allow_private=allow_private), public_url=public_url)
         self._kept: OrderedDict[tuple[str, str], tuple[int, Sender | InvalidInput]] = OrderedDict()
         self._retired: dict[asyncio.Task[None], Sender] = {}
 

@@ -18,7 +18,7 @@ class WallClock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
+class AdapterContext:
     """Shared by all adapters of a process."""
 
     guard: AddressGuard

@@ -42,7 +42,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Sifted:
+class ValidatedEvents:
     """What can be taken, and what cannot, with its place."""
 
     good: Sequence[EventLine]
@@ -78,7 +78,7 @@ def read_one(event: bytes) -> object:
         return Unreadable(f"is {error}")
 
 
-def sift(tenant: str, given: Sequence[object], first: int, now: datetime) -> Sifted:
+def sift(tenant: str, given: Sequence[object], first: int, now: datetime) -> ValidatedEvents:
     """Check events, the first of which has the place `first`."""
     good: list[EventLine] = []
     rejected: list[RejectedEvent] = []
@@ -95,7 +95,7 @@ def sift(tenant: str, given: Sequence[object], first: int, now: datetime) -> Sif
                 errors = list(wrong.errors)
         shown = tuple({"field": error.field, "message": error.message} for error in errors[:_SHOWN])
         rejected.append(RejectedEvent(index=index, errors=shown))
-    return Sifted(good, rejected)
+    return ValidatedEvents(good, rejected)
 
 
 def _read(body: bytes) -> Any:

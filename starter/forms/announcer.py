@@ -28,7 +28,7 @@ from hermod.storage.operations import journeys
 from hermod.storage.operations.journeys import Step
 from hermod.telemetry import ANNOUNCED, fault, get_logger
 from starter import validation_errors
-from starter.notifications.acceptor import MessageDesk
+from starter.notifications.acceptor import MessageAcceptor
 from starter.notifications.parsing import message_from
 from starter.webhooks.events import Webhooks
 
@@ -42,7 +42,7 @@ _log = get_logger(__name__)
 
 
 class FormAnnouncer:
-    def __init__(self, storage: Storage, webhooks: Webhooks, desk: MessageDesk, clock: Clock) -> None:
+    def __init__(self, storage: Storage, webhooks: Webhooks, desk: MessageAcceptor, clock: Clock) -> None:
         self._storage = storage
         self._webhooks = webhooks
         self._desk = desk

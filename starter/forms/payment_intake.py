@@ -25,7 +25,7 @@ NAMED_WITHIN: Final = timedelta(days=1)
 AT_MOST: Final = 500
 
 
-class PaymentDesk:
+class PaymentAcceptor:
     """Takes events in for all tenants of one process. `wake` has a submission's workflow look at its record again."""
 
     def __init__(self, payments: Payments, wake: Callable[[str, str], Awaitable[bool]], clock: Clock) -> None:

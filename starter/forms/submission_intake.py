@@ -115,7 +115,7 @@ class Submissions:
     ) -> bool:
         """Start a submission's workflow; False where Temporal is away.
 
-        `conflict` as for `starter.temporal.starts.Dispatcher.start`.
+        `conflict` as for `starter.temporal.starts.WorkflowStarter.start`.
         """
         runs = await self._starts.begin(_start(tenant, submission, request_id), conflict=conflict)
         return await self._started(tenant, submission, runs)

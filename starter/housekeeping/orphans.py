@@ -17,14 +17,14 @@ from hermod.storage.notifications.orphans import OrphanedMessage
 from hermod.storage.operations.orphaned_records import Orphan
 from hermod.storage.webhooks.orphans import OrphanedDelivery
 from starter.forms.submission_intake import Submissions
-from starter.temporal.starts import IF_NONE_RUNS, Dispatcher, Unit
-from starter.webhooks.starts import WebhookDispatcher, WebhookUnit
+from starter.temporal.starts import IF_NONE_RUNS, WorkflowBatch, WorkflowStarter
+from starter.webhooks.starts import WebhookUnit, WebhookWorkflowStarter
 
 
 class MessageWorkflows:
     """`starter.housekeeping.sweeping.Workflows` of messages."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: WorkflowStarter) -> None:
         self._dispatcher = dispatcher
 
     async def start(self, messages: Sequence[OrphanedMessage]) -> bool:
@@ -43,7 +43,7 @@ class MessageWorkflows:
 class DeliveryWorkflows:
     """`starter.housekeeping.sweeping.Workflows` of webhook deliveries."""
 
-    def __init__(self, dispatcher: WebhookDispatcher) -> None:
+    def __init__(self, dispatcher: WebhookWorkflowStarter) -> None:
         self._dispatcher = dispatcher
 
     async def start(self, deliveries: Sequence[OrphanedDelivery]) -> bool:
@@ -78,9 +78,9 @@ class SubmissionWorkflows:
         return submission_workflow(one.tenant, one.id)
 
 
-def _unit(messages: Sequence[OrphanedMessage]) -> Unit:
+def _unit(messages: Sequence[OrphanedMessage]) -> WorkflowBatch:
     first = messages[0]
-    return Unit(
+    return WorkflowBatch(
         workflow_id=first.workflow_id,
         tenant=first.tenant,
         channel=first.channel,

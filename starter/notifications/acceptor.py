@@ -15,7 +15,7 @@ from starter.notifications.rendering import Preparer
 
 
 @dataclass(frozen=True, slots=True)
-class MessageDesk:
+class MessageAcceptor:
     storage: Storage
     preparer: Preparer
     coalescer: Coalescer

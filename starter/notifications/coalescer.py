@@ -20,7 +20,7 @@ from hermod.telemetry import ACCEPTED
 from starter.concurrency.background import Background
 from starter.concurrency.micro_batcher import Gathering
 from starter.notifications.grouping import Grouping
-from starter.temporal.starts import Dispatcher, Unit
+from starter.temporal.starts import WorkflowBatch, WorkflowStarter
 
 _IN_DOUBT: Final = "the others may be; only with idempotency keys is it safe to repeat the call"
 
@@ -32,7 +32,7 @@ class _Call:
 
 
 class Coalescer:
-    def __init__(self, acceptance: Acceptance, dispatcher: Dispatcher, clock: Clock) -> None:
+    def __init__(self, acceptance: Acceptance, dispatcher: WorkflowStarter, clock: Clock) -> None:
         self._acceptance = acceptance
         self._dispatcher = dispatcher
         self._clock = clock
@@ -68,7 +68,7 @@ class Coalescer:
                     raise MaybeStored(f"some of the messages are stored, and {_IN_DOUBT}") from answer
         return answers
 
-    def start(self, unit: Unit) -> None:
+    def start(self, unit: WorkflowBatch) -> None:
         """Have a workflow started in the background."""
         self._background.start(lambda: self._dispatcher.start(unit))
 

@@ -12,7 +12,7 @@ from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.delivery import BATCH_SIZE
 from hermod.contracts.notifications.messages import Submission
 from hermod.storage.notifications.acceptance import Draft, Ready
-from starter.temporal.starts import Unit
+from starter.temporal.starts import WorkflowBatch
 
 
 class Kind(NamedTuple):
@@ -55,7 +55,7 @@ class Grouping:
         return batch_workflow(self._tenant, f"{self._batch}.{self._workflows}")
 
     @staticmethod
-    def units(tenant: str, drafts: Iterable[Draft]) -> list[Unit]:
+    def units(tenant: str, drafts: Iterable[Draft]) -> list[WorkflowBatch]:
         """The workflows to start for these drafts, as their ids say."""
         members: dict[str, list[Draft]] = {}
         for draft in drafts:
@@ -63,10 +63,10 @@ class Grouping:
         return [_unit(tenant, workflow_id, of_unit) for workflow_id, of_unit in members.items()]
 
 
-def _unit(tenant: str, workflow_id: str, drafts: Sequence[Draft]) -> Unit:
+def _unit(tenant: str, workflow_id: str, drafts: Sequence[Draft]) -> WorkflowBatch:
     kind = kind_of(drafts[0].submission)
     requests = {draft.request_id for draft in drafts}
-    return Unit(
+    return WorkflowBatch(
         workflow_id=workflow_id,
         tenant=tenant,
         channel=kind.channel,

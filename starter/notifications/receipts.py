@@ -14,7 +14,7 @@ from hermod.contracts.ids import TENANT_PATTERN
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import HttpClient, HttpSettings, NotSent, Unknown
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, Forged, ReceiptReader, Unreadable
+from hermod.ports.notifications.receipts import Answer, Callback, Desk, ReceiptReader, SignatureInvalid, Unreadable
 from hermod.storage.tenants.accounts import UNREADABLE
 from hermod.telemetry import RECEIPTS, get_logger
 from starter.notifications.replies import pass_on
@@ -62,7 +62,7 @@ async def receive(core: Core, provider: str, tenant: str, found: Account | None,
     desk = Desk(now=now, fetch=Fetcher(AddressGuard(allow_private=core.settings.allow_private_addresses)).fetch)
     try:
         reading = await reader.read(call, found, desk)
-    except Forged as reason:
+    except SignatureInvalid as reason:
         _log.warning("report_refused", reason=str(reason)[:200], **whose)
         raise _refused() from None
     except Unreadable as reason:
@@ -91,12 +91,12 @@ class Fetcher:
             reply = await client.exchange(httpx.Request("GET", url), deadline=FETCH_SECONDS)
         except (NotSent, Unknown) as failure:
             if failure.code == "address_refused":
-                raise Forged("the call names an address that is not public") from failure
+                raise SignatureInvalid("the call names an address that is not public") from failure
             raise Unavailable("an address that the provider names does not answer") from failure
         finally:
             await client.aclose()
         if reply.truncated and len(reply.body) >= FETCH_BYTES:
-            raise Forged("the address that the call names answers more than it should")
+            raise SignatureInvalid("the address that the call names answers more than it should")
         if reply.status != httpx.codes.OK or reply.truncated:
             raise Unavailable(f"an address that the provider names answers {reply.status}")
         return reply.body
@@ -105,12 +105,12 @@ class Fetcher:
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL:
-            raise Forged("the call names something that is no address") from None
+            raise SignatureInvalid("the call names something that is no address") from None
         schemes = ("https", "http") if self._guard.allow_private else ("https",)
         if parsed.scheme not in schemes or not parsed.host or parsed.userinfo:
-            raise Forged("the call names an address that is not https")
+            raise SignatureInvalid("the call names an address that is not https")
         if self._guard.host_fault(parsed.host) is not None:
-            raise Forged("the call names an address that is not public")
+            raise SignatureInvalid("the call names an address that is not public")
 
 
 def _reader(account: Account | None, provider: str) -> ReceiptReader | None:

@@ -39,7 +39,7 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class WorkflowBatch:
     """The messages of one workflow: of one tenant, channel, priority and due time."""
 
     workflow_id: str
@@ -135,13 +135,13 @@ class Starts:
             return 1.0
 
 
-class Dispatcher:
+class WorkflowStarter:
     def __init__(self, client: Client, messages: Messages, limits: TenantLimits, clock: Clock) -> None:
         self._starts = Starts(client, limits)
         self._messages = messages
         self._clock = clock
 
-    async def start(self, unit: Unit, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
+    async def start(self, unit: WorkflowBatch, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
         """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it.
 
         A run that is there already is the sweeper's: it takes all messages of a workflow, so it has the unit's. The
@@ -149,7 +149,7 @@ class Dispatcher:
         """
         return await self._started(unit, await self._starts.begin(_start(unit), conflict=conflict))
 
-    async def begin_again(self, unit: Unit) -> bool:
+    async def begin_again(self, unit: WorkflowBatch) -> bool:
         """`start` for messages that had ended and were reopened."""
 
         async def is_pending() -> bool:
@@ -157,17 +157,17 @@ class Dispatcher:
 
         return await self._started(unit, await self._starts.begin_again(_start(unit), is_pending))
 
-    async def mark_started(self, unit: Unit) -> None:
+    async def mark_started(self, unit: WorkflowBatch) -> None:
         """The unit's workflow runs, and knows its messages."""
         await self._messages.mark_started(unit.tenant, unit.workflow_id, unit.messages, self._clock.now())
 
-    async def _started(self, unit: Unit, runs: bool) -> bool:
+    async def _started(self, unit: WorkflowBatch, runs: bool) -> bool:
         if runs:
             await self.mark_started(unit)
         return runs
 
 
-def _start(unit: Unit) -> Start:
+def _start(unit: WorkflowBatch) -> Start:
     single = _is_single(unit)
     return Start(
         name="SendNotification" if single else "SendBatch",
@@ -181,11 +181,11 @@ def _start(unit: Unit) -> Start:
     )
 
 
-def _input(unit: Unit) -> SendNotificationInput:
+def _input(unit: WorkflowBatch) -> SendNotificationInput:
     return SendNotificationInput(tenant=unit.tenant, message=unit.messages[0], channel=unit.channel, due_at=unit.due_at)
 
 
-def _batch_input(unit: Unit) -> SendBatchInput:
+def _batch_input(unit: WorkflowBatch) -> SendBatchInput:
     reference = parse_workflow_id(unit.workflow_id)
     return SendBatchInput(
         tenant=unit.tenant,
@@ -196,10 +196,10 @@ def _batch_input(unit: Unit) -> SendBatchInput:
     )
 
 
-def _is_single(unit: Unit) -> bool:
+def _is_single(unit: WorkflowBatch) -> bool:
     reference = parse_workflow_id(unit.workflow_id)
     return reference is not None and reference.kind == "message"
 
 
-def _summary(unit: Unit) -> str:
+def _summary(unit: WorkflowBatch) -> str:
     return unit.channel.value if len(unit.messages) == 1 else f"{len(unit.messages)} × {unit.channel.value}"

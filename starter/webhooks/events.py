@@ -27,7 +27,7 @@ from starter.concurrency.micro_batcher import Gathering
 from starter.temporal.endpoint_waiters import EndpointWaiters
 from starter.temporal.starts import Starts
 from starter.webhooks.ordering import WebhookOrders
-from starter.webhooks.starts import CHANNEL, Fan, WebhookDispatcher, planned, units
+from starter.webhooks.starts import CHANNEL, EventFanOut, WebhookWorkflowStarter, planned, units
 
 MOST_EVENTS: Final = 500
 """In one insert."""
@@ -49,7 +49,7 @@ class Webhooks:
         self._background = Background()
         self._calls: Gathering[_Call, TakenEvent] = Gathering(self._store, self._background, MOST_EVENTS)
         starts = Starts(client, storage.limits)
-        self.dispatcher = WebhookDispatcher(starts, storage.webhook_deliveries, clock)
+        self.dispatcher = WebhookWorkflowStarter(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
         self.waiters = EndpointWaiters(client, starts, storage.webhook_waiting, clock)
 
@@ -98,7 +98,7 @@ class Webhooks:
     async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
         asked = await self._storage.webhook_endpoints.subscriptions(tenant)
         fans = [
-            Fan(len(call.body), call.event.ordering_key, asked.to(call.event.type, call.event.payload))
+            EventFanOut(len(call.body), call.event.ordering_key, asked.to(call.event.type, call.event.payload))
             for call in calls
         ]
         return [

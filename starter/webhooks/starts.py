@@ -43,7 +43,7 @@ class WebhookUnit:
     request_id: str | None
 
 
-class WebhookDispatcher:
+class WebhookWorkflowStarter:
     def __init__(self, starts: Starts, deliveries: WebhookDeliveries, clock: Clock) -> None:
         self._starts = starts
         self._deliveries = deliveries
@@ -52,7 +52,7 @@ class WebhookDispatcher:
     async def start(self, unit: WebhookUnit, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
         """Start the unit's workflow and mark its deliveries; False where Temporal is away, and the sweeper will do it.
 
-        `conflict` as for `starter.temporal.starts.Dispatcher.start`.
+        `conflict` as for `starter.temporal.starts.WorkflowStarter.start`.
         """
         return await self._started(unit, await self._starts.begin(_start(unit), conflict=conflict))
 
@@ -82,7 +82,7 @@ class WebhookDispatcher:
 
 
 @dataclass(frozen=True, slots=True)
-class Fan:
+class EventFanOut:
     """An event on its way in: its size, its ordering key and the endpoints that asked for it."""
 
     size: int
@@ -90,7 +90,7 @@ class Fan:
     subscribers: Sequence[Subscriber]
 
 
-def planned(tenant: str, fans: Sequence[Fan]) -> list[tuple[PlannedDelivery, ...]]:
+def planned(tenant: str, fans: Sequence[EventFanOut]) -> list[tuple[PlannedDelivery, ...]]:
     """The deliveries of events that came together: those to one endpoint share a workflow, unless it keeps order.
 
     Where there would be more workflows than the engine starts at once, endpoints with few deliveries share them too.
@@ -152,7 +152,7 @@ def _only(values: Set[str | None]) -> str | None:
     return next(iter(values)) if len(values) == 1 else None
 
 
-def _in_order(fan: Fan, subscriber: Subscriber) -> bool:
+def _in_order(fan: EventFanOut, subscriber: Subscriber) -> bool:
     return fan.ordering_key is not None and subscriber.ordering is Ordering.BY_KEY
 
 

@@ -21,7 +21,7 @@ from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.delivery import SendNotificationInput
 from hermod.contracts.notifications.messages import Guarantee
 from hermod.contracts.queues import WORKFLOWS
-from starter.temporal.starts import Unit
+from starter.temporal.starts import WorkflowBatch
 from tests.faults.conftest import Record, Scene
 from tests.faults.messages import SLOW, Batch, CutOff, send
 from tests.support.polling import eventually
@@ -81,7 +81,7 @@ async def test_live_run_is_replaced_in_mid_request_the_request_is_left_to_its_wo
     await slow.fault(SLOW, fault="slow", delay=14)
     batch = await send(slow, guarantee=ONCE)
     await batch.arrived(1)
-    unit = Unit(
+    unit = WorkflowBatch(
         workflow_id=batch.workflow_id,
         tenant=slow.house.hermod.tenant,
         channel=Channel.EMAIL,

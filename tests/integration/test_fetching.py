@@ -10,7 +10,7 @@ from aiohttp import web
 
 from hermod.contracts.errors import Unavailable
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.ports.notifications.receipts import Forged
+from hermod.ports.notifications.receipts import SignatureInvalid
 from starter.notifications.receipts import FETCH_BYTES, Fetcher
 
 LOCAL = Fetcher(AddressGuard(allow_private=True))
@@ -57,7 +57,7 @@ async def test_address_answers_nothing_in_time_is_unavailable(
 
 
 async def test_address_answers_too_much_is_forged(certificates: str) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await LOCAL.fetch(f"{certificates}/huge")
 
 
@@ -84,5 +84,5 @@ async def test_nobody_listens_is_unavailable() -> None:
     ],
 )
 async def test_address_that_must_not_be_asked_is_forged(url: str) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await PUBLIC.fetch(url)

@@ -20,7 +20,13 @@ from temporalio.worker import Worker
 
 from hermod.contracts.forms.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
 from hermod.contracts.notifications.content import Channel
-from hermod.contracts.notifications.delivery import Apart, CloseOrder, DeliveryOrder, DeliveryReport, SendBatchInput
+from hermod.contracts.notifications.delivery import (
+    CancelInput,
+    DeliveryInput,
+    DeliveryReport,
+    EndpointGroup,
+    SendBatchInput,
+)
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.contracts.webhooks.deliveries import DeliverWebhooksInput, OrderedEndpointInput, WebhookOrder
 from hermod.contracts.webhooks.steps import HeadOfLine
@@ -175,14 +181,14 @@ async def played(client: Client) -> AsyncIterator[Scene]:
 
 
 @activity.defn(name="deliver")
-async def deliver(order: DeliveryOrder) -> DeliveryReport:
+async def deliver(order: DeliveryInput) -> DeliveryReport:
     return await _deliver(order.messages)
 
 
 @activity.defn(name="deliver_webhooks")
 async def deliver_webhooks(order: WebhookOrder) -> DeliveryReport:
     report = await _deliver(order.deliveries)
-    group = Apart(endpoint="e", due_at=datetime.now(UTC) + timedelta(hours=1), deliveries=order.deliveries[4:])
+    group = EndpointGroup(endpoint="e", due_at=datetime.now(UTC) + timedelta(hours=1), deliveries=order.deliveries[4:])
     return report.model_copy(update={"leaving": dict(list(report.leaving.items())[:4]), "apart": (group,)})
 
 
@@ -204,12 +210,12 @@ async def _deliver(records: Sequence[str]) -> DeliveryReport:
 
 
 @activity.defn(name="withdraw")
-async def withdraw(order: CloseOrder) -> DeliveryReport:
+async def withdraw(order: CancelInput) -> DeliveryReport:
     return DeliveryReport(run="", counts={"cancelled": len(order.messages)})
 
 
 @activity.defn(name="withdraw_webhooks")
-async def withdraw_webhooks(order: CloseOrder) -> DeliveryReport:
+async def withdraw_webhooks(order: CancelInput) -> DeliveryReport:
     return await withdraw(order)
 
 

@@ -13,7 +13,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.analytics.events import EventActivities
-    from hermod.contracts.analytics.events import IngestEventsInput, IngestOrder, IngestResult
+    from hermod.contracts.analytics.events import IngestEventsInput, IngestInput, IngestResult
     from hermod.contracts.queues import Lane
     from workflows.policies import INGEST
 
@@ -35,7 +35,7 @@ class IngestEvents:
         for made in range(1, ROUNDS_A_RUN + 1):
             report = await workflow.execute_activity_method(
                 EventActivities.ingest_events,
-                IngestOrder(tenant=asked.tenant, insert=asked.batch),
+                IngestInput(tenant=asked.tenant, insert=asked.batch),
                 task_queue=Lane.EVENTS,
                 **INGEST,
             )

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.forms.forms import SavePartialInput
     from hermod.contracts.forms.partial_steps import PartialLook, SavePartialResult
     from hermod.contracts.queues import Lane
-    from workflows.policies import TELL
+    from workflows.policies import ANNOUNCE
 
 DEBOUNCE: Final = timedelta(seconds=2)
 LOOKS_A_RUN: Final = 200
@@ -61,7 +61,7 @@ class SavePartial:
 
     async def _look(self) -> PartialLook:
         return await workflow.execute_activity_method(
-            PartialActivities.look_at_partial, self._partial, task_queue=Lane.PARTIALS, **TELL
+            PartialActivities.look_at_partial, self._partial, task_queue=Lane.PARTIALS, **ANNOUNCE
         )
 
     async def _wait(self, until_due: timedelta) -> None:

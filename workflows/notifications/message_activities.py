@@ -6,14 +6,14 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.notifications.activities import NotificationActivities
-    from hermod.contracts.notifications.delivery import CloseOrder, DeliveryOrder, DeliveryReport
+    from hermod.contracts.notifications.delivery import CancelInput, DeliveryInput, DeliveryReport
     from hermod.contracts.notifications.messages import Status
     from hermod.contracts.queues import WORKFLOWS, Lane
-    from workflows.policies import BOOKKEEPING, DELIVER
-from workflows.delivery_lifecycle import Trade
+    from workflows.policies import DATABASE_CALL, DELIVER
+from workflows.delivery_lifecycle import DeliveryActivities
 
 
-def messages(order: DeliveryOrder) -> Trade:
+def messages(order: DeliveryInput) -> DeliveryActivities:
     async def deliver() -> DeliveryReport:
         return await workflow.execute_activity_method(
             NotificationActivities.deliver,
@@ -24,14 +24,14 @@ def messages(order: DeliveryOrder) -> Trade:
         )
 
     async def withdraw() -> DeliveryReport:
-        close = CloseOrder(tenant=order.tenant, messages=order.messages, reason="asked for in Temporal")
+        close = CancelInput(tenant=order.tenant, messages=order.messages, reason="asked for in Temporal")
         return await workflow.execute_activity_method(
-            NotificationActivities.withdraw, close, task_queue=WORKFLOWS, **BOOKKEEPING
+            NotificationActivities.withdraw, close, task_queue=WORKFLOWS, **DATABASE_CALL
         )
 
-    return Trade(deliver=deliver, withdraw=withdraw, count=len(order.messages), good=Status.SENT)
+    return DeliveryActivities(deliver=deliver, withdraw=withdraw, count=len(order.messages), good=Status.SENT)
 
 
-def _summary(order: DeliveryOrder) -> str:
+def _summary(order: DeliveryInput) -> str:
     count = len(order.messages)
     return f"{order.channel.value}: {order.messages[0] if count == 1 else f'{count} messages'}"

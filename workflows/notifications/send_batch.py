@@ -13,13 +13,13 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from hermod.contracts.ids import message_workflow
     from hermod.contracts.notifications.delivery import (
-        DeliveryOrder,
+        DeliveryInput,
         DeliveryReport,
         DeliveryResult,
         SendBatchInput,
         SendNotificationInput,
     )
-from workflows.delivery_lifecycle import Delivering
+from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.handoff import let_go, taken_from
 from workflows.notifications.message_activities import messages
 from workflows.notifications.send_notification import SendNotification
@@ -30,8 +30,8 @@ class SendBatch:
     @workflow.init
     def __init__(self, batch: SendBatchInput) -> None:
         self._batch = batch
-        order = DeliveryOrder(tenant=batch.tenant, channel=batch.channel, messages=batch.messages)
-        self._delivering = Delivering(messages(order), batch.due_at)
+        order = DeliveryInput(tenant=batch.tenant, channel=batch.channel, messages=batch.messages)
+        self._delivering = DeliveryLifecycle(messages(order), batch.due_at)
 
     @workflow.run
     async def run(self, batch: SendBatchInput) -> DeliveryResult:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.notifications.delivery import DeliveryOrder, DeliveryResult, SendNotificationInput
-from workflows.delivery_lifecycle import Delivering
+    from hermod.contracts.notifications.delivery import DeliveryInput, DeliveryResult, SendNotificationInput
+from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.notifications.message_activities import messages
 
 
@@ -18,13 +18,13 @@ from workflows.notifications.message_activities import messages
 class SendNotification:
     @workflow.init
     def __init__(self, message: SendNotificationInput) -> None:
-        order = DeliveryOrder(
+        order = DeliveryInput(
             tenant=message.tenant,
             channel=message.channel,
             messages=(message.message,),
             taken_from=message.taken_from,
         )
-        self._delivering = Delivering(messages(order), message.due_at)
+        self._delivering = DeliveryLifecycle(messages(order), message.due_at)
 
     @workflow.run
     async def run(self, message: SendNotificationInput) -> DeliveryResult:

@@ -12,7 +12,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from hermod.contracts.notifications.delivery import DeliveryResult
     from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, WebhookOrder
-from workflows.delivery_lifecycle import Delivering
+from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.webhooks.webhook_activities import webhooks
 
 
@@ -21,7 +21,7 @@ class DeliverWebhook:
     @workflow.init
     def __init__(self, one: DeliverWebhookInput) -> None:
         order = WebhookOrder(tenant=one.tenant, deliveries=(one.delivery,), taken_from=one.taken_from)
-        self._delivering = Delivering(webhooks(order), one.due_at)
+        self._delivering = DeliveryLifecycle(webhooks(order), one.due_at)
 
     @workflow.run
     async def run(self, one: DeliverWebhookInput) -> DeliveryResult:

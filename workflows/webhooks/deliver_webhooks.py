@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.ids import webhook_batch_workflow, webhook_part, webhook_workflow
     from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
     from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
-from workflows.delivery_lifecycle import Delivering
+from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.handoff import let_go, taken_from
 from workflows.webhooks.deliver_webhook import DeliverWebhook
 from workflows.webhooks.webhook_activities import webhooks
@@ -34,7 +34,7 @@ class DeliverWebhooks:
     def __init__(self, batch: DeliverWebhooksInput) -> None:
         self._batch = batch
         order = WebhookOrder(tenant=batch.tenant, deliveries=batch.deliveries, taken_from=batch.taken_from)
-        self._delivering = Delivering(webhooks(order), batch.due_at)
+        self._delivering = DeliveryLifecycle(webhooks(order), batch.due_at)
 
     @workflow.run
     async def run(self, batch: DeliverWebhooksInput) -> DeliveryResult:

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.queues import WORKFLOWS, Lane
     from hermod.contracts.webhooks.deliveries import DrainEndpointInput, WebhookOrder
     from hermod.contracts.webhooks.steps import NextForEndpoint
-    from workflows.policies import BOOKKEEPING, DELIVER
+    from workflows.policies import DATABASE_CALL, DELIVER
 from workflows.webhooks.webhook_activities import summary
 
 
@@ -61,7 +61,7 @@ class DrainEndpoint:
 
     async def _next(self) -> NextForEndpoint:
         return await workflow.execute_activity_method(
-            WebhookWaitingActivities.next_for_endpoint, self._waiting, task_queue=WORKFLOWS, **BOOKKEEPING
+            WebhookWaitingActivities.next_for_endpoint, self._waiting, task_queue=WORKFLOWS, **DATABASE_CALL
         )
 
     async def _deliver(self, deliveries: tuple[str, ...]) -> DeliveryReport:

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.queues import WORKFLOWS, Lane
     from hermod.contracts.webhooks.deliveries import OrderedEndpointInput, WebhookOrder
     from hermod.contracts.webhooks.steps import HeadOfLine, LineResult
-    from workflows.policies import BOOKKEEPING, DELIVER
+    from workflows.policies import DATABASE_CALL, DELIVER
 from workflows.patches import LET_GO_WHATEVER_THE_END
 
 DELIVERIES_A_RUN: Final = 200
@@ -80,7 +80,7 @@ class OrderedEndpoint:
 
     async def _head(self) -> HeadOfLine:
         return await workflow.execute_activity_method(
-            WebhookOrderActivities.next_in_order, self._line, task_queue=WORKFLOWS, **BOOKKEEPING
+            WebhookOrderActivities.next_in_order, self._line, task_queue=WORKFLOWS, **DATABASE_CALL
         )
 
     async def _deliver(self, delivery: str) -> None:

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.webhooks.replays import WebhookReplayActivities
     from hermod.contracts.queues import WORKFLOWS
     from hermod.contracts.webhooks.deliveries import ReplayDeliveriesInput, ReplayStatus
-    from hermod.contracts.webhooks.steps import ReplayResult, ReplayStep, ReplayStepOrder
+    from hermod.contracts.webhooks.steps import ReplayResult, ReplayStep, ReplayStepInput
     from workflows.policies import REPLAY_PAGE
 
 PAGES_A_RUN: Final = 200
@@ -81,7 +81,7 @@ class ReplayDeliveries:
     async def _page(self) -> ReplayStep:
         wanted, self._wanted = self._wanted, None
         begun_at = workflow.now()
-        order = ReplayStepOrder(tenant=self._replay.tenant, replay=self._replay.replay, wanted=wanted)
+        order = ReplayStepInput(tenant=self._replay.tenant, replay=self._replay.replay, wanted=wanted)
         step = await workflow.execute_activity_method(
             WebhookReplayActivities.replay_page, order, task_queue=WORKFLOWS, **REPLAY_PAGE
         )

@@ -6,14 +6,14 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.webhooks.activities import WebhookActivities
-    from hermod.contracts.notifications.delivery import CloseOrder, DeliveryReport
+    from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport
     from hermod.contracts.queues import WORKFLOWS, Lane
     from hermod.contracts.webhooks.deliveries import DeliveryStatus, WebhookOrder
-    from workflows.policies import BOOKKEEPING, DELIVER
-from workflows.delivery_lifecycle import Trade
+    from workflows.policies import DATABASE_CALL, DELIVER
+from workflows.delivery_lifecycle import DeliveryActivities
 
 
-def webhooks(order: WebhookOrder) -> Trade:
+def webhooks(order: WebhookOrder) -> DeliveryActivities:
     async def deliver() -> DeliveryReport:
         return await workflow.execute_activity_method(
             WebhookActivities.deliver_webhooks,
@@ -24,12 +24,14 @@ def webhooks(order: WebhookOrder) -> Trade:
         )
 
     async def withdraw() -> DeliveryReport:
-        close = CloseOrder(tenant=order.tenant, messages=order.deliveries, reason="asked for in Temporal")
+        close = CancelInput(tenant=order.tenant, messages=order.deliveries, reason="asked for in Temporal")
         return await workflow.execute_activity_method(
-            WebhookActivities.withdraw_webhooks, close, task_queue=WORKFLOWS, **BOOKKEEPING
+            WebhookActivities.withdraw_webhooks, close, task_queue=WORKFLOWS, **DATABASE_CALL
         )
 
-    return Trade(deliver=deliver, withdraw=withdraw, count=len(order.deliveries), good=DeliveryStatus.DELIVERED)
+    return DeliveryActivities(
+        deliver=deliver, withdraw=withdraw, count=len(order.deliveries), good=DeliveryStatus.DELIVERED
+    )
 
 
 def summary(deliveries: tuple[str, ...]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 from hermod.channels.sandbox.receipts import SandboxReceipts
 from hermod.channels.sandbox.sender import SandboxSender
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=SandboxSender,
     example=Example(
         credentials={"api_key": "sandbox-key", "webhook_secret": "sandbox-secret"},

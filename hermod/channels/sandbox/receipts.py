@@ -18,7 +18,7 @@ from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 WORDS: Final[dict[str, Happening]] = {
     "message.sent": Happening.ACCEPTED,
@@ -58,11 +58,11 @@ def _check(call: Callback, account: Account, desk: Desk) -> None:
     """Raises Forged."""
     secret = account.credentials.get("webhook_secret")
     if not secret:
-        raise Forged("the account has no webhook_secret")
+        raise SignatureInvalid("the account has no webhook_secret")
     timestamp, signature = only_header(call, "sandbox-timestamp"), only_header(call, "sandbox-signature")
     signed = hmac.new(secret.encode(), timestamp.encode() + b"." + call.body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(signed.encode(), signature.encode()):
-        raise Forged("the signature is wrong")
+        raise SignatureInvalid("the signature is wrong")
     check_time(timestamp, desk.now)
 
 

@@ -20,7 +20,7 @@ from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.outcomes import AnyOutcome, RecipientRejected
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 _RECIPIENT_CODES: Final = frozenset({"invalid_recipient"})
@@ -43,7 +43,7 @@ class SandboxSender(HttpSender):
         optional_credentials=("webhook_secret",),
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         self._url = httpx.URL(f"{self._base_url}/v1/messages")
         self._headers = [

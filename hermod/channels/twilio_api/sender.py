@@ -34,7 +34,7 @@ from hermod.contracts.notifications.outcomes import (
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Outgoing
 
 BASE_URL: Final = "https://api.twilio.com"
@@ -52,7 +52,7 @@ Form = list[tuple[str, str]]
 class TwilioMessagesSender(HttpSender):
     """An account at Twilio. Channels say in `form` what is sent to whom."""
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         credentials = account.credentials
         sid = credentials["account_sid"]

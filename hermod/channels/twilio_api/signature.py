@@ -21,7 +21,7 @@ import orjson
 
 from hermod.channels.calls import only_header
 from hermod.channels.http_sender import text_of
-from hermod.ports.notifications.receipts import Callback, Forged, Unreadable
+from hermod.ports.notifications.receipts import Callback, SignatureInvalid, Unreadable
 
 HEADER: Final = "x-twilio-signature"
 SETTINGS_HEADER: Final = "x-twilio-webhooks-signature-settings"
@@ -40,7 +40,7 @@ def parameters(call: Callback, auth_token: str | None) -> dict[str, str]:
     Of a GET the query, of a form its fields, of JSON the strings and numbers of the object.
     """
     if not auth_token:
-        raise Forged("the account has no auth_token, and nothing else signs")
+        raise SignatureInvalid("the account has no auth_token, and nothing else signs")
     query = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)
     signed: Pairs = []
     if call.method != "GET" and _media_type(call) == _FORM:
@@ -67,7 +67,7 @@ def _check(call: Callback, auth_token: str, signed: Pairs) -> None:
         for url in _spellings(call.url)
     ]
     if not any(fits):
-        raise Forged("the signature does not fit")
+        raise SignatureInvalid("the signature does not fit")
 
 
 def _algorithm(settings: str) -> str:
@@ -75,14 +75,14 @@ def _algorithm(settings: str) -> str:
     pairs = [part.partition("=") for part in settings.split(",")]
     named = [value.strip().upper() for name, _, value in pairs if name.strip() == "algorithm"] or ["HMAC_SHA1"]
     if len(named) > 1 or named[0] not in _ALGORITHMS:
-        raise Forged("the signature is of an algorithm that we do not know")
+        raise SignatureInvalid("the signature is of an algorithm that we do not know")
     return named[0]
 
 
 def _check_body(body: bytes, query: Pairs) -> None:
     hashes = [value for name, value in query if name == _BODY_HASH]
     if len(hashes) != 1 or not hmac.compare_digest(sha256(body).hexdigest().encode(), hashes[0].encode()):
-        raise Forged("the body is not the one that was signed")
+        raise SignatureInvalid("the body is not the one that was signed")
 
 
 def _spellings(url: str) -> Iterator[str]:

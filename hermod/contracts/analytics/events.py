@@ -65,7 +65,7 @@ class IngestEventsInput(Model):
     batch: str
 
 
-class IngestOrder(Model):
+class IngestInput(Model):
     """One round: take what waits into the insert of this name, and insert it."""
 
     tenant: str

@@ -34,7 +34,7 @@ class SendBatchInput(Model):
     due_at: datetime | None = None
 
 
-class DeliveryOrder(Model):
+class DeliveryInput(Model):
     """What one dispatch of the `deliver` activity is to bring to an end."""
 
     tenant: str
@@ -43,7 +43,7 @@ class DeliveryOrder(Model):
     taken_from: str | None = None
 
 
-class Apart(Model):
+class EndpointGroup(Model):
     """Webhook deliveries to one endpoint that go on without the others of their batch, from `due_at` on."""
 
     endpoint: str
@@ -65,7 +65,7 @@ class DeliveryReport(Model):
     counts: dict[str, int]
     leaving: dict[str, datetime] = Field(default_factory=dict)
     """Messages whose next attempt is too far away for a batch, with its time. They belong to their own workflow."""
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[EndpointGroup, ...] = ()
     """What a batch to several endpoints could not deliver at once."""
     missing: int = Field(default=0, exclude_if=says_nothing)
     """Records that the database does not have: it has lost them, or they were dropped."""
@@ -74,7 +74,7 @@ class DeliveryReport(Model):
     """Webhook deliveries that wait with others for their endpoint from now on. They need no workflow of their own."""
 
 
-class CloseOrder(Model):
+class CancelInput(Model):
     """Messages or webhook deliveries that an operator withdraws through Temporal, to be closed in the ledger."""
 
     tenant: str

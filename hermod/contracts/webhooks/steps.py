@@ -32,7 +32,7 @@ class NextForEndpoint(Model):
     """Why there is something to wait for, in words for the Web UI."""
 
 
-class ReplayStepOrder(Model):
+class ReplayStepInput(Model):
     """One page of a replay. `wanted` is what an operator asked of the workflow since the last one."""
 
     tenant: str

@@ -21,7 +21,7 @@ class Refused:
     code: str | None
 
 
-class Hygiene(Protocol):
+class AddressFeedback(Protocol):
     async def learn(
         self, tenant: str, channel: Channel, account: str, refused: Sequence[Refused], accepted: int, now: datetime
     ) -> None:

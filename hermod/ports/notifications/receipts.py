@@ -16,7 +16,7 @@ from hermod.contracts.notifications.receipts import Happening, SettleReport
 from hermod.contracts.tenants.accounts import Account
 
 
-class Forged(Exception):
+class SignatureInvalid(Exception):
     """The call is not from the provider, too old, or not for this account. Nothing of it may be stored.
 
     The text says which check failed, for our own log; the caller only learns that it was refused.
@@ -138,7 +138,7 @@ class Taken:
     repeated: int
 
 
-class ReceiptBook(Protocol):
+class ReceiptStore(Protocol):
     async def take(self, tenant: str, account: str, channel: Channel, events: Sequence[Event], now: datetime) -> Taken:
         """Keep what an account's provider reports, and act on it: messages move on, addresses are suppressed.
 

@@ -14,7 +14,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class TtlCache(Generic[K, V]):
     """`read(key)`, at most once in `seconds`. Callers that come while a value is read share the reading."""
 
     def __init__(self, read: Callable[[K], Coroutine[Any, Any, V]], seconds: float) -> None:

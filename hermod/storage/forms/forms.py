@@ -18,7 +18,7 @@ from hermod.domain.forms.schemas import FormSchema, compiled
 from hermod.heavy_work import off_loop
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import listed
-from hermod.storage.database.ttl_cache import Recent
+from hermod.storage.database.ttl_cache import TtlCache
 
 CACHE_SECONDS: Final = 1.0
 """For so long after a change another process may still go by the form as it was."""
@@ -81,7 +81,7 @@ class Forms:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: OrderedDict[tuple[str, str], tuple[float, Form]] = OrderedDict()
-        self._guards = Recent(self._guard, CACHE_SECONDS)
+        self._guards = TtlCache(self._guard, CACHE_SECONDS)
 
     async def put(self, tenant: str, form: str, definition: FormInput, *, actor: str, now: datetime) -> PutForm:
         """Store a definition, as the next revision unless it says the same. Raises InvalidInput, by field."""

@@ -126,7 +126,7 @@ class _Place:
 
 
 class Receipts:
-    """Implements `hermod.ports.notifications.receipts.ReceiptBook`."""
+    """Implements `hermod.ports.notifications.receipts.ReceiptStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,7 +1,7 @@
 """What push services say about tokens, kept until it is clear what it means. The rules are
 `hermod.domain.notifications.dead_tokens`.
 
-Implements `hermod.ports.notifications.hygiene.Hygiene` for the push channel. Suspects are kept by account and
+Implements `hermod.ports.notifications.hygiene.AddressFeedback` for the push channel. Suspects are kept by account and
 fingerprint, also for tokens that belong to no contact: it is their number that tells a wrong account from a dead token.
 """
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hermod.contracts.notifications.content import Channel
-from hermod.ports.notifications.hygiene import Hygiene, Refused
+from hermod.ports.notifications.hygiene import AddressFeedback, Refused
 
 
 class Learning:
-    """Tells each of several, one after another. Implements `hermod.ports.notifications.hygiene.Hygiene`."""
+    """Tells each of several, one after another. Implements `hermod.ports.notifications.hygiene.AddressFeedback`."""
 
-    def __init__(self, *parts: Hygiene) -> None:
+    def __init__(self, *parts: AddressFeedback) -> None:
         self._parts = parts
 
     async def learn(

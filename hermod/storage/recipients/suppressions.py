@@ -1,5 +1,5 @@
-"""Addresses that get no more messages. Also `hermod.ports.notifications.hygiene.Hygiene`: what sending learns about
-addresses.
+"""Addresses that get no more messages. Also `hermod.ports.notifications.hygiene.AddressFeedback`: what sending learns
+about addresses.
 
 One row for an address, a channel and a category (`*` for all of them). Two reasons for the same row are one row: the
 stronger one (`hermod.domain.notifications.suppressions`), and a lasting one before one that expires.

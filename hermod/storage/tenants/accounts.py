@@ -18,7 +18,7 @@ from hermod.domain.rates import countable, effective
 from hermod.domain.webhooks.origins import same_address
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import listed
-from hermod.storage.database.ttl_cache import Recent
+from hermod.storage.database.ttl_cache import TtlCache
 from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
 from hermod.storage.tenants.deleting import Deleting
@@ -97,7 +97,7 @@ class ProviderAccounts:
         self._database = database
         self._vault = vault
         self._usual_rates = usual_rates or {}
-        self._recent = Recent(self._read, CACHE_SECONDS)
+        self._recent = TtlCache(self._read, CACHE_SECONDS)
         self._failures: dict[tuple[str, str, int], FailuresInARow] = {}
         """Only of accounts whose last request failed."""
 

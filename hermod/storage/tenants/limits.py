@@ -11,7 +11,7 @@ from hermod.contracts.tenants.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
 from hermod.domain.rates import countable
 from hermod.ports.notifications.limiter import Rules
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.ttl_cache import Recent
+from hermod.storage.database.ttl_cache import TtlCache
 
 CACHE_SECONDS: Final = 1.0
 
@@ -49,7 +49,7 @@ _WEIGH: Final = sql("""
 class TenantLimits:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._recent = Recent(self._read, CACHE_SECONDS)
+        self._recent = TtlCache(self._read, CACHE_SECONDS)
 
     async def rules(self, tenant: str) -> Rules:
         """What applies, at most `CACHE_SECONDS` old. Callers that come while it is read share the reading."""

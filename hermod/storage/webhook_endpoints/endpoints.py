@@ -33,7 +33,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.webhooks.ledger import Endpoint
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import listed, or_none
-from hermod.storage.database.ttl_cache import Recent
+from hermod.storage.database.ttl_cache import TtlCache
 from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
 from hermod.storage.webhook_endpoints.health import WINDOW
@@ -182,7 +182,7 @@ class WebhookEndpoints:
         self._database = database
         self._vault = vault
         self._clock = clock
-        self._endpoints = Recent(self._read, CACHE_SECONDS)
+        self._endpoints = TtlCache(self._read, CACHE_SECONDS)
 
     async def endpoint(self, tenant: str, endpoint: str, at_least: int = 0) -> Endpoint | None:
         found = await self._endpoints.get((tenant, endpoint))

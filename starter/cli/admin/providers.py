@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from hermod.channels.kit import Kit
+from hermod.channels.kit import ProviderDefinition
 from hermod.channels.registry import KITS
 from hermod.contracts.notifications.content import Channel
 from starter.cli.output import Json, print_list, print_table, say
@@ -44,7 +44,7 @@ def providers(
         print_table(_COLUMNS, [_row(kit) for kit in found], empty="")
 
 
-def page(kits: list[Kit]) -> str:
+def page(kits: list[ProviderDefinition]) -> str:
     """docs/providers.md."""
     lines = [_FOREWORD, _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
     lines += [_line(_row(kit)) for kit in kits]
@@ -55,7 +55,7 @@ def page(kits: list[Kit]) -> str:
     return "\n".join(lines)
 
 
-def _row(kit: Kit) -> tuple[str, ...]:
+def _row(kit: ProviderDefinition) -> tuple[str, ...]:
     capability = kit.adapter.capability
     return (
         f"{capability.title} (`{capability.provider}`)",
@@ -68,7 +68,7 @@ def _row(kit: Kit) -> tuple[str, ...]:
     )
 
 
-def _details(kit: Kit) -> tuple[str, ...]:
+def _details(kit: ProviderDefinition) -> tuple[str, ...]:
     capability = kit.adapter.capability
     optional = capability.optional_credentials
     carries = {
@@ -88,7 +88,7 @@ def _details(kit: Kit) -> tuple[str, ...]:
     )
 
 
-def _record(kit: Kit) -> dict[str, Any]:
+def _record(kit: ProviderDefinition) -> dict[str, Any]:
     capability = kit.adapter.capability
     return {
         "provider": capability.provider,
@@ -104,7 +104,7 @@ def _record(kit: Kit) -> dict[str, Any]:
     }
 
 
-def _reports(kit: Kit) -> str:
+def _reports(kit: ProviderDefinition) -> str:
     if kit.receipts is not None:
         return "checked call"
     return "asked for" if kit.polled else "none"
@@ -124,7 +124,7 @@ def _line(cells: list[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _order(kit: Kit) -> tuple[int, str]:
+def _order(kit: ProviderDefinition) -> tuple[int, str]:
     """By channel; what sends everything comes last."""
     capability = kit.adapter.capability
     order = list(Channel)

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.servers.clickhouse import ClickHouseServer
 from devstack.servers.ports import LOOPBACK, free_port
-from hermod.analytics.client import ClickHouse, Patience
+from hermod.analytics.client import ClickHouse, Timeouts
 from hermod.analytics.faults import Missing
 from hermod.analytics.places import Server
 from hermod.analytics.sink import ClickHouseSink
@@ -115,7 +115,7 @@ async def test_server_is_slow_the_caller_gets_an_answer_in_time(
     clickhouse: ClickHouseServer, sink: ClickHouseSink, empty: ClickHouse
 ) -> None:
     await fail(clickhouse, "slow", database=empty.database, delay=60)
-    async with opened(Server(clickhouse.url), empty.database, Patience(write=0.5, answer=1)) as hasty:
+    async with opened(Server(clickhouse.url), empty.database, Timeouts(write=0.5, answer=1)) as hasty:
         begun = time.monotonic()
         with pytest.raises(Unavailable, match="did not answer within"):
             await hasty.insert("events", event_line(), {"async_insert": 0})
@@ -129,7 +129,7 @@ async def test_server_hangs_ping_and_query_answer_in_time() -> None:
 
     listener = await asyncio.start_server(silent, LOOPBACK, 0)
     url = f"http://{LOOPBACK}:{listener.sockets[0].getsockname()[1]}"
-    async with listener, opened(Server(url), "any", Patience(answer=1, read=1.0, ping=0.3)) as client:
+    async with listener, opened(Server(url), "any", Timeouts(answer=1, read=1.0, ping=0.3)) as client:
         for question in (client.ping, lambda: client.rows("SELECT 1")):
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(question(), 3)

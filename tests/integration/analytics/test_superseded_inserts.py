@@ -15,13 +15,13 @@ from activities.analytics.events import EventActivities
 from hermod.analytics.client import ClickHouse
 from hermod.analytics.sink import ClickHouseSink
 from hermod.bootstrap import Storage, open_storage
-from hermod.contracts.analytics.events import IngestOrder, IngestReport
+from hermod.contracts.analytics.events import IngestInput, IngestReport
 from hermod.ports.analytics import EventSink
 from hermod.storage.analytics.event_outbox import EventRow, event_line
 from tests.support.product import settings_for
 
 TENANT = "shop"
-ORDER = IngestOrder(tenant=TENANT, insert="evb_1")
+ORDER = IngestInput(tenant=TENANT, insert="evb_1")
 
 
 @dataclass

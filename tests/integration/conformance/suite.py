@@ -16,7 +16,7 @@ from hermod.contracts.notifications.messages import Outcome
 from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Throttled
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Outgoing, Sender
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.scripted import closed_port
@@ -64,7 +64,7 @@ class SenderConformance:
 
     @pytest.fixture
     async def senders(self) -> AsyncIterator[Senders]:
-        senders = Senders(wiring=Wiring(guard=AddressGuard(allow_private=True), deadline=DEADLINE))
+        senders = Senders(wiring=AdapterContext(guard=AddressGuard(allow_private=True), deadline=DEADLINE))
         yield senders
         await senders.aclose()
 

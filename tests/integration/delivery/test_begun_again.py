@@ -17,7 +17,7 @@ from hermod.contracts.notifications.messages import Outcome, Status
 from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from starter.dead_letters import move_dead_letters
 from starter.notifications.parsing import checked
-from starter.temporal.starts import USE_RUNNING, Unit
+from starter.temporal.starts import USE_RUNNING, WorkflowBatch
 from starter.webhooks.deliveries import delivery_status, retry_delivery
 from tests.support.orphans import letter
 from tests.support.polling import eventually
@@ -46,7 +46,7 @@ async def received(house: House, message: str) -> int:
     return int(answer.raise_for_status().json()["ids"].get(message, 0))
 
 
-async def in_mid_request(house: House) -> Unit:
+async def in_mid_request(house: House) -> WorkflowBatch:
     """A message that was refused and is begun again, while the provider takes its time to answer: as long as it may."""
     await house.add_account("main")
     to = f"slow@{house.hermod.tenant}.example.com"
@@ -56,7 +56,7 @@ async def in_mid_request(house: House) -> Unit:
     await fault(house, to, "slow", delay=14)
     await house.hermod.retry(message)
     await house.reached(message, Status.SENDING)
-    return Unit(
+    return WorkflowBatch(
         workflow_id=message_workflow(house.hermod.tenant, message),
         tenant=house.hermod.tenant,
         channel=Channel.EMAIL,
@@ -71,7 +71,7 @@ async def run_of(house: House, workflow_id: str) -> str:
     return (await house.client.get_workflow_handle(workflow_id).describe()).run_id
 
 
-async def sent_once(house: House, unit: Unit) -> None:
+async def sent_once(house: House, unit: WorkflowBatch) -> None:
     """By the request that was under way; and its workflow ends well."""
     (message,) = unit.messages
     view = await house.reached(message, Status.SENT)

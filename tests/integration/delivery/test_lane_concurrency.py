@@ -29,7 +29,7 @@ LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
 @dataclass
-class UnderWay:
+class TaskScope:
     """Requests at this moment, and the most that there ever were."""
 
     now: int = 0
@@ -50,7 +50,7 @@ class UnderWay:
 class Senders:
     """A SenderFactory for accounts whose requests are counted all together."""
 
-    under_way: UnderWay = field(default_factory=UnderWay)
+    under_way: TaskScope = field(default_factory=TaskScope)
     scripts: dict[str, Script] = field(default_factory=dict)
 
     def sender(self, account: Account) -> Sender:
@@ -58,7 +58,7 @@ class Senders:
 
 
 class CountedSender(ScriptedSender):
-    def __init__(self, script: Script, under_way: UnderWay) -> None:
+    def __init__(self, script: Script, under_way: TaskScope) -> None:
         super().__init__(script)
         self._under_way = under_way
 
@@ -73,7 +73,7 @@ class CountedSender(ScriptedSender):
 
 @dataclass
 class CountedPoster:
-    under_way: UnderWay = field(default_factory=UnderWay)
+    under_way: TaskScope = field(default_factory=TaskScope)
 
     async def post(self, order: Post) -> Exchange:
         await self.under_way.request()

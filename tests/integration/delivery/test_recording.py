@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from activities.dispatch.progress import Dispatch
-from activities.notifications.account_sender import PatienceInTurn
-from activities.notifications.batch_slots import Turn, Turns
+from activities.notifications.account_sender import BatchWait
+from activities.notifications.batch_slots import FairSemaphore, Slot
 from activities.notifications.dispatcher import Delivery
 from hermod.bootstrap import SystemClock
 from hermod.contracts.errors import Unavailable
@@ -46,7 +46,7 @@ async def test_database_lost_while_an_account_is_blocked_keeps_the_outcomes(
         senders=skipping.senders,
         hygiene=storage.hygiene,
         limiter=storage.rates,
-        patience=PatienceInTurn(Turn(Turns(), tenant, priority=5)),
+        patience=BatchWait(Slot(FairSemaphore(), tenant, priority=5)),
         clock=SystemClock(),
         stopping=lambda: False,
     )

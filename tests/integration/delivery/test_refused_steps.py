@@ -12,7 +12,7 @@ import pytest
 from activities.dispatch.progress import Dispatch
 from activities.notifications.dispatcher import Delivery
 from activities.notifications.rate_limits import Limit
-from activities.notifications.requests import Job
+from activities.notifications.requests import PendingRequest
 from hermod.contracts.ids import message_id
 from hermod.contracts.notifications.content import Channel, Email
 from hermod.contracts.notifications.messages import Guarantee, Status, Submission
@@ -75,7 +75,7 @@ class Limiter:
 
 
 class Awake:
-    async def nap(self, limit: Limit, job: Job, seconds: float) -> float | None:
+    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
         return None
 
 

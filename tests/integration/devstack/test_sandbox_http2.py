@@ -19,7 +19,7 @@ from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Unknown
 from hermod.outbound.http.http2 import Http2Client
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from tests.support.polling import eventually
 from tests.support.sandbox_client import SandboxClient
 from tests.unit.channels import samples
@@ -34,7 +34,7 @@ async def client() -> AsyncIterator[SandboxClient]:
 
 
 async def sent(box: Sandbox) -> AnyOutcome:
-    sender = ApnsSender(samples.account("apns", base_url=box.apns_url), Wiring(guard=GUARD))
+    sender = ApnsSender(samples.account("apns", base_url=box.apns_url), AdapterContext(guard=GUARD))
     try:
         return await sender.send(samples.outgoing(Push(to="ab" * 32, title="Hello"), id=message_id()))
     finally:
@@ -66,7 +66,7 @@ async def test_sandbox_stops_while_an_answer_is_held_back() -> None:
     async with Sandbox() as box:
         box.faults.set("apns", FaultOrder(fault=FaultName.ACCEPT_THEN_TIMEOUT))
         client = Http2Client(httpx.URL(box.apns_url), GUARD)
-        sender = ApnsSender(samples.account("apns", base_url=box.apns_url), Wiring(guard=GUARD))
+        sender = ApnsSender(samples.account("apns", base_url=box.apns_url), AdapterContext(guard=GUARD))
         request = sender.request(samples.outgoing(Push(to="ab" * 32, title="Hello"), id=message_id()))
         exchange = asyncio.create_task(client.exchange(request, deadline=30))
         await eventually(lambda: len(box.inbox) == 1)

@@ -16,9 +16,9 @@ from sqlalchemy import text
 
 from activities.dispatch.progress import Dispatch, Progress
 from activities.notifications import heartbeat_details
-from activities.notifications.account_sender import AlonePatience
+from activities.notifications.account_sender import SingleMessageWait
 from activities.notifications.dispatcher import Delivery
-from activities.notifications.rate_limits import Naps
+from activities.notifications.rate_limits import RateWaiters
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import batch_workflow, message_workflow
 from hermod.contracts.notifications.content import AnyContent, Channel, Email
@@ -239,7 +239,7 @@ class MessageWorld(World):
             senders=Senders(self, executor),
             hygiene=Nothing(),
             limiter=Nothing(),
-            patience=AlonePatience(Naps()),
+            patience=SingleMessageWait(RateWaiters()),
             clock=self,
             stopping=executor.stopping,
             superseded=executor.superseded,

@@ -15,7 +15,7 @@ from sqlalchemy import Row, text
 
 from activities.dispatch.progress import Progress, Work
 from activities.webhooks import heartbeat_details
-from activities.webhooks.dispatcher import Ways, WebhookDispatch
+from activities.webhooks.dispatcher import WebhookDependencies, WebhookDispatcher
 from activities.webhooks.transitions import NOT_MADE
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import (
@@ -243,7 +243,7 @@ class WebhookWorld(World):
         gated: Any = Gated(Watched(ledger, self), executor, self.gates)
         receiver = Receiver(self, executor)
         outcomes = heartbeat_details.unpack(workflow.details)
-        ways = Ways(
+        ways = WebhookDependencies(
             ledger=gated,
             endpoints=Gated(self._endpoints, executor, self.gates),
             health=Nothing(),
@@ -253,7 +253,7 @@ class WebhookWorld(World):
             waiters=Nothing(),
         )
         work = Work(tenant=self.tenant, owner=workflow.id, run=workflow.run_id, messages=workflow.members)
-        dispatch = WebhookDispatch(
+        dispatch = WebhookDispatcher(
             work,
             ways,
             clock=self,

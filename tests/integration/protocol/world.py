@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import Row, TextClause
 
 from activities.dispatch.progress import Progress
-from activities.notifications.heartbeat_details import Unrecorded
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import Unavailable
 from hermod.storage.database.engine import Database
 from hermod.storage.operations.promises import Promises
@@ -213,7 +213,7 @@ class World(Simulation):
         await asyncio.wait([work])
         try:
             progress = work.result()
-        except Unrecorded as unrecorded:
+        except OutcomesNotPersisted as unrecorded:
             details = [self.pack(unrecorded.results)]
             await self.say(executor, "heartbeat", lambda: self._take_details(executor, details))
             await self.say(executor, "failure", lambda: self.take_failure(executor))

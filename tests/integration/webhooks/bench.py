@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import text
 
 from activities.dispatch.progress import Progress, Work
-from activities.webhooks.dispatcher import Ways, WebhookDispatch
+from activities.webhooks.dispatcher import WebhookDependencies, WebhookDispatcher
 from hermod.bootstrap import Storage, SystemClock
 from hermod.contracts.ids import new_id, webhook_batch_workflow, webhook_workflow
 from hermod.contracts.webhooks.deliveries import EndpointSettings, EventInput
@@ -64,7 +64,7 @@ class Bench:
         self.storage.webhook_endpoints.forget(TENANT, endpoint)
 
     async def dispatch(self, owner: str, deliveries: Collection[str]) -> Progress:
-        ways = Ways(
+        ways = WebhookDependencies(
             ledger=self.storage.webhook_ledger,
             endpoints=self.storage.webhook_endpoints,
             health=self.storage.endpoint_health,
@@ -74,7 +74,7 @@ class Bench:
             waiters=self.waiters,
         )
         work = Work(tenant=TENANT, owner=owner, run="run-1", messages=tuple(deliveries), kind="webhook")
-        return await WebhookDispatch(work, ways, clock=SystemClock(), stopping=lambda: False).run({})
+        return await WebhookDispatcher(work, ways, clock=SystemClock(), stopping=lambda: False).run({})
 
     async def owners(self) -> set[str]:
         rows = await self.storage.database.rows(text("SELECT workflow_id FROM webhook_deliveries"), {})

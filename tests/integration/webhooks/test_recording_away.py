@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from activities.dispatch import recording
-from activities.notifications.heartbeat_details import Unrecorded
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import Unavailable
 from tests.integration.webhooks.bench import BATCH, Bench
 
@@ -25,7 +25,7 @@ async def test_answer_comes_while_the_one_before_cannot_be_recorded_both_are_han
 
     monkeypatch.setattr(recording, "RECORD_WAITS", (3.0,))
     monkeypatch.setattr(bench.storage.webhook_ledger, "record", away)
-    with pytest.raises(Unrecorded) as raised:
+    with pytest.raises(OutcomesNotPersisted) as raised:
         await bench.dispatch(BATCH, ids)
     assert {result.delivery for result in raised.value.results} == set(ids)
     assert {result.exchange.outcome for result in raised.value.results} == {"success"}
@@ -47,7 +47,7 @@ async def test_dispatch_is_cut_off_before_its_grant_is_answered_what_it_hands_on
     dispatch = asyncio.create_task(bench.dispatch(BATCH, ids))
     await granted.wait()
     dispatch.cancel()
-    with pytest.raises(Unrecorded) as raised:
+    with pytest.raises(OutcomesNotPersisted) as raised:
         await dispatch
     rows = await bench.storage.database.rows(text("SELECT delivery_id, number, ends_by FROM webhook_attempts"), {})
     assert len(rows) == len(ids)

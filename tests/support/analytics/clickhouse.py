@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from devstack.servers.clickhouse import ClickHouseServer
-from hermod.analytics.client import ClickHouse, Patience
+from hermod.analytics.client import ClickHouse, Timeouts
 from hermod.analytics.places import Folder, Server
 from hermod.analytics.schema import Schema
 
@@ -29,7 +29,7 @@ async def clear_faults(server: ClickHouseServer) -> None:
 
 
 @asynccontextmanager
-async def opened(place: Server | Folder, database: str, patience: Patience | None = None) -> AsyncIterator[ClickHouse]:
+async def opened(place: Server | Folder, database: str, patience: Timeouts | None = None) -> AsyncIterator[ClickHouse]:
     clickhouse = ClickHouse(place, database, patience)
     try:
         yield clickhouse

@@ -22,13 +22,13 @@ from activities.interceptor import FailureInterceptor
 from hermod.bootstrap import SystemClock
 from hermod.contracts.errors import NewerRecord
 from hermod.contracts.notifications.content import Channel
-from hermod.contracts.notifications.delivery import DeliveryOrder
+from hermod.contracts.notifications.delivery import DeliveryInput
 from hermod.contracts.webhooks.deliveries import WebhookOrder
 from hermod.telemetry import ACTIVITY_FAILURES, get_logger, log_names
 from starter.temporal.connection import DATA_CONVERTER
 from tests.support.log_lines import logged
 
-ORDER = DeliveryOrder(tenant="shop", channel=Channel.EMAIL, messages=("msg_1",))
+ORDER = DeliveryInput(tenant="shop", channel=Channel.EMAIL, messages=("msg_1",))
 EXPECTED = [
     failures.waiting(1, timedelta(seconds=2), "main: transient 451"),
     failures.handed_back(1),

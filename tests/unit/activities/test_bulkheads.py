@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from activities.notifications.request_slots import RequestSlots
-from activities.webhooks.bulkheads import LINE, QUICK_LINE, Crowded, Places
+from activities.webhooks.bulkheads import LINE, QUICK_LINE, BulkheadFull, Bulkheads
 
 
 async def test_no_more_are_let_in_than_the_limit_says_at_that_moment() -> None:
-    async with Places().at("e") as door:
+    async with Bulkheads().at("e") as door:
         assert door.take(5, 3) == 3
         assert door.take(5, 3) == 0
         door.give_back(1)
@@ -21,7 +21,7 @@ async def test_no_more_are_let_in_than_the_limit_says_at_that_moment() -> None:
 
 
 async def test_who_stands_in_line_comes_before_who_would_like_more() -> None:
-    async with Places().at("e") as door:
+    async with Bulkheads().at("e") as door:
         door.take(1, 1)
         waiting = asyncio.create_task(door.wait(1))
         await asyncio.sleep(0)
@@ -32,7 +32,7 @@ async def test_who_stands_in_line_comes_before_who_would_like_more() -> None:
 
 
 async def test_who_has_places_takes_more_until_its_turn_is_over() -> None:
-    async with Places().at("e") as door:
+    async with Bulkheads().at("e") as door:
         door.take(1, 1)
         waiting = asyncio.create_task(door.wait(2))
         await asyncio.sleep(0)
@@ -43,7 +43,7 @@ async def test_who_has_places_takes_more_until_its_turn_is_over() -> None:
 
 
 async def test_line_is_longer_where_the_endpoint_is_quick() -> None:
-    async with Places().at("e") as door:
+    async with Bulkheads().at("e") as door:
         for _ in range(50):
             door.give_back(0, seconds=0.005)
         door.take(10, 10)
@@ -58,7 +58,7 @@ async def test_line_is_longer_where_the_endpoint_is_quick() -> None:
 
 
 async def test_long_line_sends_away_for_later_one_after_another() -> None:
-    async with Places().at("e") as door:
+    async with Bulkheads().at("e") as door:
         door.take(1, 1)
         door.give_back(1, seconds=15.0)
         door.take(1, 1)
@@ -66,7 +66,7 @@ async def test_long_line_sends_away_for_later_one_after_another() -> None:
         await asyncio.sleep(0)
         waits = []
         for _ in range(200):
-            with pytest.raises(Crowded) as crowded:
+            with pytest.raises(BulkheadFull) as crowded:
                 await door.wait(1)
             waits.append(crowded.value.wait)
         assert waits[-1] > 5 * waits[0]
@@ -79,7 +79,7 @@ async def test_long_line_sends_away_for_later_one_after_another() -> None:
 
 
 async def test_place_that_comes_to_one_who_has_just_left_goes_on_to_the_next() -> None:
-    async with Places().at("e") as door:
+    async with Bulkheads().at("e") as door:
         door.take(1, 1)
         first, second = asyncio.create_task(door.wait(1)), asyncio.create_task(door.wait(1))
         await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_place_that_comes_to_one_who_has_just_left_goes_on_to_the_next() -
 
 
 async def test_dispatches_that_rest_count_as_a_line() -> None:
-    places = Places()
+    places = Bulkheads()
     async with places.at("e") as door, places.at("e") as same, places.at("other") as other:
         assert same is door
         door.give_back(0, seconds=15.0)
@@ -102,7 +102,7 @@ async def test_dispatches_that_rest_count_as_a_line() -> None:
 
 
 async def test_door_with_too_many_dispatches_says_so_to_the_last_of_them() -> None:
-    places = Places(2)
+    places = Bulkheads(2)
     async with places.at("e"), places.at("e") as second:
         assert not second.is_overrun
         async with places.at("e") as third:
@@ -111,7 +111,7 @@ async def test_door_with_too_many_dispatches_says_so_to_the_last_of_them() -> No
 
 
 async def test_all_doors_share_the_slots_of_the_lane_and_none_takes_more_than_half() -> None:
-    places = Places(lane=RequestSlots(5))
+    places = Bulkheads(lane=RequestSlots(5))
     async with places.at("a") as one, places.at("b") as other, places.at("c") as third:
         assert one.bounded(10) == 2
         assert await one.enter(one.take(10, one.bounded(10)), waits=True) == 2
@@ -127,7 +127,7 @@ async def test_all_doors_share_the_slots_of_the_lane_and_none_takes_more_than_ha
 
 
 async def test_wait_for_a_slot_of_the_lane_is_cut_off_no_place_is_lost() -> None:
-    places = Places(lane=RequestSlots(1))
+    places = Bulkheads(lane=RequestSlots(1))
     async with places.at("a") as one, places.at("b") as other:
         assert await one.enter(one.take(1, 1), waits=True) == 1
         waiting = asyncio.create_task(other.enter(other.take(1, 1), waits=True))

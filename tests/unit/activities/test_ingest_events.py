@@ -16,11 +16,11 @@ from temporalio.testing import ActivityEnvironment
 from activities.analytics import event_inserts
 from activities.analytics.event_inserts import OWN_INSERTS, OWN_ROWS, halves, planned
 from activities.analytics.events import MOST_SEARCHED, EventActivities
-from hermod.contracts.analytics.events import IngestOrder, IngestReport
+from hermod.contracts.analytics.events import IngestInput, IngestReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.analytics import Claimed, ClaimedBatch, Refused, RefusedLines
 
-ORDER = IngestOrder(tenant="demo", insert="evb_1")
+ORDER = IngestInput(tenant="demo", insert="evb_1")
 
 
 def batch(id: str, **types: Sequence[str]) -> ClaimedBatch:

@@ -15,9 +15,9 @@ import structlog
 from pydantic import ValidationError
 
 from activities.notifications.dispatcher import Delivery
-from activities.notifications.requests import Job, is_batchable, send_all
+from activities.notifications.requests import PendingRequest, is_batchable, send_all
 from activities.notifications.transitions import unprepared
-from activities.webhooks.dispatcher import WebhookDispatch
+from activities.webhooks.dispatcher import WebhookDispatcher
 from hermod.contracts.forms.forms import FormMoment
 from hermod.contracts.notifications.content import Email
 from hermod.ports.forms.forms import Announcement
@@ -166,10 +166,12 @@ class Failing:
     batchable = cannot_express = send = send_batch = _fail
 
 
-def job() -> Job:
+def job() -> PendingRequest:
     names = SimpleNamespace(name="main", provider="smtp", tenant="shop", credentials={}, describe=dict)
     item = SimpleNamespace(id="msg_1", attempts=0, channel=SimpleNamespace(value="email"))
-    return Job(cast(Any, item), cast(Any, names), cast(Any, Failing()), cast(Any, SimpleNamespace(content=None)), "")
+    return PendingRequest(
+        cast(Any, item), cast(Any, names), cast(Any, Failing()), cast(Any, SimpleNamespace(content=None)), ""
+    )
 
 
 async def of_an_adapter_that_weighs() -> None:
@@ -203,7 +205,7 @@ async def of_an_adapter_that_sends() -> None:
 
 
 async def of_a_webhook_request() -> None:
-    dispatch = object.__new__(WebhookDispatch)
+    dispatch = object.__new__(WebhookDispatcher)
     dispatch._work = cast(Any, SimpleNamespace(tenant="shop"))
     dispatch._clock = cast(Any, SimpleNamespace(now=lambda: datetime.now(UTC)))
     dispatch._ways = cast(Any, SimpleNamespace(requests=Failing()._fail))

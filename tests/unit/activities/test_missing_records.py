@@ -16,7 +16,7 @@ from activities.forms.partials import PartialActivities
 from activities.forms.submissions import SubmissionActivities
 from activities.heartbeat import Pulse
 from activities.notifications import heartbeat_details as carried
-from activities.notifications.heartbeat_details import Carried
+from activities.notifications.heartbeat_details import HeartbeatDetails
 from hermod.contracts.errors import NotFound
 from hermod.contracts.forms.forms import ProcessSubmissionInput, SavePartialInput
 from hermod.contracts.notifications.delivery import DeliveryReport
@@ -71,7 +71,7 @@ class Waits:
 async def dispatch(progress: Progress) -> DeliveryReport:
     """A try of a batch that comes as far as this."""
 
-    async def run(_outcomes: Carried, _beating: Pulse) -> Progress:
+    async def run(_outcomes: HeartbeatDetails, _beating: Pulse) -> Progress:
         return progress
 
     work = work_of("shop", ("msg_1", "msg_2", "msg_3", "msg_4"))

@@ -10,7 +10,7 @@ import pytest
 
 from activities.dispatch import recording
 from activities.dispatch.recording import finish_despite_cancellation
-from activities.notifications.heartbeat_details import Unrecorded
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
 
 
 async def cancelled_in_the_middle_of(grant: Coroutine[Any, Any, None], begun: asyncio.Event) -> None:
@@ -39,9 +39,9 @@ async def test_cancelled_and_the_grant_gets_no_answer_it_is_handed_on() -> None:
     async def grant() -> None:
         begun.set()
         await asyncio.sleep(0.01)
-        raise Unrecorded(["by the grant itself"])
+        raise OutcomesNotPersisted(["by the grant itself"])
 
-    with pytest.raises(Unrecorded) as raised:
+    with pytest.raises(OutcomesNotPersisted) as raised:
         await cancelled_in_the_middle_of(grant(), begun)
     assert raised.value.results == ["by the grant itself"]
 
@@ -58,7 +58,7 @@ async def test_cancelled_and_the_grant_takes_too_long_it_is_handed_on(monkeypatc
             cut_off.set()
             raise
 
-    with pytest.raises(Unrecorded) as raised:
+    with pytest.raises(OutcomesNotPersisted) as raised:
         await cancelled_in_the_middle_of(grant(), begun)
     assert raised.value.results == ["never made"]
     await asyncio.wait_for(cut_off.wait(), 5)
@@ -70,6 +70,6 @@ async def test_grant_is_cut_off_with_that_of_another_wave_it_is_handed_on() -> N
     async def grant() -> None:
         raise asyncio.CancelledError
 
-    with pytest.raises(Unrecorded) as raised:
+    with pytest.raises(OutcomesNotPersisted) as raised:
         await finish_despite_cancellation(grant(), lambda: ["never made"])
     assert raised.value.results == ["never made"]

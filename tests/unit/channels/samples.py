@@ -15,7 +15,7 @@ from hermod.contracts.notifications.messages import Category
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Outgoing
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -29,8 +29,8 @@ class FixedClock:
         return NOW
 
 
-def wiring(*, allow_private: bool = False) -> Wiring:
-    return Wiring(guard=AddressGuard(allow_private=allow_private), clock=FixedClock())
+def wiring(*, allow_private: bool = False) -> AdapterContext:
+    return AdapterContext(guard=AddressGuard(allow_private=allow_private), clock=FixedClock())
 
 
 def account(provider: str, **changes: Any) -> Account:

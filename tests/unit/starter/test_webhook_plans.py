@@ -6,16 +6,16 @@ from collections import Counter
 
 from hermod.contracts.webhooks.deliveries import BATCH_BYTES, Ordering
 from hermod.storage.webhook_endpoints.endpoints import Subscriber
-from starter.webhooks.starts import OWN_BATCH, Fan, planned, units
+from starter.webhooks.starts import OWN_BATCH, EventFanOut, planned, units
 
 
-def fans(endpoints: int, events: int, *, size: int = 100) -> list[Fan]:
+def fans(endpoints: int, events: int, *, size: int = 100) -> list[EventFanOut]:
     """So many events for each of so many endpoints."""
     subscribers = [Subscriber(f"whe_{number}", Ordering.NONE) for number in range(endpoints)]
-    return [Fan(size, None, [one]) for _ in range(events) for one in subscribers]
+    return [EventFanOut(size, None, [one]) for _ in range(events) for one in subscribers]
 
 
-def workflows(asked: list[Fan]) -> Counter[str]:
+def workflows(asked: list[EventFanOut]) -> Counter[str]:
     return Counter(delivery.workflow_id for plan in planned("shop", asked) for delivery in plan)
 
 
@@ -48,7 +48,9 @@ def test_large_bodies_make_smaller_batches() -> None:
 
 def test_ordering_key_counts_only_where_the_endpoint_keeps_order() -> None:
     ordered, free = Subscriber("whe_1", Ordering.BY_KEY), Subscriber("whe_2", Ordering.NONE)
-    (plan, other) = planned("shop", [Fan(1, "customer-7", [ordered, free]), Fan(1, None, [ordered, free])])
+    (plan, other) = planned(
+        "shop", [EventFanOut(1, "customer-7", [ordered, free]), EventFanOut(1, None, [ordered, free])]
+    )
     assert plan[0].order_key is not None
     assert "customer-7" not in plan[0].workflow_id
     assert plan[0].workflow_id == f"webhook-order/shop/whe_1.{plan[0].order_key}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hermod.storage.database import ttl_cache as recent
-from hermod.storage.database.ttl_cache import Recent
+from hermod.storage.database.ttl_cache import TtlCache
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Source:
 
 async def test_callers_at_the_same_time_share_one_reading() -> None:
     source = Source()
-    values = Recent(source.__call__, 60)
+    values = TtlCache(source.__call__, 60)
     asked = [asyncio.create_task(values.get("a")) for _ in range(3)]
     await asyncio.sleep(0)
     source.gate.set()
@@ -37,7 +37,7 @@ async def test_callers_at_the_same_time_share_one_reading() -> None:
 
 async def test_caller_who_gives_up_leaves_the_reading_to_the_others() -> None:
     source = Source()
-    values = Recent(source.__call__, 60)
+    values = TtlCache(source.__call__, 60)
     hasty, patient = asyncio.create_task(values.get("a")), asyncio.create_task(values.get("a"))
     await asyncio.sleep(0)
     hasty.cancel()
@@ -49,7 +49,7 @@ async def test_caller_who_gives_up_leaves_the_reading_to_the_others() -> None:
 async def test_value_that_is_old_or_forgotten_is_read_anew() -> None:
     source = Source()
     source.gate.set()
-    aged, kept = Recent(source.__call__, -1), Recent(source.__call__, 60)
+    aged, kept = TtlCache(source.__call__, -1), TtlCache(source.__call__, 60)
     assert (await aged.get("a"), await aged.get("a")) == (1, 2)
     assert await kept.get("a") == 3
     kept.forget("a")
@@ -59,7 +59,7 @@ async def test_value_that_is_old_or_forgotten_is_read_anew() -> None:
 async def test_reading_that_fails_is_not_kept() -> None:
     source = Source(broken=True)
     source.gate.set()
-    values = Recent(source.__call__, 60)
+    values = TtlCache(source.__call__, 60)
     with pytest.raises(OSError, match="away"):
         await values.get("a")
     source.broken = False
@@ -70,7 +70,7 @@ async def test_old_values_are_let_go_when_there_are_many(monkeypatch: pytest.Mon
     monkeypatch.setattr(recent, "MOST", 10)
     source = Source()
     source.gate.set()
-    values = Recent(source.__call__, -1)
+    values = TtlCache(source.__call__, -1)
     for number in range(100):
         await values.get(str(number))
     assert len(values._kept) <= 10

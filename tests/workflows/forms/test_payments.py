@@ -20,7 +20,7 @@ from hermod.contracts.forms.forms import SubmissionInput, SubmissionView
 from hermod.domain.payments.stripe_events import read_event
 from hermod.storage.forms.submission_acceptance import SubmissionDraft
 from starter.forms.journeys import journey
-from starter.forms.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentDesk
+from starter.forms.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentAcceptor
 from starter.forms.submissions import release_submission, submission
 from tests.integration.api.conftest import calling
 from tests.support.forms.rows import add_form
@@ -195,10 +195,10 @@ async def test_signal_is_lost_the_sweeper_tells(till: Till) -> None:
     async def lost(tenant: str, submission: str) -> bool:
         return False
 
-    desk = PaymentDesk(core.storage.payments, lost, core.clock)
+    desk = PaymentAcceptor(core.storage.payments, lost, core.clock)
     await desk.take(till.house.hermod.tenant, read_event(StripePayment(own).succeeded()))
     await desk.drain()
-    assert await PaymentDesk(core.storage.payments, core.submissions.wake, Ahead()).sweep() >= 1
+    assert await PaymentAcceptor(core.storage.payments, core.submissions.wake, Ahead()).sweep() >= 1
     await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
 
 
@@ -212,7 +212,7 @@ async def test_workflow_is_terminated_before_it_has_told_the_sweeper_begins_it_a
         await woken.terminate("an operator's word")
         return True
 
-    desk = PaymentDesk(core.storage.payments, terminated, core.clock)
+    desk = PaymentAcceptor(core.storage.payments, terminated, core.clock)
     await desk.take(till.house.hermod.tenant, read_event(StripePayment(own).succeeded()))
     await desk.drain()
     woken_again = []
@@ -221,9 +221,9 @@ async def test_workflow_is_terminated_before_it_has_told_the_sweeper_begins_it_a
         woken_again.append(submission)
         return await core.submissions.wake(tenant, submission)
 
-    await PaymentDesk(core.storage.payments, wake, Ahead()).sweep()
+    await PaymentAcceptor(core.storage.payments, wake, Ahead()).sweep()
     assert own not in woken_again, "just woken"
-    await PaymentDesk(core.storage.payments, wake, Ahead(WOKEN_AGAIN_AFTER)).sweep()
+    await PaymentAcceptor(core.storage.payments, wake, Ahead(WOKEN_AGAIN_AFTER)).sweep()
     assert own in woken_again
     await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
     assert own not in await till.untold()

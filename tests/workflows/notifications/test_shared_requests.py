@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from activities.dispatch.progress import Dispatch
-from activities.notifications.account_sender import PatienceInTurn
-from activities.notifications.batch_slots import Turn, Turns
+from activities.notifications.account_sender import BatchWait
+from activities.notifications.batch_slots import FairSemaphore, Slot
 from activities.notifications.dispatcher import Delivery
 from hermod.bootstrap import SystemClock
 from hermod.contracts.ids import message_id
@@ -111,7 +111,7 @@ async def test_worker_lost_in_a_shared_request_leaves_the_guarantee_to_decide(
         senders=skipping.senders,
         hygiene=storage.hygiene,
         limiter=storage.rates,
-        patience=PatienceInTurn(Turn(Turns(), tenant, priority=5)),
+        patience=BatchWait(Slot(FairSemaphore(), tenant, priority=5)),
         clock=SystemClock(),
         stopping=lambda: False,
     )

@@ -6,9 +6,9 @@ from typing import Final
 
 from hermod.channels.email.elasticemail.receipts import ElasticEmailReceipts, is_test
 from hermod.channels.email.elasticemail.sender import ElasticEmailSender
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=ElasticEmailSender,
     example=Example(
         credentials={

@@ -26,7 +26,7 @@ from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
 from hermod.contracts.values.mailboxes import split_address
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 TOKEN: Final = "token"
 _VERSION: Final = "v1="
@@ -76,7 +76,7 @@ class ElasticEmailReceipts:
         elif token:
             _check_token(call, token)
         else:
-            raise Forged("the account has neither webhook_secret nor webhook_token")
+            raise SignatureInvalid("the account has neither webhook_secret nor webhook_token")
         fields = _fields(call)
         return Reading(events=(_event(fields),) if fields.get("status") else ())
 
@@ -90,13 +90,13 @@ def _check_signature(call: Callback, secret: str, desk: Desk) -> None:
     content = f"{timestamp}\n{call.method}\n{place}\n".encode("utf-8", "surrogateescape") + call.body
     expected = _VERSION + hmac.digest(secret.encode(), content, "sha256").hex()
     if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
-        raise Forged("the signature does not fit")
+        raise SignatureInvalid("the signature does not fit")
 
 
 def _check_token(call: Callback, token: str) -> None:
     given = call.query().get(TOKEN, "")
     if not hmac.compare_digest(token.encode(), given.encode("utf-8", "surrogateescape")):
-        raise Forged("the token in the URL does not fit")
+        raise SignatureInvalid("the token in the URL does not fit")
 
 
 def is_test(call: Callback) -> bool:

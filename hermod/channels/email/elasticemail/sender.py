@@ -32,7 +32,7 @@ from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, O
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 _SENT: Final = 200
@@ -58,7 +58,7 @@ class ElasticEmailSender(HttpSender):
         base_url="https://api.elasticemail.com",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         limited = replace(wiring.http, connections=min(wiring.http.connections, _CONNECTIONS))
         super().__init__(account, replace(wiring, http=limited))
         self._url = httpx.URL(f"{self._base_url}/v4/emails/transactional")

@@ -6,9 +6,9 @@ from typing import Final
 
 from hermod.channels.email.mailgun.receipts import MailgunReceipts
 from hermod.channels.email.mailgun.sender import MailgunSender
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=MailgunSender,
     example=Example(
         credentials={

@@ -22,7 +22,7 @@ from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 OLDEST: Final = timedelta(hours=9)
 """Mailgun re-sends with the first signature, for a good eight hours."""
@@ -54,7 +54,7 @@ class MailgunReceipts:
         try:
             body: Any = orjson.loads(call.body)
         except orjson.JSONDecodeError:
-            raise Forged("not JSON") from None
+            raise SignatureInvalid("not JSON") from None
         body = _object(body)
         token = _checked_token(_object(body.get("signature")), account, desk)
         data = _object(body.get("event-data"))
@@ -67,13 +67,13 @@ def _checked_token(signature: dict[str, Any], account: Account, desk: Desk) -> s
     """The token of a call that Mailgun has signed. Raises Forged."""
     key = account.credentials.get("webhook_signing_key")
     if not key:
-        raise Forged("the account names no webhook_signing_key")
+        raise SignatureInvalid("the account names no webhook_signing_key")
     timestamp, token, given = (signature.get(name) for name in ("timestamp", "token", "signature"))
     if not (isinstance(timestamp, str) and isinstance(token, str) and isinstance(given, str) and token):
-        raise Forged("there is no signature")
+        raise SignatureInvalid("there is no signature")
     expected = hmac.new(key.encode(), f"{timestamp}{token}".encode(), hashlib.sha256)
     if not hmac.compare_digest(expected.hexdigest().encode(), given.encode()):
-        raise Forged("the signature is wrong")
+        raise SignatureInvalid("the signature is wrong")
     check_time(timestamp, desk.now, oldest=OLDEST)
     return token
 

@@ -29,7 +29,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
 from hermod.outbound.http.retry_after import parse_retry_after
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 MESSAGE_ID_VARIABLE: Final = "hermod_message_id"
@@ -56,7 +56,7 @@ class MailgunSender(HttpSender):
         base_url=REGIONS["us"],
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         credentials = account.credentials
         if account.base_url is None:

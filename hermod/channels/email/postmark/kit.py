@@ -6,9 +6,9 @@ from typing import Final
 
 from hermod.channels.email.postmark.receipts import PostmarkReceipts
 from hermod.channels.email.postmark.sender import PostmarkSender
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=PostmarkSender,
     example=Example(
         credentials={

@@ -23,7 +23,7 @@ from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 SECRET_HEADER: Final = "x-hermod-secret"
 _TIMES: Final = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
@@ -47,10 +47,10 @@ class PostmarkReceipts:
 def _check_login(headers: Mapping[str, str], credentials: Mapping[str, str]) -> None:
     expected = dict(_expected(credentials))
     if not expected:
-        raise Forged("the account names no webhook_password and no webhook_secret")
+        raise SignatureInvalid("the account names no webhook_password and no webhook_secret")
     for name, value in expected.items():
         if not hmac.compare_digest(headers.get(name, "").encode("utf-8", "surrogateescape"), value.encode()):
-            raise Forged(f"the header {name} is missing or wrong")
+            raise SignatureInvalid(f"the header {name} is missing or wrong")
 
 
 def _expected(credentials: Mapping[str, str]) -> Iterator[tuple[str, str]]:

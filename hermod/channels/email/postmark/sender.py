@@ -36,7 +36,7 @@ from hermod.contracts.notifications.outcomes import (
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 _MAX_BODY: Final = 5 * 1024 * 1024
@@ -66,7 +66,7 @@ class PostmarkSender(HttpSender):
         base_url="https://api.postmarkapp.com",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         credentials = account.credentials
         self._stream = credentials.get("message_stream", "outbound")

@@ -6,9 +6,9 @@ from typing import Final
 
 from hermod.channels.email.resend.receipts import ResendReceipts
 from hermod.channels.email.resend.sender import ResendSender
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=ResendSender,
     example=Example(
         credentials={

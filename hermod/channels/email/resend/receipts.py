@@ -27,7 +27,7 @@ from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
 from hermod.contracts.values.mailboxes import split_address
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 _PREFIX: Final = "whsec_"
 _VERSION: Final = "v1,"
@@ -71,7 +71,7 @@ def verified(call: Callback, secret: str | None, desk: Desk) -> str:
     """The `svix-id` of a call whose signature fits. Raises Forged."""
     key = signing_key(secret) if secret else None
     if key is None:
-        raise Forged("the account has no usable webhook_secret")
+        raise SignatureInvalid("the account has no usable webhook_secret")
     identity, timestamp = only_header(call, "svix-id"), only_header(call, "svix-timestamp")
     check_time(timestamp, desk.now)
     content = f"{identity}.{timestamp}.".encode("utf-8", "surrogateescape") + call.body
@@ -83,9 +83,9 @@ def verified(call: Callback, secret: str | None, desk: Desk) -> str:
         if signature.startswith(_VERSION)
     ]
     if not any(fits):
-        raise Forged("no signature fits")
+        raise SignatureInvalid("no signature fits")
     if len(identity) > _LONGEST_ID or not identity.isprintable():
-        raise Forged("svix-id is no id")
+        raise SignatureInvalid("svix-id is no id")
     return identity
 
 

@@ -46,7 +46,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
 from hermod.outbound.http.retry_after import clamp
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 _SENT: Final = 200
@@ -77,7 +77,7 @@ class ResendSender(HttpSender):
         base_url="https://api.resend.com",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         self._url = httpx.URL(f"{self._base_url}/emails")
         self._batch_url = httpx.URL(f"{self._base_url}/emails/batch")

@@ -6,9 +6,9 @@ from typing import Final
 
 from hermod.channels.email.sendgrid.receipts import SendGridReceipts
 from hermod.channels.email.sendgrid.sender import SendGridSender
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=SendGridSender,
     example=Example(
         credentials={

@@ -28,7 +28,7 @@ from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 MESSAGE_ID_ARGUMENT: Final = "hermod_message_id"
 OLDEST: Final = timedelta(hours=25)
@@ -92,14 +92,14 @@ def _check(call: Callback, text: str | None, desk: Desk) -> None:
     """Raise Forged for a call that is not signed by SendGrid for this account."""
     key = verification_key(text) if text else None
     if key is None:
-        raise Forged("the account has no usable webhook_public_key")
+        raise SignatureInvalid("the account has no usable webhook_public_key")
     timestamp = only_header(call, "x-twilio-email-event-webhook-timestamp")
     signature = only_header(call, "x-twilio-email-event-webhook-signature")
     check_time(timestamp, desk.now, oldest=OLDEST)
     try:
         key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + call.body, ECDSA(SHA256()))
     except (binascii.Error, ValueError, InvalidSignature):
-        raise Forged("the signature does not fit") from None
+        raise SignatureInvalid("the signature does not fit") from None
 
 
 def _event(item: dict[str, Any]) -> Event:

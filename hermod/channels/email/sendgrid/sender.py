@@ -26,7 +26,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
 from hermod.outbound.http.retry_after import clamp
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 _SENT: Final = frozenset({200, 202})
@@ -54,7 +54,7 @@ class SendGridSender(HttpSender):
         base_url="https://api.sendgrid.com",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         self._url = httpx.URL(f"{self._base_url}/v3/mail/send")
         self._headers = [

@@ -6,9 +6,9 @@ from typing import Final
 
 from hermod.channels.email.ses.receipts import SesReceipts
 from hermod.channels.email.ses.sender import SesSender
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=SesSender,
     example=Example(
         credentials={

@@ -19,7 +19,7 @@ from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 WORDS: Final[dict[str, Happening]] = {
     "Send": Happening.ACCEPTED,
@@ -65,7 +65,7 @@ class SesReceipts:
         notice = await sns.notice(call.body, account, desk, self._certificates)
         if notice.type == sns.CONFIRMATION:
             if not notice.subscribe_url or not sns.subscribable(notice.subscribe_url, account):
-                raise Forged("the subscription is not to be confirmed at Amazon")
+                raise SignatureInvalid("the subscription is not to be confirmed at Amazon")
             await desk.fetch(notice.subscribe_url)
         return Reading(events=tuple(_events(notice))) if notice.type == sns.NOTIFICATION else Reading()
 

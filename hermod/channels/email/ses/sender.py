@@ -31,7 +31,7 @@ from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, M
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 MESSAGE_ID_TAG: Final = "hermod_message_id"
@@ -72,7 +72,7 @@ class SesSender(HttpSender):
         base_url="https://email.{region}.amazonaws.com",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         credentials = account.credentials
         region = credentials["region"]

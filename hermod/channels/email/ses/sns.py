@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Desk, Forged
+from hermod.ports.notifications.receipts import Desk, SignatureInvalid
 
 NOTIFICATION: Final = "Notification"
 CONFIRMATION: Final = "SubscriptionConfirmation"
@@ -86,18 +86,18 @@ async def notice(body: bytes, account: Account, desk: Desk, certificates: Certif
     fields = _fields(body)
     type_ = fields.get("Type", "")
     if type_ not in _SIGNED:
-        raise Forged("not a message of SNS")
+        raise SignatureInvalid("not a message of SNS")
     topic = account.credentials.get("topic_arn")
     if not topic:
-        raise Forged("the account names no topic_arn")
+        raise SignatureInvalid("the account names no topic_arn")
     if not hmac.compare_digest(fields.get("TopicArn", "").encode(), topic.encode()):
-        raise Forged("the topic is not the account's")
+        raise SignatureInvalid("the topic is not the account's")
     if type_ == NOTIFICATION:
         # A confirmation is not judged by its age: repeated, it does nothing, and its token runs out by itself.
         _check_age(fields.get("Timestamp", ""), desk.now)
     url = fields.get("SigningCertURL", "")
     if not (_CERTIFICATE.fullmatch(url) or (url.endswith(".pem") and _is_own(url, account))):
-        raise Forged("the certificate is not at Amazon")
+        raise SignatureInvalid("the certificate is not at Amazon")
     _check_signature(await certificates.key(url, desk), type_, fields)
     subscribe_url = fields.get("SubscribeURL")
     return Notice(
@@ -115,9 +115,9 @@ def _fields(body: bytes) -> dict[str, str]:
     try:
         value: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Forged("not a message of SNS") from None
+        raise SignatureInvalid("not a message of SNS") from None
     if not isinstance(value, dict):
-        raise Forged("not a message of SNS")
+        raise SignatureInvalid("not a message of SNS")
     return {name: text for name, text in value.items() if isinstance(text, str)}
 
 
@@ -125,9 +125,9 @@ def _check_age(timestamp: str, now: datetime) -> None:
     try:
         age = now - datetime.fromisoformat(timestamp)
     except (ValueError, TypeError):
-        raise Forged("no timestamp with its time zone") from None
+        raise SignatureInvalid("no timestamp with its time zone") from None
     if not -NEWEST <= age <= OLDEST:
-        raise Forged("the timestamp is too far from now")
+        raise SignatureInvalid("the timestamp is too far from now")
 
 
 def _is_own(url: str, account: Account) -> bool:
@@ -143,19 +143,19 @@ def _public_key(pem: bytes) -> RSAPublicKey:
     try:
         key = load_pem_x509_certificate(pem).public_key()
     except ValueError:
-        raise Forged("there is no certificate at its URL") from None
+        raise SignatureInvalid("there is no certificate at its URL") from None
     if not isinstance(key, RSAPublicKey):
-        raise Forged("the certificate holds no RSA key")
+        raise SignatureInvalid("the certificate holds no RSA key")
     return key
 
 
 def _check_signature(key: RSAPublicKey, type_: str, fields: dict[str, str]) -> None:
     digest = _HASHES.get(fields.get("SignatureVersion", ""))
     if digest is None:
-        raise Forged("unknown SignatureVersion")
+        raise SignatureInvalid("unknown SignatureVersion")
     signed = "".join(f"{name}\n{fields[name]}\n" for name in _SIGNED[type_] if name in fields)
     try:
         signature = base64.b64decode(fields.get("Signature", ""), validate=True)
         key.verify(signature, signed.encode(), PKCS1v15(), digest)
     except (binascii.Error, ValueError, InvalidSignature):
-        raise Forged("the signature is wrong") from None
+        raise SignatureInvalid("the signature is wrong") from None

@@ -20,7 +20,7 @@ from hermod.channels.http_sender import NoReply, answer_of
 from hermod.contracts.errors import FieldError
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import HttpClient, Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 
 CREDENTIALS: Final = (
     "oauth_token_url",
@@ -64,7 +64,7 @@ def token_request(credentials: Mapping[str, str], now: datetime) -> httpx.Reques
 class MailTokens:
     """The access tokens of one account."""
 
-    def __init__(self, credentials: Mapping[str, str], wiring: Wiring, deadline: float) -> None:
+    def __init__(self, credentials: Mapping[str, str], wiring: AdapterContext, deadline: float) -> None:
         self._client = HttpClient(wiring.guard, wiring.http)
         self._deadline = deadline
         self._tokens = AccessTokens(partial(token_request, credentials), self._exchange, wiring.clock)

@@ -36,7 +36,7 @@ from hermod.contracts.notifications.outcomes import (
 )
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard, AddressRefused
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.deadline import deadline_of
 from hermod.ports.notifications.sender import Capability, Outgoing
 
@@ -77,7 +77,7 @@ class SmtpSender:
         deadline=timedelta(seconds=60),
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         self.account = account
         self._clock = wiring.clock
         self._deadline = wiring.deadline or self.capability.deadline.total_seconds()

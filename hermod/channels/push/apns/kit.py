@@ -7,10 +7,10 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 from hermod.channels.push.apns.sender import ApnsSender
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=ApnsSender,
     example=Example(
         credentials={

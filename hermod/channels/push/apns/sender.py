@@ -41,7 +41,7 @@ from hermod.domain.notifications.push_tokens import Platform, platform
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
 from hermod.outbound.http.http2 import Http2Client
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 HOSTS: Final = {"production": "https://api.push.apple.com", "sandbox": "https://api.sandbox.push.apple.com"}
@@ -67,7 +67,7 @@ class ApnsSender(HttpSender):
         base_url=HOSTS["production"],
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         credentials = account.credentials
         self._token = ProviderToken(
@@ -94,7 +94,7 @@ class ApnsSender(HttpSender):
             except WrongKey as wrong:
                 yield FieldError("credentials.private_key", str(wrong))
 
-    def client(self, wiring: Wiring) -> Http2Client:
+    def client(self, wiring: AdapterContext) -> Http2Client:
         return Http2Client(httpx.URL(_origin(self.account)), wiring.guard, wiring.http)
 
     def cannot_express(self, content: AnyContent) -> str | None:

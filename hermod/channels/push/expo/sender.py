@@ -40,7 +40,7 @@ from hermod.contracts.notifications.outcomes import (
 from hermod.contracts.tenants.accounts import Account
 from hermod.domain.notifications.push_tokens import Platform, platform
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.receipts import Event
 from hermod.ports.notifications.sender import Capability, Outgoing
 
@@ -68,7 +68,7 @@ class ExpoSender(HttpSender):
         base_url="https://exp.host",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         self._send_url = httpx.URL(f"{self._base_url}/--/api/v2/push/send")
         self._poll_url = httpx.URL(f"{self._base_url}/--/api/v2/push/getReceipts")

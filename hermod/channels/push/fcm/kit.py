@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 from hermod.channels.push.fcm.sender import FcmSender
 from hermod.channels.push.fcm.service_account import GOOGLE_TOKEN_URI
 
@@ -38,7 +38,7 @@ _KEY_FILE: Final = {
     "token_uri": GOOGLE_TOKEN_URI,
 }
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=FcmSender,
     example=Example(credentials={"service_account": orjson.dumps(_KEY_FILE, option=orjson.OPT_INDENT_2).decode()}),
 )

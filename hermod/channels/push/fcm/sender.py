@@ -38,7 +38,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.domain.notifications.push_tokens import Platform, platform
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 TARGETS: Final = ("token", "fid")
@@ -59,7 +59,7 @@ class FcmSender(HttpSender):
         base_url="https://fcm.googleapis.com",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         key_file = service_account(account.credentials["service_account"])
         self.access = AccessTokens(partial(token_request, key_file), self.exchange, self._clock)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 from hermod.channels.push.webpush.sender import WebPushSender
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=WebPushSender,
     example=Example(
         credentials={

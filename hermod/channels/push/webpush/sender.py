@@ -30,7 +30,7 @@ from hermod.contracts.notifications.outcomes import AccountHalted, AnyOutcome, F
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 FOUR_WEEKS: Final = 2_419_200
@@ -61,7 +61,7 @@ class WebPushSender(HttpSender):
     once: ClassVar = staticmethod(fresh)
     """Gives the key and the salt of one message."""
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         credentials = account.credentials
         self._guard = wiring.guard

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 from hermod.channels.sms.mitto.receipts import MittoReceipts
 from hermod.channels.sms.mitto.sender import MittoSender
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=MittoSender,
     example=Example(
         credentials={"api_key": "key-of-the-account", "callback_token": "a-token-that-nobody-guesses"},

@@ -19,7 +19,7 @@ from hermod.channels.sms.mitto.codes import STATUSES
 from hermod.channels.sms.mitto.sender import MESSAGE_ID_PARAMETER, TOKEN_PARAMETER
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 _NO_ERROR: Final = frozenset({"", "0", "000"})
 
@@ -50,9 +50,9 @@ class MittoReceipts:
 
 def _check(tokens: list[str], callback_token: str | None) -> None:
     if not callback_token:
-        raise Forged("the account has no callback_token, and nothing else proves who calls")
+        raise SignatureInvalid("the account has no callback_token, and nothing else proves who calls")
     if len(tokens) != 1 or not hmac.compare_digest(tokens[0].encode(), callback_token.encode()):
-        raise Forged("the token does not fit")
+        raise SignatureInvalid("the token does not fit")
 
 
 def _fields(call: Callback) -> list[tuple[str, str]]:

@@ -37,7 +37,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.domain.notifications.segments import Encoding, encoding
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 TOKEN_PARAMETER: Final = "token"
@@ -57,7 +57,7 @@ class MittoSender(HttpSender):
         base_url="https://rest.mittoapi.net",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         self._callback_token = account.credentials.get("callback_token")
         self._url = httpx.URL(f"{self._base_url}/sms")

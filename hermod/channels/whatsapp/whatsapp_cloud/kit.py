@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 from hermod.channels.whatsapp.whatsapp_cloud.receipts import WhatsAppCloudReceipts
 from hermod.channels.whatsapp.whatsapp_cloud.sender import WhatsAppCloudSender
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=WhatsAppCloudSender,
     example=Example(
         credentials={

@@ -28,7 +28,7 @@ from hermod.channels.whatsapp.whatsapp_cloud.codes import FAILURES, PREFERENCES,
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
 from hermod.domain.notifications.keywords import keyword
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 HEADER: Final = "x-hub-signature-256"
 _OBJECT: Final = "whatsapp_business_account"
@@ -47,23 +47,23 @@ class WhatsAppCloudReceipts:
 
 def _shaken(call: Callback, verify_token: str | None) -> Reading:
     if not verify_token:
-        raise Forged("the account has no verify_token")
+        raise SignatureInvalid("the account has no verify_token")
     pairs = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)
     query = dict(pairs)
     if len(query) < len(pairs) or query.get("hub.mode") != "subscribe" or "hub.challenge" not in query:
-        raise Forged("this is no handshake")
+        raise SignatureInvalid("this is no handshake")
     if not hmac.compare_digest(query.get("hub.verify_token", "").encode(), verify_token.encode()):
-        raise Forged("the verify_token does not fit")
+        raise SignatureInvalid("the verify_token does not fit")
     return Reading(answer=Answer(body=query["hub.challenge"].encode(), content_type="text/plain"))
 
 
 def _check(call: Callback, app_secret: str | None) -> None:
     if not app_secret:
-        raise Forged("the account has no app_secret, which is what signs")
+        raise SignatureInvalid("the account has no app_secret, which is what signs")
     given = only_header(call, HEADER)
     expected = "sha256=" + hmac.new(app_secret.encode(), call.body, sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), given.encode()):
-        raise Forged("the signature does not fit")
+        raise SignatureInvalid("the signature does not fit")
 
 
 def _values(body: bytes) -> Iterator[dict[str, Any]]:

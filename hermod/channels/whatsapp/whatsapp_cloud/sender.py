@@ -35,7 +35,7 @@ from hermod.contracts.notifications.outcomes import (
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 API_VERSION: Final = "v26.0"
@@ -56,7 +56,7 @@ class WhatsAppCloudSender(HttpSender):
         base_url="https://graph.facebook.com",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         credentials = account.credentials
         version = credentials.get("api_version", API_VERSION)

@@ -16,7 +16,7 @@ from hermod.channels.email.smtp.sender import SmtpSender
 from hermod.contracts.notifications.messages import Outcome
 from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.deadline import LATE
 from hermod.ports.notifications.sender import Outgoing
 from tests.integration.conformance.scripted import serving
@@ -98,7 +98,7 @@ async def hosting(
     async with serving(host.handle) as port:
         host.port = port
         settings = {"host": "127.0.0.1", "port": str(port), "tls": "none", **(credentials or {})}
-        wiring = Wiring(guard=AddressGuard(allow_private=True), deadline=SMTP_DEADLINE)
+        wiring = AdapterContext(guard=AddressGuard(allow_private=True), deadline=SMTP_DEADLINE)
         sender = SmtpSender(samples.account("smtp", credentials=settings, from_="news@example.com"), wiring)
         try:
             yield host, sender
@@ -191,7 +191,7 @@ async def test_send_failure_is_read_by_how_far_the_conversation_had_come(script:
 
 async def test_send_name_that_resolves_to_this_machine_is_told_like_one_that_does_not_resolve() -> None:
     credentials = {"host": "localhost", "port": "25", "tls": "none"}
-    sender = SmtpSender(samples.account("smtp", credentials=credentials), Wiring(guard=AddressGuard()))
+    sender = SmtpSender(samples.account("smtp", credentials=credentials), AdapterContext(guard=AddressGuard()))
     outcome = await sender.send(outgoing())
     assert (outcome.kind, outcome.error_code) == (Outcome.TRANSIENT, "dns")
     assert outcome.error == "the server's name does not resolve to a public address"

@@ -14,7 +14,7 @@ from hermod.contracts.notifications.content import AnyContent, Channel, Push
 from hermod.contracts.notifications.messages import Category, Outcome
 from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import WallClock, Wiring
+from hermod.outbound.wiring import AdapterContext, WallClock
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import DEADLINE, SenderConformance
 
@@ -79,7 +79,7 @@ class TestApns(SenderConformance):
 
     async def test_send_after_the_provider_token_has_expired_makes_a_new_one(self, counterpart: Counterpart) -> None:
         clock = MovableClock()
-        wiring = Wiring(guard=AddressGuard(allow_private=True), deadline=DEADLINE, clock=clock)
+        wiring = AdapterContext(guard=AddressGuard(allow_private=True), deadline=DEADLINE, clock=clock)
         sender = ApnsSender(self._account(self.settings(counterpart)), wiring)
         # What Apple calls an hour, this machine takes for half of one.
         clock.off = timedelta(minutes=-70)

@@ -13,7 +13,7 @@ from hermod.contracts.notifications.content import AnyContent, Channel, Push
 from hermod.contracts.notifications.messages import Outcome
 from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import SenderConformance
 
@@ -92,7 +92,7 @@ class TestWebPush(SenderConformance):
         assert (outcome.fault, outcome.status_code) == (Fault.UNREGISTERED, 410)
 
     async def test_send_to_a_private_address_is_refused_without_halting_the_account(self) -> None:
-        senders = Senders(wiring=Wiring(guard=AddressGuard(), deadline=2))
+        senders = Senders(wiring=AdapterContext(guard=AddressGuard(), deadline=2))
         sender = senders.sender(self._account({"credentials": self._credentials()}))
         content = Push(to=subscription("https://127.0.0.1:9", "device-1"), title="Hello")
         outcome: AnyOutcome = await sender.send(self._outgoing(content=content))

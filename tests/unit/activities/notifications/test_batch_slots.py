@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from activities.dispatch.staggered_backoff import LATEST, SOONEST, Appointments
-from activities.notifications.batch_slots import LINE, LONG_TURN_SECONDS, TURN_SECONDS, Turn, TurnedAway, Turns
+from activities.dispatch.staggered_backoff import LATEST, SOONEST, StaggeredBackoff
+from activities.notifications.batch_slots import LINE, LONG_TURN_SECONDS, TURN_SECONDS, FairSemaphore, QueueFull, Slot
 
 
 class Scene:
@@ -16,8 +16,8 @@ class Scene:
 
     def __init__(self, places: int) -> None:
         self.seconds = 0.0
-        self.turns = Turns(places, now=lambda: self.seconds)
-        self.running: dict[str, tuple[Turn, asyncio.Event]] = {}
+        self.turns = FairSemaphore(places, now=lambda: self.seconds)
+        self.running: dict[str, tuple[Slot, asyncio.Event]] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
     async def comes(self, name: str, tenant: str, priority: int = 5) -> None:
@@ -34,7 +34,7 @@ class Scene:
             await self.running[name][1].wait()
             del self.running[name]
 
-    def turn(self, name: str) -> Turn:
+    def turn(self, name: str) -> Slot:
         return self.running[name][0]
 
     async def close(self) -> None:
@@ -80,11 +80,11 @@ async def test_turn_is_wanted_by_a_tenant_with_fewer_after_a_second() -> None:
         house = await scene(stack, 2)
         for name, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
             await house.comes(name, tenant)
-        assert not house.turn("a1").is_wanted()
+        assert not house.turn("a1").should_yield()
         house.seconds += TURN_SECONDS
-        assert house.turn("a1").is_wanted()
+        assert house.turn("a1").should_yield()
         await house.ends("a1")
-        assert not house.turn("a2").is_wanted()
+        assert not house.turn("a2").should_yield()
 
 
 async def test_turn_is_wanted_by_the_same_tenant_after_a_long_time_only() -> None:
@@ -93,9 +93,9 @@ async def test_turn_is_wanted_by_the_same_tenant_after_a_long_time_only() -> Non
         for name in ("a1", "a2"):
             await house.comes(name, "a")
         house.seconds += TURN_SECONDS
-        assert not house.turn("a1").is_wanted()
+        assert not house.turn("a1").should_yield()
         house.seconds += LONG_TURN_SECONDS
-        assert house.turn("a1").is_wanted()
+        assert house.turn("a1").should_yield()
 
 
 async def test_batches_of_a_slow_tenant_are_turned_away_once_enough_of_them_wait() -> None:
@@ -108,7 +108,7 @@ async def test_batches_of_a_slow_tenant_are_turned_away_once_enough_of_them_wait
         assert not house.tasks[-1].done()
         house.turn("a0").is_slow()
         await house.comes("too many", "a")
-        with pytest.raises(TurnedAway) as away:
+        with pytest.raises(QueueFull) as away:
             await house.tasks[-1]
         assert away.value.delay >= SOONEST
         await house.comes("b1", "b")
@@ -131,7 +131,7 @@ async def test_batch_that_is_cancelled_in_line_leaves_the_line() -> None:
 
 def test_appointments_come_one_by_one_and_never_too_late() -> None:
     seconds = 0.0
-    given = Appointments(now=lambda: seconds, chance=lambda: 0.5)
+    given = StaggeredBackoff(now=lambda: seconds, chance=lambda: 0.5)
     assert [given.next("a", 0.5) for _ in range(4)] == [1.0, 1.5, 2.0, 2.5]
     assert given.next("b", 0.5) == SOONEST
     assert max(given.next("a", 10.0) for _ in range(100)) <= LATEST
@@ -140,6 +140,6 @@ def test_appointments_come_one_by_one_and_never_too_late() -> None:
 
 
 def test_appointments_differ_by_chance() -> None:
-    early = Appointments(now=lambda: 0.0, chance=lambda: 0.0)
-    late = Appointments(now=lambda: 0.0, chance=lambda: 1.0)
+    early = StaggeredBackoff(now=lambda: 0.0, chance=lambda: 0.0)
+    late = StaggeredBackoff(now=lambda: 0.0, chance=lambda: 1.0)
     assert (early.next("a", 20.0), late.next("a", 20.0)) == (18.0, 22.0)

@@ -6,37 +6,37 @@ from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Final, cast
 
-from activities.notifications.account_sender import NAP, AlonePatience
-from activities.notifications.rate_limits import ASLEEP, Limit, Naps
-from activities.notifications.requests import Job
+from activities.notifications.account_sender import NAP, SingleMessageWait
+from activities.notifications.rate_limits import MAX_WAITERS, Limit, RateWaiters
+from activities.notifications.requests import PendingRequest
 from hermod.domain.rates import URGENT
 
 LIMIT: Final = Limit(bucket="main", rate=4.0, words="main sends 4 messages a second")
 MOMENT: Final = 0.001
 
 
-def job(tenant: str = "demo", priority: int = 5) -> Job:
+def job(tenant: str = "demo", priority: int = 5) -> PendingRequest:
     parts = SimpleNamespace(account=SimpleNamespace(tenant=tenant), item=SimpleNamespace(priority=priority))
-    return cast(Job, parts)
+    return cast(PendingRequest, parts)
 
 
 async def test_short_wait_is_slept_in_place_which_is_free_afterwards() -> None:
-    naps = Naps()
-    assert await AlonePatience(naps).nap(LIMIT, job(), MOMENT) is None
+    naps = RateWaiters()
+    assert await SingleMessageWait(naps).nap(LIMIT, job(), MOMENT) is None
     assert not naps.asleep
 
 
 async def test_long_wait_is_left_to_the_server() -> None:
-    again = await AlonePatience(Naps()).nap(LIMIT, job(), 2 * NAP)
+    again = await SingleMessageWait(RateWaiters()).nap(LIMIT, job(), 2 * NAP)
     assert again is not None
     assert again >= 2 * NAP
 
 
 async def test_all_places_are_taken_only_an_urgent_message_and_other_tenants_wait_in_place() -> None:
-    naps = Naps()
-    patience = AlonePatience(naps)
+    naps = RateWaiters()
+    patience = SingleMessageWait(naps)
     async with AsyncExitStack() as others:
-        for _ in range(ASLEEP):
+        for _ in range(MAX_WAITERS):
             await others.enter_async_context(naps.sleeping("main/demo"))
         assert await patience.nap(LIMIT, job(), MOMENT) is not None
         assert await patience.nap(LIMIT, job(priority=URGENT), MOMENT) is None

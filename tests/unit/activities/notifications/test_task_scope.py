@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from activities.notifications.account_sender import UnderWay
-from activities.notifications.heartbeat_details import Unrecorded
+from activities.notifications.account_sender import TaskScope
+from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import Unavailable
 
 
 async def fail_beside(request: Coroutine[Any, Any, None], error: Exception | None = None) -> None:
-    async with UnderWay() as requests:
+    async with TaskScope() as requests:
         requests.begin(request)
         raise error or Unavailable("the database does not answer")
 
@@ -34,9 +34,9 @@ async def test_body_fails_requests_under_way_end_and_it_is_raised() -> None:
 async def test_body_fails_what_a_request_could_not_record_goes_before() -> None:
     async def request() -> None:
         await asyncio.sleep(0.01)
-        raise Unrecorded(["outcome"])
+        raise OutcomesNotPersisted(["outcome"])
 
-    with pytest.raises(Unrecorded) as raised:
+    with pytest.raises(OutcomesNotPersisted) as raised:
         await fail_beside(request())
     assert raised.value.results == ["outcome"]
 
@@ -44,10 +44,10 @@ async def test_body_fails_what_a_request_could_not_record_goes_before() -> None:
 async def test_body_and_a_request_could_not_record_both_are_handed_on() -> None:
     async def request() -> None:
         await asyncio.sleep(0.01)
-        raise Unrecorded(["outcome"])
+        raise OutcomesNotPersisted(["outcome"])
 
-    with pytest.raises(Unrecorded) as raised:
-        await fail_beside(request(), Unrecorded(["never made"]))
+    with pytest.raises(OutcomesNotPersisted) as raised:
+        await fail_beside(request(), OutcomesNotPersisted(["never made"]))
     assert raised.value.results == ["never made", "outcome"]
 
 
@@ -64,7 +64,7 @@ async def cancelled_with_a_request(raised: type[BaseException], *, instead: Base
             raise
 
     async def work() -> None:
-        async with UnderWay() as requests:
+        async with TaskScope() as requests:
             requests.begin(request())
             try:
                 await asyncio.Event().wait()
@@ -82,7 +82,7 @@ async def cancelled_with_a_request(raised: type[BaseException], *, instead: Base
 
 
 async def test_body_is_cancelled_and_has_something_to_hand_on_requests_under_way_are_cut_off() -> None:
-    error, cut_off = await cancelled_with_a_request(Unrecorded, instead=Unrecorded(["never made"]))
+    error, cut_off = await cancelled_with_a_request(OutcomesNotPersisted, instead=OutcomesNotPersisted(["never made"]))
     assert (cut_off, error.results) == (["interrupted"], ["never made"])
 
 

@@ -14,7 +14,7 @@ from hermod.channels.email.postmark.codes import BOUNCES, SUPPRESSIONS
 from hermod.channels.email.postmark.receipts import PostmarkReceipts
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 
@@ -99,7 +99,7 @@ class TestPostmarkReceiptsWithBoth(TestPostmarkReceipts):
         call = self.call(Happening.BOUNCED)
         for name in ("authorization", "x-hermod-secret"):
             headers = {key: value for key, value in call.headers.items() if key != name}
-            with pytest.raises(Forged):
+            with pytest.raises(SignatureInvalid):
                 await self.read(Callback(method="POST", url=call.url, headers=headers, body=call.body))
 
 
@@ -211,11 +211,11 @@ async def test_body_that_is_no_event_is_unreadable(body: bytes) -> None:
     ],
 )
 async def test_call_with_another_login_is_forged(headers: dict[str, str]) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await events(BOUNCE, headers)
 
 
 @pytest.mark.parametrize("credentials", [{"message_stream": "outbound"}, {"webhook_username": "postmark"}])
 async def test_call_for_an_account_without_a_secret_is_forged(credentials: dict[str, str]) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await events(BOUNCE, {"authorization": "Basic " + base64.b64encode(b"postmark:").decode()}, **credentials)

@@ -16,7 +16,7 @@ from devstack.sandbox.providers.contract import Target
 from devstack.sandbox.providers.resend import Resend
 from hermod.channels.email.resend.receipts import WORDS, ResendReceipts
 from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 from tests.unit.channels.samples import CREDENTIALS, NOW, account
 
@@ -96,7 +96,7 @@ async def test_signature_of_the_documented_vector_fits() -> None:
     secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
     (event,) = await read(body, headers, at, secret)
     assert (event.id, event.kind) == ("msg_1", Happening.DELIVERED)
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(body + b"\n", headers, at, secret)
 
 
@@ -120,7 +120,7 @@ async def test_signature_among_several_counts_if_one_fits() -> None:
     for several in (f"{wrong} {headers['svix-signature']}", f"{headers['svix-signature']} v1a,other"):
         assert len(await read(body, headers | {"svix-signature": several})) == 1
     for none in (wrong, f"{wrong} {wrong}", headers["svix-signature"].replace("v1,", "v2,"), "v1,", "", "v1,é"):
-        with pytest.raises(Forged):
+        with pytest.raises(SignatureInvalid):
             await read(body, headers | {"svix-signature": none})
 
 
@@ -130,17 +130,17 @@ async def test_header_missing_or_twice_is_forged(name: str) -> None:
     headers = signed(body)
     twice = headers | {name: f"{headers[name]}, {headers[name]}"}
     without = {key: value for key, value in headers.items() if key != name}
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(body, without)
     if name != "svix-signature":
-        with pytest.raises(Forged):
+        with pytest.raises(SignatureInvalid):
             await read(body, twice)
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "1e9", "-1", " 1795219200", "٣", "1" * 30])
 async def test_time_that_is_none_is_forged(seconds: str) -> None:
     body = b'{"type":"email.sent"}'
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(body, signed(body) | {"svix-timestamp": seconds})
 
 
@@ -188,7 +188,7 @@ async def test_word_that_is_not_known_is_kept_as_unknown(event: str) -> None:
 async def test_body_that_is_no_event_is_unreadable(body: bytes) -> None:
     headers = signed(b"") if body == b"\xff" else signed(body)
     if body == b"\xff":
-        with pytest.raises(Forged):
+        with pytest.raises(SignatureInvalid):
             await read(body, headers)
         return
     with pytest.raises(Unreadable):

@@ -16,7 +16,7 @@ from devstack.sandbox.entry import Entry
 from hermod.channels.email.sendgrid.receipts import DROPPED, WORDS, SendGridReceipts, verification_key
 from hermod.channels.email.sendgrid.sender import SendGridSender
 from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 from tests.unit.channels.samples import CREDENTIALS, NOW, account, wiring
 
@@ -136,7 +136,7 @@ async def test_signature_of_the_official_vector_fits() -> None:
     ],
 )
 async def test_signature_of_something_else_is_forged(body: bytes, timestamp: str, signature: str) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(body, headers_of(timestamp, signature), OFFICIAL_TIME, OFFICIAL_KEY)
 
 
@@ -149,7 +149,7 @@ async def test_signature_counts_for_as_long_as_sendgrid_calls_again(hours: float
     if believed:
         assert len(await read(OFFICIAL_BODY, headers, now, OFFICIAL_KEY)) == 1
     else:
-        with pytest.raises(Forged):
+        with pytest.raises(SignatureInvalid):
             await read(OFFICIAL_BODY, headers, now, OFFICIAL_KEY)
 
 

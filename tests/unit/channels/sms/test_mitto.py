@@ -15,7 +15,7 @@ from hermod.contracts.notifications.messages import Outcome
 from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
 from hermod.contracts.tenants.accounts import AccountInput
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from tests.unit.channels.samples import account, email, outgoing, reply, sms, wiring
 
 KINDS = {
@@ -28,7 +28,7 @@ PUBLIC = "https://hermod.example.com"
 
 
 def sender(public_url: str | None = None, **changes: Any) -> MittoSender:
-    around = Wiring(guard=AddressGuard(), public_url=public_url) if public_url else wiring()
+    around = AdapterContext(guard=AddressGuard(), public_url=public_url) if public_url else wiring()
     return MittoSender(account("mitto", **changes), around)
 
 

@@ -12,7 +12,7 @@ from hermod.channels.twilio_api.codes import MEANINGS, WAITS, Meaning
 from hermod.contracts.notifications.messages import Outcome
 from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected, Throttled, Transient
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from tests.unit.channels.samples import CREDENTIALS, account, email, outgoing, reply, sms, wiring
 
 SID = "AC" + "0" * 32
@@ -83,7 +83,7 @@ def test_request_status_callback_names_our_message(callback: str, expected: str)
 
 
 def test_request_status_callback_is_our_own_address_where_none_is_given() -> None:
-    public = Wiring(guard=AddressGuard(), public_url="https://hermod.example.com")
+    public = AdapterContext(guard=AddressGuard(), public_url="https://hermod.example.com")
     form = TwilioSender(account("twilio"), public).request(outgoing(sms())).content.decode()
     assert form.endswith(
         "&StatusCallback=https%3A%2F%2Fhermod.example.com%2Fingress%2Freceipts%2Ftwilio%2Fdemo%2Fmain"
@@ -108,7 +108,7 @@ def test_request_status_callback_is_our_own_address_where_none_is_given() -> Non
 def test_request_status_callback_that_twilio_would_refuse_is_left_out(
     public_url: str | None, base_url: str | None, sent: bool
 ) -> None:
-    around = Wiring(guard=AddressGuard(allow_private=True), public_url=public_url)
+    around = AdapterContext(guard=AddressGuard(allow_private=True), public_url=public_url)
     form = TwilioSender(account("twilio", base_url=base_url), around).request(outgoing(sms())).content
     assert (b"StatusCallback" in form) is sent
 

@@ -15,7 +15,7 @@ from hermod.channels.twilio_api.codes import FAILURES, MEANINGS, STATUSES
 from hermod.channels.twilio_api.signature import parameters, signature
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
 
@@ -136,7 +136,7 @@ class TestTwilioReceipts(ReceiptConformance):
     async def test_account_with_api_keys_only_trusts_nobody(self) -> None:
         keys = {"account_sid": "AC" + "0" * 32, "api_key_sid": "SK1", "api_key_secret": "token-of-the-account"}
         for happening in self.HAPPENINGS:
-            with pytest.raises(Forged):
+            with pytest.raises(SignatureInvalid):
                 await self.read(self.call(happening), self.account(credentials=keys))
 
 
@@ -166,7 +166,7 @@ def test_signature_of_json_is_the_vectors() -> None:
 @pytest.mark.parametrize("url", [JSON_URL[:-1] + "0", JSON_URL.partition("?")[0], f"{JSON_URL}&{JSON_URL[-75:]}"])
 def test_signature_of_json_with_another_hash_is_forged(url: str) -> None:
     headers = {"content-type": "application/json", "x-twilio-signature": signature(TOKEN, url, [])}
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         parameters(Callback(method="POST", url=url, headers=headers, body=b'{"a":1}'), TOKEN)
 
 
@@ -210,7 +210,7 @@ async def test_call_of_a_url_with_and_without_its_port_is_the_same(url: str, sig
     "signed_url", ["https://h.example.com/b", "http://h.example.com/a", "https://h.example.com/a?"]
 )
 async def test_call_of_another_url_is_forged(signed_url: str) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(call(STATUS, url="https://h.example.com/a", signed_url=signed_url), account())
 
 
@@ -238,14 +238,14 @@ async def test_call_with_a_known_algorithm_is_read(settings: str, algorithm: str
     ],
 )
 async def test_call_with_another_algorithm_is_forged(settings: str, algorithm: str) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(call(STATUS, algorithm=algorithm, settings=settings), account())
 
 
 async def test_call_with_two_signatures_is_forged() -> None:
     one = call(STATUS)
     twice = dict(one.headers) | {"x-twilio-signature": f"{one.headers['x-twilio-signature']}, x"}
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(Callback(method="POST", url=one.url, headers=twice, body=one.body), account())
 
 

@@ -13,7 +13,7 @@ from devstack.sandbox.providers.ses_events import confirmation, notification
 from hermod.channels.email.ses.receipts import SesReceipts
 from hermod.channels.email.ses.sns import MAX_CERTIFICATES, NEWEST, OLDEST
 from hermod.contracts.errors import Unavailable
-from hermod.ports.notifications.receipts import Callback, Forged, Reading
+from hermod.ports.notifications.receipts import Callback, Reading, SignatureInvalid
 from tests.unit.channels import samples
 from tests.unit.channels.email.ses.test_receipts import SNS, Web, bounce, callback, read, signed, target
 
@@ -57,14 +57,14 @@ async def test_notice_of_either_signature_version_is_ours(version: str) -> None:
     ],
 )
 async def test_notice_field_altered_is_forged(fields: dict[str, Any]) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(changed(signed("{}"), fields))
 
 
 async def test_notice_with_a_subject_signs_it() -> None:
     call = notification('{"eventType":"Open"}', target(), identity="1", subject="Amazon SES Email Event Notification")
     assert len((await read(callback(call))).events) == 1
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(changed(callback(call), {"Subject": None}))
 
 
@@ -88,7 +88,7 @@ async def test_notice_with_a_subject_signs_it() -> None:
 )
 async def test_certificate_elsewhere_is_never_asked_for(url: str) -> None:
     web = Web()
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(changed(signed("{}"), {"SigningCertURL": url}), web=web)
     assert web.asked == []
 
@@ -113,7 +113,7 @@ async def test_certificate_at_the_host_of_the_account_counts_for_that_account() 
     (url,) = web.asked
     assert url.startswith(f"{SANDBOX}/ses/SimpleNotificationService-")
     for base_url in (None, "http://127.0.0.1:80901/ses", "http://127.0.0.1/ses", "https://127.0.0.1:8090/ses"):
-        with pytest.raises(Forged):
+        with pytest.raises(SignatureInvalid):
             await read(call, base_url=base_url)
 
 
@@ -127,7 +127,7 @@ async def test_certificate_is_kept_by_its_url_and_not_for_ever() -> None:
 
 async def test_certificate_that_is_none_is_forged_and_not_kept() -> None:
     reader = SesReceipts()
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(signed("Hello"), web=Web(b"<html>"), reader=reader)
     assert await read(signed("Hello"), reader=reader) == Reading()
 
@@ -139,7 +139,7 @@ async def test_certificate_that_does_not_come_is_nobodys_forgery() -> None:
 
 async def test_notice_for_another_topic_costs_no_certificate() -> None:
     web = Web()
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(changed(signed("{}"), {"TopicArn": "arn:aws:sns:us-east-1:123456789012:other"}), web=web)
     assert web.asked == []
 
@@ -159,7 +159,7 @@ async def test_notice_may_be_as_old_as_sns_re_sends(age: timedelta, taken: bool)
     if taken:
         assert await read(call) == Reading()
         return
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(call)
 
 
@@ -183,7 +183,7 @@ async def test_subscription_is_confirmed_by_asking_for_its_url(sandbox: str | No
 )
 async def test_subscription_altered_is_not_confirmed(fields: dict[str, Any]) -> None:
     web = Web()
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(changed(callback(confirmation(target())), fields), web=web)
     assert len(web.asked) <= 1
 
@@ -191,7 +191,7 @@ async def test_subscription_altered_is_not_confirmed(fields: dict[str, Any]) -> 
 async def test_subscription_elsewhere_is_not_confirmed() -> None:
     call, web = callback(confirmation(target(sandbox="https://evil.example"))), Web()
     there = changed(call, {"SigningCertURL": f"{SNS}/1.pem"})
-    with pytest.raises(Forged):
+    with pytest.raises(SignatureInvalid):
         await read(there, web=web)
     assert web.asked == [f"{SNS}/1.pem"]
 

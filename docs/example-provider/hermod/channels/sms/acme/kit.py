@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermod.channels.kit import Example, Kit
+from hermod.channels.kit import Example, ProviderDefinition
 from hermod.channels.sms.acme.receipts import AcmeReceipts
 from hermod.channels.sms.acme.sender import AcmeSender
 
-KIT: Final = Kit(
+KIT: Final = ProviderDefinition(
     adapter=AcmeSender,
     example=Example(
         credentials={"api_key": "acme-key-of-the-account", "webhook_secret": "acme-webhook-secret"},

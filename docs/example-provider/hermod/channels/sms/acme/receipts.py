@@ -15,7 +15,7 @@ import orjson
 
 from hermod.contracts.notifications.receipts import Happening
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Forged, Reading, Unreadable
+from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
 
 SIGNATURE: Final = "x-acme-signature"
 TOLERANCE: Final = 300
@@ -57,12 +57,12 @@ class AcmeReceipts:
 def _check(call: Callback, secret: str | None, now: datetime) -> None:
     found = _HEADER.fullmatch(call.headers.get(SIGNATURE, ""))
     if not secret or found is None:
-        raise Forged("no signature, or no webhook_secret to check it with")
+        raise SignatureInvalid("no signature, or no webhook_secret to check it with")
     wanted = hmac.new(secret.encode(), f"{found[1]}.".encode() + call.body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(wanted, found[2]):
-        raise Forged("the signature is wrong")
+        raise SignatureInvalid("the signature is wrong")
     if abs((now - datetime.fromtimestamp(int(found[1]), UTC)).total_seconds()) > TOLERANCE:
-        raise Forged("signed at another time")
+        raise SignatureInvalid("signed at another time")
 
 
 def _text(value: object) -> str | None:

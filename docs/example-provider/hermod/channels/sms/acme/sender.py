@@ -19,7 +19,7 @@ from hermod.contracts.notifications.content import AnyContent, Channel, Sms
 from hermod.contracts.notifications.outcomes import AnyOutcome, Fault, RecipientRejected
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.http.client import Reply
-from hermod.outbound.wiring import Wiring
+from hermod.outbound.wiring import AdapterContext
 from hermod.ports.notifications.sender import Capability, Outgoing
 
 RECIPIENT_FAULTS: Final = {
@@ -41,7 +41,7 @@ class AcmeSender(HttpSender):
         base_url="https://api.acme.example",
     )
 
-    def __init__(self, account: Account, wiring: Wiring) -> None:
+    def __init__(self, account: Account, wiring: AdapterContext) -> None:
         super().__init__(account, wiring)
         self._url = httpx.URL(f"{self._base_url}/v1/sms")
         self._headers = [
