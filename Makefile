@@ -5,8 +5,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Test processes side by side, each with servers of its own. Much of a run is waiting, so two pay on two cores.
-JOBS ?= 2
+# Test processes side by side, each with servers of its own. Much of a run is waiting, so three pay on two cores.
+JOBS ?= 3
 STAMP := .venv/.installed
 # Output lines of a running command must not wait in a buffer.
 export PYTHONUNBUFFERED := 1

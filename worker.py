@@ -67,7 +67,7 @@ from hermod.telemetry import configure_logging, get_logger
 from starter.composition import announcer, replayer, sweepers
 from starter.process.exit import leave
 from starter.process.health import PortTaken, serve_health
-from starter.process.processes import raise_file_limit, spare_the_collector, stop_on_signals, supervise
+from starter.process.processes import raise_file_limit, stop_on_signals, supervise, tune_gc
 from starter.temporal import schedules
 from starter.temporal.calls import TEMPORAL_ERRORS
 from starter.temporal.connection import connect
@@ -271,7 +271,7 @@ def _webhook_ways(storage: Storage, poster: Poster, events: Webhooks, places: in
         requests=post_for,
         limiter=storage.rates,
         waiters=events.waiters,
-        places=Bulkheads(max(1, places // 2), RequestSlots(places)),
+        bulkheads=Bulkheads(max(1, places // 2), RequestSlots(places)),
     )
 
 
@@ -319,7 +319,7 @@ async def serve(
         )
         await stack.enter_async_context(analytics.preparing())
         await stack.enter_async_context(serve_health(settings, storage, analytics, client, SystemClock()))
-        spare_the_collector()
+        tune_gc()
         tasks = await stack.enter_async_context(running(built))
         _log.info("worker_ready", lanes=[lane.value for lane in lanes], settings=settings.masked())
         stopping = asyncio.create_task(stop.wait())

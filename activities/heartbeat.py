@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar
 
 from temporalio import activity
 
-BEAT_SECONDS: Final = 2.0
+HEARTBEAT_SECONDS: Final = 2.0
 
 Result = TypeVar("Result")
 
 
-class Pulse:
+class ActivityHeartbeat:
     """Beats in the background while the activity runs. `details` travel with each beat, to the next try."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Pulse:
 
     async def _beat_on(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             self.beat()
 
 
@@ -99,10 +99,10 @@ def _is_followed() -> bool:
 
 
 @asynccontextmanager
-async def pulse() -> AsyncIterator[Pulse]:
-    own = Pulse()
-    beating = asyncio.create_task(own._beat_on())
+async def heartbeating() -> AsyncIterator[ActivityHeartbeat]:
+    own = ActivityHeartbeat()
+    heartbeat = asyncio.create_task(own._beat_on())
     try:
         yield own
     finally:
-        beating.cancel()
+        heartbeat.cancel()

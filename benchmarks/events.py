@@ -27,7 +27,7 @@ from benchmarks._running import at_once, console, peak_memory, percentiles, run,
 from devstack.cluster import Cluster, temporary_cluster
 from hermod.contracts.errors import Unavailable
 from starter import Hermod
-from starter.process.processes import spare_the_collector
+from starter.process.processes import tune_gc
 
 TENANT: Final = "bench"
 TYPES: Final = 10
@@ -163,7 +163,7 @@ async def prepared(workers: int) -> AsyncIterator[tuple[Cluster, Hermod]]:
             await running.start_worker()
         await many(hermod, 5 * CALL)
         await singles(hermod, 2_000)
-        spare_the_collector()
+        tune_gc()
         yield running, hermod
 
 

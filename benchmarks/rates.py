@@ -25,7 +25,7 @@ from devstack.cluster import Cluster, temporary_cluster
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Status
 from hermod.contracts.tenants.accounts import AccountInput
-from hermod.domain.rates import slice_of
+from hermod.domain.rates import burst
 from starter import Hermod
 
 URGENT_MESSAGES: Final = 5
@@ -107,7 +107,7 @@ async def scenario(running: Cluster, options: argparse.Namespace) -> dict[str, A
         span = (times[-1] - times[0]).total_seconds()
         return {
             "rate": options.rate,
-            "slice": slice_of(options.rate),
+            "slice": burst(options.rate),
             "workers": options.workers,
             "queued_by_the_large_tenant": options.large,
             "small_tenant_messages": options.small,

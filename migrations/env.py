@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hermod.settings import SettingsError, load_settings
-from hermod.storage.database import tables
 from hermod.storage.database.engine import async_url
+from hermod.storage.database.schema import metadata
 
 _LOCK = 4_843_113
 """Hermod's key among PostgreSQL's advisory locks."""
@@ -31,7 +31,7 @@ def _migrate(connection: Connection) -> None:
     applied: list[Any] = context.config.attributes.setdefault("applied", [])
     context.configure(
         connection=connection,
-        target_metadata=tables.metadata,
+        target_metadata=metadata,
         on_version_apply=lambda step, **_: applied.append(step),
     )
     with context.begin_transaction():

@@ -39,8 +39,8 @@ from starter.forms.submission_intake import submitted
 from starter.idempotency import checked_key
 from starter.notifications.parsing import checked, checked_options, checked_or_why, submission
 from starter.notifications.templates import call_steps
-from starter.services import Core, open_core
-from starter.temporal.signals import followed_up, tell_cancelled
+from starter.services import Services, open_core
+from starter.temporal.signals import followed_up, request_cancel
 from starter.temporal.starts import WorkflowBatch
 from starter.validation_errors import field_errors
 
@@ -76,7 +76,7 @@ class Hermod:
     what was accepted is started when it is back.
     """
 
-    def __init__(self, core: Core, tenant: str, actor: str, stack: AsyncExitStack | None = None) -> None:
+    def __init__(self, core: Services, tenant: str, actor: str, stack: AsyncExitStack | None = None) -> None:
         self._core = core
         self._tenant = tenant
         self._actor = actor
@@ -116,7 +116,7 @@ class Hermod:
             await self._stack.aclose()
 
     @property
-    def core(self) -> Core:
+    def core(self) -> Services:
         return self._core
 
     @property
@@ -334,7 +334,7 @@ class Hermod:
         receipt = await core.storage.messages.cancel(self._tenant, message, actor=self._actor, now=core.clock.now())
         reference = parse_workflow_id(receipt.workflow_id)
         if reference is not None and reference.kind == "message":
-            await tell_cancelled(core.temporal, receipt.workflow_id)
+            await request_cancel(core.temporal, receipt.workflow_id)
         return receipt
 
     async def retry(self, message: str, *, wait: bool = True) -> Receipt:

@@ -12,7 +12,7 @@ from hermod.contracts.errors import Conflict, InvalidInput, NotFound
 from hermod.contracts.notifications.dead_letters import AnyMany, ManyDeliveries, ManyMessages, Moved
 from hermod.storage.notifications.dead_letters import DeadLetters
 from starter.client import Hermod
-from starter.concurrency.gather_limited import some_at_once
+from starter.concurrency.gather_limited import gather_limited
 from starter.forms.submissions import discard_submission, retry_submission
 from starter.webhooks.deliveries import discard_delivery, retry_delivery
 
@@ -62,5 +62,5 @@ async def _moved(move: Callable[[str], Awaitable[object]], ids: tuple[str, ...])
             return False
         return True
 
-    answers = await some_at_once(AT_ONCE, one, ids)
+    answers = await gather_limited(AT_ONCE, one, ids)
     return tuple(record for record, was_moved in zip(ids, answers, strict=True) if was_moved)

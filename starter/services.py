@@ -29,7 +29,7 @@ from starter.webhooks.events import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
+class Services:
     """What all tenants of one process share."""
 
     settings: Settings
@@ -58,7 +58,7 @@ class Core:
 
 
 @asynccontextmanager
-async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterator[Core]:
+async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterator[Services]:
     """`temporal` is a client that there is already. What was accepted is handed over before it is closed."""
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(settings))
@@ -83,7 +83,7 @@ async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterato
         stack.push_async_callback(restarts.drain)
         payments = PaymentAcceptor(storage.payments, submissions.wake, clock)
         stack.push_async_callback(payments.drain)
-        yield Core(
+        yield Services(
             settings=settings,
             storage=storage,
             temporal=temporal,

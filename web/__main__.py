@@ -15,7 +15,7 @@ from hermod.telemetry import configure_logging, get_logger
 from starter.client import Hermod
 from starter.process.exit import leave
 from starter.process.health import PortTaken
-from starter.process.processes import spare_the_collector, stop_on_signals
+from starter.process.processes import stop_on_signals, tune_gc
 from web.app import create_app
 from web.http.server import serve
 
@@ -27,7 +27,7 @@ async def _until_signalled(settings: Settings) -> int:
     try:
         async with await Hermod.connect(settings=settings, actor="web") as hermod:
             await _look_at_schema(hermod.core.storage.database)
-            spare_the_collector()
+            tune_gc()
             await serve(create_app(settings, hermod=hermod), settings, stop)
     except (PortTaken, SchemaOutdated) as error:
         _log.error("cannot_start", error=str(error))

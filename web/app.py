@@ -16,7 +16,7 @@ from web import operations, reference
 from web.admin import tenants
 from web.http.arrival import Arrival
 from web.http.methods import Methods, answer_http_error
-from web.http.request_log import Observed
+from web.http.request_log import RequestLogMiddleware
 from web.ingress.analytics import events, queries
 from web.ingress.forms import forms, journeys, partials, stripe, submissions
 from web.ingress.notifications import devices, messages, receipts, suppressions, templates
@@ -52,12 +52,12 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
     )
     app.state.hermod = hermod
     app.add_middleware(Methods)
-    app.add_middleware(Observed)
+    app.add_middleware(RequestLogMiddleware)
     app.add_middleware(Arrival)
     app.add_exception_handler(HermodError, answer_hermod_error)
     app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_wrong_parameters)
-    rooms = (
+    routers = (
         messages,
         templates,
         devices,
@@ -83,7 +83,7 @@ def create_app(settings: Settings, *, hermod: Hermod | None = None) -> FastAPI:
         tenants,
         operations,
     )
-    for room in rooms:
+    for room in routers:
         app.include_router(room.router)
     reference.install(app)
     return app

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from hermod.contracts.ids import request_id
 from starter.client import Hermod
-from starter.services import Core
+from starter.services import Services
 
 _IN_SCOPE: Final = "hermod.request"
 _SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -48,5 +48,5 @@ def hermod_of(request: Request) -> Hermod:
     return hermod
 
 
-def core_of(request: Request) -> Core:
+def core_of(request: Request) -> Services:
     return hermod_of(request).core

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from hermod.contracts.values.model import Model
 from starter.process.health import Check, Health, check
-from starter.services import Core
+from starter.services import Services
 from web.bodies import answer
 from web.context import core_of
 from web.reference import answers
@@ -33,10 +33,10 @@ class Part(Model):
     detail: str
 
 
-class Watch:
+class HealthCache:
     """Looks at the servers, once a second at the most."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Services) -> None:
         self._core = core
         self._turn = asyncio.Lock()
         self._seen: tuple[float, Health] | None = None
@@ -103,9 +103,9 @@ async def workers_health(request: Request) -> Response:
 
 
 async def _look(request: Request) -> Health:
-    watch: Watch | None = getattr(request.app.state, "watch", None)
+    watch: HealthCache | None = getattr(request.app.state, "watch", None)
     if watch is None:
-        watch = request.app.state.watch = Watch(core_of(request))
+        watch = request.app.state.watch = HealthCache(core_of(request))
     return await watch.look()
 
 

@@ -16,7 +16,7 @@ from workflows.patches import owned_before_it_leaves
 from workflows.summaries import details, summary
 
 
-async def let_go(alone: Any, order: Any, workflow_id: str, *, channel: str, count: int = 1) -> None:
+async def start_detached(alone: Any, order: Any, workflow_id: str, *, channel: str, count: int = 1) -> None:
     """`alone` is the run method of the workflow that takes over `order`, of so many records. It is found and told like
     one that was started by itself."""
     what = channel if count == 1 else f"{count} × {channel}"

@@ -12,9 +12,9 @@ from typing import Final
 
 from temporalio import activity
 
-from activities import errors as failures
+from activities import errors
 from activities.analytics.event_inserts import Insert, Part, halves, part_token, planned
-from activities.heartbeat import pulse
+from activities.heartbeat import heartbeating
 from hermod.contracts.analytics.events import IngestInput, IngestReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.analytics import Claimed, EventOutbox, EventSink, Refused, RefusedLines
@@ -35,17 +35,17 @@ class EventActivities:
 
     @activity.defn(name="ingest_events")
     async def ingest_events(self, order: IngestInput) -> IngestReport:
-        async with pulse() as beating:
+        async with heartbeating() as heartbeat:
             try:
-                claimed = await self._outbox.claim(order.tenant, order.insert, beating.now())
+                claimed = await self._outbox.claim(order.tenant, order.insert, heartbeat.now())
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
             inserts = planned(claimed)
             refused = await _Round(self._outbox, self._sink, order.tenant, claimed.apart).insert(inserts)
             try:
                 more = await self._let_go(order.tenant, claimed, refused)
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
         events = sum(batch.events for batch in claimed.batches)
         return IngestReport(events=events, inserts=len(inserts), more=more)
 
@@ -113,7 +113,7 @@ class _Round:
         try:
             await self._sink.insert(table, lines, token=token)
         except Unavailable as error:
-            raise failures.clickhouse_unavailable(str(error)) from None
+            raise errors.clickhouse_unavailable(str(error)) from None
         except Refused as error:
             return str(error)
         return None
@@ -123,4 +123,4 @@ class _Round:
         try:
             await self._outbox.part(self._tenant, batch, token)
         except Unavailable:
-            raise failures.ledger_unavailable() from None
+            raise errors.ledger_unavailable() from None

@@ -53,7 +53,7 @@ Item = TypeVar("Item", bound=Waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class WorkItem:
     """What is to be delivered, and in whose name: `owner` is the workflow's id, `run` its run."""
 
     tenant: str
@@ -65,12 +65,12 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispatch(Work):
+class DispatchInput(WorkItem):
     channel: Channel
 
 
 @dataclass(slots=True)
-class Progress:
+class DispatchProgress:
     """`ended` by final status; `open` are the messages that still have a way to go."""
 
     ended: Counter[str] = field(default_factory=Counter)
@@ -106,7 +106,7 @@ class Progress:
         return max(min(times) - now, timedelta(0)) if times else None
 
 
-def leave_to_others(items: Iterable[Requested], progress: Progress, now: datetime) -> bool:
+def leave_to_others(items: Iterable[Requested], progress: DispatchProgress, now: datetime) -> bool:
     """Whether requests are under way that living workers make: they are looked at again a little later."""
     busy = [item for item in items if item.in_flight is not None]
     for item in busy:

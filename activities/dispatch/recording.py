@@ -18,16 +18,16 @@ SUPERSEDED_FOR: Final = 120.0
 LAST_WORDS: Final = 3.0
 """Seconds that an interrupted dispatch takes to record what it knows."""
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
-async def record_in_the_end(
-    record: Callable[[], Awaitable[Answer]],
+async def record_with_retry(
+    record: Callable[[], Awaitable[Returned]],
     results: Sequence[Any],
     *,
     stopping: Callable[[], bool],
     superseded: Callable[[], bool],
-) -> Answer:
+) -> Returned:
     """Raises Unrecorded with the results, where the database stays away for longer than it is worth waiting."""
     begun, tries = time.monotonic(), 0
     while True:
@@ -46,17 +46,17 @@ async def record_in_the_end(
 
 
 async def record_uninterrupted(
-    record: Callable[[], Awaitable[Answer]],
+    record: Callable[[], Awaitable[Returned]],
     results: Sequence[Any],
     *,
     stopping: Callable[[], bool],
     superseded: Callable[[], bool],
-) -> Answer:
-    """`record_in_the_end`, which a cancellation does not cut off: it waits for its end, `LAST_WORDS` at the most.
+) -> Returned:
+    """`record_with_retry`, which a cancellation does not cut off: it waits for its end, `LAST_WORDS` at the most.
 
     Raises CancelledError where it was cancelled and the results are recorded, and Unrecorded where they are not.
     """
-    recording = asyncio.ensure_future(record_in_the_end(record, results, stopping=stopping, superseded=superseded))
+    recording = asyncio.ensure_future(record_with_retry(record, results, stopping=stopping, superseded=superseded))
     try:
         return await asyncio.shield(recording)
     except asyncio.CancelledError:
@@ -65,7 +65,7 @@ async def record_uninterrupted(
         raise OutcomesNotPersisted(results) from None
 
 
-async def record_last_words(record: Callable[[], Awaitable[object]], results: Sequence[Any]) -> None:
+async def record_on_shutdown(record: Callable[[], Awaitable[object]], results: Sequence[Any]) -> None:
     """Interrupted: record what is known, and quickly. Raises Unrecorded where that does not work any more."""
     if results and not await _has_ended_well(asyncio.ensure_future(record())):
         UNRECORDED.inc(len(results))

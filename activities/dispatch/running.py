@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.dispatch.progress import Progress, Work
-from activities.heartbeat import Pulse, pulse
+from activities import errors
+from activities.dispatch.progress import DispatchProgress, WorkItem
+from activities.heartbeat import ActivityHeartbeat, heartbeating
 from activities.notifications.batch_slots import QueueFull
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import NewerRecord, Unavailable
@@ -26,15 +26,15 @@ _log = get_logger(__name__)
 class Carrier(Protocol[C_co]):
     """How outcomes that could not be recorded travel in a heartbeat: a module with these two functions."""
 
-    def pack(self, results: Any) -> list[list[Any]]: ...
+    def encode(self, results: Any) -> list[list[Any]]: ...
 
-    def unpack(self, details: Sequence[Any]) -> C_co: ...
+    def decode(self, details: Sequence[Any]) -> C_co: ...
 
 
-async def dispatched(
-    work: Work,
+async def run_dispatch(
+    work: WorkItem,
     carrier: Carrier[C_co],
-    run: Callable[[C_co, Pulse], Coroutine[Any, Any, Progress]],
+    run: Callable[[C_co, ActivityHeartbeat], Coroutine[Any, Any, DispatchProgress]],
     *,
     drain: timedelta,
     take_over: Callable[[], Awaitable[None]] | None = None,
@@ -45,27 +45,27 @@ async def dispatched(
     first: of what a batch of the released version has left to its next workflow.
     """
     info = activity.info()
-    async with pulse() as beating:
-        carried = carrier.unpack(info.heartbeat_details)
-        beating.details = info.heartbeat_details[0] if carried else None
+    async with heartbeating() as heartbeat:
+        carried = carrier.decode(info.heartbeat_details)
+        heartbeat.details = info.heartbeat_details[0] if carried else None
         try:
             if take_over is not None:
                 await take_over()
-            progress = await beating.finish(run(carried, beating), drain=drain)
+            progress = await heartbeat.finish(run(carried, heartbeat), drain=drain)
         except QueueFull as away:
-            raise failures.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
+            raise errors.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
         except OutcomesNotPersisted as lost:
-            beating.details = carrier.pack(lost.results)
-            beating.beat()
-            raise failures.ledger_unavailable(lost.results) from None
+            heartbeat.details = carrier.encode(lost.results)
+            heartbeat.beat()
+            raise errors.ledger_unavailable(lost.results) from None
         except Unavailable:
-            raise failures.ledger_unavailable(beating.details or ()) from None
+            raise errors.ledger_unavailable(heartbeat.details or ()) from None
         except NewerRecord as newer:
-            raise failures.newer_record(newer) from None
-        return _report(work, progress, beating)
+            raise errors.newer_record(newer) from None
+        return _report(work, progress, heartbeat)
 
 
-async def withdrawn(
+async def run_cancel(
     order: CancelInput, withdraw: Callable[[str], Awaitable[int]], count: Callable[[], Awaitable[Mapping[Any, int]]]
 ) -> DeliveryReport:
     """`withdraw(owner)` closes what it can in the ledger, and says how many requests have to end first.
@@ -75,39 +75,39 @@ async def withdrawn(
     info = activity.info()
     try:
         if under_way := await withdraw(info.workflow_id or ""):
-            raise failures.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
+            raise errors.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
         counts = await count()
     except Unavailable:
-        raise failures.ledger_unavailable() from None
+        raise errors.ledger_unavailable() from None
     return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
 
 
-def work_of(tenant: str, messages: tuple[str, ...], kind: str = "message") -> Work:
+def current_work(tenant: str, messages: tuple[str, ...], kind: str = "message") -> WorkItem:
     """In the name of the workflow whose activity runs."""
     info = activity.info()
-    return Work(
+    return WorkItem(
         tenant=tenant, owner=info.workflow_id or "", run=info.workflow_run_id or "", messages=messages, kind=kind
     )
 
 
-def _tell_missing(work: Work, progress: Progress) -> None:
+def _tell_missing(work: WorkItem, progress: DispatchProgress) -> None:
     RECORDS_MISSING.labels(work.kind).inc(progress.missing)
     _log.error("records_missing", missing=progress.missing, tenant=work.tenant, workflow_id=work.owner)
 
 
-def _report(work: Work, progress: Progress, beating: Pulse) -> DeliveryReport:
-    now = beating.now()
+def _report(work: WorkItem, progress: DispatchProgress, heartbeat: ActivityHeartbeat) -> DeliveryReport:
+    now = heartbeat.now()
     ended = {str(status): count for status, count in progress.ended.items()}
     log_names(open=len(progress.open), **ended)
     if progress.request_id is not None:
         log_names(request_id=progress.request_id)
     alone = len(work.messages) == 1
     wait = progress.wait(now, alone=alone)
-    if wait == timedelta(0) and beating.stopping():
-        raise failures.handed_back(len(progress.open))
+    if wait == timedelta(0) and heartbeat.stopping():
+        raise errors.handed_back(len(progress.open))
     if wait is not None:
         why = "; ".join(part for part in (progress.told(), progress.reason) if part)
-        raise failures.waiting(len(progress.open), wait, why or None)
+        raise errors.waiting(len(progress.open), wait, why or None)
     if progress.missing:
         # Not before: each of the tries that come first misses the same ones.
         _tell_missing(work, progress)

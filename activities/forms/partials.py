@@ -8,13 +8,13 @@ from typing import Any
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import pulse
+from activities import errors
+from activities.heartbeat import heartbeating
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.forms.forms import FormMoment, PartialStatus, SavePartialInput
 from hermod.contracts.forms.partial_steps import PartialLook
 from hermod.ports.forms.forms import Announcement, Announcer
-from hermod.ports.forms.partials import Partials, Seen
+from hermod.ports.forms.partials import Partials, PartialSnapshot
 from hermod.telemetry import RECORDS_MISSING, get_logger
 
 _log = get_logger(__name__)
@@ -27,11 +27,11 @@ class PartialActivities:
 
     @activity.defn(name="look_at_partial")
     async def look_at_partial(self, partial: SavePartialInput) -> PartialLook:
-        async with pulse() as own:
+        async with heartbeating() as own:
             try:
                 return await self._look(partial, own.now())
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
 
     async def _look(self, partial: SavePartialInput, now: datetime) -> PartialLook:
         seen = await self._partials.look(partial.tenant, partial.form, partial.session, now)
@@ -39,7 +39,7 @@ class PartialActivities:
             # Retention leaves a partial that has something to wait for: it was lost, as in a failover to an older copy.
             RECORDS_MISSING.labels("partial").inc()
             _log.warning("partial_missing", tenant=partial.tenant, form=partial.form, session=partial.session)
-            raise failures.no_such_record()
+            raise errors.no_such_record()
         for news in announcements(seen):
             await self._announcer.announce(news)
         is_still_so = await self._partials.told(seen)
@@ -53,7 +53,7 @@ class PartialActivities:
         )
 
 
-def announcements(seen: Seen) -> Iterator[Announcement]:
+def announcements(seen: PartialSnapshot) -> Iterator[Announcement]:
     """What is new. Of a form that has been sent in the meantime, only what was decided before; of spam, nothing.
 
     Whoever came back before the message of an abandonment was made is not written to.
@@ -62,11 +62,11 @@ def announcements(seen: Seen) -> Iterator[Announcement]:
         return
     if seen.is_new and seen.status is not PartialStatus.CONVERTED:
         yield _told(seen, FormMoment.PARTIAL, turn=str(seen.revision), at=seen.updated_at)
-    if seen.is_left and seen.abandoned_at is not None:
+    if seen.abandonment_is_new and seen.abandoned_at is not None:
         yield _told(seen, FormMoment.ABANDONED, turn=str(seen.abandonments), at=seen.abandoned_at)
 
 
-def _told(seen: Seen, moment: FormMoment, *, turn: str, at: datetime) -> Announcement:
+def _told(seen: PartialSnapshot, moment: FormMoment, *, turn: str, at: datetime) -> Announcement:
     resume_url = seen.rules.resume_url and seen.rules.resume_url.replace("{token}", seen.resume_token)
     state: dict[str, Any] = {"revision": seen.revision, "abandonments": seen.abandonments}
     payload = {

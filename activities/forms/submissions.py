@@ -12,8 +12,8 @@ from typing import Any
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import Pulse, pulse
+from activities import errors
+from activities.heartbeat import ActivityHeartbeat, heartbeating
 from hermod.contracts.errors import NewerRecord, NotFound, Unavailable, Unreadable
 from hermod.contracts.forms.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
 from hermod.domain.forms.submissions import Done, Expire, Save, Tell, Wait, backend_wait, next_move
@@ -33,13 +33,13 @@ class SubmissionActivities:
 
     @activity.defn(name="process_submission")
     async def process_submission(self, order: ProcessSubmissionInput) -> SubmissionStep:
-        async with pulse() as beating:
+        async with heartbeating() as heartbeat:
             try:
-                return await self._process(order, beating)
+                return await self._process(order, heartbeat)
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
             except NewerRecord as newer:
-                raise failures.newer_record(newer) from None
+                raise errors.newer_record(newer) from None
             except Unreadable as broken:
                 RECORDS_UNREADABLE.labels("submission").inc()
                 names = {"tenant": order.tenant, "submission": order.submission}
@@ -49,52 +49,52 @@ class SubmissionActivities:
             except NotFound:
                 RECORDS_MISSING.labels("submission").inc()
                 _log.warning("submission_missing", tenant=order.tenant, submission=order.submission)
-                raise failures.no_such_record() from None
+                raise errors.no_such_record() from None
 
-    async def _process(self, order: ProcessSubmissionInput, beating: Pulse) -> SubmissionStep:
+    async def _process(self, order: ProcessSubmissionInput, heartbeat: ActivityHeartbeat) -> SubmissionStep:
         run = activity.info().workflow_run_id or ""
-        record = await self._ledger.open(order.tenant, order.submission, run, beating.now(), is_reset=order.is_reset)
+        record = await self._ledger.open(order.tenant, order.submission, run, heartbeat.now(), is_reset=order.is_reset)
         token = record.fencing_token
         while record.status is not SubmissionStatus.FAILED:
             if record.fencing_token != token:
-                raise failures.superseded()
-            match next_move(record.standing, beating.now()):
+                raise errors.superseded()
+            match next_move(record.standing, heartbeat.now()):
                 case Save():
-                    record = await self._save(record, run, beating)
+                    record = await self._save(record, run, heartbeat)
                 case Tell() as tell:
-                    await self._announcer.announce(announcement(record, tell, beating))
-                    record = await self._ledger.told(record, tell, beating.now())
+                    await self._announcer.announce(announcement(record, tell, heartbeat))
+                    record = await self._ledger.told(record, tell, heartbeat.now())
                 case Expire():
-                    record = await self._ledger.expire(record, beating.now())
+                    record = await self._ledger.expire(record, heartbeat.now())
                 case Wait() if record.untold or record.status is SubmissionStatus.PROCESSING:
                     # The record as it is then may say that it was paid in this very moment.
-                    record = await self._ledger.awaiting(record, beating.now())
+                    record = await self._ledger.awaiting(record, heartbeat.now())
                 case Wait() as wait:
                     return SubmissionStep(status=record.status, wait_until=wait.until)
                 case Done() as done:
                     before = record
-                    record = await self._ledger.finish(before, done.status, beating.now())
+                    record = await self._ledger.finish(before, done.status, heartbeat.now())
                     if record.is_as_read_in(before):
                         break
         return SubmissionStep(status=record.status, run=record.failed_run, reason=record.reason)
 
-    async def _save(self, record: SubmissionRecord, run: str, beating: Pulse) -> SubmissionRecord:
+    async def _save(self, record: SubmissionRecord, run: str, heartbeat: ActivityHeartbeat) -> SubmissionRecord:
         """Raises ApplicationError with the next try's time where the backend is away."""
         try:
             backend_id = await self._backend.save(record)
         except BackendRefused as refusal:
             SAVES.labels("refused").inc()
-            return await self._ledger.give_up(record, run, refusal.code, str(refusal), beating.now())
+            return await self._ledger.give_up(record, run, refusal.code, str(refusal), heartbeat.now())
         except BackendAway as away:
             SAVES.labels("away").inc()
-            await self._ledger.troubled(record, away.code, str(away), beating.now())
+            await self._ledger.troubled(record, away.code, str(away), heartbeat.now())
             delay = backend_wait(activity.info().attempt, random.random(), away.retry_after)
-            raise failures.backend_away(away.code, delay) from None
+            raise errors.backend_away(away.code, delay) from None
         SAVES.labels("saved").inc()
-        return await self._ledger.saved(record, backend_id, beating.now())
+        return await self._ledger.saved(record, backend_id, heartbeat.now())
 
 
-def announcement(record: SubmissionRecord, tell: Tell, beating: Pulse) -> Announcement:
+def announcement(record: SubmissionRecord, tell: Tell, heartbeat: ActivityHeartbeat) -> Announcement:
     """Nothing in the payload is of this very try: a repeat tells the same."""
     about: dict[str, Any] = {
         "form": record.form,
@@ -114,7 +114,7 @@ def announcement(record: SubmissionRecord, tell: Tell, beating: Pulse) -> Announ
         turn=tell.turn,
         form=record.form,
         # Clocks differ a little: what is told comes after what it tells of.
-        at=max(beating.now(), record.changed_at),
+        at=max(heartbeat.now(), record.changed_at),
         payload={"submission": record.id, **about, "data": record.data, "payment": record.payment},
         scope={
             "data": record.data or {},

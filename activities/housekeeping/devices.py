@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import Pulse, pulse
+from activities import errors
+from activities.heartbeat import ActivityHeartbeat, heartbeating
 from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.devices import DeviceReport, PollReport
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.ports.notifications.devices import DeviceBook
 from hermod.ports.notifications.ledger import Accounts
-from hermod.ports.notifications.receipts import ReceiptPoller, ReceiptStore, Unanswered, UnansweredMessages
+from hermod.ports.notifications.receipts import AwaitingReceipt, ReceiptPoller, ReceiptStore, UnansweredMessages
 from hermod.ports.notifications.sender import SenderFactory
 from hermod.telemetry import get_logger
 
@@ -36,30 +36,30 @@ class DeviceActivities:
 
     @activity.defn(name="remove_dead_devices")
     async def remove_dead_devices(self) -> DeviceReport:
-        async with pulse() as beating:
+        async with heartbeating() as heartbeat:
             try:
-                return await self._devices.sweep(beating.now(), beat=beating.beat)
+                return await self._devices.sweep(heartbeat.now(), beat=heartbeat.beat)
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
 
     @activity.defn(name="poll_receipts")
     async def poll_receipts(self) -> PollReport:
         """Ask for the receipts of what was sent a while ago; those that are not there yet are asked for again."""
         asked = told = failed = 0
-        async with pulse() as beating:
+        async with heartbeating() as heartbeat:
             try:
-                async for page in self._unanswered.pages(beating.now()):
+                async for page in self._unanswered.pages(heartbeat.now()):
                     for part in page:
                         asked += len(part.theirs)
-                        answers = await self._poll(part, beating)
+                        answers = await self._poll(part, heartbeat)
                         told += answers or 0
                         failed += answers is None
-                        beating.beat()
+                        heartbeat.beat()
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
         return PollReport(asked=asked, told=told, failed=failed)
 
-    async def _poll(self, part: Unanswered, beating: Pulse) -> int | None:
+    async def _poll(self, part: AwaitingReceipt, heartbeat: ActivityHeartbeat) -> int | None:
         """How many receipts there were; None where the account gave no answer. Raises Unavailable for the database."""
         poller = await self._poller(part)
         if poller is None:
@@ -69,13 +69,13 @@ class DeviceActivities:
         except Unavailable as reason:
             _log.warning("receipts_not_polled", tenant=part.tenant, account=part.account, error=str(reason))
             return None
-        now = beating.now()
-        gone = [one.provider_message_id for one in events if one.kind is Happening.UNREGISTERED]
+        now = heartbeat.now()
+        gone = [one.provider_message_id for one in events if one.kind is ReceiptEventType.UNREGISTERED]
         await self._devices.unregister(part.tenant, [theirs for theirs in gone if theirs is not None], now)
         await self._receipts.take(part.tenant, part.account, Channel.PUSH, events, now)
         return len(events)
 
-    async def _poller(self, part: Unanswered) -> ReceiptPoller | None:
+    async def _poller(self, part: AwaitingReceipt) -> ReceiptPoller | None:
         """The account's sender; None where the account is gone, or is another provider's by now."""
         for account in await self._accounts.for_channel(part.tenant, Channel.PUSH):
             if account.name == part.account:

@@ -7,8 +7,8 @@ from typing import Final
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import pulse
+from activities import errors
+from activities.heartbeat import heartbeating
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.delivery import PromiseReport
 from hermod.ports.promises import PromiseAudit
@@ -27,12 +27,12 @@ class PromiseActivities:
     @activity.defn(name="audit_promises")
     async def audit_promises(self) -> PromiseReport:
         """Count what breaks a promise, in the metric and in the report, and name it in the log."""
-        async with pulse() as beating:
+        async with heartbeating() as heartbeat:
             try:
-                now = beating.now()
-                found = await self._promises.audit(now, since=now - WINDOW, beat=beating.beat)
+                now = heartbeat.now()
+                found = await self._promises.audit(now, since=now - WINDOW, beat=heartbeat.beat)
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
         broken = {}
         for name, violations in found.items():
             if violations:

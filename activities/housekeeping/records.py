@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import pulse
+from activities import errors
+from activities.heartbeat import heartbeating
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.delivery import RecordReport
-from hermod.ports.retention import OldRecords
+from hermod.ports.retention import RecordRetention
 
 
 class RecordActivities:
-    def __init__(self, records: OldRecords) -> None:
+    def __init__(self, records: RecordRetention) -> None:
         self._records = records
 
     @activity.defn(name="drop_records")
     async def drop_records(self) -> RecordReport:
-        async with pulse() as beating:
+        async with heartbeating() as heartbeat:
             try:
-                dropped = await self._records.drop_old(beating.now(), beat=beating.beat)
+                dropped = await self._records.purge_expired(heartbeat.now(), beat=heartbeat.beat)
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
         return RecordReport(dropped=dict(dropped))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import pulse
+from activities import errors
+from activities.heartbeat import heartbeating
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.notifications.receipts import SettleReport
@@ -22,17 +22,17 @@ class HousekeepingActivities:
 
     @activity.defn(name="sweep_stranded")
     async def sweep_stranded(self) -> SweepReport:
-        async with pulse():
+        async with heartbeating():
             try:
                 return await self._sweeper.sweep()
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None
 
     @activity.defn(name="reconcile_receipts")
     async def reconcile_receipts(self) -> SettleReport:
         """Look again at reports of providers that came before their message's own outcome."""
-        async with pulse():
+        async with heartbeating():
             try:
                 return await self._receipts.settle(self._clock.now())
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from activities.notifications.requests import PendingRequest
+from activities.notifications.requests import SendJob
 from hermod.contracts.notifications.outcomes import (
     AccountHalted,
     AnyOutcome,
@@ -38,7 +38,7 @@ async def claim_probe(accounts: Accounts, tenant: str, account: Account, now: da
     return await accounts.claim_probe(tenant, account.name, now, until), until
 
 
-def refused(jobs: Sequence[PendingRequest]) -> list[Refused]:
+def refused(jobs: Sequence[SendJob]) -> list[Refused]:
     """The addresses of a wave that their provider refused for good."""
     return [
         Refused(message=job.item.id, to=job.item.content.to, fault=job.outcome.fault, code=job.outcome.error_code)
@@ -47,7 +47,7 @@ def refused(jobs: Sequence[PendingRequest]) -> list[Refused]:
     ]
 
 
-async def note_trouble(accounts: Accounts, jobs: Sequence[PendingRequest], now: datetime) -> bool:
+async def update_breaker(accounts: Accounts, jobs: Sequence[SendJob], now: datetime) -> bool:
     """Write down what a wave of one account's requests says about the account. True where it should rest."""
     if not jobs:
         return False
@@ -77,7 +77,7 @@ async def note_trouble(accounts: Accounts, jobs: Sequence[PendingRequest], now: 
     return False
 
 
-async def _is_away(accounts: Accounts, jobs: Sequence[PendingRequest], now: datetime) -> bool:
+async def _is_away(accounts: Accounts, jobs: Sequence[SendJob], now: datetime) -> bool:
     """Whether these requests were the last that it took to open the account's breaker."""
     account = jobs[0].account
     if jobs[0].sender.capability.recipient_hosts:

@@ -17,7 +17,7 @@ from activities.notifications.batch_slots import Slot
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from activities.notifications.rate_limits import Limit, Permit, RateLimitGate, RateWaiters
 from activities.notifications.request_slots import RequestSlots
-from activities.notifications.requests import PendingRequest, jobs_for, slots_for
+from activities.notifications.requests import SendJob, jobs_for, slots_for
 from hermod.ports.clock import Clock
 
 NAP: Final = 1.0
@@ -29,7 +29,7 @@ REFRESH: Final = timedelta(seconds=2)
 
 
 class RateWait(Protocol):
-    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
+    async def wait(self, limit: Limit, job: SendJob, seconds: float) -> float | None:
         """Sleep a while, or say after how many seconds the delivery should come again instead."""
         ...
 
@@ -37,14 +37,14 @@ class RateWait(Protocol):
 class SingleMessageWait:
     """A single message sleeps where few others do; else its place in the lane is of more use to others."""
 
-    def __init__(self, naps: RateWaiters) -> None:
-        self._naps = naps
+    def __init__(self, waiters: RateWaiters) -> None:
+        self._waiters = waiters
 
-    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
+    async def wait(self, limit: Limit, job: SendJob, seconds: float) -> float | None:
         key = f"{limit.bucket}/{job.account.tenant}"
-        if seconds > NAP or not self._naps.has_room(key, job.item.priority):
-            return self._naps.retry_after(key, limit.rate, seconds)
-        async with self._naps.sleeping(key):
+        if seconds > NAP or not self._waiters.has_room(key, job.item.priority):
+            return self._waiters.retry_after(key, limit.rate, seconds)
+        async with self._waiters.sleeping(key):
             await asyncio.sleep(seconds)
         return None
 
@@ -55,7 +55,7 @@ class BatchWait:
     def __init__(self, turn: Slot) -> None:
         self._turn = turn
 
-    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
+    async def wait(self, limit: Limit, job: SendJob, seconds: float) -> float | None:
         self._turn.is_slow()
         if self._turn.should_yield():
             return 0.0
@@ -151,25 +151,25 @@ class AccountSender:
 
     def __init__(
         self,
-        jobs: Sequence[PendingRequest],
-        pace: RateLimitGate,
+        jobs: Sequence[SendJob],
+        rate_gate: RateLimitGate,
         sizes: Iterator[int],
         *,
-        send: Callable[[Sequence[PendingRequest], int], Awaitable[bool]],
+        send: Callable[[Sequence[SendJob], int], Awaitable[bool]],
         slots: RequestSlots,
-        patience: RateWait,
+        rate_wait: RateWait,
         clock: Clock,
         stopping: Callable[[], bool],
     ) -> None:
         self.rest = list(jobs)
         """Jobs that were not sent."""
-        self._pace = pace
+        self._rate_gate = rate_gate
         self._sizes = sizes
         self._window = next(sizes)
         self._away = 0
         self._send = send
         self._slots = slots
-        self._patience = patience
+        self._rate_wait = rate_wait
         self._clock = clock
         self._stopping = stopping
         self._troubled = False
@@ -180,7 +180,7 @@ class AccountSender:
         async with TaskScope() as waves:
             while self.rest and not self._is_over(waves):
                 room = self._window - self._away
-                if self._away and (room <= 0 or not self._pace.limited):
+                if self._away and (room <= 0 or not self._rate_gate.limited):
                     await waves.one_ends()
                     continue
                 allowed = await self._next_wave(room, waves)
@@ -200,7 +200,9 @@ class AccountSender:
         try:
             if self._is_over(waves):
                 return Permit()
-            allowed = await self._pace.allow(self.rest, min(room, jobs_for(slots, self.rest[0])), self._clock.now())
+            allowed = await self._rate_gate.allow(
+                self.rest, min(room, jobs_for(slots, self.rest[0])), self._clock.now()
+            )
             if allowed.jobs:
                 begun = await self._begin(allowed, slots, waves)
             return allowed
@@ -222,7 +224,7 @@ class AccountSender:
         waves.begin(self._wave(allowed.jobs, kept))
         return True
 
-    async def _wave(self, jobs: Sequence[PendingRequest], slots: int) -> None:
+    async def _wave(self, jobs: Sequence[SendJob], slots: int) -> None:
         try:
             self._troubled = await self._send(jobs, slots) or self._troubled
         finally:
@@ -235,5 +237,5 @@ class AccountSender:
         self._waiting_since = self._waiting_since or now
         if now - self._waiting_since > REFRESH:
             return Deferred(limit=limit, wait=None)
-        wait = await self._patience.nap(limit, self.rest[0], seconds)
+        wait = await self._rate_wait.wait(limit, self.rest[0], seconds)
         return None if wait is None else Deferred(limit=limit, wait=wait)

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from activities.dispatch.progress import Dispatch, Progress
-from activities.dispatch.running import dispatched, withdrawn, work_of
-from activities.heartbeat import Pulse
+from activities.dispatch.progress import DispatchInput, DispatchProgress
+from activities.dispatch.running import current_work, run_cancel, run_dispatch
+from activities.heartbeat import ActivityHeartbeat
 from activities.notifications import heartbeat_details as carried
 from activities.notifications.account_sender import BatchWait, RateWait, SingleMessageWait
 from activities.notifications.batch_slots import FairSemaphore
-from activities.notifications.dispatcher import Delivery
+from activities.notifications.dispatcher import MessageDispatcher
 from activities.notifications.heartbeat_details import HeartbeatDetails
 from activities.notifications.rate_limits import RateWaiters
 from activities.notifications.request_slots import RequestSlots
@@ -54,8 +54,8 @@ class NotificationActivities:
         self._clock = clock
         self._links = links
         self._drain = drain
-        self._turns = FairSemaphore()
-        self._naps = RateWaiters()
+        self._fair_slots = FairSemaphore()
+        self._waiters = RateWaiters()
         self._slots = {channel: RequestSlots(most) for channel, most in (concurrency or {}).items()}
 
     @activity.defn(name="deliver")
@@ -65,39 +65,41 @@ class NotificationActivities:
         While one of them waits (retry, throttled account, outage) this raises with the delay after which the server is
         to run it again: the waiting costs no worker and no history, and the Web UI shows it with its buttons.
         """
-        owned = work_of(order.tenant, order.messages)
-        work = Dispatch(
+        owned = current_work(order.tenant, order.messages)
+        work = DispatchInput(
             tenant=owned.tenant, channel=order.channel, owner=owned.owner, run=owned.run, messages=owned.messages
         )
 
-        async def run(outcomes: HeartbeatDetails, beating: Pulse) -> Progress:
-            return await self._in_turn(work, outcomes, beating)
+        async def run(outcomes: HeartbeatDetails, heartbeat: ActivityHeartbeat) -> DispatchProgress:
+            return await self._in_turn(work, outcomes, heartbeat)
 
         async def take_over() -> None:
             if order.taken_from is not None:
                 await self._ledger.hand_over(order.tenant, order.taken_from, order.messages)
 
-        return await dispatched(work, carried, run, drain=self._drain, take_over=take_over)
+        return await run_dispatch(work, carried, run, drain=self._drain, take_over=take_over)
 
-    async def _in_turn(self, work: Dispatch, outcomes: HeartbeatDetails, beating: Pulse) -> Progress:
+    async def _in_turn(
+        self, work: DispatchInput, outcomes: HeartbeatDetails, heartbeat: ActivityHeartbeat
+    ) -> DispatchProgress:
         """Batches take turns, the most urgent first; single messages never wait for one. Raises QueueFull."""
         if len(work.messages) == 1:
-            return await self._delivery(work, beating, SingleMessageWait(self._naps)).run(outcomes)
-        async with self._turns.take(work.tenant, priority_of(activity.info().priority.priority_key)) as turn:
-            return await self._delivery(work, beating, BatchWait(turn)).run(outcomes)
+            return await self._delivery(work, heartbeat, SingleMessageWait(self._waiters)).run(outcomes)
+        async with self._fair_slots.take(work.tenant, priority_of(activity.info().priority.priority_key)) as turn:
+            return await self._delivery(work, heartbeat, BatchWait(turn)).run(outcomes)
 
-    def _delivery(self, work: Dispatch, beating: Pulse, patience: RateWait) -> Delivery:
-        return Delivery(
+    def _delivery(self, work: DispatchInput, heartbeat: ActivityHeartbeat, rate_wait: RateWait) -> MessageDispatcher:
+        return MessageDispatcher(
             work,
             ledger=self._ledger,
             accounts=self._accounts,
             senders=self._senders,
             hygiene=self._hygiene,
             limiter=self._limiter,
-            patience=patience,
-            clock=beating,
-            stopping=beating.stopping,
-            superseded=beating.superseded,
+            rate_wait=rate_wait,
+            clock=heartbeat,
+            stopping=heartbeat.stopping,
+            superseded=heartbeat.superseded,
             links=self._links,
             slots=self._slots.get(work.channel),
         )
@@ -112,4 +114,4 @@ class NotificationActivities:
         async def count() -> Mapping[Status, int]:
             return await self._ledger.counts(order.tenant, order.messages)
 
-        return await withdrawn(order, withdraw, count)
+        return await run_cancel(order, withdraw, count)

@@ -52,18 +52,18 @@ class Slot:
     """One batch's turn."""
 
     def __init__(self, turns: FairSemaphore, tenant: str, priority: int) -> None:
-        self._turns = turns
+        self._slots = turns
         self.tenant = tenant
         self.priority = priority
         self.since = turns.now()
 
     def is_slow(self) -> None:
         """Say that this batch waits for a rate."""
-        self._turns.slow[self.tenant] = self._turns.now()
+        self._slots.slow[self.tenant] = self._slots.now()
 
     def should_yield(self) -> bool:
         """Whether a batch that waits for its rate should let another have its turn."""
-        return self._turns.should_yield(self)
+        return self._slots.should_yield(self)
 
 
 class FairSemaphore:

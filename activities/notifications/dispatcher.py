@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from activities.dispatch.progress import Dispatch, Progress, due, leave_to_others
+from activities.dispatch.progress import DispatchInput, DispatchProgress, due, leave_to_others
 from activities.dispatch.recording import finish_despite_cancellation
-from activities.notifications.account_breaker import claim_probe, note_trouble, refused
+from activities.notifications.account_breaker import claim_probe, refused, update_breaker
 from activities.notifications.account_sender import AccountSender, Deferred, RateWait, TaskScope
 from activities.notifications.heartbeat_details import HeartbeatDetails, told_of
 from activities.notifications.ledger_session import LedgerSession
@@ -24,7 +24,7 @@ from activities.notifications.rate_limits import RateLimitGate
 from activities.notifications.request_slots import RequestSlots
 from activities.notifications.requests import (
     NOT_STARTED,
-    PendingRequest,
+    SendJob,
     is_batchable,
     send_all,
     share,
@@ -32,13 +32,13 @@ from activities.notifications.requests import (
 )
 from activities.notifications.transitions import (
     NO_ACCOUNT_WAIT,
-    Answer,
+    AttemptResult,
     choice_for,
+    end_as_unknown,
     expired,
     forgotten,
     held_back,
-    left_unknown,
-    promise_keeps_to,
+    pinned_account,
     settle,
     standing,
     suppressed,
@@ -50,7 +50,7 @@ from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.outcomes import Accepted, OutcomeUnknown
 from hermod.contracts.tenants.accounts import Account
-from hermod.domain.notifications.delivery import Again, NextAccount, Step, after, after_lost_worker
+from hermod.domain.notifications.delivery import FailOver, Retry, Step, after, after_lost_worker
 from hermod.domain.notifications.routing import NoRoute, Route, eligible, route
 from hermod.ports.clock import Clock
 from hermod.ports.notifications.hygiene import AddressFeedback
@@ -70,19 +70,19 @@ _log = get_logger(__name__)
 LOST = OutcomeUnknown(error_code="worker_lost", error="the worker was lost while the request was on its way")
 
 
-class Delivery:
+class MessageDispatcher:
     """One dispatch. `stopping`: no new wave should begin; `superseded`: another dispatch has the work."""
 
     def __init__(
         self,
-        work: Dispatch,
+        work: DispatchInput,
         *,
         ledger: Ledger,
         accounts: Accounts,
         senders: SenderFactory,
         hygiene: AddressFeedback,
         limiter: Limiter,
-        patience: RateWait,
+        rate_wait: RateWait,
         clock: Clock,
         stopping: Callable[[], bool],
         superseded: Callable[[], bool] = lambda: False,
@@ -97,7 +97,7 @@ class Delivery:
         self._senders = senders
         self._hygiene = hygiene
         self._limiter = limiter
-        self._patience = patience
+        self._rate_wait = rate_wait
         self._clock = clock
         self._stopping = stopping
         self._chance = chance
@@ -107,9 +107,9 @@ class Delivery:
         self._sizes: dict[tuple[str, bool], Iterator[int]] = {}
         self._ends_by: datetime | None = None
         """When this dispatch ends although messages are left; None while no rate has held one back."""
-        self._progress = Progress()
+        self._progress = DispatchProgress()
 
-    async def run(self, carried: HeartbeatDetails) -> Progress:
+    async def run(self, carried: HeartbeatDetails) -> DispatchProgress:
         """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
         items = await self._books.open()
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
@@ -138,7 +138,9 @@ class Delivery:
             safe = self._is_idempotent(asked.account) and not asked.shared
             where = standing(item, self._account(asked.account), idempotent=safe, together=asked.shared)
             now = self._clock.now()
-            answer = Answer(asked.account, item.attempts, outcome, duration, asked.account_revision, asked.ends_by)
+            answer = AttemptResult(
+                asked.account, item.attempts, outcome, duration, asked.account_revision, asked.ends_by
+            )
             if outcome is LOST:
                 step = after_lost_worker(where, now)
             elif outcome.error_code == NOT_STARTED.error_code:
@@ -160,15 +162,15 @@ class Delivery:
         await self._books.change(
             [expired(item, "not_after has passed") for item in late]
             + [suppressed(item) for item in barred]
-            + [left_unknown(item, FORGOTTEN) for item in risky]
+            + [end_as_unknown(item, FORGOTTEN) for item in risky]
         )
         return [item for item in items if self._books.may_go_on(item)]
 
-    async def _route(self, items: Sequence[Item]) -> list[PendingRequest]:
+    async def _route(self, items: Sequence[Item]) -> list[SendJob]:
         """An account for each item; those that have none now are put down as waiting."""
         await self._read_accounts()
         now, fresh = self._clock.now(), False
-        jobs: list[PendingRequest] = []
+        jobs: list[SendJob] = []
         changes: list[Change] = []
         for item in items:
             found = await self._account_for(item, now)
@@ -177,7 +179,7 @@ class Delivery:
                 await self._read_accounts(fresh=True)
                 found, fresh = await self._account_for(item, now), True
             if found is None:
-                changes.append(left_unknown(item, REPOINTED))
+                changes.append(end_as_unknown(item, REPOINTED))
             elif isinstance(found, Route):
                 try:
                     jobs.append(self._job(item, found))
@@ -192,7 +194,7 @@ class Delivery:
 
     def _is_repointed(self, item: Item) -> bool:
         """Whether the only account that may be asked again is not the one that was asked, though it has its name."""
-        name, asked = promise_keeps_to(item), item.doubtful_revision
+        name, asked = pinned_account(item), item.doubtful_revision
         if name is None or asked is None:
             return False
         return any(account.name == name and account.identity_revision > asked for account in self._known)
@@ -221,7 +223,7 @@ class Delivery:
                 _log.error("content_not_weighed", message_id=item.id, account=account.name, **fault(error))
                 return f"{account.name} cannot make anything of the content ({type(error).__name__})"
 
-        accounts = self._eligible(promise_keeps_to(item) or item.requested_account)
+        accounts = self._eligible(pinned_account(item) or item.requested_account)
         return route(accounts, item.tried, unfit, now, choice=choice_for(item))
 
     def _eligible(self, requested: str | None) -> tuple[Account, ...]:
@@ -229,9 +231,9 @@ class Delivery:
             self._in_order[requested] = eligible(self._known, requested)
         return self._in_order[requested]
 
-    def _job(self, item: Item, found: Route) -> PendingRequest:
+    def _job(self, item: Item, found: Route) -> SendJob:
         sender = self._senders.sender(found.account)
-        return PendingRequest(
+        return SendJob(
             item=item,
             account=found.account,
             sender=sender,
@@ -247,9 +249,9 @@ class Delivery:
             ),
         )
 
-    async def _send(self, jobs: Sequence[PendingRequest]) -> list[Item]:
+    async def _send(self, jobs: Sequence[SendJob]) -> list[Item]:
         """Account by account, all at once. Returns the items that want an account, the same or another, at once."""
-        groups: dict[tuple[str, bool], list[PendingRequest]] = {}
+        groups: dict[tuple[str, bool], list[SendJob]] = {}
         for job in jobs:
             groups.setdefault((job.account.name, is_batchable(job)), []).append(job)
         again: list[Item] = []
@@ -258,7 +260,7 @@ class Delivery:
                 accounts.begin(self._stream(key, group, again))
         return [item for item in again if self._books.may_go_on(item)]
 
-    async def _stream(self, key: tuple[str, bool], jobs: Sequence[PendingRequest], again: list[Item]) -> None:
+    async def _stream(self, key: tuple[str, bool], jobs: Sequence[SendJob], again: list[Item]) -> None:
         """Wave after wave of one account's jobs. What should be asked for again at once is added to `again`."""
         capability = jobs[0].sender.capability
         if key not in self._sizes:
@@ -269,7 +271,7 @@ class Delivery:
             self._sizes[key],
             send=self._send_wave,
             slots=self._slots,
-            patience=self._patience,
+            rate_wait=self._rate_wait,
             clock=self._clock,
             stopping=self._stopping,
         )
@@ -294,25 +296,25 @@ class Delivery:
     def _is_overdue(self) -> bool:
         return self._ends_by is not None and self._clock.now() > self._ends_by
 
-    async def _send_wave(self, wave: Sequence[PendingRequest], at_once: int) -> bool:
+    async def _send_wave(self, wave: Sequence[SendJob], at_once: int) -> bool:
         """Intents, requests, outcomes. True where the account turned out to be in trouble."""
         share(wave)
-        granted: list[PendingRequest] = []
+        granted: list[SendJob] = []
         try:
             begun = self._books.begin_attempts(wave, granted, self._never_made)
             await finish_despite_cancellation(begun, lambda: [self._never_made(job) for job in wave])
             await send_all(granted, self._stopping, at_once)
         except asyncio.CancelledError:
             now = self._clock.now()
-            await self._books.record_last_words([self._answered(job, now) for job in granted])
+            await self._books.record_on_shutdown([self._answered(job, now) for job in granted])
             raise
         now = self._clock.now()
         # First what must not be lost: only recording hands its outcomes on when the database is away.
         await self._books.record([self._answered(job, now) for job in granted])
         await self._learn(granted, now)
-        return await note_trouble(self._accounts, granted, now)
+        return await update_breaker(self._accounts, granted, now)
 
-    async def _learn(self, jobs: Sequence[PendingRequest], now: datetime) -> None:
+    async def _learn(self, jobs: Sequence[SendJob], now: datetime) -> None:
         """What the answers say about addresses. Where that cannot be written, the next refusal says it again."""
         found = refused(jobs)
         if found or (jobs and self._work.channel is Channel.PUSH):
@@ -322,7 +324,7 @@ class Delivery:
                     self._work.tenant, self._work.channel, jobs[0].account.name, found, accepted, now
                 )
 
-    def _answered(self, job: PendingRequest, now: datetime) -> Result:
+    def _answered(self, job: SendJob, now: datetime) -> Result:
         item, outcome = job.item, job.settled()
         step: Step
         if job.outcome is None and not job.started:
@@ -331,24 +333,28 @@ class Delivery:
             safe = job.sender.capability.idempotency_key and not job.shared
             where = standing(item, job.account, idempotent=safe, together=job.refused_together)
             step = after(outcome, where, now, self._chance())
-        answer = Answer(job.account.name, item.attempts, outcome, job.duration_ms, job.account.revision, job.ends_by)
+        answer = AttemptResult(
+            job.account.name, item.attempts, outcome, job.duration_ms, job.account.revision, job.ends_by
+        )
         return self._settled(item, answer, step, now)
 
-    def _settled(self, item: Item, answer: Answer, step: Step, now: datetime) -> Result:
+    def _settled(self, item: Item, answer: AttemptResult, step: Step, now: datetime) -> Result:
         if isinstance(answer.outcome, OutcomeUnknown):
             item.doubtful, item.doubtful_revision = answer.account, answer.account_revision
         came = answer.outcome
         self._progress.made[Ending(answer.account, came.kind.value, came.status_code, came.error_code)] += 1
         another = False
-        if isinstance(step, NextAccount):
+        if isinstance(step, FailOver):
             item.tried.add(answer.account)
             another = isinstance(self._look_up(item, now), Route)
         return settle(item, answer, step, another=another, now=now)
 
-    def _never_made(self, job: PendingRequest) -> Result:
+    def _never_made(self, job: SendJob) -> Result:
         """The result of a request whose intent may be committed, and that is not made."""
         job.item.attempts += 1
-        answer = Answer(job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision, job.ends_by)
+        answer = AttemptResult(
+            job.account.name, job.item.attempts, NOT_STARTED, None, job.account.revision, job.ends_by
+        )
         return self._settled(job.item, answer, _not_made(job.item), self._clock.now())
 
     async def _read_accounts(self, *, fresh: bool = False) -> None:
@@ -378,6 +384,6 @@ class Delivery:
         return False
 
 
-def _not_made(item: Item) -> Again:
+def _not_made(item: Item) -> Retry:
     """A request that was allowed and not made costs nothing, and is made at once."""
-    return Again(timedelta(0), item.spent, "the request was not made after all")
+    return Retry(timedelta(0), item.spent, "the request was not made after all")

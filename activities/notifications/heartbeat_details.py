@@ -56,7 +56,7 @@ def grant(record: str, number: int, ends_by: str | None = None) -> Grant:
     return record, number, datetime.fromisoformat(ends_by) if ends_by is not None else None
 
 
-def pack(results: Sequence[Result]) -> list[list[Any]]:
+def encode(results: Sequence[Result]) -> list[list[Any]]:
     return [
         [
             result.message,
@@ -72,7 +72,7 @@ def pack(results: Sequence[Result]) -> list[list[Any]]:
     ]
 
 
-def unpack(details: Sequence[Any]) -> HeartbeatDetails:
+def decode(details: Sequence[Any]) -> HeartbeatDetails:
     """What an earlier try left; nothing where it left nothing.
 
     A request that was not made, of an unnamed grant, is left out: that grant may never have been committed.

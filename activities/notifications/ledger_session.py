@@ -10,10 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from activities.dispatch.progress import FENCED_WAIT, Dispatch, Progress
-from activities.dispatch.recording import record_last_words, record_uninterrupted
+from activities.dispatch.progress import FENCED_WAIT, DispatchInput, DispatchProgress
+from activities.dispatch.recording import record_on_shutdown, record_uninterrupted
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
-from activities.notifications.requests import BEGIN_WITHIN, PendingRequest, ends_by
+from activities.notifications.requests import BEGIN_WITHIN, SendJob, ends_by
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.messages import Status
 from hermod.domain.states import OPEN
@@ -27,7 +27,7 @@ class LedgerSession:
 
     def __init__(
         self,
-        work: Dispatch,
+        work: DispatchInput,
         ledger: Ledger,
         *,
         clock: Clock,
@@ -62,9 +62,9 @@ class LedgerSession:
 
     async def begin_attempts(
         self,
-        wave: Sequence[PendingRequest],
-        granted: list[PendingRequest],
-        never_made: Callable[[PendingRequest], Result],
+        wave: Sequence[SendJob],
+        granted: list[SendJob],
+        never_made: Callable[[SendJob], Result],
     ) -> None:
         """Commit the intents of a wave; those that may be sent are added to `granted`.
 
@@ -104,10 +104,12 @@ class LedgerSession:
             if result.message not in moved:
                 self._lose(self._items[result.message])
 
-    async def record_last_words(self, results: Sequence[Result]) -> None:
+    async def record_on_shutdown(self, results: Sequence[Result]) -> None:
         """Of a dispatch that is cut off. Raises Unrecorded where there is no time for it."""
         work = self._work
-        await record_last_words(lambda: self._ledger.record(work.tenant, work.run, results, self._clock.now()), results)
+        await record_on_shutdown(
+            lambda: self._ledger.record(work.tenant, work.run, results, self._clock.now()), results
+        )
 
     async def change(self, changes: Sequence[Change]) -> None:
         """Raises Unavailable."""
@@ -117,7 +119,7 @@ class LedgerSession:
             if change.message not in taken:
                 self._lose(self._items[change.message])
 
-    async def conclude(self, progress: Progress) -> Progress:
+    async def conclude(self, progress: DispatchProgress) -> DispatchProgress:
         """Where the dispatch leaves its messages. Raises Unavailable."""
         work, items = self._work, list(self._items.values())
         progress.open = [item for item in items if item.status in OPEN]
@@ -135,7 +137,7 @@ class LedgerSession:
             await self._hand_off(progress)
         return progress
 
-    async def _hand_off(self, progress: Progress) -> None:
+    async def _hand_off(self, progress: DispatchProgress) -> None:
         """A batch with nothing left but long waits has done its part: each message goes on as a workflow of its own,
         and belongs to it from here on. What an earlier try handed off, and could not report, is reported with them.
         """
@@ -157,7 +159,7 @@ class LedgerSession:
         item.status, item.next_attempt_at = Status.RETRYING, self._clock.now() + FENCED_WAIT
 
 
-def _intent(job: PendingRequest) -> Intent:
+def _intent(job: SendJob) -> Intent:
     item = job.item
     return Intent(
         message=item.id,

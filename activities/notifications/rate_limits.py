@@ -16,11 +16,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from activities.dispatch.staggered_backoff import StaggeredBackoff
-from activities.notifications.requests import PendingRequest, as_requests
+from activities.notifications.requests import SendJob, group_into_requests
 from hermod.contracts.notifications.content import Channel
 from hermod.domain.notifications.recipients import bare
-from hermod.domain.rates import URGENT, ahead, domain_of, effective, slice_of
-from hermod.ports.notifications.limiter import Ask, Limiter, Reservation, Rules
+from hermod.domain.rates import URGENT, borrow_ahead, burst, domain_of, effective
+from hermod.ports.notifications.limiter import Limiter, RateRules, Reservation, ReserveRequest
 
 MAX_WAITERS: Final = 8
 """Single messages of a tenant that wait for one bucket inside this worker; the others come again later."""
@@ -41,21 +41,21 @@ class Limit:
     """Other tenants may use it as well."""
     counts_requests: bool = False
 
-    def cost(self, jobs: Sequence[PendingRequest]) -> int:
-        return len(as_requests(jobs)) if self.counts_requests else len(jobs)
+    def cost(self, jobs: Sequence[SendJob]) -> int:
+        return len(group_into_requests(jobs)) if self.counts_requests else len(jobs)
 
-    def affordable(self, jobs: Sequence[PendingRequest], tokens: int) -> list[PendingRequest]:
+    def affordable(self, jobs: Sequence[SendJob], tokens: int) -> list[SendJob]:
         """The first of the jobs, as many as so many tokens pay for."""
         if not self.counts_requests:
             return list(jobs[:tokens])
-        return [job for request in as_requests(jobs)[:tokens] for job in request]
+        return [job for request in group_into_requests(jobs)[:tokens] for job in request]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
     """What may go: `jobs`, after `delay`. Where there are none, `limit` is why, and it is worth asking after `wait`."""
 
-    jobs: Sequence[PendingRequest] = ()
+    jobs: Sequence[SendJob] = ()
     delay: float = 0.0
     wait: float = 0.0
     limit: Limit | None = None
@@ -87,7 +87,7 @@ class RateWaiters:
 
 
 class RateLimitGate:
-    def __init__(self, limiter: Limiter, rules: Rules, jobs: Sequence[PendingRequest]) -> None:
+    def __init__(self, limiter: Limiter, rules: RateRules, jobs: Sequence[SendJob]) -> None:
         self._limiter = limiter
         self._rules = rules
         self._tenant = jobs[0].account.tenant
@@ -101,7 +101,7 @@ class RateLimitGate:
     def limited(self) -> bool:
         return self._account is not None or self._own is not None or bool(self._domains)
 
-    async def allow(self, jobs: Sequence[PendingRequest], room: int, now: datetime) -> Permit:
+    async def allow(self, jobs: Sequence[SendJob], room: int, now: datetime) -> Permit:
         """The jobs that may go now, `room` at the most. Their tokens are taken."""
         if not self.limited:
             return Permit(jobs=jobs[:room])
@@ -114,23 +114,23 @@ class RateLimitGate:
             return Permit(wait=_seconds(self._closed[first.bucket] - now), limit=first)
         return await self._take(chosen, jobs, now)
 
-    def _candidates(self, jobs: Sequence[PendingRequest], room: int, now: datetime) -> list[PendingRequest]:
+    def _candidates(self, jobs: Sequence[SendJob], room: int, now: datetime) -> list[SendJob]:
         """Those of limited domains first, a slice of each: they need the opportunity more than the others do."""
         if not self._domains:
             return list(jobs[:room])
-        scarce: list[PendingRequest] = []
-        free: list[PendingRequest] = []
+        scarce: list[SendJob] = []
+        free: list[SendJob] = []
         taken: Counter[str] = Counter()
         for job in jobs:
             limit = self._domains.get(_domain(job))
             if limit is None:
                 free.append(job)
-            elif self._closed.get(limit.bucket, now) <= now and taken[limit.bucket] < int(slice_of(limit.rate)):
+            elif self._closed.get(limit.bucket, now) <= now and taken[limit.bucket] < int(burst(limit.rate)):
                 taken[limit.bucket] += 1
                 scarce.append(job)
         return (scarce + free)[:room]
 
-    async def _take(self, chosen: list[PendingRequest], jobs: Sequence[PendingRequest], now: datetime) -> Permit:
+    async def _take(self, chosen: list[SendJob], jobs: Sequence[SendJob], now: datetime) -> Permit:
         paid: list[tuple[Limit, int]] = []
         delay = 0.0
         for limit in (self._account, self._own):
@@ -142,7 +142,7 @@ class RateLimitGate:
             if not chosen:
                 await self._settle(paid, chosen)
                 return Permit(wait=_seconds(self._closed[limit.bucket] - now), limit=limit)
-        kept: list[PendingRequest] = [] if self._domains else chosen
+        kept: list[SendJob] = [] if self._domains else chosen
         for domain, members in _by_domain(chosen).items() if self._domains else ():
             limit = self._domains.get(domain)
             if limit is not None:
@@ -153,18 +153,18 @@ class RateLimitGate:
         return Permit(jobs=kept, delay=delay)
 
     async def _reserve(
-        self, limit: Limit, chosen: Sequence[PendingRequest], jobs: Sequence[PendingRequest], now: datetime
+        self, limit: Limit, chosen: Sequence[SendJob], jobs: Sequence[SendJob], now: datetime
     ) -> Reservation:
         most = limit.cost(chosen)
         got = await self._limiter.reserve(
-            Ask(
+            ReserveRequest(
                 bucket=limit.bucket,
                 rate=limit.rate,
                 tenant=self._tenant if limit.shared else None,
                 weight=self._rules.weight,
                 most=most,
                 wanted=limit.cost(jobs),
-                ahead=ahead(max(job.item.priority for job in chosen), limit.rate),
+                borrow_ahead=borrow_ahead(max(job.item.priority for job in chosen), limit.rate),
             ),
             now,
         )
@@ -172,14 +172,14 @@ class RateLimitGate:
             self._closed[limit.bucket] = now + max(timedelta(seconds=got.wait), SOON)
         return got
 
-    async def _settle(self, paid: Sequence[tuple[Limit, int]], jobs: Sequence[PendingRequest]) -> None:
+    async def _settle(self, paid: Sequence[tuple[Limit, int]], jobs: Sequence[SendJob]) -> None:
         """Give back what was paid for jobs that do not go after all."""
         for limit, tokens in paid:
             if (over := tokens - limit.cost(jobs)) > 0:
                 await self._limiter.give_back(limit.bucket, limit.rate, over)
 
 
-def _account_limit(job: PendingRequest) -> Limit | None:
+def _account_limit(job: SendJob) -> Limit | None:
     capability, account = job.sender.capability, job.account
     rate = effective(account.rate_per_second, capability.default_rate)
     if rate is None:
@@ -194,13 +194,13 @@ def _account_limit(job: PendingRequest) -> Limit | None:
     )
 
 
-def _tenant_limit(tenant: str, rules: Rules) -> Limit | None:
+def _tenant_limit(tenant: str, rules: RateRules) -> Limit | None:
     if rules.rate is None:
         return None
     return Limit(bucket=f"tenant/{tenant}", rate=rules.rate, words=f"the limit is {rules.rate:g} messages a second")
 
 
-def _domain_limits(tenant: str, rules: Rules, jobs: Sequence[PendingRequest]) -> Mapping[str, Limit]:
+def _domain_limits(tenant: str, rules: RateRules, jobs: Sequence[SendJob]) -> Mapping[str, Limit]:
     """The limits of those domains that these jobs go to."""
     if not rules.domains or jobs[0].item.channel is not Channel.EMAIL:
         return {}
@@ -214,12 +214,12 @@ def _domain_limits(tenant: str, rules: Rules, jobs: Sequence[PendingRequest]) ->
     }
 
 
-def _domain(job: PendingRequest) -> str:
+def _domain(job: SendJob) -> str:
     return domain_of(bare(job.item.channel, job.item.content.to))
 
 
-def _by_domain(jobs: Sequence[PendingRequest]) -> dict[str, list[PendingRequest]]:
-    members: dict[str, list[PendingRequest]] = {}
+def _by_domain(jobs: Sequence[SendJob]) -> dict[str, list[SendJob]]:
+    members: dict[str, list[SendJob]] = {}
     for job in jobs:
         members.setdefault(_domain(job), []).append(job)
     return members

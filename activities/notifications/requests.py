@@ -48,7 +48,7 @@ _log = get_logger(__name__)
 
 
 @dataclass(slots=True)
-class PendingRequest:
+class SendJob:
     """One granted request. `outcome` is None until it is known; `started` tells whether a byte may have left."""
 
     item: Item
@@ -78,7 +78,7 @@ class PendingRequest:
         return NOT_STARTED
 
 
-def is_batchable(job: PendingRequest) -> bool:
+def is_batchable(job: SendJob) -> bool:
     """Whether this message may go out with others. A repeat goes alone, where its own key or refusal counts."""
     if job.sender.capability.max_batch <= 1 or job.item.attempts:
         return False
@@ -89,17 +89,17 @@ def is_batchable(job: PendingRequest) -> bool:
         return False
 
 
-def share(jobs: Sequence[PendingRequest]) -> None:
+def share(jobs: Sequence[SendJob]) -> None:
     """Decide which of the jobs of a wave share a request, before their intents are committed."""
     together = [job for job in jobs if is_batchable(job)]
     for job in together:
         job.shared = len(together) > 1
 
 
-def as_requests(jobs: Sequence[PendingRequest]) -> list[list[PendingRequest]]:
+def group_into_requests(jobs: Sequence[SendJob]) -> list[list[SendJob]]:
     """The jobs request by request: those that can go together, as many as the provider takes, and the others alone."""
-    together: list[PendingRequest] = []
-    requests: list[list[PendingRequest]] = []
+    together: list[SendJob] = []
+    requests: list[list[SendJob]] = []
     for job in jobs:
         if is_batchable(job):
             together.append(job)
@@ -127,19 +127,19 @@ def ends_by(sender: Sender, now: datetime) -> datetime:
     return now + BEGIN_WITHIN + sender.capability.deadline + 2 * OVERTIME
 
 
-def slots_for(jobs: Sequence[PendingRequest]) -> int:
+def slots_for(jobs: Sequence[SendJob]) -> int:
     """How many requests these jobs, which are all batchable or all not, may have under way at once."""
     if is_batchable(jobs[0]):
         return min(SHARED_AT_ONCE, math.ceil(len(jobs) / jobs[0].sender.capability.max_batch))
     return min(CONCURRENCY, len(jobs))
 
 
-def jobs_for(slots: int, job: PendingRequest) -> int:
+def jobs_for(slots: int, job: SendJob) -> int:
     """How many jobs like this one a wave with so many slots may have."""
     return slots * (job.sender.capability.max_batch if is_batchable(job) else SENT_BY_SLOT)
 
 
-async def send_all(jobs: Sequence[PendingRequest], stopping: Callable[[], bool], at_once: int = CONCURRENCY) -> None:
+async def send_all(jobs: Sequence[SendJob], stopping: Callable[[], bool], at_once: int = CONCURRENCY) -> None:
     """Make the requests and note their outcomes in the jobs. Cancellation passes through; the jobs stay as they are,
     and so do those that were not come to before the worker was told to stop, or their time was over.
     """
@@ -158,12 +158,12 @@ async def send_all(jobs: Sequence[PendingRequest], stopping: Callable[[], bool],
         _measure(jobs)
 
 
-def _chunks(jobs: Sequence[PendingRequest]) -> list[list[PendingRequest]]:
+def _chunks(jobs: Sequence[SendJob]) -> list[list[SendJob]]:
     size = jobs[0].sender.capability.max_batch if jobs else 1
     return [list(jobs[at : at + size]) for at in range(0, len(jobs), size)]
 
 
-async def _work(queue: Iterator[Sequence[PendingRequest]], stopping: Callable[[], bool]) -> None:
+async def _work(queue: Iterator[Sequence[SendJob]], stopping: Callable[[], bool]) -> None:
     for jobs in queue:
         if not _may_begin(jobs[0], stopping):
             continue
@@ -173,15 +173,15 @@ async def _work(queue: Iterator[Sequence[PendingRequest]], stopping: Callable[[]
             await _send(jobs[0])
 
 
-def _may_begin(job: PendingRequest, stopping: Callable[[], bool]) -> bool:
+def _may_begin(job: SendJob, stopping: Callable[[], bool]) -> bool:
     return not stopping() and time.monotonic() < job.begin_by
 
 
-def _cut_off(job: PendingRequest) -> AbstractAsyncContextManager[None]:
+def _cut_off(job: SendJob) -> AbstractAsyncContextManager[None]:
     return deadline_of(job.sender.capability.deadline.total_seconds(), overtime=OVERTIME.total_seconds())
 
 
-async def _send(job: PendingRequest) -> None:
+async def _send(job: SendJob) -> None:
     begun = time.perf_counter()
     job.started = True
     try:
@@ -193,7 +193,7 @@ async def _send(job: PendingRequest) -> None:
         job.duration_ms = round((time.perf_counter() - begun) * 1000)
 
 
-async def _send_together(jobs: Sequence[PendingRequest]) -> None:
+async def _send_together(jobs: Sequence[SendJob]) -> None:
     begun = time.perf_counter()
     for job in jobs:
         job.started = True
@@ -213,7 +213,7 @@ async def _send_together(jobs: Sequence[PendingRequest]) -> None:
             job.refused_together = refused
 
 
-def _refusal(job: PendingRequest) -> tuple[int | None, str | None, str | None] | None:
+def _refusal(job: SendJob) -> tuple[int | None, str | None, str | None] | None:
     """What a provider said that refused the content, or None."""
     outcome = job.outcome
     if isinstance(outcome, MessageRejected):
@@ -221,14 +221,14 @@ def _refusal(job: PendingRequest) -> tuple[int | None, str | None, str | None] |
     return None
 
 
-def _mistake(job: PendingRequest, error: Exception) -> OutcomeUnknown:
+def _mistake(job: SendJob, error: Exception) -> OutcomeUnknown:
     """An adapter's own. Whether the request left is not known, so nobody may say that it did not."""
     names = {"provider": job.account.provider, "message_id": job.item.id, "tenant": job.account.tenant}
     _log.error("adapter_failed", **names, **fault(error))
     return OutcomeUnknown(error_code="adapter_error", error=f"the adapter failed: {type(error).__name__}")
 
 
-def _measure(jobs: Sequence[PendingRequest]) -> None:
+def _measure(jobs: Sequence[SendJob]) -> None:
     """Metrics of a wave, which is of one account."""
     if not jobs:
         return

@@ -9,7 +9,7 @@ from typing import Final
 from hermod.contracts.notifications.messages import Guarantee, Status
 from hermod.contracts.notifications.outcomes import AnyOutcome
 from hermod.contracts.tenants.accounts import Account
-from hermod.domain.notifications.delivery import Again, Finish, NextAccount, Standing, Step
+from hermod.domain.notifications.delivery import End, FailOver, Retry, RetryState, Step
 from hermod.domain.notifications.routing import IN_ORDER, Choice, NoRoute
 from hermod.ports.notifications.ledger import Change, Decision, Item, Result
 from hermod.telemetry import fault, get_logger
@@ -23,7 +23,7 @@ NO_ACCOUNT_WAIT: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AttemptResult:
     """One request's outcome: of which account, which attempt (and grant), and how long it took."""
 
     account: str
@@ -34,10 +34,10 @@ class Answer:
     ends_by: datetime | None
 
 
-def standing(item: Item, account: Account | None, *, idempotent: bool, together: bool = False) -> Standing:
+def standing(item: Item, account: Account | None, *, idempotent: bool, together: bool = False) -> RetryState:
     """`account`: the one that was asked, where there still is one of its name."""
     of_account = None if item.retry_is_own or account is None else account.retry
-    return Standing(
+    return RetryState(
         guarantee=item.guarantee,
         retry=item.retry if of_account is None else of_account,
         spent=item.spent,
@@ -49,19 +49,19 @@ def standing(item: Item, account: Account | None, *, idempotent: bool, together:
     )
 
 
-def settle(item: Item, answer: Answer, step: Step, *, another: bool, now: datetime) -> Result:
+def settle(item: Item, answer: AttemptResult, step: Step, *, another: bool, now: datetime) -> Result:
     """The ledger's line for this answer. `another`: whether an account is left that could be asked at once.
 
     The item is brought to where the ledger will be.
     """
     item.in_flight, item.fails_over = None, False
-    if isinstance(step, NextAccount):
+    if isinstance(step, FailOver):
         if another:
             item.fails_over, item.spending = True, step.spending
             item.status, item.next_attempt_at = Status.RETRYING, now
             return _result(item, answer, Decision(kind="failover", verdict="next account", reason=step.reason))
         step = step.otherwise
-    if isinstance(step, Again):
+    if isinstance(step, Retry):
         _begin_round(item, step.spent)
         item.status = Status.RETRYING
         item.next_attempt_at = now + step.delay
@@ -130,20 +130,20 @@ def forgotten(item: Item, now: datetime) -> bool:
     return promised and item.doubtful_since is not None and now - item.doubtful_since > KEY_LIFE
 
 
-def left_unknown(item: Item, reason: str) -> Change:
+def end_as_unknown(item: Item, reason: str) -> Change:
     """It may have arrived, and a repeat could not be told from a second message: a receipt or an operator decides."""
     item.status, item.next_attempt_at = Status.UNKNOWN, None
     return _change(item, Decision(kind="end", verdict=Status.UNKNOWN.value, reason=reason))
 
 
-def promise_keeps_to(item: Item) -> str | None:
+def pinned_account(item: Item) -> str | None:
     """The only account that may be asked, where the message must not arrive twice and may have arrived there."""
     return item.doubtful if item.guarantee is Guarantee.AT_MOST_ONCE else None
 
 
 def choice_for(item: Item) -> Choice:
     """Why the accounts that may be asked for it come into question."""
-    doubtful, named = promise_keeps_to(item), item.requested_account
+    doubtful, named = pinned_account(item), item.requested_account
     if doubtful is not None:
         return Choice(
             "the only one that may be asked again: the message may have arrived there",
@@ -161,14 +161,14 @@ def _begin_round(item: Item, spent: int) -> None:
     item.spending = False
 
 
-def _ending(step: Finish) -> Decision | None:
+def _ending(step: End) -> Decision | None:
     """Being sent needs no words: the attempt says it."""
     if step.status is Status.SENT:
         return None
     return Decision(kind="end", verdict=step.status.value, reason=step.reason)
 
 
-def _result(item: Item, answer: Answer, decision: Decision | None) -> Result:
+def _result(item: Item, answer: AttemptResult, decision: Decision | None) -> Result:
     return Result(
         message=item.id,
         number=answer.number,

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from activities.dispatch.progress import Progress
-from activities.dispatch.running import dispatched, withdrawn, work_of
-from activities.heartbeat import Pulse
+from activities.dispatch.progress import DispatchProgress
+from activities.dispatch.running import current_work, run_cancel, run_dispatch
+from activities.heartbeat import ActivityHeartbeat
 from activities.webhooks import heartbeat_details as carried
 from activities.webhooks.dispatcher import WebhookDependencies, WebhookDispatcher
 from activities.webhooks.handoff import is_waiter
@@ -35,14 +35,14 @@ class WebhookActivities:
         which the server is to run it again: the waiting costs no worker and no history. For an endpoint in trouble they
         wait with its waiter, which owns them from then on; that in turn is told at once where it stands.
         """
-        work = work_of(order.tenant, order.deliveries, kind="webhook")
+        work = current_work(order.tenant, order.deliveries, kind="webhook")
         if is_waiter(work.owner):
             # All of its runs are one: a dead letter of an earlier run is not one that a reset wants to be opened again.
             work = replace(work, run=work.owner)
 
-        async def run(outcomes: HeartbeatDetails, beating: Pulse) -> Progress:
+        async def run(outcomes: HeartbeatDetails, heartbeat: ActivityHeartbeat) -> DispatchProgress:
             dispatch = WebhookDispatcher(
-                work, self._ways, clock=beating, stopping=beating.stopping, superseded=beating.superseded
+                work, self._ways, clock=heartbeat, stopping=heartbeat.stopping, superseded=heartbeat.superseded
             )
             return await dispatch.run(outcomes)
 
@@ -50,7 +50,7 @@ class WebhookActivities:
             if order.taken_from is not None:
                 await self._ways.ledger.hand_over(order.tenant, order.taken_from, order.deliveries, work.owner)
 
-        return await dispatched(work, carried, run, drain=self._drain, take_over=take_over)
+        return await run_dispatch(work, carried, run, drain=self._drain, take_over=take_over)
 
     @activity.defn(name="withdraw_webhooks")
     async def withdraw_webhooks(self, order: CancelInput) -> DeliveryReport:
@@ -62,4 +62,4 @@ class WebhookActivities:
         async def count() -> Mapping[DeliveryStatus, int]:
             return await self._ways.ledger.counts(order.tenant, order.messages)
 
-        return await withdrawn(order, withdraw, count)
+        return await run_cancel(order, withdraw, count)

@@ -99,29 +99,29 @@ class Bulkhead:
                 raise self.crowded(limit) from None
             raise
 
-    async def enter(self, places: int, *, waits: bool) -> int:
+    async def enter(self, bulkheads: int, *, waits: bool) -> int:
         """Slots of the lane for places that were taken; the places for which there are none are given back.
 
         `waits`: for one at the least. Else there may be none.
         """
         try:
-            slots = await self._lane.take(places) if waits else self._lane.take_now(places)
+            slots = await self._lane.take(bulkheads) if waits else self._lane.take_now(bulkheads)
         except BaseException:
-            self._leave(places)
+            self._leave(bulkheads)
             raise
-        self._leave(places - slots)
+        self._leave(bulkheads - slots)
         return slots
 
-    def give_back(self, places: int, *, seconds: float | None = None) -> None:
+    def give_back(self, bulkheads: int, *, seconds: float | None = None) -> None:
         """Places that were entered, with their slots. `seconds`: how long the request took."""
         if seconds is not None:
             self._seconds += _WEIGHT * (seconds - self._seconds)
-        self._lane.give_back(places)
-        self._leave(places)
+        self._lane.give_back(bulkheads)
+        self._leave(bulkheads)
 
-    def _leave(self, places: int) -> None:
-        self.under_way -= places
-        for _ in range(places):
+    def _leave(self, bulkheads: int) -> None:
+        self.under_way -= bulkheads
+        for _ in range(bulkheads):
             self._let_in()
 
     def crowded(self, limit: int) -> BulkheadFull:

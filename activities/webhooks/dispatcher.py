@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from activities.dispatch.progress import FENCED_WAIT, Progress, Work, due, leave_to_others
-from activities.dispatch.recording import finish_despite_cancellation, record_last_words, record_uninterrupted
+from activities.dispatch.progress import FENCED_WAIT, DispatchProgress, WorkItem, due, leave_to_others
+from activities.dispatch.recording import finish_despite_cancellation, record_on_shutdown, record_uninterrupted
 from activities.notifications.account_sender import TaskScope
 from activities.notifications.heartbeat_details import OutcomesNotPersisted, told_of
 from activities.notifications.requests import BEGIN_WITHIN, OVERTIME
@@ -66,7 +66,7 @@ class WebhookDependencies:
     requests: Requests
     limiter: Limiter
     waiters: Waiters
-    places: Bulkheads = field(default_factory=Bulkheads)
+    bulkheads: Bulkheads = field(default_factory=Bulkheads)
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +86,7 @@ class WebhookDispatcher:
 
     def __init__(
         self,
-        work: Work,
+        work: WorkItem,
         ways: WebhookDependencies,
         *,
         clock: Clock,
@@ -100,7 +100,7 @@ class WebhookDispatcher:
         self._stopping = stopping
         self._superseded = superseded
         self._chance = chance
-        self._progress = Progress()
+        self._progress = DispatchProgress()
         self._away: list[_Job] = []
         """Granted, and not recorded yet."""
         self._recording = False
@@ -111,7 +111,7 @@ class WebhookDispatcher:
         """Endpoints whose breaker a request has closed."""
         self._grants: MicroBatcher[Sequence[WebhookIntent], set[str]] = MicroBatcher(self._grant_all)
 
-    async def run(self, carried: HeartbeatDetails) -> Progress:
+    async def run(self, carried: HeartbeatDetails) -> DispatchProgress:
         """Bring the deliveries as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
         work, now = self._work, self._clock.now()
         items = await self._ways.ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
@@ -169,7 +169,7 @@ class WebhookDispatcher:
 
     async def _send_to(self, endpoint: str, items: Sequence[DeliveryItem], *, nonblocking: bool) -> None:
         work, ways = self._work, self._ways
-        async with ways.places.at(f"{work.tenant}/{endpoint}") as door:
+        async with ways.bulkheads.at(f"{work.tenant}/{endpoint}") as door:
             stream = EndpointSender(
                 work.tenant,
                 endpoint,
@@ -330,11 +330,11 @@ class WebhookDispatcher:
 
     async def _last_words(self) -> None:
         work, results = self._work, [self._result(job) for job in self._away]
-        await record_last_words(
+        await record_on_shutdown(
             lambda: self._ways.ledger.record(work.tenant, work.run, results, self._clock.now()), results
         )
 
-    async def _conclude(self, items: Sequence[DeliveryItem]) -> Progress:
+    async def _conclude(self, items: Sequence[DeliveryItem]) -> DispatchProgress:
         progress, work = self._progress, self._work
         endpoints = await self._endpoints_of(at_rest(items))
         await self._close(items, endpoints)

@@ -19,7 +19,7 @@ from activities.webhooks.bulkheads import TURN, Bulkhead, BulkheadFull
 from activities.webhooks.transitions import cancelled, parked, waits
 from hermod.domain.webhooks.endpoint_health import FAILING, PAUSED, RESTING, is_half_open, is_paused
 from hermod.ports.clock import Clock
-from hermod.ports.notifications.limiter import Ask, Limiter
+from hermod.ports.notifications.limiter import Limiter, ReserveRequest
 from hermod.ports.webhooks.ledger import DeliveryItem, Endpoint, EndpointHealth, Endpoints, WebhookChange
 
 NAP: Final = 1.0
@@ -115,32 +115,32 @@ class EndpointSender:
             return self._paused(endpoint, now)
         probe = is_half_open(endpoint.paused_until, endpoint.pause_reason, now)
         try:
-            places = await self._places(1 if probe else len(self.rest), endpoint, requests)
+            bulkheads = await self._bulkheads(1 if probe else len(self.rest), endpoint, requests)
         except BulkheadFull as crowded:
             return Deferred(BUSY, timedelta(seconds=crowded.wait))
-        if not places:
+        if not bulkheads:
             await requests.one_ends()
             await asyncio.sleep(GATHER)
             return None
         try:
             if not await self._still_goes(endpoint):
-                self._door.give_back(places)
+                self._door.give_back(bulkheads)
                 return None
             if probe and not await self._health.claim_probe(endpoint, now):
-                self._door.give_back(places)
+                self._door.give_back(bulkheads)
                 return Deferred(RESTING, endpoint.timeout * (1 + self._chance()))
-            tokens, wait = await self._tokens(places, endpoint)
+            tokens, wait = await self._tokens(bulkheads, endpoint)
         except BaseException:
-            self._door.give_back(places)
+            self._door.give_back(bulkheads)
             raise
-        self._door.give_back(places - tokens)
+        self._door.give_back(bulkheads - tokens)
         if not tokens:
             return await self._rest(wait, endpoint)
         wave, self.rest = self.rest[:tokens], self.rest[tokens:]
         await self._send(endpoint, wave, requests, self._door)
         return None
 
-    async def _places(self, most: int, endpoint: Endpoint, requests: TaskScope) -> int:
+    async def _bulkheads(self, most: int, endpoint: Endpoint, requests: TaskScope) -> int:
         """Places at the door, and as many slots; none where only our own requests can make room. Raises Crowded."""
         over = self._turn_ends is None or time.monotonic() > self._turn_ends
         limit = self._door.bounded(endpoint.concurrency)
@@ -167,7 +167,7 @@ class EndpointSender:
         if rate is None:
             return most, 0.0
         bucket = f"endpoint/{self._tenant}/{self._endpoint}"
-        ask = Ask(bucket=bucket, rate=rate, tenant=None, weight=1.0, most=most, wanted=len(self.rest))
+        ask = ReserveRequest(bucket=bucket, rate=rate, tenant=None, weight=1.0, most=most, wanted=len(self.rest))
         got = await self._limiter.reserve(ask, self._clock.now())
         return got.tokens, max(got.wait, SHORTEST_NAP)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from activities.dispatch.progress import Progress, Work
+from activities.dispatch.progress import DispatchProgress, WorkItem
 from hermod.contracts.ids import (
     parse_workflow_id,
     webhook_batch_workflow,
@@ -50,10 +50,10 @@ def in_trouble(endpoints: Mapping[str, Endpoint | None], now: datetime) -> set[s
 
 
 async def hand_off(
-    work: Work,
+    work: WorkItem,
     ledger: WebhookLedger,
     items: Sequence[DeliveryItem],
-    progress: Progress,
+    progress: DispatchProgress,
     now: datetime,
     troubled: Collection[str],
 ) -> Sequence[DeliveryItem]:
@@ -86,7 +86,7 @@ async def hand_off(
     return [item for item in leaving if item.id not in names]
 
 
-def _waiters(work: Work, items: Sequence[DeliveryItem], troubled: Collection[str]) -> dict[str, str]:
+def _waiters(work: WorkItem, items: Sequence[DeliveryItem], troubled: Collection[str]) -> dict[str, str]:
     """What keeps order stays in its line, which waits by itself."""
     if _kind(work.owner) not in ("webhook", "webhook-batch"):
         return {}
@@ -97,7 +97,7 @@ def _waiters(work: Work, items: Sequence[DeliveryItem], troubled: Collection[str
     }
 
 
-def _owners(work: Work, leaving: Sequence[DeliveryItem], *, several: bool) -> dict[str, str]:
+def _owners(work: WorkItem, leaving: Sequence[DeliveryItem], *, several: bool) -> dict[str, str]:
     owners = {}
     for endpoint, group in by_endpoint(leaving).items():
         together = several and len(group) > 1
@@ -106,7 +106,7 @@ def _owners(work: Work, leaving: Sequence[DeliveryItem], *, several: bool) -> di
     return owners
 
 
-def _lonely(work: Work, gone: Sequence[HandedOff]) -> dict[str, HandedOff]:
+def _lonely(work: WorkItem, gone: Sequence[HandedOff]) -> dict[str, HandedOff]:
     """What is left of shares that an earlier try has moved, by their owners, where that is a single delivery: it leaves
     for a workflow of its own, as a single one always does."""
     shares: dict[str, list[HandedOff]] = {}
@@ -116,7 +116,7 @@ def _lonely(work: Work, gone: Sequence[HandedOff]) -> dict[str, HandedOff]:
     return {owner: share[0] for owner, share in shares.items() if len(share) == 1}
 
 
-def _part(work: Work, endpoint: str) -> str:
+def _part(work: WorkItem, endpoint: str) -> str:
     reference = parse_workflow_id(work.owner)
     return webhook_batch_workflow(work.tenant, webhook_part(reference.record if reference else work.owner, endpoint))
 
@@ -126,7 +126,9 @@ def _kind(owner: str) -> str | None:
     return reference.kind if reference else None
 
 
-def _report(work: Work, gone: Sequence[HandedOff], progress: Progress, now: datetime, *, several: bool) -> None:
+def _report(
+    work: WorkItem, gone: Sequence[HandedOff], progress: DispatchProgress, now: datetime, *, several: bool
+) -> None:
     """An endpoint's share of a batch to several is told as one, also where it is a single delivery."""
     shares: dict[tuple[str, str], list[HandedOff]] = {}
     for one in gone:

@@ -16,7 +16,7 @@ from hermod.ports.webhooks.ledger import Exchange, WebhookResult
 HeartbeatDetails = Mapping[Grant, Exchange]
 
 
-def pack(results: Sequence[WebhookResult]) -> list[list[Any]]:
+def encode(results: Sequence[WebhookResult]) -> list[list[Any]]:
     return [
         [
             result.delivery,
@@ -31,7 +31,7 @@ def pack(results: Sequence[WebhookResult]) -> list[list[Any]]:
     ]
 
 
-def unpack(details: Sequence[Any]) -> HeartbeatDetails:
+def decode(details: Sequence[Any]) -> HeartbeatDetails:
     """What an earlier try left; nothing where it left nothing.
 
     A request that was not made, of an unnamed grant, is left out: that grant may never have been committed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors as failures
+from activities import errors
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.deliveries import OrderedEndpointInput
 from hermod.contracts.webhooks.steps import HeadOfLine
@@ -20,4 +20,4 @@ class WebhookOrderActivities:
         try:
             return await self._lines.head(line.tenant, line.endpoint, line.key)
         except Unavailable:
-            raise failures.ledger_unavailable() from None
+            raise errors.ledger_unavailable() from None

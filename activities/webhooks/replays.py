@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import pulse
+from activities import errors
+from activities.heartbeat import heartbeating
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.steps import ReplayStep, ReplayStepInput
 from hermod.ports.webhooks.lines import Replayer
@@ -17,8 +17,8 @@ class WebhookReplayActivities:
 
     @activity.defn(name="replay_page")
     async def replay_page(self, order: ReplayStepInput) -> ReplayStep:
-        async with pulse():
+        async with heartbeating():
             try:
                 return await self._replayer.step(order.tenant, order.replay, order.wanted)
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None

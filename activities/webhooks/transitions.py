@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from hermod.contracts.webhooks.deliveries import DeliveryStatus, Ordering, WhenExhausted
-from hermod.domain.webhooks.delivery import Standing, after
+from hermod.domain.webhooks.delivery import RetryState, after
 from hermod.ports.webhooks.ledger import DeliveryItem, Endpoint, Exchange, WebhookChange, WebhookResult
 
 LOST: Final = Exchange(outcome="worker_lost", error="the worker was lost while the request was on its way")
@@ -55,12 +55,12 @@ def cancelled(item: DeliveryItem) -> WebhookChange:
     return _ended(item, DeliveryStatus.CANCELLED, "the endpoint was deleted")
 
 
-def _standing(item: DeliveryItem, endpoint: Endpoint | None) -> Standing:
+def _standing(item: DeliveryItem, endpoint: Endpoint | None) -> RetryState:
     if endpoint is None:
-        return Standing(item.spent, (), 0.0)
+        return RetryState(item.spent, (), 0.0)
     keeps_order = endpoint.ordering is Ordering.BY_KEY and item.order_key is not None
     skips = keeps_order and endpoint.when_exhausted is WhenExhausted.SKIP
-    return Standing(item.spent, endpoint.waits, endpoint.jitter, endpoint.skip_after if skips else None)
+    return RetryState(item.spent, endpoint.waits, endpoint.jitter, endpoint.skip_after if skips else None)
 
 
 def _ended(item: DeliveryItem, status: DeliveryStatus, error: str | None = None) -> WebhookChange:

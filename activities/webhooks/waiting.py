@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors as failures
-from activities.heartbeat import pulse
+from activities import errors
+from activities.heartbeat import heartbeating
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.deliveries import DrainEndpointInput
 from hermod.contracts.webhooks.steps import NextForEndpoint
@@ -18,8 +18,8 @@ class WebhookWaitingActivities:
 
     @activity.defn(name="next_for_endpoint")
     async def next_for_endpoint(self, order: DrainEndpointInput) -> NextForEndpoint:
-        async with pulse() as beating:
+        async with heartbeating() as heartbeat:
             try:
-                return await self._waiting.next(order.tenant, order.endpoint, beating.now())
+                return await self._waiting.next(order.tenant, order.endpoint, heartbeat.now())
             except Unavailable:
-                raise failures.ledger_unavailable() from None
+                raise errors.ledger_unavailable() from None

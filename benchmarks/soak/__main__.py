@@ -26,7 +26,7 @@ from benchmarks.soak.product import Product, running_product
 from benchmarks.soak.samples import Sample, Sampler
 from benchmarks.soak.verdict import early, judge
 from starter.process.exit import leave
-from starter.process.processes import spare_the_collector
+from starter.process.processes import tune_gc
 
 LINE_EVERY: Final = 5.0
 RUNNING: Final = "calls and processes"
@@ -42,7 +42,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sam
     accepted, seconds = Accepted(), options.minutes * 60
     console.print("starting the product …")
     async with running_product(options.rate) as product:
-        spare_the_collector()
+        tune_gc()
         beside = (os.getpid(), product.cluster.sandbox.child.pid)
         sampler = Sampler(product.servers, beside, product.hermod, product.temporal)
         load = Load(product, accepted, Random(options.seed), options.rate)

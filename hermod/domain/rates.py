@@ -23,12 +23,12 @@ SLOWEST_AHEAD: Final = 0.2
 """Below this rate (a second) nobody reserves ahead: a single token would be waited for too long."""
 
 
-def slice_of(rate: float) -> float:
+def burst(rate: float) -> float:
     """Tokens that a bucket of this rate holds: a quarter of a second's, at least one."""
     return max(1.0, rate * SLICE)
 
 
-def ahead(priority: int, rate: float) -> float:
+def borrow_ahead(priority: int, rate: float) -> float:
     """Tokens that a message of this priority (1 to 10) may reserve beyond those that are there.
 
     Nobody else goes beyond the slice, so whoever does is next.

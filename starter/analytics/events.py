@@ -20,9 +20,9 @@ from hermod.storage.analytics.event_outbox import EventLine
 from hermod.storage.database.apart import store_apart
 from hermod.telemetry import EVENTS
 from starter.analytics.ingest import EventIngest, Throttle
-from starter.analytics.validation import sift
+from starter.analytics.validation import validate
 from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import Gathering
+from starter.concurrency.micro_batcher import MicroBatcher
 from starter.temporal.starts import Starts
 
 SLICE: Final = 500
@@ -46,7 +46,7 @@ class Events:
         self._clock = clock
         self._background = Background()
         self._storing = 0
-        self._calls: Gathering[Sequence[EventLine], int] = Gathering(
+        self._calls: MicroBatcher[Sequence[EventLine], int] = MicroBatcher(
             self._together, self._background, MOST_CALLS, lambda: self._storing >= FREE_STORES
         )
         ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
@@ -63,7 +63,7 @@ class Events:
         for at in range(0, len(given), SLICE):
             if at:
                 await asyncio.sleep(0)
-            sifted = sift(tenant, given[at : at + SLICE], at, now)
+            sifted = validate(tenant, given[at : at + SLICE], at, now)
             good += sifted.good
             rejected += sifted.rejected
         new = await self._stored(tenant, good) if good else 0

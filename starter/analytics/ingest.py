@@ -12,7 +12,7 @@ from hermod.contracts.ids import events_workflow, new_id
 from hermod.ports.clock import Clock
 from hermod.storage.analytics.event_claims import SqlEventOutbox
 from starter.concurrency.background import Background
-from starter.concurrency.gather_limited import some_at_once
+from starter.concurrency.gather_limited import gather_limited
 from starter.temporal.starts import Start, Starts
 
 CHANNEL: Final = "events"
@@ -54,7 +54,7 @@ class EventIngest:
         for still in await self._outbox.still(now, older_than=STILL_AFTER, limit=AT_MOST):
             await self._outbox.touch(still, now)
             found.append((still.tenant, still.insert))
-        return sum(await some_at_once(AT_ONCE, lambda one: self._start(*one), found))
+        return sum(await gather_limited(AT_ONCE, lambda one: self._start(*one), found))
 
     async def _start(self, tenant: str, insert: str) -> bool:
         return await self._starts.begin(

@@ -78,7 +78,7 @@ def read_one(event: bytes) -> object:
         return Unreadable(f"is {error}")
 
 
-def sift(tenant: str, given: Sequence[object], first: int, now: datetime) -> ValidatedEvents:
+def validate(tenant: str, given: Sequence[object], first: int, now: datetime) -> ValidatedEvents:
     """Check events, the first of which has the place `first`."""
     good: list[EventLine] = []
     rejected: list[RejectedEvent] = []

@@ -12,7 +12,7 @@ from hermod.contracts.notifications.dead_letters import AnyMany, ManyDeliveries,
 from starter.cli.output import Json, complain, print_json, say
 from starter.cli.session import FAILED, TenantName, client
 from starter.client import Hermod
-from starter.concurrency.gather_limited import some_at_once
+from starter.concurrency.gather_limited import gather_limited
 from starter.dead_letters import Verb, move_dead_letters
 from starter.notifications.parsing import checked
 
@@ -84,7 +84,7 @@ async def move_each(
         except (Conflict, NotFound) as refusal:
             return str(refusal)
 
-    answers = await some_at_once(AT_ONCE, one, ids)
+    answers = await gather_limited(AT_ONCE, one, ids)
     refused = {record: answer for record, answer in zip(ids, answers, strict=True) if isinstance(answer, str)}
     moved = [answer for answer in answers if not isinstance(answer, str)]
     if as_json:

@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-async def some_at_once(most: int, call: Callable[[Item], Awaitable[Answer]], items: Iterable[Item]) -> list[Answer]:
+async def gather_limited(most: int, call: Callable[[Item], Awaitable[Answer]], items: Iterable[Item]) -> list[Answer]:
     """Call for each item, `most` at a time; the answers stand in the order of the items.
 
     The first error is raised when all calls have come to their end.

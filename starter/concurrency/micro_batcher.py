@@ -15,7 +15,7 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-class Gathering(Generic[Asked, Answer]):
+class MicroBatcher(Generic[Asked, Answer]):
     """`serve(tenant, calls)` answers calls that came together, in their order, at most `most` of them.
 
     An answer that is an error is raised to its caller.

@@ -26,10 +26,10 @@ from hermod.ports.clock import Clock
 from hermod.storage.database.apart import store_apart
 from hermod.storage.forms.partials import PartialDraft, PartialKey, SavedPartial
 from starter.concurrency.background import Background
-from starter.concurrency.gather_limited import some_at_once
-from starter.concurrency.micro_batcher import Gathering
+from starter.concurrency.gather_limited import gather_limited
+from starter.concurrency.micro_batcher import MicroBatcher
 from starter.forms.submission_intake import without_honeypot
-from starter.temporal.signals import nudge
+from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
 from starter.validation_errors import field_errors
 
@@ -60,7 +60,7 @@ class Partials:
         self._clock = clock
         self._starts = Starts(client, storage.limits)
         self._background = Background()
-        self._calls: Gathering[PartialDraft, SavedPartial | None] = Gathering(
+        self._calls: MicroBatcher[PartialDraft, SavedPartial | None] = MicroBatcher(
             self._store, self._background, MOST_REVISIONS
         )
 
@@ -87,13 +87,15 @@ class Partials:
 
         It would find out by itself when the form counts as abandoned.
         """
-        self._background.start(partial(nudge, self._client, partial_workflow(tenant, form, session), "look_again"))
+        self._background.start(
+            partial(signal_if_running, self._client, partial_workflow(tenant, form, session), "look_again")
+        )
 
     async def sweep(self) -> int:
         """Wake the workflows of partials that nobody may be looking at; how many."""
         now = self._clock.now()
         keys = await self._storage.partials.forgotten(now, unseen=UNSEEN_AFTER, still=STILL_AFTER, limit=AT_MOST)
-        answers = await some_at_once(AT_ONCE, self._wake, keys)
+        answers = await gather_limited(AT_ONCE, self._wake, keys)
         woken = [key for key, answered in zip(keys, answers, strict=True) if answered]
         if woken:
             await self._storage.partials.touch(woken, now)

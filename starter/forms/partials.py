@@ -8,7 +8,7 @@ from hermod.contracts.errors import Gone, NotFound
 from hermod.contracts.forms.forms import PartialReceipt, PartialStatus, PartialView, ResumeView
 from starter.client import Hermod
 from starter.forms.partial_revisions import draft_of, place
-from starter.services import Core
+from starter.services import Services
 
 
 async def save_partial(hermod: Hermod, form: str, session: str, given: Any) -> PartialReceipt:
@@ -22,7 +22,7 @@ async def partial(hermod: Hermod, form: str, session: str) -> PartialView:
     return await hermod.core.storage.partials.view(hermod.tenant, where.form, where.session)
 
 
-async def resumed(core: Core, token: str) -> ResumeView:
+async def resumed(core: Services, token: str) -> ResumeView:
     """What a resume token opens. Raises NotFound, and Gone where the form has been sent or its contents are dropped."""
     about = core.storage.resume_tokens.open(token)
     if about is None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from hermod.domain.payments.stripe_events import StripeEvent
 from hermod.ports.clock import Clock
-from hermod.storage.forms.payments import Payments, TakenPayment, Untold
+from hermod.storage.forms.payments import Payments, TakenPayment, Unannounced
 from hermod.telemetry import PAYMENT_EVENTS
 from starter.concurrency.background import Background
 
@@ -61,7 +61,7 @@ class PaymentAcceptor:
         untold = await self._payments.untold(now, older_than=UNTOLD_AFTER, limit=AT_MOST)
         return sum([await self._wake_for(one) for one in untold])
 
-    async def _wake_for(self, untold: Untold) -> bool:
+    async def _wake_for(self, untold: Unannounced) -> bool:
         """What changes while it is woken stays marked, and wakes it again."""
         if not await self._wake(untold.tenant, untold.submission):
             return False

@@ -21,7 +21,7 @@ from hermod.storage.forms.stripe_accounts import StripeAccount
 from hermod.telemetry import PAYMENT_EVENTS, get_logger
 from starter.client import Hermod
 from starter.notifications.parsing import read_json
-from starter.services import Core
+from starter.services import Services
 from starter.validation_errors import field_errors
 
 _NAME: Final = re.compile(TENANT_PATTERN)
@@ -39,13 +39,13 @@ class RefusedEvent(HermodError):
     """The call is the provider's, and nothing that can be taken. The text is for the provider's log of calls."""
 
 
-async def stripe_sender(core: Core, tenant: str) -> StripeAccount | None:
+async def stripe_sender(core: Services, tenant: str) -> StripeAccount | None:
     """The tenant's account. Known before the body is read, so that nothing is held for who has none."""
     return await core.storage.stripe_accounts.find(tenant) if _NAME.fullmatch(tenant) else None
 
 
 async def receive_stripe(
-    core: Core, tenant: str, account: StripeAccount | None, body: bytes, signatures: Sequence[str]
+    core: Services, tenant: str, account: StripeAccount | None, body: bytes, signatures: Sequence[str]
 ) -> TakenPayment:
     """Take in a call of Stripe's. `signatures` are the values of its signature header.
 

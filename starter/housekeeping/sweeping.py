@@ -25,7 +25,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.sweeper import Sweeper
 from hermod.storage.operations.orphaned_records import Limit, Orphan
 from hermod.telemetry import SWEEP_FAILURES, fault, get_logger
-from starter.concurrency.gather_limited import some_at_once
+from starter.concurrency.gather_limited import gather_limited
 from starter.temporal.runs import begun_with, workflow_status
 
 UNSTARTED_AFTER: Final = timedelta(seconds=5)
@@ -150,7 +150,7 @@ class LedgerSweeper(Generic[Record]):
                 names = {"workflow_id": group[0].workflow_id, "tenant": group[0].tenant}
                 _log.error("workflow_not_swept", **names, **_described(error))
 
-        _ = await some_at_once(AT_ONCE, take_up, _by_workflow(records))
+        _ = await gather_limited(AT_ONCE, take_up, _by_workflow(records))
         return answers, errors
 
     async def _start(self, group: Sequence[Record]) -> int:
@@ -223,7 +223,7 @@ class LedgerSweeper(Generic[Record]):
             await self._records.transfer([record], own, self._clock.now())
             return True
 
-        moved = await some_at_once(AT_ONCE, moves, group)
+        moved = await gather_limited(AT_ONCE, moves, group)
         return [record for record, has_moved in zip(group, moved, strict=True) if not has_moved]
 
     async def _dead_letter(self, group: Sequence[Record], status: str, run_id: str) -> SweepReport:

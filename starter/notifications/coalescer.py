@@ -18,7 +18,7 @@ from hermod.storage.database.apart import store_apart
 from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
 from hermod.telemetry import ACCEPTED
 from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import Gathering
+from starter.concurrency.micro_batcher import MicroBatcher
 from starter.notifications.grouping import Grouping
 from starter.temporal.starts import WorkflowBatch, WorkflowStarter
 
@@ -37,7 +37,7 @@ class Coalescer:
         self._dispatcher = dispatcher
         self._clock = clock
         self._background = Background()
-        self._calls: Gathering[_Call, Receipt] = Gathering(self._serve, self._background, MAX_BATCH)
+        self._calls: MicroBatcher[_Call, Receipt] = MicroBatcher(self._serve, self._background, MAX_BATCH)
 
     async def take(self, tenant: str, readies: tuple[Ready, ...], request_id: str | None) -> Receipt:
         """Store the messages of one call and have them started.

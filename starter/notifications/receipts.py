@@ -14,11 +14,18 @@ from hermod.contracts.ids import TENANT_PATTERN
 from hermod.contracts.tenants.accounts import Account
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import HttpClient, HttpSettings, NotSent, Unknown
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, ReceiptReader, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Answer,
+    Callback,
+    ReceiptContext,
+    ReceiptReader,
+    SignatureInvalid,
+    Unreadable,
+)
 from hermod.storage.tenants.accounts import UNREADABLE
 from hermod.telemetry import RECEIPTS, get_logger
 from starter.notifications.replies import pass_on
-from starter.services import Core
+from starter.services import Services
 
 FETCH_SECONDS: Final = 5.0
 FETCH_BYTES: Final = 64 * 1024
@@ -31,7 +38,7 @@ class MalformedReport(HermodError):
     """The call is the provider's, and nothing that its reader can read. The text is for the provider."""
 
 
-async def reporter(core: Core, provider: str, tenant: str, account: str) -> Account | None:
+async def reporter(core: Services, provider: str, tenant: str, account: str) -> Account | None:
     """The account that reports at this address, or None: no such tenant or account, or one that reports nothing.
 
     Known before the body is read, so that nothing is held for who has no account. Raises Unavailable.
@@ -42,7 +49,7 @@ async def reporter(core: Core, provider: str, tenant: str, account: str) -> Acco
     return found if _reader(found, provider) is not None else None
 
 
-async def receive(core: Core, provider: str, tenant: str, found: Account | None, call: Callback) -> Answer:
+async def receive(core: Services, provider: str, tenant: str, found: Account | None, call: Callback) -> Answer:
     """Keep what the call reports; what the provider is to be answered. `found` is the address's `reporter`.
 
     Raises Unauthorized for a forged call, and in the same words where there is no such reporter, so that nobody learns
@@ -59,7 +66,9 @@ async def receive(core: Core, provider: str, tenant: str, found: Account | None,
         raise Unavailable("the account's credentials cannot be read at the moment")
     whose = {"tenant": tenant, **found.describe()}
     now = core.clock.now()
-    desk = Desk(now=now, fetch=Fetcher(AddressGuard(allow_private=core.settings.allow_private_addresses)).fetch)
+    desk = ReceiptContext(
+        now=now, fetch=Fetcher(AddressGuard(allow_private=core.settings.allow_private_addresses)).fetch
+    )
     try:
         reading = await reader.read(call, found, desk)
     except SignatureInvalid as reason:
@@ -78,7 +87,7 @@ async def receive(core: Core, provider: str, tenant: str, found: Account | None,
 
 
 class Fetcher:
-    """`Desk.fetch`: one GET to a public address over https, five seconds, no redirects, 64 KiB at most."""
+    """`ReceiptContext.fetch`: one GET to a public address over https, five seconds, no redirects, 64 KiB at most."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from hermod.contracts.errors import InvalidInput
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
 from hermod.contracts.webhooks.deliveries import EventInput
 from hermod.domain.notifications.keywords import Keyword, keyword
 from hermod.domain.notifications.recipients import as_reported
 from hermod.ports.notifications.receipts import Event
 from hermod.telemetry import get_logger
-from starter.services import Core
+from starter.services import Services
 
 REPLIED: Final = "message.replied"
 LONGEST: Final = 10_000
@@ -23,14 +23,14 @@ _ACTED_ON: Final = frozenset({Keyword.STOP, Keyword.START})
 _log = get_logger(__name__)
 
 
-async def pass_on(core: Core, account: Account, events: Iterable[Event]) -> None:
+async def pass_on(core: Services, account: Account, events: Iterable[Event]) -> None:
     """Give each reply to the endpoints that asked for `message.replied`; stored and sealed like every event.
 
     Its id is made of the provider's, so that a report that is repeated gives no second one. Raises Unavailable and
     MaybeStored: the provider repeats its call.
     """
     for event in events:
-        if event.kind is Happening.INBOUND and keyword(event.words or "") not in _ACTED_ON:
+        if event.kind is ReceiptEventType.INBOUND and keyword(event.words or "") not in _ACTED_ON:
             try:
                 await core.webhooks.take(account.tenant, _replied(account, event))
             except InvalidInput as wrong:

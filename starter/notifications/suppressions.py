@@ -14,7 +14,7 @@ from hermod.domain.notifications.recipients import bare, fingerprint
 from hermod.ports.notifications.unsubscribing import Subscription
 from hermod.storage.recipients.suppressions import Entry
 from starter.client import Hermod
-from starter.services import Core
+from starter.services import Services
 from starter.validation_errors import field_errors
 
 RECIPIENT: Final = "recipient"
@@ -88,7 +88,7 @@ async def allow(hermod: Hermod, suppression: str) -> None:
     await core.storage.suppressions.remove(hermod.tenant, suppression, actor=hermod.actor, now=core.clock.now())
 
 
-def opened(core: Core, token: str) -> Subscription:
+def opened(core: Services, token: str) -> Subscription:
     """What an unsubscribe link is about. Raises NotFound for one that is not ours."""
     about = core.storage.unsubscribe_links.open(token)
     if about is None:
@@ -96,13 +96,13 @@ def opened(core: Core, token: str) -> Subscription:
     return about
 
 
-async def is_unsubscribed(core: Core, about: Subscription) -> bool:
+async def is_unsubscribed(core: Services, about: Subscription) -> bool:
     hash_ = fingerprint(about.channel, about.address)
     stands = core.storage.suppressions.stands
     return await stands(about.tenant, hash_, about.channel, about.category, core.clock.now()) is not None
 
 
-async def unsubscribe(core: Core, about: Subscription) -> None:
+async def unsubscribe(core: Services, about: Subscription) -> None:
     """By the recipient's own hand."""
     entry = Entry(
         hash=fingerprint(about.channel, about.address),
@@ -115,7 +115,7 @@ async def unsubscribe(core: Core, about: Subscription) -> None:
     await core.storage.suppressions.add(about.tenant, entry, actor=RECIPIENT, now=core.clock.now())
 
 
-async def resubscribe(core: Core, about: Subscription) -> None:
+async def resubscribe(core: Services, about: Subscription) -> None:
     """Takes back an unsubscribe, and nothing that others have put there."""
     hash_, now = fingerprint(about.channel, about.address), core.clock.now()
     await core.storage.suppressions.take_back(

@@ -30,7 +30,7 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def spare_the_collector() -> None:
+def tune_gc() -> None:
     """Let the garbage collector pass by what was loaded at the start, and look less often at what comes and goes.
 
     A busy worker makes many objects and few cycles; with Python's defaults the collector takes a fifth of its time.

@@ -14,8 +14,8 @@ from hermod.contracts.webhooks.deliveries import DrainEndpointInput
 from hermod.ports.clock import Clock
 from hermod.storage.webhooks.waiting import WaitingFor, WebhookWaiting
 from hermod.telemetry import get_logger
-from starter.concurrency.gather_limited import some_at_once
-from starter.temporal.signals import nudge
+from starter.concurrency.gather_limited import gather_limited
+from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
 from starter.webhooks.starts import CHANNEL
 
@@ -46,12 +46,12 @@ class EndpointWaiters:
             await self._signal(WaitingFor(tenant, endpoint))
 
     async def look_again(self, tenant: str, endpoint: str) -> None:
-        await nudge(self._client, webhook_endpoint_workflow(tenant, endpoint), "look_again")
+        await signal_if_running(self._client, webhook_endpoint_workflow(tenant, endpoint), "look_again")
 
     async def sweep(self) -> int:
         """Wake the waiters that may be gone, which is harmless where they are at work; how many."""
         found = await self._waiting.forgotten(self._clock.now(), still=STILL_AFTER, limit=AT_MOST)
-        return sum(await some_at_once(AT_ONCE, self._signal, found))
+        return sum(await gather_limited(AT_ONCE, self._signal, found))
 
     async def _signal(self, one: WaitingFor) -> bool:
         start = Start(

@@ -15,7 +15,7 @@ TELL_TIMEOUT: Final = timedelta(seconds=2)
 """Callers of the API wait for it."""
 
 
-async def tell_cancelled(client: Client, workflow_id: str) -> None:
+async def request_cancel(client: Client, workflow_id: str) -> None:
     """End the wait of a delivery that was withdrawn."""
     handle = client.get_workflow_handle(workflow_id)
     try:
@@ -36,7 +36,7 @@ async def followed_up(start: Awaitable[bool]) -> bool:
         return False
 
 
-async def nudge(client: Client, workflow_id: str, signal: str, *args: Any) -> None:
+async def signal_if_running(client: Client, workflow_id: str, signal: str, *args: Any) -> None:
     """Signal a workflow where it runs; none is started."""
     handle = client.get_workflow_handle(workflow_id)
     try:

@@ -20,7 +20,7 @@ from hermod.contracts.webhooks.deliveries import (
 from hermod.storage.webhooks.deliveries import Moved
 from starter.client import Hermod
 from starter.idempotency import checked_key, event_id_of
-from starter.temporal.signals import followed_up, tell_cancelled
+from starter.temporal.signals import followed_up, request_cancel
 from starter.validation_errors import field_errors
 
 
@@ -138,6 +138,6 @@ async def _tell_cancelled(hermod: Hermod, moved: Moved) -> None:
     if moved.order_key is not None:
         await webhooks.orders.let_go(hermod.tenant, summary.endpoint_id, moved.order_key, summary.id)
     elif reference is not None and reference.kind == "webhook":
-        await tell_cancelled(hermod.core.temporal, moved.workflow_id)
+        await request_cancel(hermod.core.temporal, moved.workflow_id)
     elif reference is not None and reference.kind == "webhook-endpoint":
         await webhooks.waiters.look_again(hermod.tenant, summary.endpoint_id)

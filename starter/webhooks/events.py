@@ -23,7 +23,7 @@ from hermod.storage.database.apart import store_apart
 from hermod.storage.webhooks.acceptance import EventDraft, TakenEvent, event_body, take_events
 from hermod.telemetry import ACCEPTED
 from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import Gathering
+from starter.concurrency.micro_batcher import MicroBatcher
 from starter.temporal.endpoint_waiters import EndpointWaiters
 from starter.temporal.starts import Starts
 from starter.webhooks.ordering import WebhookOrders
@@ -47,7 +47,7 @@ class Webhooks:
         self._storage = storage
         self._clock = clock
         self._background = Background()
-        self._calls: Gathering[_Call, TakenEvent] = Gathering(self._store, self._background, MOST_EVENTS)
+        self._calls: MicroBatcher[_Call, TakenEvent] = MicroBatcher(self._store, self._background, MOST_EVENTS)
         starts = Starts(client, storage.limits)
         self.dispatcher = WebhookWorkflowStarter(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)

@@ -12,8 +12,8 @@ from hermod.contracts.ids import webhook_order_workflow
 from hermod.contracts.webhooks.deliveries import OrderedEndpointInput
 from hermod.ports.clock import Clock
 from hermod.storage.webhooks.order import Line, WebhookOrder
-from starter.concurrency.gather_limited import some_at_once
-from starter.temporal.signals import nudge
+from starter.concurrency.gather_limited import gather_limited
+from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
 from starter.webhooks.starts import CHANNEL
 
@@ -53,13 +53,13 @@ class WebhookOrders:
         """The delivery was withdrawn: end the line's wait for it. It has ended in the database already, so this may
         fail; the line then goes on when its next attempt is due.
         """
-        await nudge(self._client, webhook_order_workflow(tenant, endpoint, key), "let_go", delivery)
+        await signal_if_running(self._client, webhook_order_workflow(tenant, endpoint, key), "let_go", delivery)
 
     async def sweep(self) -> int:
         """Wake the lines that nobody may be working on, which is harmless where somebody is; how many."""
         now = self._clock.now()
         found = await self._order.forgotten(now, unstarted=UNSTARTED_AFTER, still=STILL_AFTER, limit=AT_MOST)
-        answers = await some_at_once(AT_ONCE, self._signal, [line for line, _ in found])
+        answers = await gather_limited(AT_ONCE, self._signal, [line for line, _ in found])
         woken = [one for one, answered in zip(found, answers, strict=True) if answered]
         if woken:
             await self._order.seen(woken, now)

@@ -22,7 +22,7 @@ from tests.faults.messages import SLOW, CutOff, behind_proxies
 from tests.faults.webhooks import Ground
 from tests.support.hostile import Hostile
 from tests.support.lost_workers import miss_worker
-from tests.support.product import House, new_house
+from tests.support.product import ProductFixture, new_house
 
 Record = Callable[[str, object], None]
 """pytest's `record_property`."""
@@ -38,7 +38,7 @@ class Scene:
     """A tenant of a product made of processes, and what the providers have received."""
 
     cluster: Cluster
-    house: House
+    house: ProductFixture
     temporal: Client
 
     async def worker(self) -> Child:
@@ -113,7 +113,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def promises_kept(house: House) -> AsyncIterator[None]:
+async def promises_kept(house: ProductFixture) -> AsyncIterator[None]:
     """Fails where the tenant's records break a promise in the end."""
     core = house.hermod.core
     since = core.clock.now()
@@ -182,7 +182,7 @@ async def receiver() -> AsyncIterator[Hostile]:
 
 
 @pytest.fixture
-async def ground(house: House, receiver: Hostile, record_property: Record) -> AsyncIterator[Ground]:
+async def ground(house: ProductFixture, receiver: Hostile, record_property: Record) -> AsyncIterator[Ground]:
     async with promises_kept(house):
         yield Ground(house.hermod, receiver, record_property)
 

@@ -16,7 +16,7 @@ import pytest
 from activities.dispatch.recording import RECORD_WAITS
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Guarantee, Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.ports.notifications.receipts import Event
 from tests.faults.conftest import Scene
 from tests.faults.messages import SLOW, Batch, CutOff, behind_proxies, holder, send
@@ -157,7 +157,9 @@ async def test_outcome_comes_after_it_was_called_unknown_the_message_moves_on(sl
     assert view.provider_message_id is not None
     assert "late" in [decision.kind for decision in view.decisions]
     core = slow.house.hermod.core
-    told = Event(id="1", kind=Happening.DELIVERED, word="delivered", provider_message_id=view.provider_message_id)
+    told = Event(
+        id="1", kind=ReceiptEventType.DELIVERED, word="delivered", provider_message_id=view.provider_message_id
+    )
     await core.storage.receipts.take(slow.house.hermod.tenant, "main", Channel.EMAIL, [told], core.clock.now())
     await slow.house.reached(batch.ids[0], Status.DELIVERED)
     assert await batch.repeated() == []

@@ -21,7 +21,7 @@ from starter.webhooks.replays import replay, replay_status
 from tests.faults.conftest import Scene
 from tests.faults.webhooks import Ground
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.lines import all_ended, emit, numbers, ordered_endpoint, tried
 from tests.support.webhooks.receiver import receiving
 
@@ -45,7 +45,7 @@ async def open_workflows(scene: Scene) -> list[str]:
 
 
 async def test_process_gone_between_commit_and_start_the_sweeper_starts_the_delivery(
-    ground: Ground, house: House
+    ground: Ground, house: ProductFixture
 ) -> None:
     await ground.endpoint()
     settings = ground.hermod.core.settings.model_copy(update={"temporal_address": f"{LOOPBACK}:{free_port()}"})

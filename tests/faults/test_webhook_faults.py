@@ -17,7 +17,7 @@ from tests.faults.conftest import Record
 from tests.faults.webhooks import Ground
 from tests.support.hostile import Hostile, Received
 from tests.support.polling import eventually
-from tests.support.product import House, new_house
+from tests.support.product import ProductFixture, new_house
 
 FAR: Final = (3600.0,)
 """A wait that no test waits for."""
@@ -243,7 +243,7 @@ async def test_redirect_is_a_failure_and_nobody_else_gets_the_signature(ground: 
 
 
 async def test_event_id_of_one_tenant_is_not_anothers(
-    ground: Ground, house: House, receiver: Hostile, record_property: Record
+    ground: Ground, house: ProductFixture, receiver: Hostile, record_property: Record
 ) -> None:
     other = Ground((await new_house(house.hermod, house.client)).hermod, Hostile(), record_property)
     async with other.receiver:

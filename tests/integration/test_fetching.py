@@ -1,4 +1,4 @@
-"""`Desk.fetch`: what a reader may ask for while it checks a call, and nothing beside it."""
+"""`ReceiptContext.fetch`: what a reader may ask for while it checks a call, and nothing beside it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Status
 from hermod.contracts.notifications.outcomes import Accepted, MessageRejected
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.resetting import reset
 
 PAGE = (Path(__file__).parents[2] / "docs" / "web-ui.md").read_text()
@@ -33,7 +33,7 @@ async def test_view_is_the_query_beside_it_and_the_server_understands_it(
     assert (await temporal.count_workflows(query)).count >= 0
 
 
-async def test_dead_letter_is_reset_to_the_event_that_the_page_names(skipping: House) -> None:
+async def test_dead_letter_is_reset_to_the_event_that_the_page_names(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", MessageRejected(status_code=400), Accepted())
     view = await skipping.ended((await skipping.hermod.send(Email(to="a@example.com", subject="s", text="t"))).id)

@@ -10,7 +10,7 @@ from hermod.contracts.analytics.events import IngestEventsInput
 from hermod.contracts.ids import events_workflow
 from hermod.contracts.queues import WORKFLOWS
 from hermod.storage.analytics.event_claims import MOST_BATCHES
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 _BATCHES: Final = text("""
     INSERT INTO event_batches (tenant_id, id, sink, events, body)
@@ -19,15 +19,15 @@ _BATCHES: Final = text("""
 """)
 
 
-async def ingest_events_done(house: House) -> str:
+async def ingest_events_done(house: ProductFixture) -> str:
     return await _ingest(house, 1)
 
 
-async def ingest_events_in_two_rounds(house: House) -> str:
+async def ingest_events_in_two_rounds(house: ProductFixture) -> str:
     return await _ingest(house, MOST_BATCHES + 1)
 
 
-async def _ingest(house: House, batches: int) -> str:
+async def _ingest(house: ProductFixture, batches: int) -> str:
     tenant, insert = house.hermod.tenant, "evb_019aa1c2d3e40123456789abcdef"
     await house.hermod.core.storage.database.execute(_BATCHES, {"tenant": tenant, "count": batches})
     workflow = events_workflow(tenant, insert)

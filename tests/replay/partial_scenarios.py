@@ -8,20 +8,20 @@ from hermod.contracts.ids import partial_workflow
 from hermod.storage.forms.partials import convert
 from tests.support.forms.rows import add_form
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 SESSION = "session-1"
 
 
-async def save_partial_abandoned(house: House) -> str:
+async def save_partial_abandoned(house: ProductFixture) -> str:
     return await _saved(house, abandon_after="PT24H")
 
 
-async def save_partial_never_abandoned(house: House) -> str:
+async def save_partial_never_abandoned(house: ProductFixture) -> str:
     return await _saved(house, abandon_after=None)
 
 
-async def save_partial_converted(house: House) -> str:
+async def save_partial_converted(house: ProductFixture) -> str:
     """The form is sent while the workflow waits for it to be abandoned."""
     workflow = await _saved(house, abandon_after="PT24H")
     core, tenant = house.hermod.core, house.hermod.tenant
@@ -40,7 +40,7 @@ async def save_partial_converted(house: House) -> str:
     return workflow
 
 
-async def _saved(house: House, abandon_after: str | None) -> str:
+async def _saved(house: ProductFixture, abandon_after: str | None) -> str:
     tenant = house.hermod.tenant
     await add_form(house.hermod.core.storage.database, tenant, partials={"abandon_after": abandon_after})
     await house.hermod.save_partial("order", SESSION, {"email": "ada@example.com"}, revision=1)

@@ -13,11 +13,11 @@ import pytest
 
 from tests.replay.scenarios import SCENARIOS, fingerprint, play
 from tests.replay.test_replay import FINGERPRINTS, HISTORIES
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_record(skipping: House, house: House, name: str) -> None:
+async def test_record(skipping: ProductFixture, house: ProductFixture, name: str) -> None:
     history = await play(name, skipping, house)
     stored_history = _without_traces(json.loads(history.to_json()))
     (HISTORIES / f"{name}.json").write_text(json.dumps(stored_history, indent=1) + "\n")

@@ -17,37 +17,37 @@ from hermod.contracts.notifications.outcomes import Accepted, MessageRejected, T
 from hermod.contracts.notifications.retries import Preset
 from tests.replay import event_scenarios, partial_scenarios, submission_scenarios, webhook_scenarios
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER: Final = Email(to="ada@example.com", subject="Hello", text="Hello")
 
-Scenario = Callable[[House], Awaitable[str]]
+Scenario = Callable[[ProductFixture], Awaitable[str]]
 """Plays the course and gives the workflow's id."""
 
 
-async def send_notification_sent(house: House) -> str:
+async def send_notification_sent(house: ProductFixture) -> str:
     await house.add_account("main")
     return (await house.hermod.send(LETTER)).workflow_id
 
 
-async def send_notification_sent_after_retries(house: House) -> str:
+async def send_notification_sent_after_retries(house: ProductFixture) -> str:
     await house.add_account("main")
     house.script("main", Transient(), Transient(), Accepted())
     return (await house.hermod.send(LETTER)).workflow_id
 
 
-async def send_notification_scheduled(house: House) -> str:
+async def send_notification_scheduled(house: ProductFixture) -> str:
     await house.add_account("main")
     return (await house.hermod.send(LETTER, send_at=datetime.now(UTC) + timedelta(hours=1))).workflow_id
 
 
-async def send_notification_dead_letter(house: House) -> str:
+async def send_notification_dead_letter(house: ProductFixture) -> str:
     await house.add_account("main")
     house.script("main", MessageRejected(status_code=400))
     return (await house.hermod.send(LETTER)).workflow_id
 
 
-async def send_notification_cancelled(house: House) -> str:
+async def send_notification_cancelled(house: ProductFixture) -> str:
     """Without any account it waits, a minute at a time, until it is cancelled."""
     await house.add_account("off", enabled=False)
     receipt = await house.hermod.send(LETTER)
@@ -56,60 +56,60 @@ async def send_notification_cancelled(house: House) -> str:
     return receipt.workflow_id
 
 
-async def send_batch_sent(house: House) -> str:
+async def send_batch_sent(house: ProductFixture) -> str:
     await house.add_account("main")
     return (await house.hermod.send_many([LETTER] * 3)).receipts[0].workflow_id
 
 
-async def send_batch_with_one_leaving(house: House) -> str:
+async def send_batch_with_one_leaving(house: ProductFixture) -> str:
     await house.add_account("main")
     house.script("main", Accepted(), Transient(), Transient(), Accepted())
     return (await house.hermod.send_many([LETTER] * 2, retry=Preset.WEBHOOK)).receipts[0].workflow_id
 
 
-async def sweep_stranded(house: House) -> str:
+async def sweep_stranded(house: ProductFixture) -> str:
     workflow_id = f"sweep-{house.hermod.tenant}"
     await house.client.start_workflow("SweepStranded", id=workflow_id, task_queue="hermod")
     return workflow_id
 
 
-async def reconcile_receipts(house: House) -> str:
+async def reconcile_receipts(house: ProductFixture) -> str:
     workflow_id = f"receipts-{house.hermod.tenant}"
     await house.client.start_workflow("ReconcileReceipts", id=workflow_id, task_queue="hermod")
     return workflow_id
 
 
-async def poll_receipts(house: House) -> str:
+async def poll_receipts(house: ProductFixture) -> str:
     workflow_id = f"polls-{house.hermod.tenant}"
     await house.client.start_workflow("PollReceipts", id=workflow_id, task_queue="hermod")
     return workflow_id
 
 
-async def remove_dead_devices(house: House) -> str:
+async def remove_dead_devices(house: ProductFixture) -> str:
     workflow_id = f"devices-{house.hermod.tenant}"
     await house.client.start_workflow("RemoveDeadDevices", id=workflow_id, task_queue="hermod")
     return workflow_id
 
 
-async def send_webhook_notices(house: House) -> str:
+async def send_webhook_notices(house: ProductFixture) -> str:
     workflow_id = f"webhook-notices-{house.hermod.tenant}"
     await house.client.start_workflow("SendWebhookNotices", id=workflow_id, task_queue="hermod")
     return workflow_id
 
 
-async def drop_contents(house: House) -> str:
+async def drop_contents(house: ProductFixture) -> str:
     workflow_id = f"retention-{house.hermod.tenant}"
     await house.client.start_workflow("DropContents", id=workflow_id, task_queue="hermod")
     return workflow_id
 
 
-async def audit_promises(house: House) -> str:
+async def audit_promises(house: ProductFixture) -> str:
     workflow_id = "replay/audit-promises"
     await house.client.start_workflow("AuditPromises", id=workflow_id, task_queue="hermod")
     return workflow_id
 
 
-async def drop_records(house: House) -> str:
+async def drop_records(house: ProductFixture) -> str:
     workflow_id = f"records-{house.hermod.tenant}"
     await house.client.start_workflow("DropRecords", id=workflow_id, task_queue="hermod")
     return workflow_id
@@ -191,7 +191,7 @@ _COMMANDS: Final = {
 }
 
 
-async def play(name: str, skipping: House, real_time: House) -> WorkflowHistory:
+async def play(name: str, skipping: ProductFixture, real_time: ProductFixture) -> WorkflowHistory:
     """The history of the scenario's workflow, once it has closed."""
     house = real_time if name in IN_REAL_TIME else skipping
     handle = house.client.get_workflow_handle(await SCENARIOS[name](house))

@@ -9,22 +9,22 @@ from hermod.contracts.ids import submission_workflow
 from tests.support.forms.backends import BACKENDS, own_backend
 from tests.support.forms.product import add_form, ended, pay, submitted
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 PAYMENT: dict[str, Any] = {"payment": {"required": True, "expires_in": "PT1H"}}
 
 
-async def process_submission_completed(house: House) -> str:
+async def process_submission_completed(house: ProductFixture) -> str:
     await add_form(house)
     return _workflow(house, await submitted(house))
 
 
-async def process_submission_expired(house: House) -> str:
+async def process_submission_expired(house: ProductFixture) -> str:
     await add_form(house, **PAYMENT)
     return _workflow(house, await submitted(house))
 
 
-async def process_submission_dead_letter(house: House) -> str:
+async def process_submission_dead_letter(house: ProductFixture) -> str:
     """After a request to a backend that was away, and one that was refused."""
     await add_form(house)
     async with own_backend() as backend, BACKENDS.at(house.hermod.tenant, backend.url):
@@ -34,7 +34,7 @@ async def process_submission_dead_letter(house: House) -> str:
     return _workflow(house, own)
 
 
-async def process_submission_paid(house: House) -> str:
+async def process_submission_paid(house: ProductFixture) -> str:
     await add_form(house, **PAYMENT)
     own = await submitted(house)
     handle = house.client.get_workflow_handle(_workflow(house, own))
@@ -50,5 +50,5 @@ async def process_submission_paid(house: House) -> str:
     return handle.id
 
 
-def _workflow(house: House, submission: str) -> str:
+def _workflow(house: ProductFixture, submission: str) -> str:
     return submission_workflow(house.hermod.tenant, submission)

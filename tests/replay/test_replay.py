@@ -12,7 +12,7 @@ from temporalio.worker import Replayer
 
 from starter.temporal.connection import DATA_CONVERTER
 from tests.replay.scenarios import SCENARIOS, fingerprint, play
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from worker import WORKFLOW_CLASSES, workflow_runner
 
 HISTORIES: Final = Path(__file__).parent / "histories"
@@ -35,7 +35,7 @@ async def test_stored_history_replays_with_the_present_code(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_commands_keep_their_order(skipping: House, house: House, name: str) -> None:
+async def test_commands_keep_their_order(skipping: ProductFixture, house: ProductFixture, name: str) -> None:
     history = await play(name, skipping, house)
     expected = json.loads(FINGERPRINTS.read_text())[name]
     assert fingerprint(list(history.events)) == expected, f"{name} makes other commands than before. {CURE}"

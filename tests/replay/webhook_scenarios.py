@@ -13,11 +13,11 @@ from starter.webhooks.endpoints import create_endpoint
 from starter.webhooks.replays import move_replay, replay, replay_status
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import delivered
 
 
-async def deliver_webhook_delivered(house: House) -> str:
+async def deliver_webhook_delivered(house: ProductFixture) -> str:
     async with Hostile() as receiver:
         receiver.behave("500", "ok")
         await _endpoint(house, url=receiver.url, retry=[600])
@@ -25,12 +25,12 @@ async def deliver_webhook_delivered(house: House) -> str:
         return (await delivered(house, delivery)).workflow_id
 
 
-async def deliver_webhook_dead_letter(house: House) -> str:
+async def deliver_webhook_dead_letter(house: ProductFixture) -> str:
     await _endpoint(house)
     return await _workflow_of(house, await _dead_letter(house))
 
 
-async def deliver_webhook_cancelled(house: House) -> str:
+async def deliver_webhook_cancelled(house: ProductFixture) -> str:
     await _endpoint(house, retry=[3600])
     delivery = (await house.hermod.emit("order.paid", {})).deliveries[0].id
 
@@ -43,14 +43,14 @@ async def deliver_webhook_cancelled(house: House) -> str:
     return workflow
 
 
-async def deliver_webhooks_all_leaving(house: House) -> str:
+async def deliver_webhooks_all_leaving(house: ProductFixture) -> str:
     """A batch whose deliveries leave it one by one: the next attempt of each is too far away."""
     await _endpoint(house, retry=[600])
     receipts = await asyncio.gather(*(house.hermod.emit("order.paid", {"n": number}) for number in range(2)))
     return await _workflow_of(house, receipts[0].deliveries[0].id)
 
 
-async def deliver_webhook_that_left_its_batch(house: House) -> str:
+async def deliver_webhook_that_left_its_batch(house: ProductFixture) -> str:
     await deliver_webhooks_all_leaving(house)
     (first, *_) = (await deliveries(house.hermod)).items
 
@@ -61,7 +61,7 @@ async def deliver_webhook_that_left_its_batch(house: House) -> str:
     return await _workflow_of(house, first.id)
 
 
-async def deliver_webhooks_to_several_endpoints(house: House) -> str:
+async def deliver_webhooks_to_several_endpoints(house: ProductFixture) -> str:
     """A batch whose deliveries go on in one of their endpoint, and those that are alone by themselves."""
     for number in range(5):
         await _endpoint(house, event_types=[f"order.{number}"])
@@ -77,22 +77,22 @@ async def deliver_webhooks_to_several_endpoints(house: House) -> str:
     return batch
 
 
-async def deliver_webhook_handed_off(house: House) -> str:
+async def deliver_webhook_handed_off(house: ProductFixture) -> str:
     """Its endpoint asks for a pause; it waits for that elsewhere."""
     return webhook_workflow(house.hermod.tenant, (await _paused(house))[1])
 
 
-async def drain_endpoint_done(house: House) -> str:
+async def drain_endpoint_done(house: ProductFixture) -> str:
     endpoint, _ = await _paused(house)
     return webhook_endpoint_workflow(house.hermod.tenant, endpoint)
 
 
-async def ordered_endpoint_done(house: House) -> str:
+async def ordered_endpoint_done(house: ProductFixture) -> str:
     await _endpoint(house, ordering="by_key")
     return await _workflow_of(house, await _dead_letter(house, key="order-1"))
 
 
-async def ordered_endpoint_blocked(house: House) -> str:
+async def ordered_endpoint_blocked(house: ProductFixture) -> str:
     await _endpoint(house, ordering="by_key", when_exhausted="block")
     first = await _dead_letter(house, key="order-1")
     workflow = await _workflow_of(house, first)
@@ -109,14 +109,14 @@ async def ordered_endpoint_blocked(house: House) -> str:
     return workflow
 
 
-async def replay_deliveries_done(house: House) -> str:
+async def replay_deliveries_done(house: ProductFixture) -> str:
     endpoint = await _endpoint(house)
     for _ in range(2):
         await _dead_letter(house)
     return replay_workflow(house.hermod.tenant, await _replay(house, endpoint, per_second=1))
 
 
-async def replay_deliveries_cancelled(house: House) -> str:
+async def replay_deliveries_cancelled(house: ProductFixture) -> str:
     endpoint = await _endpoint(house)
     for _ in range(2):
         await _dead_letter(house)
@@ -137,12 +137,12 @@ async def replay_deliveries_cancelled(house: House) -> str:
     return workflow
 
 
-async def _endpoint(house: House, **settings: Any) -> str:
+async def _endpoint(house: ProductFixture, **settings: Any) -> str:
     given = {"url": "http://127.0.0.1:9/hook", "retry": [0.1], **settings}
     return (await create_endpoint(house.hermod, EndpointSettings.model_validate(given))).id
 
 
-async def _paused(house: House) -> tuple[str, str]:
+async def _paused(house: ProductFixture) -> tuple[str, str]:
     """An endpoint that asked for an hour, and its delivery, once that has arrived."""
     async with Hostile() as receiver:
         receiver.behave("503", "ok", headers={"Retry-After": "3600"})
@@ -152,7 +152,7 @@ async def _paused(house: House) -> tuple[str, str]:
         return endpoint, delivery
 
 
-async def _dead_letter(house: House, key: str | None = None) -> str:
+async def _dead_letter(house: ProductFixture, key: str | None = None) -> str:
     receipt = await house.hermod.emit("order.paid", {}, ordering_key=key)
     delivery = receipt.deliveries[0].id
 
@@ -163,11 +163,11 @@ async def _dead_letter(house: House, key: str | None = None) -> str:
     return delivery
 
 
-async def _workflow_of(house: House, delivery: str) -> str:
+async def _workflow_of(house: ProductFixture, delivery: str) -> str:
     return (await delivery_status(house.hermod, delivery)).workflow_id
 
 
-async def _replay(house: House, endpoint: str, per_second: float) -> str:
+async def _replay(house: ProductFixture, endpoint: str, per_second: float) -> str:
     asked = ReplayInput(since=datetime.now(UTC) - timedelta(hours=1), per_second=per_second)
     own = (await replay(house.hermod, endpoint, asked)).id
     assert own is not None

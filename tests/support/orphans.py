@@ -18,7 +18,7 @@ from hermod.storage.operations.orphaned_records import Limit
 from starter.housekeeping.orphans import MessageWorkflows
 from starter.housekeeping.sweeping import LIMIT, LedgerSweeper
 from starter.notifications.grouping import Grouping
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 HOUR: Final = timedelta(hours=1)
 NOBODY: Final = 2_000_000_000
@@ -54,7 +54,7 @@ class Later:
         return self._clock.now() + HOUR
 
 
-async def swept(house: House, limit: Limit = LIMIT, clock: Clock | None = None) -> SweepReport:
+async def swept(house: ProductFixture, limit: Limit = LIMIT, clock: Clock | None = None) -> SweepReport:
     """One look at the messages of all tenants. The schedule of the running product may have had its own before."""
     core = house.hermod.core
     workflows = MessageWorkflows(core.dispatcher)
@@ -62,7 +62,7 @@ async def swept(house: House, limit: Limit = LIMIT, clock: Clock | None = None) 
     return await sweeper.sweep()
 
 
-async def accepted(house: House, *contents: Email) -> list[str]:
+async def accepted(house: ProductFixture, *contents: Email) -> list[str]:
     """The ids of messages that share a workflow, which nobody has started: as while Temporal is away."""
     core, tenant = house.hermod.core, house.hermod.tenant
     readies = [Ready(Submission(content=content, options=Options()), content, None) for content in contents]
@@ -71,21 +71,21 @@ async def accepted(house: House, *contents: Email) -> list[str]:
     return [draft.id for draft in drafts]
 
 
-async def age(house: House, *messages: str) -> None:
+async def age(house: ProductFixture, *messages: str) -> None:
     """As if nobody had touched them for an hour."""
     await _run(house, _AGED, messages)
 
 
-async def begin_request(house: House, worker: int | None, *messages: str) -> None:
+async def begin_request(house: ProductFixture, worker: int | None, *messages: str) -> None:
     """As if that worker had a request of each under way."""
     await _run(house, _REQUESTED, messages, worker=worker)
 
 
-async def put(house: House, assignments: str, *messages: str) -> None:
+async def put(house: ProductFixture, assignments: str, *messages: str) -> None:
     statement = f"UPDATE messages SET {assignments} WHERE tenant_id = :tenant AND id = ANY(:ids)"
     await _run(house, text(statement), messages)
 
 
-async def _run(house: House, statement: Any, messages: Sequence[str], **names: Any) -> None:
+async def _run(house: ProductFixture, statement: Any, messages: Sequence[str], **names: Any) -> None:
     parameters = {"tenant": house.hermod.tenant, "ids": list(messages), **names}
     await house.hermod.core.storage.database.execute(statement, parameters)

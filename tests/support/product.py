@@ -106,7 +106,7 @@ class ScriptedSenders:
 
 
 @dataclass(frozen=True)
-class House:
+class ProductFixture:
     """One tenant in a running product."""
 
     hermod: Hermod
@@ -176,10 +176,10 @@ class House:
 
 async def new_house(
     hermod: Hermod, client: Client, senders: SenderFactory | None = None, sandbox: Sandbox | None = None
-) -> House:
+) -> ProductFixture:
     tenant = f"t{next(_tenants)}"
     await hermod.core.storage.tenants.create(tenant, tenant, hermod.core.clock.now())
-    return House(hermod.as_tenant(tenant, "test"), client, senders, sandbox)
+    return ProductFixture(hermod.as_tenant(tenant, "test"), client, senders, sandbox)
 
 
 def settings_for(database_url: str, temporal_address: str, clickhouse: tuple[str, str] = (NOWHERE, "none")) -> Settings:
@@ -259,7 +259,7 @@ async def _product(
 
 
 @pytest.fixture
-async def house(_product: tuple[Hermod, SenderFactory], temporal: Client, sandbox: Sandbox) -> House:
+async def house(_product: tuple[Hermod, SenderFactory], temporal: Client, sandbox: Sandbox) -> ProductFixture:
     """A tenant of its own in a running product whose providers are the sandbox."""
     return await new_house(_product[0], temporal, _product[1], sandbox)
 
@@ -280,6 +280,6 @@ async def _skipping(
 
 
 @pytest.fixture
-async def skipping(_skipping: tuple[Hermod, ScriptedSenders], time_skipping: WorkflowEnvironment) -> House:
+async def skipping(_skipping: tuple[Hermod, ScriptedSenders], time_skipping: WorkflowEnvironment) -> ProductFixture:
     """A tenant of its own where time is skipped and senders are scripted."""
     return await new_house(_skipping[0], time_skipping.client, _skipping[1])

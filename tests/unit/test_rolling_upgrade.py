@@ -23,17 +23,17 @@ from tests.unit.test_wire_names import ACTIVITY_CLASSES
 from worker import WORKFLOW_CLASSES
 
 RELEASED: Final = {
-    "Apart": "endpoint due_at deliveries",
-    "CloseOrder": "tenant messages reason",
+    "EndpointGroup": "endpoint due_at deliveries",
+    "CancelInput": "tenant messages reason",
     "DeliverWebhookInput": "tenant delivery taken_from due_at",
     "DeliverWebhooksInput": "tenant batch endpoint deliveries taken_from due_at",
-    "DeliveryOrder": "tenant channel messages taken_from",
+    "DeliveryInput": "tenant channel messages taken_from",
     "DeliveryReport": "run counts leaving apart reason",
     "DeliveryResult": "counts",
     "DeviceReport": "removed kept",
     "HeadOfLine": "delivery blocked_by",
     "IngestEventsInput": "tenant batch",
-    "IngestOrder": "tenant insert",
+    "IngestInput": "tenant insert",
     "IngestReport": "events inserts more",
     "IngestResult": "events rounds",
     "LineResult": "made",
@@ -46,7 +46,7 @@ RELEASED: Final = {
     "ReplayDeliveriesInput": "tenant replay",
     "ReplayResult": "status begun",
     "ReplayStep": "status begun matching seconds",
-    "ReplayStepOrder": "tenant replay wanted",
+    "ReplayStepInput": "tenant replay wanted",
     "RetentionReport": "dropped",
     "SavePartialInput": "tenant form session",
     "SavePartialResult": "status revision abandonments",
@@ -58,7 +58,7 @@ RELEASED: Final = {
     "SweepReport": "started restarted buried",
     "WebhookOrder": "tenant deliveries taken_from",
 }
-"""The fields of what workflows and activities of the released version read and write."""
+"""The fields of what workflows and activities of the released version read and write, by the names of today."""
 
 VALUES: Final = {
     "channel": "email",

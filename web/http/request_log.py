@@ -32,7 +32,7 @@ SECONDS: Final = Histogram(
 _log = get_logger(__name__)
 
 
-class Observed:
+class RequestLogMiddleware:
     """ASGI middleware; only `Arrival` is outside of it."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
         SendNotificationInput,
     )
 from workflows.delivery_lifecycle import DeliveryLifecycle
-from workflows.handoff import let_go, taken_from
+from workflows.handoff import start_detached, taken_from
 from workflows.notifications.message_activities import messages
 from workflows.notifications.send_notification import SendNotification
 
@@ -52,6 +52,6 @@ class SendBatch:
                 due_at=due_at,
                 taken_from=taken_from(),
             )
-            yield let_go(
+            yield start_detached(
                 SendNotification.run, alone, message_workflow(batch.tenant, message), channel=batch.channel.value
             )

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
     from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
 from workflows.delivery_lifecycle import DeliveryLifecycle
-from workflows.handoff import let_go, taken_from
+from workflows.handoff import start_detached, taken_from
 from workflows.webhooks.deliver_webhook import DeliverWebhook
 from workflows.webhooks.webhook_activities import webhooks
 
@@ -62,7 +62,7 @@ class DeliverWebhooks:
                 taken_from=taken_from(),
                 due_at=group.due_at,
             )
-            yield let_go(
+            yield start_detached(
                 DeliverWebhooks.run,
                 others,
                 webhook_batch_workflow(batch.tenant, name),
@@ -72,4 +72,4 @@ class DeliverWebhooks:
 
     async def _start_alone(self, batch: DeliverWebhooksInput, delivery: str, due_at: datetime) -> None:
         alone = DeliverWebhookInput(tenant=batch.tenant, delivery=delivery, due_at=due_at, taken_from=taken_from())
-        await let_go(DeliverWebhook.run, alone, webhook_workflow(batch.tenant, delivery), channel=CHANNEL)
+        await start_detached(DeliverWebhook.run, alone, webhook_workflow(batch.tenant, delivery), channel=CHANNEL)

@@ -105,8 +105,8 @@ class HttpProvider(ABC):
     def report(self, entry: Entry, happening: str, target: Target) -> Call | None:
         """The call with which the vendor reports about a message it took, worded and signed as the vendor does.
 
-        `happening` is one of Hermod's words (`hermod.contracts.notifications.receipts.Happening`); None where the
-        vendor has none for it. `path` is the whole of `target.url`, with whatever the vendor adds to it.
+        `happening` is one of Hermod's words (`hermod.contracts.notifications.receipts.ReceiptEventType`); None where
+        the vendor has none for it. `path` is the whole of `target.url`, with whatever the vendor adds to it.
         """
         return None
 

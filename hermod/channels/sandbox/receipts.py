@@ -16,33 +16,40 @@ import orjson
 from hermod.channels.calls import check_time, only_header, rfc3339
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
-WORDS: Final[dict[str, Happening]] = {
-    "message.sent": Happening.ACCEPTED,
-    "message.delivered": Happening.DELIVERED,
-    "message.read": Happening.READ,
-    "message.opened": Happening.OPENED,
-    "message.clicked": Happening.CLICKED,
-    "message.delayed": Happening.DEFERRED,
-    "message.bounced": Happening.BOUNCED,
-    "message.blocked": Happening.SOFT_BOUNCED,
-    "message.failed": Happening.FAILED,
-    "message.dropped": Happening.SUPPRESSED,
-    "message.complained": Happening.COMPLAINED,
-    "recipient.unsubscribed": Happening.UNSUBSCRIBED,
-    "recipient.resubscribed": Happening.RESUBSCRIBED,
-    "recipient.gone": Happening.UNREGISTERED,
-    "message.received": Happening.INBOUND,
+WORDS: Final[dict[str, ReceiptEventType]] = {
+    "message.sent": ReceiptEventType.ACCEPTED,
+    "message.delivered": ReceiptEventType.DELIVERED,
+    "message.read": ReceiptEventType.READ,
+    "message.opened": ReceiptEventType.OPENED,
+    "message.clicked": ReceiptEventType.CLICKED,
+    "message.delayed": ReceiptEventType.DEFERRED,
+    "message.bounced": ReceiptEventType.BOUNCED,
+    "message.blocked": ReceiptEventType.SOFT_BOUNCED,
+    "message.failed": ReceiptEventType.FAILED,
+    "message.dropped": ReceiptEventType.SUPPRESSED,
+    "message.complained": ReceiptEventType.COMPLAINED,
+    "recipient.unsubscribed": ReceiptEventType.UNSUBSCRIBED,
+    "recipient.resubscribed": ReceiptEventType.RESUBSCRIBED,
+    "recipient.gone": ReceiptEventType.UNREGISTERED,
+    "message.received": ReceiptEventType.INBOUND,
 }
 
 
 class SandboxReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         _check(call, account, desk)
         try:
             body = orjson.loads(call.body)
@@ -51,10 +58,10 @@ class SandboxReceipts:
         events = body.get("events") if isinstance(body, dict) else None
         if not isinstance(events, list):
             raise Unreadable("there is no list of events")
-        return Reading(events=tuple(map(_event, events)))
+        return ParsedReceipt(events=tuple(map(_event, events)))
 
 
-def _check(call: Callback, account: Account, desk: Desk) -> None:
+def _check(call: Callback, account: Account, desk: ReceiptContext) -> None:
     """Raises Forged."""
     secret = account.credentials.get("webhook_secret")
     if not secret:
@@ -73,7 +80,7 @@ def _event(item: Any) -> Event:
     text = text_of(item.get("text"))
     return Event(
         id=str(item["id"]),
-        kind=WORDS.get(item["type"], Happening.UNKNOWN),
+        kind=WORDS.get(item["type"], ReceiptEventType.UNKNOWN),
         word=item["type"],
         at=rfc3339(item.get("at")),
         message_id=provider_id(item.get("reference")),

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final
 
 from hermod.contracts.notifications.outcomes import Fault
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 
 
 class Meaning(Enum):
@@ -76,32 +76,32 @@ WAITS: Final = {"30610": 3_600.0, "63049": 86_400.0}
 """Seconds to wait where the code implies them."""
 
 STATUSES: Final = {
-    "queued": Happening.ACCEPTED,
-    "accepted": Happening.ACCEPTED,
-    "scheduled": Happening.ACCEPTED,
-    "sending": Happening.ACCEPTED,
-    "sent": Happening.ACCEPTED,
-    "delivered": Happening.DELIVERED,
-    "read": Happening.READ,
-    "undelivered": Happening.FAILED,
-    "failed": Happening.FAILED,
-    "canceled": Happening.FAILED,
-    "receiving": Happening.INBOUND,
-    "received": Happening.INBOUND,
+    "queued": ReceiptEventType.ACCEPTED,
+    "accepted": ReceiptEventType.ACCEPTED,
+    "scheduled": ReceiptEventType.ACCEPTED,
+    "sending": ReceiptEventType.ACCEPTED,
+    "sent": ReceiptEventType.ACCEPTED,
+    "delivered": ReceiptEventType.DELIVERED,
+    "read": ReceiptEventType.READ,
+    "undelivered": ReceiptEventType.FAILED,
+    "failed": ReceiptEventType.FAILED,
+    "canceled": ReceiptEventType.FAILED,
+    "receiving": ReceiptEventType.INBOUND,
+    "received": ReceiptEventType.INBOUND,
 }
 """The words of MessageStatus. `sent` is the last one where the carrier returns no receipt."""
 
 FAILURES: Final = {
-    "21211": Happening.BOUNCED,
-    "21614": Happening.BOUNCED,
-    "30005": Happening.BOUNCED,
-    "63003": Happening.BOUNCED,
-    "30003": Happening.SOFT_BOUNCED,
-    "30004": Happening.SOFT_BOUNCED,
-    "30006": Happening.SOFT_BOUNCED,
-    "30008": Happening.SOFT_BOUNCED,
-    "63024": Happening.SOFT_BOUNCED,
-    "21610": Happening.UNSUBSCRIBED,
-    "30640": Happening.SUPPRESSED,
+    "21211": ReceiptEventType.BOUNCED,
+    "21614": ReceiptEventType.BOUNCED,
+    "30005": ReceiptEventType.BOUNCED,
+    "63003": ReceiptEventType.BOUNCED,
+    "30003": ReceiptEventType.SOFT_BOUNCED,
+    "30004": ReceiptEventType.SOFT_BOUNCED,
+    "30006": ReceiptEventType.SOFT_BOUNCED,
+    "30008": ReceiptEventType.SOFT_BOUNCED,
+    "63024": ReceiptEventType.SOFT_BOUNCED,
+    "21610": ReceiptEventType.UNSUBSCRIBED,
+    "30640": ReceiptEventType.SUPPRESSED,
 }
 """Codes by which `undelivered` and `failed` are the recipient's doing. All others say nothing about the address."""

@@ -16,10 +16,10 @@ from hermod.channels.redaction import one_line
 from hermod.channels.twilio_api.codes import FAILURES, STATUSES
 from hermod.channels.twilio_api.sender import MESSAGE_ID_PARAMETER
 from hermod.channels.twilio_api.signature import parameters
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
 from hermod.domain.notifications.keywords import keyword
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Reading, Unreadable
+from hermod.ports.notifications.receipts import Answer, Callback, Event, ParsedReceipt, ReceiptContext, Unreadable
 
 NO_REPLY: Final = Answer(body=b"<Response/>", content_type="text/xml")
 """Empty TwiML: to an inbound message, the answer is what is sent back."""
@@ -32,17 +32,17 @@ class TwilioReceipts:
     `hermod.ports.notifications.receipts.ReceiptReader`.
     """
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         said = parameters(call, account.credentials.get("auth_token"))
         sid = said.get("MessageSid") or said.get("SmsSid")
         word = said.get("MessageStatus") or said.get("SmsStatus")
         if not sid or not word:
             raise Unreadable("there is no MessageSid with a status")
-        if STATUSES.get(word) is Happening.INBOUND:
-            return Reading(events=(_inbound(sid, word, said),), answer=NO_REPLY)
+        if STATUSES.get(word) is ReceiptEventType.INBOUND:
+            return ParsedReceipt(events=(_inbound(sid, word, said),), answer=NO_REPLY)
         message_id = call.query().get(MESSAGE_ID_PARAMETER)
         secrets = tuple(account.credentials.values())
-        return Reading(events=_status(sid, word, said, message_id, secrets))
+        return ParsedReceipt(events=_status(sid, word, said, message_id, secrets))
 
 
 def _status(
@@ -53,7 +53,7 @@ def _status(
     text = said.get("ErrorMessage")
     event = Event(
         id=":".join(part[:60] for part in (sid, word, code) if part),
-        kind=STATUSES.get(word, Happening.UNKNOWN),
+        kind=STATUSES.get(word, ReceiptEventType.UNKNOWN),
         word=word,
         message_id=message_id,
         provider_message_id=sid,
@@ -61,8 +61,8 @@ def _status(
         code=code,
         text=one_line(text, secrets) if text else None,
     )
-    failure = FAILURES.get(code or "") if event.kind is Happening.FAILED else None
-    if failure is Happening.UNSUBSCRIBED:
+    failure = FAILURES.get(code or "") if event.kind is ReceiptEventType.FAILED else None
+    if failure is ReceiptEventType.UNSUBSCRIBED:
         return event, replace(event, id=f"{event.id}:{failure}", kind=failure)
     return (replace(event, kind=failure) if failure else event,)
 
@@ -72,7 +72,7 @@ def _inbound(sid: str, word: str, said: dict[str, str]) -> Event:
     telling = next((one for one in words if keyword(one)), said.get("Body"))
     return Event(
         id=sid[:200],
-        kind=Happening.INBOUND,
+        kind=ReceiptEventType.INBOUND,
         word=word,
         provider_message_id=sid,
         address=_bare(said.get("From")),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from hermod.contracts.values.model import Model
 
 
-class Happening(StrEnum):
+class ReceiptEventType(StrEnum):
     ACCEPTED = "accepted"
     """The provider has it, or has passed it on: it was sent, which also settles an unknown outcome."""
     DELIVERED = "delivered"
@@ -41,7 +41,7 @@ class ReceiptView(Model):
     """One report of a provider about a message."""
 
     at: datetime
-    kind: Happening
+    kind: ReceiptEventType
     word: str
     code: str | None
     text: str | None

@@ -27,7 +27,7 @@ _PAID: Final = _GONE | {PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED, Pa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class SubmissionState:
     """What of a submission's record decides its next step."""
 
     saved: bool
@@ -83,7 +83,7 @@ class Done:
 Move = Save | Tell | Expire | Wait | Done
 
 
-def next_move(standing: Standing, now: datetime) -> Move:
+def next_move(standing: SubmissionState, now: datetime) -> Move:
     if standing.is_spam:
         untold = (tell for tell in _of_money(standing) if tell.mark not in standing.told)
         return next(untold, Done(SubmissionStatus.SPAM))
@@ -102,7 +102,7 @@ def next_move(standing: Standing, now: datetime) -> Move:
     return Wait(now + LOOK_AGAIN) if standing.payment is PaymentStatus.PROCESSING else Expire()
 
 
-def _is_complete(standing: Standing) -> bool:
+def _is_complete(standing: SubmissionState) -> bool:
     """Whether it is paid, where its form asks for that. Money that came too late and went back completes nothing."""
     if not standing.awaits_payment or Tell(FormMoment.COMPLETED).mark in standing.told:
         return True
@@ -110,13 +110,13 @@ def _is_complete(standing: Standing) -> bool:
     return standing.payment in _PAID and not (came_too_late and standing.payment in _GONE)
 
 
-def _is_over(standing: Standing) -> bool:
+def _is_over(standing: SubmissionState) -> bool:
     """Whether its time to be paid has ended."""
     expired = standing.payment is PaymentStatus.EXPIRED or Tell(FormMoment.EXPIRED).mark in standing.told
     return standing.awaits_payment and expired
 
 
-def _due(standing: Standing, complete: bool, over: bool) -> list[Tell]:
+def _due(standing: SubmissionState, complete: bool, over: bool) -> list[Tell]:
     """Everything that there is to tell by now, in the order in which it is told."""
     due = []
     if standing.payment is PaymentStatus.FAILED:
@@ -130,12 +130,12 @@ def _due(standing: Standing, complete: bool, over: bool) -> list[Tell]:
     return [*due, *_of_money_that_went_back(standing)]
 
 
-def _of_money(standing: Standing) -> list[Tell]:
+def _of_money(standing: SubmissionState) -> list[Tell]:
     paid = [Tell(FormMoment.PAID)] if standing.payment in _PAID else []
     return [*paid, *_of_money_that_went_back(standing)]
 
 
-def _of_money_that_went_back(standing: Standing) -> list[Tell]:
+def _of_money_that_went_back(standing: SubmissionState) -> list[Tell]:
     changes = (
         (FormMoment.REFUNDED, standing.refunds),
         (FormMoment.DISPUTED, standing.disputes),

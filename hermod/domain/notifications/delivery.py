@@ -20,7 +20,7 @@ IN_DOUBT: Final = "what became of an earlier request is unknown, so it may have 
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RetryState:
     """Where a message stands when a request of its current round has ended."""
 
     guarantee: Guarantee
@@ -40,7 +40,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class End:
     """The message is done, as `status`."""
 
     status: Status
@@ -48,17 +48,17 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class NextAccount:
+class FailOver:
     """Try the next account at once. `spending`: whether the round counts from now on."""
 
     reason: str
     spending: bool
-    otherwise: Again | Finish
+    otherwise: Retry | End
     """What to do where no other account is left."""
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Wait, then begin a new round. `spent`: the rounds counted by then.
 
     `shared`: the account is in trouble and not the message, so everybody who needs that account waits alike.
@@ -70,20 +70,20 @@ class Again:
     shared: bool = False
 
 
-Step = Finish | NextAccount | Again
+Step = End | FailOver | Retry
 
 
-def after(outcome: AnyOutcome, standing: Standing, now: datetime, chance: float) -> Step:
+def after(outcome: AnyOutcome, standing: RetryState, now: datetime, chance: float) -> Step:
     """What follows `outcome`. `chance` (0 to 1) is the jitter's dice."""
     match outcome.kind:
         case Outcome.ACCEPTED:
-            return Finish(Status.SENT, "accepted by the provider")
+            return End(Status.SENT, "accepted by the provider")
         case Outcome.RECIPIENT_REJECTED:
-            return Finish(Status.FAILED, "the provider says this recipient cannot be reached")
+            return End(Status.FAILED, "the provider says this recipient cannot be reached")
         case Outcome.MESSAGE_REJECTED if standing.together:
-            return Again(timedelta(0), standing.spent, "refused together with others; it goes alone now")
+            return Retry(timedelta(0), standing.spent, "refused together with others; it goes alone now")
         case Outcome.MESSAGE_REJECTED:
-            return Finish(Status.FAILED, "the provider refuses this content")
+            return End(Status.FAILED, "the provider refuses this content")
         case Outcome.UNKNOWN:
             return _after_unknown(standing, now, chance)
         case Outcome.THROTTLED | Outcome.ACCOUNT_HALTED:
@@ -92,62 +92,62 @@ def after(outcome: AnyOutcome, standing: Standing, now: datetime, chance: float)
             retry_after = outcome.retry_after if isinstance(outcome, Transient) else None
             reason = "a passing fault; the provider did not take this request"
             again = _again(standing, now, chance, retry_after, reason)
-            return NextAccount(reason, spending=True, otherwise=again)
+            return FailOver(reason, spending=True, otherwise=again)
 
 
-def after_lost_worker(standing: Standing, now: datetime) -> Step:
+def after_lost_worker(standing: RetryState, now: datetime) -> Step:
     """A request was on its way when its worker died: unknown, and no fault of the provider, so no wait."""
     if standing.guarantee is Guarantee.AT_MOST_ONCE and not standing.idempotent:
-        return Finish(Status.UNKNOWN, "the worker was lost in mid-request; at_most_once does not send again")
+        return End(Status.UNKNOWN, "the worker was lost in mid-request; at_most_once does not send again")
     if standing.spent + 1 >= schedule(standing.retry).attempts:
         return _used_up(standing, "the worker was lost in mid-request", unknown=True)
     return _not_too_late(
-        Again(timedelta(0), standing.spent + 1, "the worker was lost in mid-request; sending again"), standing, now
+        Retry(timedelta(0), standing.spent + 1, "the worker was lost in mid-request; sending again"), standing, now
     )
 
 
-def _after_unknown(standing: Standing, now: datetime, chance: float) -> Step:
+def _after_unknown(standing: RetryState, now: datetime, chance: float) -> Step:
     if standing.idempotent:
         reason = "outcome unknown; the provider recognises a repeat, so it is made"
         return _again(standing, now, chance, None, reason, unknown=True)
     if standing.guarantee is Guarantee.AT_MOST_ONCE:
-        return Finish(Status.UNKNOWN, "outcome unknown; at_most_once waits for a receipt or an operator")
+        return End(Status.UNKNOWN, "outcome unknown; at_most_once waits for a receipt or an operator")
     again = _again(standing, now, chance, None, "outcome unknown; at_least_once sends again", unknown=True)
-    return NextAccount("outcome unknown; at_least_once tries the next account", spending=True, otherwise=again)
+    return FailOver("outcome unknown; at_least_once tries the next account", spending=True, otherwise=again)
 
 
-def _after_account_trouble(outcome: AnyOutcome, standing: Standing, now: datetime, chance: float) -> Step:
+def _after_account_trouble(outcome: AnyOutcome, standing: RetryState, now: datetime, chance: float) -> Step:
     throttled = isinstance(outcome, Throttled)
     reason = "the provider asks us to wait" if throttled else "the account cannot send"
     if standing.spending:
         otherwise = _again(standing, now, chance, None, reason)
     else:
         wait = asked_wait(outcome.retry_after if isinstance(outcome, Throttled) else None)
-        otherwise = _not_too_late(Again(wait, standing.spent, reason, shared=True), standing, now)
-    return NextAccount(reason, spending=standing.spending, otherwise=otherwise)
+        otherwise = _not_too_late(Retry(wait, standing.spent, reason, shared=True), standing, now)
+    return FailOver(reason, spending=standing.spending, otherwise=otherwise)
 
 
 def _again(
-    standing: Standing, now: datetime, chance: float, retry_after: float | None, reason: str, *, unknown: bool = False
-) -> Again | Finish:
+    standing: RetryState, now: datetime, chance: float, retry_after: float | None, reason: str, *, unknown: bool = False
+) -> Retry | End:
     spent = standing.spent + 1
     delay = next_delay(standing.retry, spent, chance, retry_after)
     if delay is None:
         return _used_up(standing, reason, unknown=unknown)
-    return _not_too_late(Again(delay, spent, reason), standing, now)
+    return _not_too_late(Retry(delay, spent, reason), standing, now)
 
 
-def _used_up(standing: Standing, reason: str, *, unknown: bool) -> Finish:
+def _used_up(standing: RetryState, reason: str, *, unknown: bool) -> End:
     """Out of attempts: dead letter, or `unknown` where the promise was never to send what may have arrived."""
     kept_promise = unknown and standing.guarantee is Guarantee.AT_MOST_ONCE
     rounds = standing.spent + 1
     reason += f"; no retry is left after {rounds} round{'s' if rounds > 1 else ''}"
     if standing.doubtful and not unknown:
         reason += f"; {IN_DOUBT}"
-    return Finish(Status.UNKNOWN if kept_promise else Status.FAILED, reason)
+    return End(Status.UNKNOWN if kept_promise else Status.FAILED, reason)
 
 
-def _not_too_late(again: Again, standing: Standing, now: datetime) -> Again | Finish:
+def _not_too_late(again: Retry, standing: RetryState, now: datetime) -> Retry | End:
     if standing.not_after is not None and now + again.delay > standing.not_after:
-        return Finish(Status.EXPIRED, f"{again.reason}; the next attempt would come after not_after")
+        return End(Status.EXPIRED, f"{again.reason}; the next attempt would come after not_after")
     return again

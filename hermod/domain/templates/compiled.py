@@ -15,8 +15,8 @@ from hermod.domain.steps import TooManySteps
 from hermod.domain.templates import mjml
 from hermod.domain.templates.absent import MissingVariable
 from hermod.domain.templates.meter import Meter, OutOfSteps, TemplateFault
+from hermod.domain.templates.plain_text import text_of
 from hermod.domain.templates.sandbox import Field, Tokens, compile_field
-from hermod.domain.templates.text_twin import text_of
 
 MARKUP: Final = frozenset({"html", "mjml"})
 """Fields in which a value is escaped as it is put in."""

@@ -44,7 +44,7 @@ class Answer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RetryState:
     """A delivery's place in its endpoint's schedule."""
 
     spent: int
@@ -65,7 +65,7 @@ class Verdict:
     delay: timedelta | None = None
 
 
-def after(answer: Answer, standing: Standing, chance: float) -> Verdict:
+def after(answer: Answer, standing: RetryState, chance: float) -> Verdict:
     """The verdict on one attempt. `chance` is from 0 to 1."""
     if answer.outcome in OUR_OWN:
         return Verdict(DeliveryStatus.RETRYING, standing.spent, timedelta(0))

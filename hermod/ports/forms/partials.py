@@ -10,7 +10,7 @@ from hermod.contracts.forms.forms import FormNotification, PartialRules, Partial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class PartialSnapshot:
     """A partial as a look found it, and what of it nobody has been told yet."""
 
     tenant: str
@@ -27,7 +27,7 @@ class Seen:
     """How often it was left behind; more than once where the visitor came back in between."""
     is_new: bool
     """Whether this revision has yet to be told."""
-    is_left: bool
+    abandonment_is_new: bool
     """Whether its last abandonment has yet to be told."""
     rules: PartialRules
     notifications: tuple[FormNotification, ...]
@@ -42,11 +42,11 @@ class Seen:
 
 
 class Partials(Protocol):
-    async def look(self, tenant: str, form: str, session: str, now: datetime) -> Seen | None:
+    async def look(self, tenant: str, form: str, session: str, now: datetime) -> PartialSnapshot | None:
         """See what has changed, and abandon it where its time has come. Raises Unavailable."""
         ...
 
-    async def told(self, seen: Seen) -> bool:
+    async def told(self, seen: PartialSnapshot) -> bool:
         """All that `seen` holds has been told; whether it is still so. Raises Unavailable.
 
         Where it is, the next change wakes the workflow; where it is not, nobody will: look again.

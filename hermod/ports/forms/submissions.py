@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from hermod.contracts.forms.forms import SubmissionStatus, SubmissionTerms
-from hermod.domain.forms.submissions import Standing, Tell
+from hermod.domain.forms.submissions import SubmissionState, Tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class SubmissionRecord:
     form: str
     form_revision: int
     status: SubmissionStatus
-    standing: Standing
+    standing: SubmissionState
     terms: SubmissionTerms
     data: Mapping[str, Any] | None
     metadata: Mapping[str, Any]

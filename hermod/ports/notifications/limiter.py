@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class RateRules:
     """What a tenant set for itself."""
 
     weight: float = 1.0
@@ -24,7 +24,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ReserveRequest:
     bucket: str
     rate: float
     """Tokens a second, over everybody."""
@@ -35,8 +35,8 @@ class Ask:
     """Tokens that the caller could use now."""
     wanted: int
     """Tokens that it could use by and by. A caller that gets fewer counts as waiting, and others leave it its share."""
-    ahead: float = 0.0
-    """Tokens that it may reserve before they are there (`hermod.domain.rates.ahead`)."""
+    borrow_ahead: float = 0.0
+    """Tokens that it may reserve before they are there (`hermod.domain.rates.borrow_ahead`)."""
     burst: float | None = None
     """Tokens that the bucket holds, for rates of a few an hour; None: a slice, a quarter of a second's."""
 
@@ -54,11 +54,11 @@ class Reservation:
 class Limiter(Protocol):
     """Exact over all workers: a bucket is one row, and whoever reserves locks it."""
 
-    async def rules(self, tenant: str) -> Rules:
+    async def rules(self, tenant: str) -> RateRules:
         """At most a second old."""
         ...
 
-    async def reserve(self, ask: Ask, now: datetime) -> Reservation:
+    async def reserve(self, ask: ReserveRequest, now: datetime) -> Reservation:
         """Take up to `most` tokens: in any T seconds at most rate x T and a slice, whoever asks.
 
         Where several tenants wait for one bucket, each gets the part that its weight makes; what one of them leaves is

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
 from hermod.contracts.notifications.content import Channel
-from hermod.contracts.notifications.receipts import Happening, SettleReport
+from hermod.contracts.notifications.receipts import ReceiptEventType, SettleReport
 from hermod.contracts.tenants.accounts import Account
 
 
@@ -49,7 +49,7 @@ class Event:
 
     id: str
     """The same each time the provider tells it, another one for every other event of this account; 200 characters."""
-    kind: Happening
+    kind: ReceiptEventType
     word: str
     """The vendor's own word for it, as in its documentation: `bounce/blocked`."""
     at: datetime | None = None
@@ -76,7 +76,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ParsedReceipt:
     """The events of one call, in its order, and the answer to it. A mere handshake has no events."""
 
     events: tuple[Event, ...] = ()
@@ -84,7 +84,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class ReceiptContext:
     """What a reader may use beside the call: the time, and a guarded GET over https (Amazon's certificates)."""
 
     now: datetime
@@ -93,11 +93,11 @@ class Desk:
 
 
 class ReceiptReader(Protocol):
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         """Check the call's signature on its raw bytes, then read it. Raises Forged and Unreadable.
 
         Secrets come from the account's credentials. Without the one that the check needs, every call is Forged. An
-        event whose word is not known is `Happening.UNKNOWN`, never an error.
+        event whose word is not known is `ReceiptEventType.UNKNOWN`, never an error.
         """
         ...
 
@@ -116,7 +116,7 @@ class ReceiptPoller(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
+class AwaitingReceipt:
     """Messages of one account that were sent and have no receipt, by the provider's ids."""
 
     tenant: str
@@ -125,7 +125,7 @@ class Unanswered:
 
 
 class UnansweredMessages(Protocol):
-    def pages(self, now: datetime) -> AsyncIterator[Sequence[Unanswered]]:
+    def pages(self, now: datetime) -> AsyncIterator[Sequence[AwaitingReceipt]]:
         """Those whose provider has to be asked, and has had the time to know; some thousand a page."""
         ...
 

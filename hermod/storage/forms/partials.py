@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.contracts.errors import NotFound
 from hermod.contracts.forms.forms import FormMoment, FormNotification, PartialRules, PartialStatus, PartialView
-from hermod.ports.forms.partials import Seen
+from hermod.ports.forms.partials import PartialSnapshot
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import or_none
 from hermod.storage.forms.resume_tokens import ResumeTokens
@@ -240,7 +240,7 @@ class SqlPartials:
             converted_at=row.converted_at,
         )
 
-    async def look(self, tenant: str, form: str, session: str, now: datetime) -> Seen | None:
+    async def look(self, tenant: str, form: str, session: str, now: datetime) -> PartialSnapshot | None:
         names = {"tenant": tenant, "form": form, "session": session}
         seen = await self._seen(names)
         if seen is None or seen.due_at is None or seen.due_at > now:
@@ -249,7 +249,7 @@ class SqlPartials:
         await self._database.execute(_ABANDON, names | {"revision": seen.revision, "until": until, "now": now})
         return await self._seen(names)
 
-    async def told(self, seen: Seen) -> bool:
+    async def told(self, seen: PartialSnapshot) -> bool:
         names = {"tenant": seen.tenant, "form": seen.form, "session": seen.session, "status": seen.status.value}
         told = {"revision": seen.revision, "abandonments": seen.abandonments, "due": seen.due_at}
         rows = await self._database.rows(_TOLD, names | told)
@@ -271,14 +271,14 @@ class SqlPartials:
         }
         await self._database.execute(_TOUCH, names | {"now": now})
 
-    async def _seen(self, names: dict[str, str]) -> Seen | None:
+    async def _seen(self, names: dict[str, str]) -> PartialSnapshot | None:
         rows = await self._database.rows(_LOOK, names)
         if not rows:
             return None
         (row,) = rows
         tenant, form, session = names["tenant"], names["form"], names["session"]
         notifications = [FormNotification.model_validate(one) for one in row.notifications or ()]
-        return Seen(
+        return PartialSnapshot(
             tenant=tenant,
             form=form,
             session=session,
@@ -290,7 +290,7 @@ class SqlPartials:
             abandoned_at=row.abandoned_at,
             abandonments=row.abandonments,
             is_new=row.told_revision is None or row.told_revision < row.revision,
-            is_left=row.told_abandonments < row.abandonments,
+            abandonment_is_new=row.told_abandonments < row.abandonments,
             rules=PartialRules.model_validate(row.rules or {}),
             notifications=tuple(one for one in notifications if one.on is FormMoment.ABANDONED),
             resume_token=self._tokens.token(tenant, form, session),

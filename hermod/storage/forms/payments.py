@@ -120,7 +120,7 @@ _PAGE: Final = sql("""
 """)
 
 
-class Untold(NamedTuple):
+class Unannounced(NamedTuple):
     """A submission whose workflow has to hear of its payment, and how often that has changed by then."""
 
     tenant: str
@@ -135,7 +135,7 @@ class TakenPayment:
     new: bool
     changed: str | None = None
     """The submission whose payment has changed."""
-    untold: Untold | None = None
+    untold: Unannounced | None = None
     """Who has to hear of it. A dead letter's workflow has not: who retries it finds the payment there. Of spam only
     money is worth a word.
     """
@@ -183,12 +183,12 @@ class Payments:
                 changed += await _apply(connection, row.tenant_id, row.id, now)
         return changed
 
-    async def untold(self, now: datetime, *, older_than: timedelta, limit: int) -> list[Untold]:
+    async def untold(self, now: datetime, *, older_than: timedelta, limit: int) -> list[Unannounced]:
         """Whose payment changed so long ago, and whose workflow has not told of it."""
         rows = await self._database.rows(_UNTOLD, {"until": now - older_than, "limit": limit})
-        return [Untold(row.tenant_id, row.id, row.payment_version) for row in rows]
+        return [Unannounced(row.tenant_id, row.id, row.payment_version) for row in rows]
 
-    async def mark_woken(self, woken: Untold, again_at: datetime) -> None:
+    async def mark_woken(self, woken: Unannounced, again_at: datetime) -> None:
         """Its workflow was woken for that version, which was read before, and is woken again at `again_at` should it
         not have told by then. A newer version is still to be told at once.
         """
@@ -261,7 +261,7 @@ async def _settled(
     revived = expired and payment.status in _KEPT
     settled = await connection.execute(_SETTLE, key | {"now": now, "revived": revived, **_columns(payment)})
     after = settled.one()
-    untold = None if after.untold_since is None else Untold(tenant, submission, after.payment_version)
+    untold = None if after.untold_since is None else Unannounced(tenant, submission, after.payment_version)
     steps = [_step(row, f"payment.{payment.status.value}", payment, event, now)]
     if revived:
         steps.append(_step(row, LATE, payment, event, now))

@@ -34,7 +34,7 @@ from sqlalchemy import Row, TextClause
 
 from hermod.contracts.errors import NotFound, Unavailable, Unreadable
 from hermod.contracts.forms.forms import PaymentStatus, SubmissionStatus, SubmissionTerms
-from hermod.domain.forms.submissions import Standing, Tell
+from hermod.domain.forms.submissions import SubmissionState, Tell
 from hermod.ports.forms.submissions import SubmissionRecord
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import is_newer, newer, reason
@@ -187,8 +187,8 @@ class SqlSubmissionLedger:
         )
 
 
-def _standing(row: Row[Any], terms: SubmissionTerms) -> Standing:
-    return Standing(
+def _standing(row: Row[Any], terms: SubmissionTerms) -> SubmissionState:
+    return SubmissionState(
         saved=row.saved_at is not None,
         awaits_payment=terms.payment is not None and terms.payment.required,
         payment=None if row.payment_status is None else PaymentStatus(row.payment_status),

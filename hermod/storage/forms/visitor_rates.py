@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hermod.contracts.errors import MaybeStored, Unavailable
 from hermod.domain.forms.visitors import rate_of, subject_of
-from hermod.ports.notifications.limiter import Ask, Limiter
+from hermod.ports.notifications.limiter import Limiter, ReserveRequest
 
 _PURPOSE: Final = b"hermod visitor rates 1"
 
@@ -35,7 +35,7 @@ class VisitorRates:
         A share whose answer got lost is gone, and nothing that a caller has to look for. Raises Unavailable.
         """
         rate = rate_of(per_hour)
-        ask = Ask(
+        ask = ReserveRequest(
             bucket=f"visitor/{tenant}/{form}/{self._hash(tenant, address)}",
             rate=rate.per_second,
             tenant=None,

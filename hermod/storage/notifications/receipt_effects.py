@@ -15,10 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Outcome, Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.notifications.suppressions import Reason
 from hermod.domain.notifications.keywords import Keyword
-from hermod.domain.notifications.receipts import REST, SOFT_BOUNCES, Sign, Suppress, about_address, following, reached
+from hermod.domain.notifications.receipts import (
+    REST,
+    SOFT_BOUNCES,
+    Sign,
+    Suppress,
+    address_effect,
+    next_status,
+    status_shown,
+)
 from hermod.domain.states import PROGRESS
 from hermod.storage.database.engine import sql
 from hermod.storage.recipients.suppressions import Entry, lift, suppress
@@ -66,7 +74,7 @@ class Report:
     tenant: str
     account: str
     id: str
-    kind: Happening
+    kind: ReceiptEventType
     word: str
     code: str | None
     text: str | None
@@ -87,7 +95,7 @@ class Report:
     @property
     def alone(self) -> bool:
         """There is no message of ours to look for."""
-        return self.kind is Happening.INBOUND or (self.own is None and self.theirs is None)
+        return self.kind is ReceiptEventType.INBOUND or (self.own is None and self.theirs is None)
 
     def words(self) -> str:
         code = f" ({self.code})" if self.code and self.code not in self.word else ""
@@ -112,7 +120,7 @@ class Found:
     soft: bool = False
     """It bounced, and softly: no report says more."""
 
-    def doubtful(self) -> bool:
+    def has_unknown_attempt(self) -> bool:
         return any(outcome is None or outcome == Outcome.UNKNOWN for _, _, outcome in self.asked)
 
     def replaced(self, account: str) -> bool:
@@ -120,7 +128,7 @@ class Found:
         accepted = {asked for asked, _, outcome in self.asked if outcome == Outcome.ACCEPTED}
         return bool(accepted) and account not in accepted
 
-    def bystander(self, report: Report) -> bool:
+    def other_recipient(self, report: Report) -> bool:
         """Whether the report is about somebody in copy. Only a mail has several recipients."""
         return self.channel is Channel.EMAIL and None not in (report.hash, self.hash) and report.hash != self.hash
 
@@ -146,9 +154,13 @@ class _Moving:
     def follow(self, report: Report) -> bool:
         """Whether the report moves the message."""
         found = self.found
-        shown = reached(report.kind, bystander=found.bystander(report), replaced=found.replaced(report.account))
-        soft = report.kind is Happening.SOFT_BOUNCED
-        new = following(self.status, shown, doubtful=found.doubtful(), soft=soft, was_soft=self.soft)
+        shown = status_shown(
+            report.kind, other_recipient=found.other_recipient(report), replaced=found.replaced(report.account)
+        )
+        soft = report.kind is ReceiptEventType.SOFT_BOUNCED
+        new = next_status(
+            self.status, shown, has_unknown_attempt=found.has_unknown_attempt(), soft=soft, was_soft=self.soft
+        )
         if shown is Status.BOUNCED:
             self.soft = soft and (self.soft or new is Status.BOUNCED)
         if new is None:
@@ -242,7 +254,7 @@ class _Addresses:
         last: dict[bytes, tuple[Report, Found | None]] = {}
         for report, found in said:
             hash_ = report.hash or (found.hash if found else None)
-            meaning = about_address(report.kind, self._channel, report.asked)
+            meaning = address_effect(report.kind, self._channel, report.asked)
             if hash_ is None or meaning is None:
                 continue
             if isinstance(meaning, Suppress):

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Status
-from hermod.contracts.notifications.receipts import Happening, SettleReport
+from hermod.contracts.notifications.receipts import ReceiptEventType, SettleReport
 from hermod.domain.notifications.keywords import keyword
 from hermod.domain.notifications.recipients import as_reported, bare, fingerprint
 from hermod.ports.notifications.receipts import Event, Taken
@@ -210,7 +210,7 @@ class Receipts:
 
 def _report(tenant: str, account: str, channel: Channel, event: Event, now: datetime) -> Report:
     address = None if not event.address else as_reported(channel, _plain(event.address, 4096))
-    inbound = event.kind is Happening.INBOUND
+    inbound = event.kind is ReceiptEventType.INBOUND
     asked = keyword(event.words) if inbound and event.words else None
     return Report(
         tenant=tenant,
@@ -242,7 +242,7 @@ def _read(row: Row[Any]) -> Report:
         tenant=row.tenant_id,
         account=row.account,
         id=row.event_id,
-        kind=Happening(row.kind),
+        kind=ReceiptEventType(row.kind),
         word=row.word,
         code=row.code,
         text=row.text,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from hermod.ports.notifications.receipts import Unanswered
+from hermod.ports.notifications.receipts import AwaitingReceipt
 from hermod.storage.database.engine import Database, sql
 
 READY_AFTER: Final = timedelta(minutes=15)
@@ -43,7 +43,7 @@ class SentMessages:
         self._database = database
         self._providers = sorted(providers)
 
-    async def pages(self, now: datetime) -> AsyncIterator[Sequence[Unanswered]]:
+    async def pages(self, now: datetime) -> AsyncIterator[Sequence[AwaitingReceipt]]:
         names = {"providers": self._providers, "until": now - READY_AFTER, "limit": PAGE}
         since, tenant, message = now - KEPT_FOR, "", ""
         while True:
@@ -51,7 +51,7 @@ class SentMessages:
             rows = await self._database.rows(_PAGE, names | place)
             of_account = sorted((row.tenant_id, row.account, row.provider_message_id) for row in rows)
             yield [
-                Unanswered(tenant=tenant, account=account, theirs=tuple(theirs for _, _, theirs in group))
+                AwaitingReceipt(tenant=tenant, account=account, theirs=tuple(theirs for _, _, theirs in group))
                 for (tenant, account), group in groupby(of_account, key=lambda one: one[:2])
             ]
             if len(rows) < PAGE:

@@ -217,7 +217,7 @@ _FORGET_TENANT: Final = sql("DELETE FROM tenants WHERE id = :tenant AND deleted_
 
 
 class Records:
-    """Implements `hermod.ports.retention.OldRecords`."""
+    """Implements `hermod.ports.retention.RecordRetention`."""
 
     def __init__(self, database: Database, *, days: int, content_days: int) -> None:
         """`days`: how long the record of what ended is kept, 0 for ever; never shorter than its tenant's contents."""
@@ -225,7 +225,7 @@ class Records:
         self._days = days
         self._content_days = content_days
 
-    async def drop_old(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> Mapping[str, int]:
+    async def purge_expired(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> Mapping[str, int]:
         dropped: Counter[str] = Counter()
         for table, (age, statement) in _USED_UP.items():
             dropped[table] += await self._drop_rows(statement, now - age, beat)

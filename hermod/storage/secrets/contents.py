@@ -210,7 +210,7 @@ class Contents:
         """Seal all data keys under the newest key of HERMOD_SECRET_KEY."""
         return await rotate(self._database, self._vault, _SEALED, _RESEAL)
 
-    async def drop_old(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> int:
+    async def purge_expired(self, now: datetime, *, beat: Callable[[], None] = lambda: None) -> int:
         """Delete the contents whose time is over; the records stay. `beat` is called after each statement."""
         dropped = 0
         for row in await self._database.rows(_TENANTS, {}):

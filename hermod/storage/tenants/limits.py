@@ -9,7 +9,7 @@ from typing import Final
 from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.tenants.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
 from hermod.domain.rates import countable
-from hermod.ports.notifications.limiter import Rules
+from hermod.ports.notifications.limiter import RateRules
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.ttl_cache import TtlCache
 
@@ -51,9 +51,9 @@ class TenantLimits:
         self._database = database
         self._recent = TtlCache(self._read, CACHE_SECONDS)
 
-    async def rules(self, tenant: str) -> Rules:
+    async def rules(self, tenant: str) -> RateRules:
         """What applies, at most `CACHE_SECONDS` old. Callers that come while it is read share the reading."""
-        return await self._recent.get(tenant) or Rules()
+        return await self._recent.get(tenant) or RateRules()
 
     async def get(self, tenant: str) -> Limits:
         """Raises NotFound."""
@@ -86,14 +86,14 @@ class TenantLimits:
             raise _no_tenant(tenant)
         self._recent.forget(tenant)
 
-    async def _read(self, tenant: str) -> Rules | None:
+    async def _read(self, tenant: str) -> RateRules | None:
         rows = await self._database.rows(_RULES, {"tenant": tenant})
         if not rows:
             return None
         row = rows[0]
         domains = {name: countable(rate) for name, rate in (row.domains or {}).items()}
         rate = None if row.rate_per_second is None else countable(row.rate_per_second)
-        return Rules(weight=row.weight, rate=rate, domains=domains)
+        return RateRules(weight=row.weight, rate=rate, domains=domains)
 
 
 def _limits(rate: float | None, domains: Mapping[str, float]) -> Limits:

@@ -17,8 +17,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from hermod.domain.rates import FURTHEST_AHEAD, slice_of
-from hermod.ports.notifications.limiter import Ask, Reservation, Rules
+from hermod.domain.rates import FURTHEST_AHEAD, burst
+from hermod.ports.notifications.limiter import RateRules, Reservation, ReserveRequest
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.tenants.limits import TenantLimits
 
@@ -104,17 +104,17 @@ class Rates:
         self._database = database
         self._limits = limits
 
-    async def rules(self, tenant: str) -> Rules:
+    async def rules(self, tenant: str) -> RateRules:
         return await self._limits.rules(tenant)
 
-    async def reserve(self, ask: Ask, now: datetime) -> Reservation:
+    async def reserve(self, ask: ReserveRequest, now: datetime) -> Reservation:
         names = {
             "bucket": ask.bucket,
             "tenant": ask.tenant or "",
             "weight": ask.weight,
             "rate": ask.rate,
-            "slice": ask.burst or slice_of(ask.rate),
-            "ahead": ask.ahead,
+            "slice": ask.burst or burst(ask.rate),
+            "ahead": ask.borrow_ahead,
             "most": ask.most,
             "wanted": max(ask.wanted, ask.most),
             "waits_for": max(WAITS_FOR, 4 / ask.rate),

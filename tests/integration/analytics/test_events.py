@@ -19,10 +19,10 @@ from starter.analytics.ingest import EventIngest
 from starter.temporal.starts import Starts
 from tests.support.analytics.event_rows import arrived, events_of
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
-async def nothing_waits(house: House) -> None:
+async def nothing_waits(house: ProductFixture) -> None:
     async def none() -> bool:
         statement = text("SELECT count(*) AS n FROM event_batches WHERE tenant_id = :tenant")
         (row,) = await house.hermod.core.storage.database.rows(statement, {"tenant": house.hermod.tenant})
@@ -31,7 +31,7 @@ async def nothing_waits(house: House) -> None:
     await eventually(none)
 
 
-async def test_event_is_in_clickhouse_as_it_was_told(house: House) -> None:
+async def test_event_is_in_clickhouse_as_it_was_told(house: ProductFixture) -> None:
     at = datetime.now(UTC).replace(microsecond=123_000) - timedelta(days=3)
     receipt = await house.hermod.track(
         "order.paid",
@@ -53,7 +53,7 @@ async def test_event_is_in_clickhouse_as_it_was_told(house: House) -> None:
     await nothing_waits(house)
 
 
-async def test_events_of_many_calls_and_types_come_together_and_are_there_once(house: House) -> None:
+async def test_events_of_many_calls_and_types_come_together_and_are_there_once(house: ProductFixture) -> None:
     single = [house.hermod.track(f"type_{n % 40}", {"n": n}, event_id=f"e{n}") for n in range(300)]
     many = house.hermod.track_many([TrackedEvent(type="many", event_id=f"m{n}") for n in range(1_000)])
     again = [house.hermod.track("type_0", event_id=f"e{n}") for n in range(100)]
@@ -65,7 +65,7 @@ async def test_events_of_many_calls_and_types_come_together_and_are_there_once(h
     await nothing_waits(house)
 
 
-async def test_bad_events_are_rejected_and_the_good_ones_kept(house: House) -> None:
+async def test_bad_events_are_rejected_and_the_good_ones_kept(house: ProductFixture) -> None:
     with pytest.raises(InvalidInput, match="properties"):
         await house.hermod.track("a", {"x": float("nan")})
     receipt = await house.hermod.track_many([{"type": "a"}, {"type": "b c"}, {"type": "c", "contact": "a@b"}])
@@ -74,7 +74,7 @@ async def test_bad_events_are_rejected_and_the_good_ones_kept(house: House) -> N
     assert [row["type"] for row in await arrived(house.hermod, 1)] == ["a"]
 
 
-async def test_events_that_were_added_in_a_transaction_are_found_by_the_sweeper(house: House) -> None:
+async def test_events_that_were_added_in_a_transaction_are_found_by_the_sweeper(house: ProductFixture) -> None:
     core, tenant = house.hermod.core, house.hermod.tenant
     async with core.storage.database.begin() as connection:
         seal = await core.storage.contents.sealing(tenant)
@@ -86,7 +86,7 @@ async def test_events_that_were_added_in_a_transaction_are_found_by_the_sweeper(
     assert [row["source"] for row in await arrived(house.hermod, 1)] == ["partial"]
 
 
-async def test_insert_whose_workflow_is_gone_is_begun_again_with_what_it_had_taken(house: House) -> None:
+async def test_insert_whose_workflow_is_gone_is_begun_again_with_what_it_had_taken(house: ProductFixture) -> None:
     core, tenant, insert = house.hermod.core, house.hermod.tenant, new_id("evb")
     async with core.storage.database.begin() as connection:
         seal = await core.storage.contents.sealing(tenant)
@@ -100,7 +100,7 @@ async def test_insert_whose_workflow_is_gone_is_begun_again_with_what_it_had_tak
     assert description.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
 
 
-async def test_lines_that_clickhouse_cannot_take_are_set_aside(house: House) -> None:
+async def test_lines_that_clickhouse_cannot_take_are_set_aside(house: ProductFixture) -> None:
     core, tenant = house.hermod.core, house.hermod.tenant
     good = [{"type": "a", "event_id": f"e{n}"} for n in range(20)]
     bad = orjson.dumps({"tenant": tenant, "type": "a", "occurred_at": "yesterday"}) + b"\n"
@@ -114,7 +114,7 @@ async def test_lines_that_clickhouse_cannot_take_are_set_aside(house: House) -> 
     assert "(" in row.reason
 
 
-async def test_encrypted_events_arrive_in_the_clear(house: House) -> None:
+async def test_encrypted_events_arrive_in_the_clear(house: ProductFixture) -> None:
     core = house.hermod.core
     await core.storage.contents.set_policy(
         house.hermod.tenant, encrypts=True, days=None, actor="test", now=core.clock.now()
@@ -123,7 +123,7 @@ async def test_encrypted_events_arrive_in_the_clear(house: House) -> None:
     assert [row["contact"] for row in await arrived(house.hermod, 1)] == ["customer-7"]
 
 
-def _swept(house: House) -> Callable[[], Awaitable[bool]]:
+def _swept(house: ProductFixture) -> Callable[[], Awaitable[bool]]:
     core = house.hermod.core
     ingest = EventIngest(Starts(house.client, core.storage.limits), core.storage.event_outbox, core.clock)
 

@@ -11,17 +11,17 @@ from hermod.contracts.notifications.messages import Status
 from tests.integration.api.conftest import calling
 from tests.support.analytics.event_rows import arrived
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from web.app import create_app
 
 
-async def authorized(house: House, client: httpx.AsyncClient) -> None:
+async def authorized(house: ProductFixture, client: httpx.AsyncClient) -> None:
     core, tenant = house.hermod.core, house.hermod.tenant
     key = await core.storage.tenants.create_key(tenant, "test", core.clock.now())
     client.headers["authorization"] = f"Bearer {key.key}"
 
 
-async def test_messages_are_in_the_funnel_once_and_events_in_the_other_answers(house: House) -> None:
+async def test_messages_are_in_the_funnel_once_and_events_in_the_other_answers(house: ProductFixture) -> None:
     await house.add_account("main")
     receipt = await house.hermod.send_many(
         [Email(to=f"{name}@example.com", subject="Hello", text="Hello") for name in ("ada", "bob", "eve")],

@@ -20,7 +20,7 @@ from devstack.servers.temporal import TemporalServer
 from hermod.contracts.notifications.messages import Status
 from starter import Hermod
 from starter.cli.app import app
-from tests.support.product import House, settings_for
+from tests.support.product import ProductFixture, settings_for
 
 SECRET = "a secret of thirty-two characters"
 
@@ -92,8 +92,12 @@ async def cli(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 async def running(
-    house: House, temporal_server: TemporalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_log: None
-) -> tuple[Cli, House]:
+    house: ProductFixture,
+    temporal_server: TemporalServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_log: None,
+) -> tuple[Cli, ProductFixture]:
     """Commands for a tenant of the running product."""
     settings = house.hermod.core.settings
     environment(

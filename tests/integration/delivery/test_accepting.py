@@ -13,12 +13,12 @@ from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, NotFound
 from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Status
 from hermod.storage.database.engine import Database, async_url
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-async def test_repeat_after_the_deadline_has_the_answer_of_the_first_time(house: House) -> None:
+async def test_repeat_after_the_deadline_has_the_answer_of_the_first_time(house: ProductFixture) -> None:
     await house.add_account("main")
     soon = datetime.now(UTC) + timedelta(seconds=1)
     first = await house.hermod.send(LETTER, not_after=soon, idempotency_key="k")
@@ -29,19 +29,19 @@ async def test_repeat_after_the_deadline_has_the_answer_of_the_first_time(house:
         await house.hermod.send(LETTER, not_after=soon)
 
 
-async def test_key_with_another_body_is_refused(house: House) -> None:
+async def test_key_with_another_body_is_refused(house: ProductFixture) -> None:
     await house.add_account("main")
     await house.hermod.send(LETTER, idempotency_key="k")
     with pytest.raises(IdempotencyMismatch):
         await house.hermod.send(LETTER, idempotency_key="k", priority=9)
 
 
-async def test_wrong_option_is_named(house: House) -> None:
+async def test_wrong_option_is_named(house: ProductFixture) -> None:
     with pytest.raises(InvalidInput, match="priority"):
         await house.hermod.send(LETTER, priority=11)
 
 
-async def test_staged_message_exists_with_the_callers_commit_and_is_sent(house: House) -> None:
+async def test_staged_message_exists_with_the_callers_commit_and_is_sent(house: ProductFixture) -> None:
     await house.add_account("main")
     url = house.hermod.core.settings.database_url.get_secret_value()
     engine = create_async_engine(async_url(url))
@@ -57,7 +57,7 @@ async def test_staged_message_exists_with_the_callers_commit_and_is_sent(house: 
     assert (await house.ended(receipt.id, within=40)).status is Status.SENT
 
 
-async def test_staged_message_is_gone_with_the_callers_rollback(house: House) -> None:
+async def test_staged_message_is_gone_with_the_callers_rollback(house: ProductFixture) -> None:
     await house.add_account("main")
     engine = create_async_engine(async_url(house.hermod.core.settings.database_url.get_secret_value()))
     async with AsyncSession(engine) as session:

@@ -21,7 +21,7 @@ from starter.temporal.starts import USE_RUNNING, WorkflowBatch
 from starter.webhooks.deliveries import delivery_status, retry_delivery
 from tests.support.orphans import letter
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint, delivered, ended
 from tests.support.webhooks.receiver import Receiver, receiving
 
@@ -32,21 +32,21 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield running
 
 
-async def fault(house: House, to: str, name: str, **more: Any) -> None:
+async def fault(house: ProductFixture, to: str, name: str, **more: Any) -> None:
     assert house.sandbox is not None
     async with httpx.AsyncClient(base_url=house.sandbox.url) as sandbox:
         order = {"fault": name, "times": 1, "to": to, **more}
         (await sandbox.put("/_sandbox/faults/sandbox", json=order)).raise_for_status()
 
 
-async def received(house: House, message: str) -> int:
+async def received(house: ProductFixture, message: str) -> int:
     assert house.sandbox is not None
     async with httpx.AsyncClient(base_url=house.sandbox.url) as sandbox:
         answer = await sandbox.get("/_sandbox/inbox/ids", params={"provider": "sandbox"})
     return int(answer.raise_for_status().json()["ids"].get(message, 0))
 
 
-async def in_mid_request(house: House) -> WorkflowBatch:
+async def in_mid_request(house: ProductFixture) -> WorkflowBatch:
     """A message that was refused and is begun again, while the provider takes its time to answer: as long as it may."""
     await house.add_account("main")
     to = f"slow@{house.hermod.tenant}.example.com"
@@ -67,11 +67,11 @@ async def in_mid_request(house: House) -> WorkflowBatch:
     )
 
 
-async def run_of(house: House, workflow_id: str) -> str:
+async def run_of(house: ProductFixture, workflow_id: str) -> str:
     return (await house.client.get_workflow_handle(workflow_id).describe()).run_id
 
 
-async def sent_once(house: House, unit: WorkflowBatch) -> None:
+async def sent_once(house: ProductFixture, unit: WorkflowBatch) -> None:
     """By the request that was under way; and its workflow ends well."""
     (message,) = unit.messages
     view = await house.reached(message, Status.SENT)
@@ -85,7 +85,7 @@ async def sent_once(house: House, unit: WorkflowBatch) -> None:
     await eventually(completed)
 
 
-async def test_message_begun_again_twice_keeps_the_run_that_has_its_request(house: House) -> None:
+async def test_message_begun_again_twice_keeps_the_run_that_has_its_request(house: ProductFixture) -> None:
     unit = await in_mid_request(house)
     run = await run_of(house, unit.workflow_id)
     assert await house.hermod.core.dispatcher.begin_again(unit)
@@ -95,7 +95,7 @@ async def test_message_begun_again_twice_keeps_the_run_that_has_its_request(hous
 
 @pytest.mark.parametrize("conflict", [USE_RUNNING, WorkflowIDConflictPolicy.TERMINATE_EXISTING], ids=["used", "ended"])
 async def test_message_whose_start_is_repeated_in_mid_request_is_sent_once(
-    house: House, conflict: WorkflowIDConflictPolicy
+    house: ProductFixture, conflict: WorkflowIDConflictPolicy
 ) -> None:
     """Also where the run that makes the request is ended: the next one waits for it."""
     unit = await in_mid_request(house)
@@ -105,7 +105,9 @@ async def test_message_whose_start_is_repeated_in_mid_request_is_sent_once(
     await sent_once(house, unit)
 
 
-async def test_delivery_begun_again_twice_keeps_the_run_that_has_its_request(house: House, receiver: Receiver) -> None:
+async def test_delivery_begun_again_twice_keeps_the_run_that_has_its_request(
+    house: ProductFixture, receiver: Receiver
+) -> None:
     endpoint = await add_endpoint(house, receiver.url, retry=(0.1,))
     receiver.decide = lambda payload, attempt: 500 if attempt < 3 else 204
     delivery = (await house.hermod.emit("order.paid", {})).deliveries[0].id
@@ -127,7 +129,7 @@ async def test_delivery_begun_again_twice_keeps_the_run_that_has_its_request(hou
     assert len(receiver.calls) == 3
 
 
-async def test_many_that_are_begun_again_by_a_filter_are_sent_and_the_others_stay(house: House) -> None:
+async def test_many_that_are_begun_again_by_a_filter_are_sent_and_the_others_stay(house: ProductFixture) -> None:
     await house.add_account("main")
     to = [f"many{number}@{house.hermod.tenant}.example.com" for number in range(3)]
     for address in to:

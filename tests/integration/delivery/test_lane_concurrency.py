@@ -19,7 +19,7 @@ from hermod.contracts.tenants.accounts import Account
 from hermod.ports.notifications.sender import Outgoing, Sender
 from hermod.ports.webhooks.ledger import Exchange, Post
 from starter import Hermod
-from tests.support.product import NOWHERE, House, Script, ScriptedSender, new_house, settings_for
+from tests.support.product import NOWHERE, ProductFixture, Script, ScriptedSender, new_house, settings_for
 from tests.support.webhooks.product import add_endpoint, delivered
 from worker import build_workers, running
 
@@ -87,7 +87,7 @@ class CountedPoster:
 class Narrow:
     """A product whose only worker makes five requests of each lane at once."""
 
-    house: House
+    house: ProductFixture
     senders: Senders
     poster: CountedPoster
 

@@ -18,10 +18,10 @@ from hermod.contracts.notifications.messages import Options, Status, Submission
 from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from hermod.domain.payments.stripe_events import read_event
 from starter import Hermod
-from starter.analytics.validation import sift
+from starter.analytics.validation import validate
 from starter.webhooks.deliveries import delivery_status
 from tests.support.forms.rows import add_form
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.proxies.postgres_proxy import PostgresProxy
 from tests.support.webhooks.product import add_endpoint
 
@@ -33,7 +33,7 @@ UNREACHABLE = "http://127.0.0.1:9/hooks"
 class Shop:
     """A running product, and a client of the same tenant that reaches the database through a proxy."""
 
-    house: House
+    house: ProductFixture
     client: Hermod
     database: PostgresProxy
 
@@ -45,7 +45,7 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(house: House) -> AsyncIterator[Shop]:
+async def shop(house: ProductFixture) -> AsyncIterator[Shop]:
     settings = house.hermod.core.settings
     url = settings.database_url.get_secret_value()
     async with PostgresProxy.before(url) as database:
@@ -154,7 +154,7 @@ async def test_events_are_handed_on_before_they_are_asked_for_again_they_are_not
         return runs[-1]
 
     for given in ([{"type": "a"}], [{"type": "a", "event_id": "1"}, {"type": "a"}]):
-        lines = sift(house.tenant, given, 0, now).good
+        lines = validate(house.tenant, given, 0, now).good
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(database, "idempotent", twice)
             assert await acceptance.take(house.tenant, lines, now) == [True] * len(given)

@@ -11,12 +11,14 @@ from hermod.contracts.notifications.messages import Status
 from hermod.contracts.tenants.accounts import AccountInput
 from hermod.storage.secrets.vault import Vault
 from hermod.storage.tenants.accounts import ProviderAccounts
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-async def put_elsewhere(house: House, name: str, *, channel: Channel = Channel.EMAIL, enabled: bool = True) -> None:
+async def put_elsewhere(
+    house: ProductFixture, name: str, *, channel: Channel = Channel.EMAIL, enabled: bool = True
+) -> None:
     """As another process does it: the lists of this one do not hear of it."""
     core = house.hermod.core
     other = ProviderAccounts(core.storage.database, Vault(core.settings.secret_key.get_secret_value()))
@@ -31,12 +33,12 @@ async def put_elsewhere(house: House, name: str, *, channel: Channel = Channel.E
     await other.put(house.hermod.tenant, name, account, actor="test", now=core.clock.now())
 
 
-async def warm(house: House) -> None:
+async def warm(house: ProductFixture) -> None:
     """Have the lists of this process read."""
     await house.hermod.core.storage.accounts.names(house.hermod.tenant)
 
 
-async def test_message_that_names_a_new_account_is_sent_at_once(house: House) -> None:
+async def test_message_that_names_a_new_account_is_sent_at_once(house: ProductFixture) -> None:
     await house.add_account("main")
     for number in range(3):
         await warm(house)
@@ -47,7 +49,7 @@ async def test_message_that_names_a_new_account_is_sent_at_once(house: House) ->
         assert not any(decision.kind == "wait" for decision in view.decisions)
 
 
-async def test_batch_for_a_channel_with_a_new_account_is_taken(house: House) -> None:
+async def test_batch_for_a_channel_with_a_new_account_is_taken(house: ProductFixture) -> None:
     await house.add_account("main")
     await warm(house)
     await put_elsewhere(house, "texts", channel=Channel.SMS)
@@ -56,7 +58,7 @@ async def test_batch_for_a_channel_with_a_new_account_is_taken(house: House) -> 
     assert [(await house.ended(one.id)).status for one in batch.receipts] == [Status.SENT] * 2
 
 
-async def test_account_that_was_enabled_a_moment_ago_sends(house: House) -> None:
+async def test_account_that_was_enabled_a_moment_ago_sends(house: ProductFixture) -> None:
     await house.add_account("main", enabled=False)
     await warm(house)
     await put_elsewhere(house, "main")
@@ -65,7 +67,7 @@ async def test_account_that_was_enabled_a_moment_ago_sends(house: House) -> None
     assert not any(decision.kind == "wait" for decision in view.decisions)
 
 
-async def test_reports_of_a_new_account_are_known(house: House) -> None:
+async def test_reports_of_a_new_account_are_known(house: ProductFixture) -> None:
     await house.add_account("main")
     await warm(house)
     await put_elsewhere(house, "new")

@@ -15,7 +15,7 @@ from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Status
 from hermod.domain.states import OPEN
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 BROKEN = {
     "half of a JSON": b'{"to": "ada@example.com", ',
@@ -28,7 +28,7 @@ BROKEN = {
 }
 
 
-async def _batch(house: House) -> list[str]:
+async def _batch(house: ProductFixture) -> list[str]:
     """Five messages that share a workflow, which begins them in a moment."""
     await house.add_account("main")
     at = house.hermod.core.clock.now() + timedelta(seconds=2)
@@ -38,13 +38,13 @@ async def _batch(house: House) -> list[str]:
     return [one.id for one in receipt.receipts]
 
 
-async def _change(house: House, statement: str, **values: Any) -> None:
+async def _change(house: ProductFixture, statement: str, **values: Any) -> None:
     names = {"tenant": house.hermod.tenant} | values
     assert await house.hermod.core.storage.database.execute(text(statement), names) == 1
 
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN.keys())
-async def test_content_cannot_be_read_the_other_four_are_sent(house: House, body: bytes) -> None:
+async def test_content_cannot_be_read_the_other_four_are_sent(house: ProductFixture, body: bytes) -> None:
     core = house.hermod.core
     await core.storage.contents.set_policy(
         house.hermod.tenant, encrypts=True, days=30, actor="test", now=core.clock.now()
@@ -62,7 +62,7 @@ async def test_content_cannot_be_read_the_other_four_are_sent(house: House, body
 
 
 @pytest.mark.parametrize("column", ["not_after", "next_attempt_at"])
-async def test_time_is_infinite_it_is_sent_with_the_others(house: House, column: str) -> None:
+async def test_time_is_infinite_it_is_sent_with_the_others(house: ProductFixture, column: str) -> None:
     messages = await _batch(house)
     value = "infinity" if column == "not_after" else "-infinity"
     statement = f"UPDATE messages SET {column} = '{value}' WHERE tenant_id = :tenant AND id = :id"
@@ -71,7 +71,9 @@ async def test_time_is_infinite_it_is_sent_with_the_others(house: House, column:
         await house.reached(message, Status.SENT)
 
 
-async def test_content_has_a_field_of_a_later_version_it_is_sent_by_a_worker_that_knows_it(house: House) -> None:
+async def test_content_has_a_field_of_a_later_version_it_is_sent_by_a_worker_that_knows_it(
+    house: ProductFixture,
+) -> None:
     await house.add_account("main")
     at = house.hermod.core.clock.now() + timedelta(seconds=1)
     sent = await house.hermod.send(Email(to="ada@example.com", subject="Hello", text="It works"), send_at=at)
@@ -100,7 +102,7 @@ async def test_content_has_a_field_of_a_later_version_it_is_sent_by_a_worker_tha
     await house.reached(sent.id, Status.SENT)
 
 
-async def test_message_alone_cannot_be_read_it_ends_and_can_be_retried(house: House) -> None:
+async def test_message_alone_cannot_be_read_it_ends_and_can_be_retried(house: ProductFixture) -> None:
     await house.add_account("main")
     at = house.hermod.core.clock.now() + timedelta(seconds=2)
     sent = await house.hermod.send(Email(to="ada@example.com", subject="Hello", text="It works"), send_at=at)

@@ -26,7 +26,7 @@ from starter.temporal.connection import DATA_CONVERTER
 from starter.webhooks.replays import replay
 from tests.support.forms.product import ENTERED, add_form
 from tests.support.polling import eventually
-from tests.support.product import House, new_house, settings_for
+from tests.support.product import ProductFixture, new_house, settings_for
 from tests.support.webhooks.product import add_endpoint
 from worker import LANES, WORKFLOW_CLASSES, build_workers, running
 
@@ -65,7 +65,7 @@ class Activities(ClientInterceptor, WorkerInterceptor):
 class Idle:
     """A product without a worker: what it accepts is started, and waits."""
 
-    house: House
+    house: ProductFixture
     activities: Activities
 
     async def take_a_round(self, number: int) -> None:

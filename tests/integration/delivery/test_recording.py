@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from activities.dispatch.progress import Dispatch
+from activities.dispatch.progress import DispatchInput
 from activities.notifications.account_sender import BatchWait
 from activities.notifications.batch_slots import FairSemaphore, Slot
-from activities.notifications.dispatcher import Delivery
+from activities.notifications.dispatcher import MessageDispatcher
 from hermod.bootstrap import SystemClock
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import message_id
@@ -18,13 +18,13 @@ from hermod.contracts.notifications.content import Channel, Email
 from hermod.contracts.notifications.messages import Outcome, Status, Submission
 from hermod.contracts.notifications.outcomes import Accepted, Throttled
 from hermod.storage.notifications.acceptance import Draft, Ready
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 OWNER = "batch/a-test/by-hand"
 
 
 async def test_database_lost_while_an_account_is_blocked_keeps_the_outcomes(
-    skipping: House, monkeypatch: pytest.MonkeyPatch
+    skipping: ProductFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await skipping.add_account("main")
     skipping.script("main", Accepted(provider_id="p1"), Throttled(retry_after=60))
@@ -39,14 +39,14 @@ async def test_database_lost_while_an_account_is_blocked_keeps_the_outcomes(
 
     assert skipping.senders is not None
     monkeypatch.setattr(storage.accounts, "block", away)
-    delivery = Delivery(
-        Dispatch(tenant=tenant, channel=Channel.EMAIL, owner=OWNER, run="run", messages=names),
+    delivery = MessageDispatcher(
+        DispatchInput(tenant=tenant, channel=Channel.EMAIL, owner=OWNER, run="run", messages=names),
         ledger=storage.ledger,
         accounts=storage.accounts,
         senders=skipping.senders,
         hygiene=storage.hygiene,
         limiter=storage.rates,
-        patience=BatchWait(Slot(FairSemaphore(), tenant, priority=5)),
+        rate_wait=BatchWait(Slot(FairSemaphore(), tenant, priority=5)),
         clock=SystemClock(),
         stopping=lambda: False,
     )

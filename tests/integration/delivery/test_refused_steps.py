@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from activities.dispatch.progress import Dispatch
-from activities.notifications.dispatcher import Delivery
+from activities.dispatch.progress import DispatchInput
+from activities.notifications.dispatcher import MessageDispatcher
 from activities.notifications.rate_limits import Limit
-from activities.notifications.requests import PendingRequest
+from activities.notifications.requests import SendJob
 from hermod.contracts.ids import message_id
 from hermod.contracts.notifications.content import Channel, Email
 from hermod.contracts.notifications.messages import Guarantee, Status, Submission
 from hermod.ports.notifications.ledger import InFlight, Item
-from hermod.ports.notifications.limiter import Ask, Reservation, Rules
+from hermod.ports.notifications.limiter import RateRules, Reservation, ReserveRequest
 from hermod.storage.notifications.acceptance import Draft, Ready
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 OWNER = "message/a-test/by-hand"
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
@@ -63,10 +63,10 @@ class Limiter:
 
     closed: int = 0
 
-    async def rules(self, tenant: str) -> Rules:
-        return Rules(rate=1.0)
+    async def rules(self, tenant: str) -> RateRules:
+        return RateRules(rate=1.0)
 
-    async def reserve(self, ask: Ask, now: datetime) -> Reservation:
+    async def reserve(self, ask: ReserveRequest, now: datetime) -> Reservation:
         self.closed -= 1
         return Reservation(tokens=0 if self.closed >= 0 else ask.most, delay=0.0, wait=0.0)
 
@@ -75,7 +75,7 @@ class Limiter:
 
 
 class Awake:
-    async def nap(self, limit: Limit, job: PendingRequest, seconds: float) -> float | None:
+    async def wait(self, limit: Limit, job: SendJob, seconds: float) -> float | None:
         return None
 
 
@@ -96,21 +96,21 @@ def was_lost_in_mid_request(item: Item) -> Item:
     return replace(item, in_flight=InFlight(account="main"))
 
 
-async def is_left_alone(house: House, altered: Callable[[Item], Item], *, closed: int = 0) -> None:
+async def is_left_alone(house: ProductFixture, altered: Callable[[Item], Item], *, closed: int = 0) -> None:
     await house.add_account("main")
     house.script("main")
     storage, tenant = house.hermod.core.storage, house.hermod.tenant
     draft = Draft(message_id(), OWNER, None, Ready(submission=Submission(content=LETTER), content=LETTER))
     await storage.acceptance.take(tenant, [draft], datetime.now(UTC))
     assert house.senders is not None
-    delivery = Delivery(
-        Dispatch(tenant=tenant, channel=Channel.EMAIL, owner=OWNER, run="run", messages=(draft.id,)),
+    delivery = MessageDispatcher(
+        DispatchInput(tenant=tenant, channel=Channel.EMAIL, owner=OWNER, run="run", messages=(draft.id,)),
         ledger=Refusing(storage.ledger, altered),
         accounts=storage.accounts,
         senders=house.senders,
         hygiene=storage.hygiene,
         limiter=Limiter(closed),
-        patience=Awake(),
+        rate_wait=Awake(),
         clock=Hasty(),
         stopping=lambda: False,
     )
@@ -121,14 +121,14 @@ async def is_left_alone(house: House, altered: Callable[[Item], Item], *, closed
 
 @pytest.mark.parametrize("altered", [is_late, is_suppressed, may_arrive_twice])
 async def test_message_that_must_not_be_sent_and_cannot_be_ended_is_not_sent(
-    skipping: House, altered: Callable[[Item], Item]
+    skipping: ProductFixture, altered: Callable[[Item], Item]
 ) -> None:
     await is_left_alone(skipping, altered)
 
 
-async def test_message_whose_lost_request_was_recorded_by_somebody_else_is_not_sent(skipping: House) -> None:
+async def test_message_whose_lost_request_was_recorded_by_somebody_else_is_not_sent(skipping: ProductFixture) -> None:
     await is_left_alone(skipping, was_lost_in_mid_request)
 
 
-async def test_message_that_a_rate_holds_back_and_that_has_moved_is_not_sent(skipping: House) -> None:
+async def test_message_that_a_rate_holds_back_and_that_has_moved_is_not_sent(skipping: ProductFixture) -> None:
     await is_left_alone(skipping, lambda item: item, closed=2)

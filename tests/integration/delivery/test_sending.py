@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Outcome, Status
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
-async def test_send_one_email_reaches_the_provider_and_its_story_can_be_read(house: House) -> None:
+async def test_send_one_email_reaches_the_provider_and_its_story_can_be_read(house: ProductFixture) -> None:
     await house.add_account("main")
     receipt = await house.hermod.send(
         Email(to="ada@example.com", subject="Welcome", text="Hello"), priority=7, request_id="req-1"

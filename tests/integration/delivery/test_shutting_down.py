@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import ActivityCancellationType
 
-from activities.heartbeat import pulse
+from activities.heartbeat import heartbeating
 
 QUEUE: Final = "shutting-down"
 DRAIN: Final = timedelta(seconds=0.5)
@@ -30,8 +30,8 @@ class Lasting:
 
     @activity.defn(name="last")
     async def last(self) -> None:
-        async with pulse() as beating:
-            await beating.finish(self._work(beating.stopping), drain=DRAIN)
+        async with heartbeating() as heartbeat:
+            await heartbeat.finish(self._work(heartbeat.stopping), drain=DRAIN)
 
     async def _work(self, stopping: Callable[[], bool]) -> None:
         self.begun.set()

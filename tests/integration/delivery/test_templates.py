@@ -14,22 +14,22 @@ from hermod.contracts.errors import InvalidInput
 from hermod.contracts.notifications.content import Channel, Email, Sms
 from hermod.contracts.notifications.messages import Status
 from hermod.contracts.notifications.templates import TemplateInput
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
-async def put(house: House, name: str, **template: Any) -> None:
+async def put(house: ProductFixture, name: str, **template: Any) -> None:
     core = house.hermod.core
     given = TemplateInput.model_validate({"channel": "email", "subject": "Hello {{ name }}"} | template)
     await core.storage.templates.put(house.hermod.tenant, name, given, actor="test", now=core.clock.now())
 
 
-def received(house: House, message: str) -> Entry:
+def received(house: ProductFixture, message: str) -> Entry:
     assert house.sandbox is not None
     ((entry,), *_) = house.sandbox.inbox.find(Filter(message_id=message), 9)
     return entry
 
 
-async def test_words_of_a_template_reach_the_inbox_with_a_text_twin(house: House) -> None:
+async def test_words_of_a_template_reach_the_inbox_with_a_text_twin(house: ProductFixture) -> None:
     await house.add_account("main")
     await put(house, "welcome", html="<h1>Hello {{ name }}</h1><p>Tom &amp; <a href='{{ url }}'>Go</a></p>")
     letter = Email(to="ada@example.com", template="welcome", data={"name": "Ada <b>", "url": "https://a.b/?x=1&y=2"})
@@ -42,7 +42,7 @@ async def test_words_of_a_template_reach_the_inbox_with_a_text_twin(house: House
     assert entry.text == "Hello Ada <b>\n\nTom & Go (https://a.b/?x=1&y=2)"
 
 
-async def test_version_put_after_acceptance_does_not_change_the_message(house: House) -> None:
+async def test_version_put_after_acceptance_does_not_change_the_message(house: ProductFixture) -> None:
     await house.add_account("main")
     await put(house, "welcome", text="first {{ name }}")
     letter = Email(to="ada@example.com", template="welcome", data={"name": "Ada"})
@@ -55,7 +55,7 @@ async def test_version_put_after_acceptance_does_not_change_the_message(house: H
     assert received(house, later.id).text == "second Ada"
 
 
-async def test_many_messages_by_template_have_their_own_words_and_locales(house: House) -> None:
+async def test_many_messages_by_template_have_their_own_words_and_locales(house: ProductFixture) -> None:
     await house.add_account("main")
     await put(house, "welcome", text="Hello {{ name }}")
     await put(house, "welcome", text="Hallo {{ name }}", locale="de")
@@ -67,7 +67,7 @@ async def test_many_messages_by_template_have_their_own_words_and_locales(house:
     assert [received(house, one.id).text for one in batch.receipts] == [f"Hallo {n}" for n in range(20)]
 
 
-async def test_sms_by_template_counts_its_segments(house: House) -> None:
+async def test_sms_by_template_counts_its_segments(house: ProductFixture) -> None:
     await house.add_account("texts", channel=Channel.SMS)
     await put(house, "code", channel="sms", subject=None, body="{{ code }}" + "x" * 160)
     message = await house.hermod.send(Sms(to="+14155550100", template="code", data={"code": "481516"}))
@@ -75,7 +75,7 @@ async def test_sms_by_template_counts_its_segments(house: House) -> None:
     assert (received(house, message.id).text or "").startswith("481516")
 
 
-async def test_template_of_another_tenant_is_refused(house: House) -> None:
+async def test_template_of_another_tenant_is_refused(house: ProductFixture) -> None:
     await house.add_account("main")
     await put(house, "welcome", text="x")
     core = house.hermod.core

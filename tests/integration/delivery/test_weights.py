@@ -11,12 +11,12 @@ from hermod.contracts.notifications.messages import Status
 from hermod.contracts.notifications.outcomes import Accepted, Transient
 from hermod.contracts.notifications.retries import Preset
 from starter.temporal import schedules
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-async def test_workflow_carries_priority_tenant_and_its_weight(house: House) -> None:
+async def test_workflow_carries_priority_tenant_and_its_weight(house: ProductFixture) -> None:
     await house.add_account("main")
     core, tenant = house.hermod.core, house.hermod.tenant
     await core.storage.limits.weigh(tenant, 2.5, actor="test", now=core.clock.now())
@@ -27,7 +27,7 @@ async def test_workflow_carries_priority_tenant_and_its_weight(house: House) -> 
     assert (started.priority_key, started.fairness_key, started.fairness_weight) == (2, tenant, 2.5)
 
 
-async def test_message_that_leaves_its_batch_keeps_priority_tenant_and_weight(skipping: House) -> None:
+async def test_message_that_leaves_its_batch_keeps_priority_tenant_and_weight(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Accepted(), Transient(), Transient(), Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 2, retry=Preset.WEBHOOK, priority=8)
@@ -41,7 +41,7 @@ async def test_message_that_leaves_its_batch_keeps_priority_tenant_and_weight(sk
     assert (given.priority_key, given.fairness_key, given.fairness_weight) == (3, skipping.hermod.tenant, 1.0)
 
 
-async def test_schedule_of_an_older_release_gets_the_priority_when_it_is_applied(house: House) -> None:
+async def test_schedule_of_an_older_release_gets_the_priority_when_it_is_applied(house: ProductFixture) -> None:
     sweep = schedules.SCHEDULES[0]
     handle = house.client.get_schedule_handle(ids.schedule(sweep.name))
 

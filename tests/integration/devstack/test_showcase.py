@@ -16,16 +16,16 @@ from devstack.sandbox import Sandbox
 from devstack.servers.ports import free_port
 from hermod.channels.registry import KITS
 from hermod.contracts.notifications.messages import Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from starter import Hermod
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from web.app import create_app
 from web.http.server import serve
 
 
 @pytest.fixture
-async def hermod(house: House) -> AsyncIterator[Hermod]:
+async def hermod(house: ProductFixture) -> AsyncIterator[Hermod]:
     """The client of a product whose web answers at its public address."""
     core, port = house.hermod.core, free_port()
     settings = core.settings.model_copy(update={"public_url": f"http://127.0.0.1:{port}", "port": port})
@@ -56,7 +56,7 @@ async def test_show_every_provider_takes_its_message_and_reports_its_delivery(he
     told = {provider: (view.error, [attempt.error for attempt in view.attempts]) for provider, view in shown.items()}
     assert {provider: view.status for provider, view in shown.items()} == wanted, told
     for provider in reporting:
-        assert Happening.DELIVERED in {receipt.kind for receipt in shown[provider].receipts}
+        assert ReceiptEventType.DELIVERED in {receipt.kind for receipt in shown[provider].receipts}
 
 
 async def test_show_form_is_paid_for_tells_the_whole_way(hermod: Hermod) -> None:

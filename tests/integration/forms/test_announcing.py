@@ -16,7 +16,7 @@ from starter.forms.journeys import journey
 from starter.webhooks.deliveries import deliveries, delivery_status
 from starter.webhooks.endpoints import create_endpoint
 from tests.support.forms.product import ENTERED, add_form, ended, submitted
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 SESSION = "session-12345678"
 
@@ -26,7 +26,7 @@ def notification(**settings: Any) -> dict[str, Any]:
     return {"channel": "email", "to": "{{ data.email }}", "content": content, **settings}
 
 
-async def events(house: House) -> list[str]:
+async def events(house: ProductFixture) -> list[str]:
     """Bodies of what waits for ClickHouse, or has gone there: the types."""
     rows = await house.hermod.core.storage.database.rows(
         text("SELECT fingerprint FROM event_ids WHERE tenant_id = :tenant"), {"tenant": house.hermod.tenant}
@@ -34,12 +34,12 @@ async def events(house: House) -> list[str]:
     return [row.fingerprint.hex() for row in rows]
 
 
-async def endpoint(house: House, *types: str) -> None:
+async def endpoint(house: ProductFixture, *types: str) -> None:
     settings = EndpointSettings.model_validate({"url": "http://127.0.0.1:9/hook", "event_types": types})
     await create_endpoint(house.hermod, settings)
 
 
-async def test_completed_submission_is_told_by_webhook_message_and_journey(skipping: House) -> None:
+async def test_completed_submission_is_told_by_webhook_message_and_journey(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", Accepted(provider_id="p"))
     await endpoint(skipping, "submission.*")
@@ -63,7 +63,7 @@ async def test_completed_submission_is_told_by_webhook_message_and_journey(skipp
     assert ENTERED["email"] not in repr(steps)
 
 
-async def test_notification_that_cannot_be_made_is_recorded_and_the_others_go(skipping: House) -> None:
+async def test_notification_that_cannot_be_made_is_recorded_and_the_others_go(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     await add_form(
         skipping,
@@ -91,7 +91,7 @@ async def test_notification_that_cannot_be_made_is_recorded_and_the_others_go(sk
     assert len([step for step in steps if step.kind == "message.accepted"]) == 1
 
 
-def announcement(house: House, **changes: Any) -> Announcement:
+def announcement(house: ProductFixture, **changes: Any) -> Announcement:
     given: dict[str, Any] = {
         "tenant": house.hermod.tenant,
         "moment": FormMoment.COMPLETED,
@@ -107,7 +107,7 @@ def announcement(house: House, **changes: Any) -> Announcement:
     return Announcement(**given | changes)
 
 
-async def test_moment_told_twice_is_stored_once(skipping: House) -> None:
+async def test_moment_told_twice_is_stored_once(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     await endpoint(skipping, "*")
     announcer = new_announcer(skipping)
@@ -122,7 +122,7 @@ async def test_moment_told_twice_is_stored_once(skipping: House) -> None:
     assert kinds.count("submission.completed") == 1
 
 
-async def test_moment_told_again_in_other_words_is_left_as_it_was(skipping: House) -> None:
+async def test_moment_told_again_in_other_words_is_left_as_it_was(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     await endpoint(skipping, "*")
     announcer = new_announcer(skipping)
@@ -134,7 +134,7 @@ async def test_moment_told_again_in_other_words_is_left_as_it_was(skipping: Hous
     assert len((await skipping.hermod.messages()).items) == 1
 
 
-async def test_turn_makes_another_moment(skipping: House) -> None:
+async def test_turn_makes_another_moment(skipping: ProductFixture) -> None:
     await endpoint(skipping, "*")
     announcer = new_announcer(skipping)
     for turn in ("1", "2"):
@@ -142,7 +142,7 @@ async def test_turn_makes_another_moment(skipping: House) -> None:
     assert len((await deliveries(skipping.hermod)).items) == 2
 
 
-async def test_payload_too_large_for_a_webhook_goes_without_what_was_entered(skipping: House) -> None:
+async def test_payload_too_large_for_a_webhook_goes_without_what_was_entered(skipping: ProductFixture) -> None:
     await endpoint(skipping, "*")
     large = announcement(skipping, payload={"submission": "sub_1", "data": {"text": "x" * 262_100}}, notifications=())
     (delivery,) = (await new_announcer(skipping).announce(large)).deliveries
@@ -151,11 +151,11 @@ async def test_payload_too_large_for_a_webhook_goes_without_what_was_entered(ski
 
 
 @pytest.mark.parametrize("change", [{"turn": "2"}, {"reference": "sub_2"}, {"moment": FormMoment.PAID}])
-async def test_identity_is_of_the_moment(skipping: House, change: dict[str, Any]) -> None:
+async def test_identity_is_of_the_moment(skipping: ProductFixture, change: dict[str, Any]) -> None:
     assert identity(announcement(skipping)) == identity(announcement(skipping, payload={}))
     assert identity(announcement(skipping)) != identity(announcement(skipping, **change))
 
 
-def new_announcer(house: House) -> FormAnnouncer:
+def new_announcer(house: ProductFixture) -> FormAnnouncer:
     core = house.hermod.core
     return FormAnnouncer(core.storage, core.webhooks, core.desk, core.clock)

@@ -16,7 +16,7 @@ from tests.integration.delivery.reports.test_reporting import SECRET, Exchange
 from tests.support.forms.product import add_form, ended
 from tests.support.forms.stripe_sender import stripe_sender
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint
 from tests.support.webhooks.receiver import receiving
 from web.app import create_app
@@ -53,13 +53,13 @@ AFTER_IT = [
 
 
 @pytest.fixture
-async def exchange(house: House) -> AsyncIterator[Exchange]:
+async def exchange(house: ProductFixture) -> AsyncIterator[Exchange]:
     await house.add_account("mail", credentials=SECRET)
     async with calling(create_app(house.hermod.core.settings, hermod=house.hermod)) as client:
         yield Exchange(house, client)
 
 
-async def message_for(house: House, moment: str) -> str:
+async def message_for(house: ProductFixture, moment: str) -> str:
     """The message that the moment has made, once it is sent."""
 
     async def made() -> str | None:
@@ -104,6 +104,6 @@ async def test_visitor_leaves_is_reminded_comes_back_and_pays_reads_as_one_journ
     assert "example.com" not in view.model_dump_json()
 
 
-async def _with(house: House, kind: str) -> JourneyView | None:
+async def _with(house: ProductFixture, kind: str) -> JourneyView | None:
     view = await journey(house.hermod, CONTACT)
     return view if kind in [step.kind for step in view.steps] else None

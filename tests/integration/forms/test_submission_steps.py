@@ -36,12 +36,12 @@ from starter.forms.submissions import retry_submission, submission
 from starter.housekeeping.orphans import SubmissionWorkflows
 from starter.housekeeping.sweeping import STALLED_AFTER, LedgerSweeper
 from tests.support.forms.product import ENTERED, add_form, ended, pay, submitted
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 PAYMENT: dict[str, Any] = {"payment": {"required": True, "expires_in": "PT1H"}}
 
 
-async def accepted(house: House) -> str:
+async def accepted(house: ProductFixture) -> str:
     """A submission whose workflow nobody has started."""
     core, tenant = house.hermod.core, house.hermod.tenant
     draft = SubmissionDraft(
@@ -56,12 +56,12 @@ async def accepted(house: House) -> str:
     return draft.id
 
 
-async def opened(house: House, own: str) -> SubmissionRecord:
+async def opened(house: ProductFixture, own: str) -> SubmissionRecord:
     core = house.hermod.core
     return await core.storage.submission_ledger.open(house.hermod.tenant, own, "run-1", core.clock.now())
 
 
-async def as_if_untouched_for_an_hour(house: House, own: str) -> None:
+async def as_if_untouched_for_an_hour(house: ProductFixture, own: str) -> None:
     statement = text("""
         UPDATE form_submissions SET updated_at = now() - interval '1 hour',
                payment_expires_at = payment_expires_at - interval '3 hours' WHERE id = :id
@@ -69,14 +69,14 @@ async def as_if_untouched_for_an_hour(house: House, own: str) -> None:
     await house.hermod.core.storage.database.execute(statement, {"id": own})
 
 
-def sweeper(house: House) -> LedgerSweeper[Orphan]:
+def sweeper(house: ProductFixture) -> LedgerSweeper[Orphan]:
     core = house.hermod.core
     return LedgerSweeper(
         core.storage.orphaned_submissions, SubmissionWorkflows(core.submissions), core.temporal, core.clock
     )
 
 
-async def test_payment_and_expiry_at_the_same_moment_leave_one_of_them(skipping: House) -> None:
+async def test_payment_and_expiry_at_the_same_moment_leave_one_of_them(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     ledger, over = skipping.hermod.core.storage.submission_ledger, skipping.hermod.core.clock.now() + timedelta(hours=2)
 
@@ -95,7 +95,7 @@ async def test_payment_and_expiry_at_the_same_moment_leave_one_of_them(skipping:
     await asyncio.gather(*[race(await accepted(skipping)) for _ in range(8)])
 
 
-async def pay_unless_expired(house: House, own: str) -> None:
+async def pay_unless_expired(house: ProductFixture, own: str) -> None:
     """As a payment's transaction does: it locks the row and looks at it."""
     async with house.hermod.core.storage.database.begin() as connection:
         statement = text("SELECT status FROM form_submissions WHERE id = :id FOR NO KEY UPDATE")
@@ -104,7 +104,7 @@ async def pay_unless_expired(house: House, own: str) -> None:
             await connection.execute(statement, {"id": own})
 
 
-async def test_paid_submission_does_not_expire(skipping: House) -> None:
+async def test_paid_submission_does_not_expire(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     own = await accepted(skipping)
     record = await opened(skipping, own)
@@ -114,7 +114,7 @@ async def test_paid_submission_does_not_expire(skipping: House) -> None:
     assert (after.status, after.standing.payment) == (SubmissionStatus.PROCESSING, PaymentStatus.PAID)
 
 
-async def test_step_made_twice_is_written_once(skipping: House) -> None:
+async def test_step_made_twice_is_written_once(skipping: ProductFixture) -> None:
     await add_form(skipping)
     ledger, now = skipping.hermod.core.storage.submission_ledger, skipping.hermod.core.clock.now()
     record = await opened(skipping, await accepted(skipping))
@@ -124,7 +124,9 @@ async def test_step_made_twice_is_written_once(skipping: House) -> None:
     assert (record.backend_id, record.standing.told) == ("7", frozenset({"submission.completed"}))
 
 
-async def test_given_up_submission_is_opened_again_by_a_run_that_was_made_of_another_one_only(skipping: House) -> None:
+async def test_given_up_submission_is_opened_again_by_a_run_that_was_made_of_another_one_only(
+    skipping: ProductFixture,
+) -> None:
     await add_form(skipping)
     core, tenant = skipping.hermod.core, skipping.hermod.tenant
     ledger, now = core.storage.submission_ledger, core.clock.now()
@@ -136,13 +138,13 @@ async def test_given_up_submission_is_opened_again_by_a_run_that_was_made_of_ano
     assert (again.status, again.reason, again.failed_run) == (SubmissionStatus.PROCESSING, None, None)
 
 
-async def give_up(house: House, record: SubmissionRecord) -> SubmissionRecord:
+async def give_up(house: ProductFixture, record: SubmissionRecord) -> SubmissionRecord:
     core = house.hermod.core
     text, now = "the backend answered 400", core.clock.now()
     return await core.storage.submission_ledger.give_up(record, "run-1", "backend_400", text, now)
 
 
-async def test_superseded_executor_decides_nothing(skipping: House) -> None:
+async def test_superseded_executor_decides_nothing(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     ledger, now = skipping.hermod.core.storage.submission_ledger, skipping.hermod.core.clock.now()
     slow = await opened(skipping, await accepted(skipping))
@@ -158,7 +160,7 @@ async def test_superseded_executor_decides_nothing(skipping: House) -> None:
         assert after.is_as_read_in(own)
 
 
-async def test_superseded_executor_says_what_it_has_seen_happen(skipping: House) -> None:
+async def test_superseded_executor_says_what_it_has_seen_happen(skipping: ProductFixture) -> None:
     await add_form(skipping)
     ledger, now = skipping.hermod.core.storage.submission_ledger, skipping.hermod.core.clock.now()
     slow = await opened(skipping, await accepted(skipping))
@@ -168,7 +170,7 @@ async def test_superseded_executor_says_what_it_has_seen_happen(skipping: House)
     assert after.standing.told == frozenset({"submission.completed"})
 
 
-async def test_refusal_of_what_another_executor_has_saved_or_finished_changes_nothing(skipping: House) -> None:
+async def test_refusal_of_what_another_executor_has_saved_or_finished_changes_nothing(skipping: ProductFixture) -> None:
     await add_form(skipping)
     ledger, now = skipping.hermod.core.storage.submission_ledger, skipping.hermod.core.clock.now()
     slow = await opened(skipping, await accepted(skipping))
@@ -179,7 +181,7 @@ async def test_refusal_of_what_another_executor_has_saved_or_finished_changes_no
     assert (await give_up(skipping, own)).status is SubmissionStatus.COMPLETED
 
 
-async def test_refusal_that_comes_after_the_operators_retry_changes_nothing(skipping: House) -> None:
+async def test_refusal_that_comes_after_the_operators_retry_changes_nothing(skipping: ProductFixture) -> None:
     await add_form(skipping)
     core, tenant = skipping.hermod.core, skipping.hermod.tenant
     slow = await opened(skipping, await accepted(skipping))
@@ -191,7 +193,9 @@ async def test_refusal_that_comes_after_the_operators_retry_changes_nothing(skip
     assert (await give_up(skipping, again)).status is SubmissionStatus.FAILED
 
 
-async def test_dead_letter_that_was_saved_after_all_keeps_its_reason_and_is_not_saved_again(skipping: House) -> None:
+async def test_dead_letter_that_was_saved_after_all_keeps_its_reason_and_is_not_saved_again(
+    skipping: ProductFixture,
+) -> None:
     await add_form(skipping)
     core, tenant = skipping.hermod.core, skipping.hermod.tenant
     ledger, now = core.storage.submission_ledger, core.clock.now()
@@ -204,13 +208,13 @@ async def test_dead_letter_that_was_saved_after_all_keeps_its_reason_and_is_not_
     assert (again.status, again.backend_id, again.standing.saved) == (SubmissionStatus.PROCESSING, "7", True)
 
 
-async def stripe(house: House, told: Any) -> None:
+async def stripe(house: ProductFixture, told: Any) -> None:
     """What Stripe tells is kept, and nobody is woken."""
     core = house.hermod.core
     await core.storage.payments.take(house.hermod.tenant, read_event(told), core.clock.now())
 
 
-async def test_payment_that_comes_after_expiry_was_told_is_not_finished_as_expired(skipping: House) -> None:
+async def test_payment_that_comes_after_expiry_was_told_is_not_finished_as_expired(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     ledger, now = skipping.hermod.core.storage.submission_ledger, skipping.hermod.core.clock.now()
     over = now + timedelta(hours=2)
@@ -224,7 +228,7 @@ async def test_payment_that_comes_after_expiry_was_told_is_not_finished_as_expir
     assert not after.is_as_read_in(record)
 
 
-async def test_payment_that_comes_before_the_wait_for_it_is_seen_at_once(skipping: House) -> None:
+async def test_payment_that_comes_before_the_wait_for_it_is_seen_at_once(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     ledger, now = skipping.hermod.core.storage.submission_ledger, skipping.hermod.core.clock.now()
     record = await opened(skipping, await accepted(skipping))
@@ -233,7 +237,7 @@ async def test_payment_that_comes_before_the_wait_for_it_is_seen_at_once(skippin
     assert (after.status, after.standing.payment) == (SubmissionStatus.PROCESSING, PaymentStatus.PAID)
 
 
-async def test_payment_of_what_is_given_up_in_the_same_moment_wakes_nobody(skipping: House) -> None:
+async def test_payment_of_what_is_given_up_in_the_same_moment_wakes_nobody(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     core = skipping.hermod.core
     record = await opened(skipping, await accepted(skipping))
@@ -244,21 +248,23 @@ async def test_payment_of_what_is_given_up_in_the_same_moment_wakes_nobody(skipp
     assert record.id not in {one.submission for one in found}
 
 
-async def orphan(house: House, own: str) -> Orphan:
+async def orphan(house: ProductFixture, own: str) -> Orphan:
     """The submission, as the sweeper reads it."""
     core, limit = house.hermod.core, Limit(workflows=100, records=100)
     found = await core.storage.orphaned_submissions.stalled(core.clock.now(), older_than=STALLED_AFTER, limit=limit)
     return next(one for one in found if one.id == own)
 
 
-async def given_up(house: House, one: Orphan, now: datetime) -> SubmissionStatus:
+async def given_up(house: ProductFixture, one: Orphan, now: datetime) -> SubmissionStatus:
     """As by the sweeper that looked at `now`."""
     orphaned, since = house.hermod.core.storage.orphaned_submissions, now - STALLED_AFTER
     await orphaned.dead_letter([one], "run-1", "closed", now, untouched_since=since)
     return (await submission(house.hermod, one.id)).status
 
 
-async def test_sweeper_gives_up_nothing_that_was_retried_taken_up_or_finished_since_it_looked(skipping: House) -> None:
+async def test_sweeper_gives_up_nothing_that_was_retried_taken_up_or_finished_since_it_looked(
+    skipping: ProductFixture,
+) -> None:
     await add_form(skipping)
     core, tenant = skipping.hermod.core, skipping.hermod.tenant
     record = await opened(skipping, await accepted(skipping))
@@ -296,7 +302,7 @@ class NobodyIsTold:
         raise AssertionError(told.moment)
 
 
-async def test_executor_that_was_superseded_while_it_saved_takes_no_further_step(skipping: House) -> None:
+async def test_executor_that_was_superseded_while_it_saved_takes_no_further_step(skipping: ProductFixture) -> None:
     await add_form(skipping)
     ledger, backend = skipping.hermod.core.storage.submission_ledger, SlowBackend()
     own = await accepted(skipping)
@@ -312,7 +318,7 @@ async def test_executor_that_was_superseded_while_it_saved_takes_no_further_step
     assert (await submission(skipping.hermod, own)).backend_id == "7"
 
 
-async def test_submission_that_was_never_started_is_started_by_the_sweeper(house: House) -> None:
+async def test_submission_that_was_never_started_is_started_by_the_sweeper(house: ProductFixture) -> None:
     await add_form(house)
     own = await accepted(house)
     await as_if_untouched_for_an_hour(house, own)
@@ -321,7 +327,7 @@ async def test_submission_that_was_never_started_is_started_by_the_sweeper(house
 
 
 async def test_submission_whose_workflow_was_terminated_is_a_dead_letter_and_goes_on_when_retried(
-    house: House,
+    house: ProductFixture,
 ) -> None:
     await add_form(house, **PAYMENT)
     own = await submitted(house)
@@ -336,7 +342,7 @@ async def test_submission_whose_workflow_was_terminated_is_a_dead_letter_and_goe
     await ended(house, own, SubmissionStatus.COMPLETED)
 
 
-async def test_submission_whose_workflow_failed_before_its_end_is_begun_again(house: House) -> None:
+async def test_submission_whose_workflow_failed_before_its_end_is_begun_again(house: ProductFixture) -> None:
     await add_form(house)
     own = await accepted(house)
     workflow_id = submission_workflow(house.hermod.tenant, own)
@@ -352,7 +358,7 @@ async def test_submission_whose_workflow_failed_before_its_end_is_begun_again(ho
     await ended(house, own, SubmissionStatus.COMPLETED)
 
 
-async def test_submission_that_waits_for_its_payment_is_not_swept(house: House) -> None:
+async def test_submission_that_waits_for_its_payment_is_not_swept(house: ProductFixture) -> None:
     await add_form(house, **PAYMENT)
     own = await submitted(house)
     await ended(house, own, SubmissionStatus.AWAITING_PAYMENT)

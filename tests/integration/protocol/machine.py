@@ -152,7 +152,7 @@ class Machine(RuleBasedStateMachine):
         """Where months pass, retention comes by."""
         self.world.time += timedelta(minutes=minutes, days=days)
         if days:
-            self.do(self.world.drop_old())
+            self.do(self.world.purge_expired())
 
     @invariant()
     def promises_hold(self) -> None:

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import text
 
-from activities.dispatch.progress import Dispatch, Progress
+from activities.dispatch.progress import DispatchInput, DispatchProgress
 from activities.notifications import heartbeat_details
 from activities.notifications.account_sender import SingleMessageWait
-from activities.notifications.dispatcher import Delivery
+from activities.notifications.dispatcher import MessageDispatcher
 from activities.notifications.rate_limits import RateWaiters
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import batch_workflow, message_workflow
@@ -31,7 +31,7 @@ from hermod.contracts.notifications.outcomes import (
     RecipientRejected,
     Transient,
 )
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.notifications.retries import Preset
 from hermod.contracts.tenants.accounts import Account
 from hermod.domain.states import OPEN
@@ -201,7 +201,7 @@ class MessageWorld(World):
         """The provider reports a delivery of what it took, maybe before the answer to the request has come."""
         event = Event(
             id=f"{request.message}/{request.number}",
-            kind=Happening.DELIVERED,
+            kind=ReceiptEventType.DELIVERED,
             word="delivered",
             message_id=request.message if by_our_id else None,
             provider_message_id=_their_id(request),
@@ -221,13 +221,13 @@ class MessageWorld(World):
 
     # What a worker does
 
-    def work(self, executor: Executor) -> Coroutine[Any, Any, Progress]:
+    def work(self, executor: Executor) -> Coroutine[Any, Any, DispatchProgress]:
         workflow = executor.run
         assert isinstance(workflow, Workflow)
         ledger = SqlLedger(self.database, self.contents, Alive(self, executor.process))  # type: ignore[arg-type]
         gated: Ledger = Gated(Watched(ledger, self), executor, self.gates)
-        delivery = Delivery(
-            Dispatch(
+        delivery = MessageDispatcher(
+            DispatchInput(
                 tenant=self.tenant,
                 owner=workflow.id,
                 run=workflow.run_id,
@@ -239,18 +239,18 @@ class MessageWorld(World):
             senders=Senders(self, executor),
             hygiene=Nothing(),
             limiter=Nothing(),
-            patience=SingleMessageWait(RateWaiters()),
+            rate_wait=SingleMessageWait(RateWaiters()),
             clock=self,
             stopping=executor.stopping,
             superseded=executor.superseded,
             chance=lambda: 0.0,
         )
-        return delivery.run(heartbeat_details.unpack(workflow.details))
+        return delivery.run(heartbeat_details.decode(workflow.details))
 
-    def pack(self, results: Sequence[Any]) -> list[list[Any]]:
-        return heartbeat_details.pack(results)
+    def encode(self, results: Sequence[Any]) -> list[list[Any]]:
+        return heartbeat_details.encode(results)
 
-    def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
+    def leaving(self, workflow: Workflow, progress: DispatchProgress) -> list[Child]:
         return [
             Child(message_workflow(self.tenant, message), (message,), due_at)
             for message, due_at in sorted(progress.handed_off.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hermod.ports.notifications.limiter import Ask, Reservation, Rules
+from hermod.ports.notifications.limiter import RateRules, Reservation, ReserveRequest
 
 
 class Nothing:
@@ -25,10 +25,10 @@ class Nothing:
     async def claim_probe(self, *args: object) -> bool:
         raise NotImplementedError
 
-    async def rules(self, tenant: str) -> Rules:
-        return Rules()
+    async def rules(self, tenant: str) -> RateRules:
+        return RateRules()
 
-    async def reserve(self, ask: Ask, now: datetime) -> Reservation:
+    async def reserve(self, ask: ReserveRequest, now: datetime) -> Reservation:
         raise NotImplementedError
 
     async def give_back(self, bucket: str, rate: float, tokens: int) -> None:

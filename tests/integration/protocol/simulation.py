@@ -149,7 +149,7 @@ class Simulation(ABC):
     @abstractmethod
     async def sweep(self) -> None: ...
 
-    async def drop_old(self) -> None:
+    async def purge_expired(self) -> None:
         """What retention does."""
 
     @abstractmethod

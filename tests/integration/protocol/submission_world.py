@@ -37,7 +37,7 @@ from hermod.ports.forms.submissions import BackendAway, BackendRefused, Submissi
 from hermod.storage.database.engine import Database
 from hermod.storage.forms.forms import Form
 from hermod.storage.forms.orphans import OrphanedSubmissions
-from hermod.storage.forms.payments import Payments, Untold
+from hermod.storage.forms.payments import Payments, Unannounced
 from hermod.storage.forms.submission_acceptance import SubmissionAcceptance, SubmissionDraft
 from hermod.storage.forms.submission_steps import SqlSubmissionLedger
 from hermod.storage.forms.submissions import Submissions
@@ -126,7 +126,7 @@ class SubmissionWorld(Simulation):
         """Marks of the moments that were announced, by submission, in their order."""
         self.begun_again: dict[str, int] = {}
         """How often a submission was retried, reset or paid."""
-        self.untold: list[Untold] = []
+        self.untold: list[Unannounced] = []
         """Payments that changed, and whose submission has yet to hear of it."""
         self._seen: dict[str, Seen] = {}
         self._submissions = Submissions(database, self.contents)
@@ -163,7 +163,7 @@ class SubmissionWorld(Simulation):
         if taken.untold is not None:
             self.untold.append(taken.untold)
 
-    async def tell(self, untold: Untold, *, marked: bool) -> None:
+    async def tell(self, untold: Unannounced, *, marked: bool) -> None:
         """`marked`: who woke the workflow lived to write that down."""
         self.untold = [one for one in self.untold if one is not untold]
         self.wake(untold.submission)

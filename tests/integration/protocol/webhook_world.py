@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Row, text
 
-from activities.dispatch.progress import Progress, Work
+from activities.dispatch.progress import DispatchProgress, WorkItem
 from activities.webhooks import heartbeat_details
 from activities.webhooks.dispatcher import WebhookDependencies, WebhookDispatcher
 from activities.webhooks.transitions import NOT_MADE
@@ -236,13 +236,13 @@ class WebhookWorld(World):
 
     # What a worker does
 
-    async def work(self, executor: Executor) -> Progress:
+    async def work(self, executor: Executor) -> DispatchProgress:
         workflow = executor.run
         assert isinstance(workflow, Workflow)
         ledger = SqlWebhookLedger(self.database, self.contents, Alive(self, executor.process))  # type: ignore[arg-type]
         gated: Any = Gated(Watched(ledger, self), executor, self.gates)
         receiver = Receiver(self, executor)
-        outcomes = heartbeat_details.unpack(workflow.details)
+        outcomes = heartbeat_details.decode(workflow.details)
         ways = WebhookDependencies(
             ledger=gated,
             endpoints=Gated(self._endpoints, executor, self.gates),
@@ -252,7 +252,7 @@ class WebhookWorld(World):
             limiter=Nothing(),
             waiters=Nothing(),
         )
-        work = Work(tenant=self.tenant, owner=workflow.id, run=workflow.run_id, messages=workflow.members)
+        work = WorkItem(tenant=self.tenant, owner=workflow.id, run=workflow.run_id, messages=workflow.members)
         dispatch = WebhookDispatcher(
             work,
             ways,
@@ -263,10 +263,10 @@ class WebhookWorld(World):
         )
         return await dispatch.run(outcomes)
 
-    def pack(self, results: Sequence[Any]) -> list[list[Any]]:
-        return heartbeat_details.pack(results)
+    def encode(self, results: Sequence[Any]) -> list[list[Any]]:
+        return heartbeat_details.encode(results)
 
-    def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
+    def leaving(self, workflow: Workflow, progress: DispatchProgress) -> list[Child]:
         alone = [
             Child(webhook_workflow(self.tenant, delivery), (delivery,), due_at)
             for delivery, due_at in sorted(progress.handed_off.items())

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Row, TextClause
 
-from activities.dispatch.progress import Progress
+from activities.dispatch.progress import DispatchProgress
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import Unavailable
 from hermod.storage.database.engine import Database
@@ -101,10 +101,10 @@ class World(Simulation):
     # What is different for messages and webhooks
 
     @abstractmethod
-    def pack(self, results: Sequence[Any]) -> list[list[Any]]: ...
+    def encode(self, results: Sequence[Any]) -> list[list[Any]]: ...
 
     @abstractmethod
-    def leaving(self, workflow: Workflow, progress: Progress) -> list[Child]:
+    def leaving(self, workflow: Workflow, progress: DispatchProgress) -> list[Child]:
         """The workflows of what the dispatch has handed off."""
 
     @abstractmethod
@@ -145,11 +145,11 @@ class World(Simulation):
         self.start(owner, tuple(ids))
         await self.mark_started(owner, ids)
 
-    async def drop_old(self) -> None:
+    async def purge_expired(self) -> None:
         """What retention does; what it has dropped had ended."""
         before = {row.id: row for row in await self.rows()}
-        await self.contents.drop_old(self.time)
-        await self._old_records.drop_old(self.time)
+        await self.contents.purge_expired(self.time)
+        await self._old_records.purge_expired(self.time)
         gone = before.keys() - {row.id for row in await self.rows()}
         assert not [one for one in gone if before[one].finished_at is None], "an open record was dropped"
         self.dropped |= gone
@@ -208,13 +208,13 @@ class World(Simulation):
         if not workflow.children:
             await self._close(workflow)
 
-    async def report(self, executor: Executor, work: asyncio.Task[Progress]) -> None:
-        """What `activities.dispatch.running.dispatched` has around a dispatch: its report, or what it hands on."""
+    async def report(self, executor: Executor, work: asyncio.Task[DispatchProgress]) -> None:
+        """What `activities.dispatch.running.run_dispatch` has around a dispatch: its report, or what it hands on."""
         await asyncio.wait([work])
         try:
             progress = work.result()
         except OutcomesNotPersisted as unrecorded:
-            details = [self.pack(unrecorded.results)]
+            details = [self.encode(unrecorded.results)]
             await self.say(executor, "heartbeat", lambda: self._take_details(executor, details))
             await self.say(executor, "failure", lambda: self.take_failure(executor))
         except (Unavailable, asyncio.CancelledError):
@@ -228,7 +228,7 @@ class World(Simulation):
         else:
             self._lose(details)
 
-    async def _take_report(self, executor: Executor, progress: Progress) -> None:
+    async def _take_report(self, executor: Executor, progress: DispatchProgress) -> None:
         workflow = _workflow(executor)
         if not executor.is_current:
             return

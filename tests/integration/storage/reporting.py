@@ -12,7 +12,7 @@ from sqlalchemy import text
 from hermod.contracts.ids import message_id, message_workflow
 from hermod.contracts.notifications.content import Channel, Email, Sms
 from hermod.contracts.notifications.messages import MessageView, Options, Status, Submission
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.notifications.suppressions import SuppressionView
 from hermod.ports.notifications.receipts import Event, Taken
 from hermod.storage.database.engine import Database
@@ -104,6 +104,6 @@ class Office:
         self.now += timedelta(**by)
 
 
-def event(kind: Happening, message: str | None = None, **changes: Any) -> Event:
+def event(kind: ReceiptEventType, message: str | None = None, **changes: Any) -> Event:
     fields: dict[str, Any] = {"id": f"evt_{next(_numbers)}", "word": f"the-word/{kind.value}", "message_id": message}
     return Event(kind=kind, **(fields | changes))

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from activities.dispatch.progress import Progress, Work
+from activities.dispatch.progress import DispatchProgress, WorkItem
 from activities.webhooks.dispatcher import WebhookDependencies, WebhookDispatcher
 from hermod.bootstrap import Storage, SystemClock
 from hermod.contracts.ids import new_id, webhook_batch_workflow, webhook_workflow
@@ -63,7 +63,7 @@ class Bench:
         await self.storage.database.execute(statement, {"until": SystemClock().now() + wait, "reason": reason})
         self.storage.webhook_endpoints.forget(TENANT, endpoint)
 
-    async def dispatch(self, owner: str, deliveries: Collection[str]) -> Progress:
+    async def dispatch(self, owner: str, deliveries: Collection[str]) -> DispatchProgress:
         ways = WebhookDependencies(
             ledger=self.storage.webhook_ledger,
             endpoints=self.storage.webhook_endpoints,
@@ -73,7 +73,7 @@ class Bench:
             limiter=self.storage.rates,
             waiters=self.waiters,
         )
-        work = Work(tenant=TENANT, owner=owner, run="run-1", messages=tuple(deliveries), kind="webhook")
+        work = WorkItem(tenant=TENANT, owner=owner, run="run-1", messages=tuple(deliveries), kind="webhook")
         return await WebhookDispatcher(work, ways, clock=SystemClock(), stopping=lambda: False).run({})
 
     async def owners(self) -> set[str]:

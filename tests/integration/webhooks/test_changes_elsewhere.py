@@ -12,11 +12,11 @@ from hermod.storage.secrets.vault import Vault
 from hermod.storage.webhook_endpoints.endpoints import WebhookEndpoints
 from starter.webhooks.endpoints import merged
 from tests.support.hostile import Hostile
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint, delivered
 
 
-async def change_elsewhere(house: House, endpoint: str, given: Mapping[str, Any]) -> None:
+async def change_elsewhere(house: ProductFixture, endpoint: str, given: Mapping[str, Any]) -> None:
     """As a process does whose changes this one hears nothing of."""
     core = house.hermod.core
     keys = core.settings.secret_key
@@ -37,7 +37,9 @@ async def second() -> AsyncIterator[Hostile]:
         yield receiver
 
 
-async def test_event_after_a_change_of_what_an_endpoint_asks_for_reaches_it(house: House, receiver: Hostile) -> None:
+async def test_event_after_a_change_of_what_an_endpoint_asks_for_reaches_it(
+    house: ProductFixture, receiver: Hostile
+) -> None:
     endpoint = await add_endpoint(house, receiver.url, event_types=("order.paid",))
     assert not (await house.hermod.emit("form.submitted", {})).deliveries
     await change_elsewhere(house, endpoint.id, {"event_types": ["form.submitted"]})
@@ -46,7 +48,7 @@ async def test_event_after_a_change_of_what_an_endpoint_asks_for_reaches_it(hous
 
 
 async def test_event_after_a_change_of_address_goes_to_the_new_one(
-    house: House, receiver: Hostile, second: Hostile
+    house: ProductFixture, receiver: Hostile, second: Hostile
 ) -> None:
     endpoint = await add_endpoint(house, receiver.url)
     (first,) = (await house.hermod.emit("order.paid", {})).deliveries
@@ -57,7 +59,7 @@ async def test_event_after_a_change_of_address_goes_to_the_new_one(
     assert (len(receiver.requests), len(second.requests)) == (1, 1)
 
 
-async def test_event_after_an_endpoint_was_enabled_is_not_parked(house: House, receiver: Hostile) -> None:
+async def test_event_after_an_endpoint_was_enabled_is_not_parked(house: ProductFixture, receiver: Hostile) -> None:
     endpoint = await add_endpoint(house, receiver.url)
     await change_elsewhere(house, endpoint.id, {"enabled": False})
     worker = house.hermod.core.storage.webhook_endpoints

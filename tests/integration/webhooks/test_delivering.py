@@ -12,11 +12,13 @@ from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from starter import verify_webhook
 from starter.webhooks.deliveries import delivery_status
 from tests.support.hostile import Hostile
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint, delivered, ended
 
 
-async def test_event_is_emitted_arrives_signed_and_every_request_is_in_the_log(house: House, receiver: Hostile) -> None:
+async def test_event_is_emitted_arrives_signed_and_every_request_is_in_the_log(
+    house: ProductFixture, receiver: Hostile
+) -> None:
     endpoint = await add_endpoint(house, receiver.url)
     receipt = await house.hermod.emit("order.paid", {"id": 7, "note": "żółć"}, request_id="req_1")
     (reference,) = receipt.deliveries
@@ -37,7 +39,7 @@ async def test_event_is_emitted_arrives_signed_and_every_request_is_in_the_log(h
 
 
 async def test_event_of_a_type_reaches_the_endpoints_that_asked_for_it_and_no_others(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     orders = await add_endpoint(house, receiver.url, event_types=("order.*",))
     everything = await add_endpoint(house, receiver.url)
@@ -50,7 +52,7 @@ async def test_event_of_a_type_reaches_the_endpoints_that_asked_for_it_and_no_ot
 
 
 async def test_event_id_that_is_repeated_gives_the_same_answer_and_sends_nothing(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     await add_endpoint(house, receiver.url)
     first = await house.hermod.emit("order.paid", {"a": 1, "b": 2}, event_id="order-1")
@@ -62,7 +64,7 @@ async def test_event_id_that_is_repeated_gives_the_same_answer_and_sends_nothing
     assert len(receiver.requests) == 1
 
 
-async def test_burst_of_events_arrives_once_each_and_shares_workflows(house: House, receiver: Hostile) -> None:
+async def test_burst_of_events_arrives_once_each_and_shares_workflows(house: ProductFixture, receiver: Hostile) -> None:
     await add_endpoint(house, receiver.url)
     receipts = await asyncio.gather(*(house.hermod.emit("order.paid", {"n": number}) for number in range(60)))
     ids = [one.deliveries[0].id for one in receipts]
@@ -75,7 +77,7 @@ async def test_burst_of_events_arrives_once_each_and_shares_workflows(house: Hou
 
 
 async def test_receiver_that_fails_first_is_tried_again_with_the_same_id_and_a_fresh_signature(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     endpoint = await add_endpoint(house, receiver.url, retry=(0.2, 0.2, 0.2))
     receiver.behave("503", "reset", "ok")
@@ -88,7 +90,7 @@ async def test_receiver_that_fails_first_is_tried_again_with_the_same_id_and_a_f
         verify_webhook(request.body, request.headers, endpoint.secret)
 
 
-async def test_endpoint_that_is_disabled_parks_its_deliveries(house: House, receiver: Hostile) -> None:
+async def test_endpoint_that_is_disabled_parks_its_deliveries(house: ProductFixture, receiver: Hostile) -> None:
     await add_endpoint(house, receiver.url, enabled=False)
     receipt = await house.hermod.emit("order.paid", {})
     view = await ended(house, receipt.deliveries[0].id)

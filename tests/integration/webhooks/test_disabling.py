@@ -14,7 +14,7 @@ from hermod.contracts.webhooks.notices import NoticeReport
 from starter.webhooks.endpoints import create_endpoint, enable_endpoint, show_endpoint
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
 @pytest.fixture
@@ -30,18 +30,18 @@ async def listener() -> AsyncIterator[Hostile]:
         yield running
 
 
-async def endpoint(house: House, receiver: Hostile, *types: str) -> NewEndpoint:
+async def endpoint(house: ProductFixture, receiver: Hostile, *types: str) -> NewEndpoint:
     return await create_endpoint(house.hermod, EndpointSettings(url=receiver.url, event_types=types, retry=(0.1, 0.1)))
 
 
-async def is_disabled(house: House, made: NewEndpoint) -> None:
+async def is_disabled(house: ProductFixture, made: NewEndpoint) -> None:
     async def disabled() -> bool:
         return not (await show_endpoint(house.hermod, made.id)).enabled
 
     await eventually(disabled)
 
 
-async def run(house: House, workflow: str) -> object:
+async def run(house: ProductFixture, workflow: str) -> object:
     """A housekeeping workflow, ahead of its schedule."""
     own = f"{workflow}-{house.hermod.tenant}"
     return await house.client.execute_workflow(
@@ -50,7 +50,7 @@ async def run(house: House, workflow: str) -> object:
 
 
 async def test_endpoint_is_gone_its_owner_and_those_who_asked_are_told_once(
-    house: House, gone: Hostile, listener: Hostile
+    house: ProductFixture, gone: Hostile, listener: Hostile
 ) -> None:
     core = house.hermod.core
     await house.add_account("main")
@@ -77,7 +77,7 @@ async def test_endpoint_is_gone_its_owner_and_those_who_asked_are_told_once(
 
 
 async def test_endpoint_is_enabled_again_its_health_begins_anew_and_what_was_parked_stays_so(
-    house: House, gone: Hostile
+    house: ProductFixture, gone: Hostile
 ) -> None:
     made = await endpoint(house, gone, "*")
     await house.hermod.emit("order.paid", {"id": 7})

@@ -10,17 +10,17 @@ from starter.housekeeping.sweeping import LedgerSweeper
 from starter.webhooks.deliveries import delivery_status
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint, delivered, ended
 
 
-async def swept(house: House) -> None:
+async def swept(house: ProductFixture) -> None:
     core = house.hermod.core
     workflows = DeliveryWorkflows(core.webhooks.dispatcher)
     await LedgerSweeper(core.storage.orphaned_deliveries, workflows, core.temporal, core.clock).sweep()
 
 
-async def as_if_an_hour_ago(house: House, delivery: str) -> None:
+async def as_if_an_hour_ago(house: ProductFixture, delivery: str) -> None:
     await house.hermod.core.storage.database.execute(
         text("""
             UPDATE webhook_deliveries SET updated_at = now() - interval '1 hour',
@@ -31,7 +31,7 @@ async def as_if_an_hour_ago(house: House, delivery: str) -> None:
 
 
 async def test_staged_event_is_delivered_if_and_only_if_its_transaction_commits(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     await add_endpoint(house, receiver.url)
     database = house.hermod.core.storage.database
@@ -48,7 +48,7 @@ async def test_staged_event_is_delivered_if_and_only_if_its_transaction_commits(
 
 
 async def test_delivery_whose_workflow_was_terminated_is_a_dead_letter_that_says_so(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     await add_endpoint(house, receiver.url, retry=(3600,))
     receiver.behave("500")
@@ -69,7 +69,9 @@ async def test_delivery_whose_workflow_was_terminated_is_a_dead_letter_that_says
     assert view.error == "its workflow was closed as terminated without finishing it"
 
 
-async def test_delivery_whose_endpoint_was_deleted_meanwhile_is_cancelled(house: House, receiver: Hostile) -> None:
+async def test_delivery_whose_endpoint_was_deleted_meanwhile_is_cancelled(
+    house: ProductFixture, receiver: Hostile
+) -> None:
     endpoint = await add_endpoint(house, receiver.url, retry=(1.5,))
     receiver.behave("500")
     delivery = (await house.hermod.emit("order.paid", {})).deliveries[0].id

@@ -18,7 +18,7 @@ from starter.webhooks.deliveries import retry_delivery
 from starter.webhooks.endpoints import change_endpoint, delete_endpoint
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint, delivered, ended
 
 HOUR: Final = {"Retry-After": "3600"}
@@ -34,25 +34,25 @@ _UNTOUCHED: Final = text("""
 """)
 
 
-async def rows(house: House, statement: Any = _ROWS, **names: str) -> Sequence[Row[Any]]:
+async def rows(house: ProductFixture, statement: Any = _ROWS, **names: str) -> Sequence[Row[Any]]:
     return await house.hermod.core.storage.database.rows(statement, {"tenant": house.hermod.tenant, **names})
 
 
-async def execute(house: House, statement: Any) -> None:
+async def execute(house: ProductFixture, statement: Any) -> None:
     await house.hermod.core.storage.database.execute(statement, {"tenant": house.hermod.tenant})
 
 
-async def emitted(house: House, count: int) -> list[str]:
+async def emitted(house: ProductFixture, count: int) -> list[str]:
     receipts = await asyncio.gather(*(house.hermod.emit("order.paid", {"n": number}) for number in range(count)))
     return [receipt.deliveries[0].id for receipt in receipts]
 
 
-async def open_workflows(house: House) -> list[str]:
+async def open_workflows(house: ProductFixture) -> list[str]:
     query = f"HermodTenant = '{house.hermod.tenant}' AND ExecutionStatus = 'Running'"
     return [found.id async for found in house.client.list_workflows(query)]
 
 
-async def all_wait_with_waiter(house: House, endpoint: str, count: int) -> str:
+async def all_wait_with_waiter(house: ProductFixture, endpoint: str, count: int) -> str:
     """The id of the waiter."""
     waiter = webhook_endpoint_workflow(house.hermod.tenant, endpoint)
 
@@ -66,7 +66,7 @@ async def all_wait_with_waiter(house: House, endpoint: str, count: int) -> str:
     return waiter
 
 
-async def was_woken(house: House, waiter: str) -> bool:
+async def was_woken(house: ProductFixture, waiter: str) -> bool:
     try:
         await house.client.get_workflow_handle(waiter).describe()
     except RPCError as error:
@@ -76,7 +76,7 @@ async def was_woken(house: House, waiter: str) -> bool:
     return True
 
 
-async def is_closed(house: House, workflow_id: str, status: WorkflowExecutionStatus) -> None:
+async def is_closed(house: ProductFixture, workflow_id: str, status: WorkflowExecutionStatus) -> None:
     async def closed() -> bool:
         return (await house.client.get_workflow_handle(workflow_id).describe()).status is status
 
@@ -84,7 +84,7 @@ async def is_closed(house: House, workflow_id: str, status: WorkflowExecutionSta
 
 
 async def test_dead_endpoint_has_one_open_workflow_and_all_arrives_once_it_works(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     receiver.behave("500")
     endpoint = await add_endpoint(house, receiver.url, retry=(1,) * 10)
@@ -113,7 +113,7 @@ async def test_dead_endpoint_has_one_open_workflow_and_all_arrives_once_it_works
 
 
 async def test_pause_by_retry_after_is_kept_by_everybody_and_then_all_is_delivered(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     receiver.behave("503", "ok", headers={"Retry-After": "8"})
     endpoint = await add_endpoint(house, receiver.url, max_concurrency=1, retry=(1,))
@@ -136,7 +136,7 @@ async def test_pause_by_retry_after_is_kept_by_everybody_and_then_all_is_deliver
 
 
 async def test_endpoint_is_disabled_and_whatever_waits_is_parked_with_the_answer(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     endpoint = await add_endpoint(house, receiver.url, retry=(3600,))
     receiver.behave("500")
@@ -172,7 +172,7 @@ async def test_endpoint_is_disabled_and_whatever_waits_is_parked_with_the_answer
     )
 
 
-async def test_endpoint_is_deleted_and_what_waits_is_cancelled(house: House, receiver: Hostile) -> None:
+async def test_endpoint_is_deleted_and_what_waits_is_cancelled(house: ProductFixture, receiver: Hostile) -> None:
     receiver.behave("503", headers=HOUR)
     endpoint = await add_endpoint(house, receiver.url, max_concurrency=1)
     ids = await emitted(house, 3)
@@ -184,7 +184,7 @@ async def test_endpoint_is_deleted_and_what_waits_is_cancelled(house: House, rec
     await is_closed(house, waiter, WorkflowExecutionStatus.COMPLETED)
 
 
-async def test_waiter_is_gone_and_the_sweeper_starts_it_again(house: House, receiver: Hostile) -> None:
+async def test_waiter_is_gone_and_the_sweeper_starts_it_again(house: ProductFixture, receiver: Hostile) -> None:
     receiver.behave("503", "ok", headers=HOUR)
     endpoint = await add_endpoint(house, receiver.url, max_concurrency=1)
     ids = await emitted(house, 3)
@@ -203,7 +203,7 @@ async def test_waiter_is_gone_and_the_sweeper_starts_it_again(house: House, rece
 
 
 async def test_parked_delivery_is_retried_in_a_pause_and_waits_without_going_back_and_forth(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     endpoint = await add_endpoint(house, receiver.url)
     await change_endpoint(house.hermod, endpoint.id, {"enabled": False})
@@ -229,7 +229,7 @@ async def test_parked_delivery_is_retried_in_a_pause_and_waits_without_going_bac
 
 
 async def test_half_open_endpoint_is_tried_with_one_delivery_while_the_others_wait(
-    house: House, receiver: Hostile
+    house: ProductFixture, receiver: Hostile
 ) -> None:
     receiver.behave("500")
     endpoint = await add_endpoint(house, receiver.url, retry=(1,) * 10)

@@ -10,7 +10,7 @@ from hermod.contracts.forms.forms import SubmissionStatus, SubmissionView
 from starter.forms.forms import put_form
 from starter.forms.submissions import submission
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 SCHEMA: Final = {
     "type": "object",
@@ -29,17 +29,17 @@ _PAY: Final = text("""
 """)
 
 
-async def add_form(house: House, form: str = "signup", **settings: Any) -> str:
+async def add_form(house: ProductFixture, form: str = "signup", **settings: Any) -> str:
     await put_form(house.hermod, form, {"name": "Sign up", "schema": SCHEMA, **settings})
     return form
 
 
-async def submitted(house: House, form: str = "signup", **options: Any) -> str:
+async def submitted(house: ProductFixture, form: str = "signup", **options: Any) -> str:
     """The id of a submission that was taken."""
     return (await house.hermod.submit(form, ENTERED, **options)).id
 
 
-async def ended(house: House, own: str, *statuses: SubmissionStatus, within: float = 20.0) -> SubmissionView:
+async def ended(house: ProductFixture, own: str, *statuses: SubmissionStatus, within: float = 20.0) -> SubmissionView:
     """The submission, once it has one of the statuses, and its end where that is one; or any end."""
 
     async def there() -> SubmissionView | None:
@@ -56,7 +56,7 @@ async def ended(house: House, own: str, *statuses: SubmissionStatus, within: flo
 
 
 async def pay(
-    house: House,
+    house: ProductFixture,
     own: str,
     status: str,
     *,
@@ -71,7 +71,7 @@ async def pay(
     await house.hermod.core.storage.database.execute(_PAY, names | more)
 
 
-async def told(house: House, own: str) -> list[str]:
+async def told(house: ProductFixture, own: str) -> list[str]:
     """The moments that were announced, in their order."""
     statement = text("SELECT announced FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
     rows = await house.hermod.core.storage.database.rows(statement, {"tenant": house.hermod.tenant, "id": own})

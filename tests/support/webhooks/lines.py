@@ -9,26 +9,26 @@ from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, EndpointSettin
 from starter.webhooks.deliveries import delivery_status
 from starter.webhooks.endpoints import create_endpoint
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.receiver import Receiver
 
 
-async def ordered_endpoint(house: House, receiver: Receiver, **settings: Any) -> str:
+async def ordered_endpoint(house: ProductFixture, receiver: Receiver, **settings: Any) -> str:
     given = {"url": receiver.url, "ordering": "by_key", "retry": [0.1, 0.1], **settings}
     return (await create_endpoint(house.hermod, EndpointSettings.model_validate(given))).id
 
 
-async def emit(house: House, key: str | None, number: int) -> str:
+async def emit(house: ProductFixture, key: str | None, number: int) -> str:
     """The delivery of an event with this key and number."""
     receipt = await house.hermod.emit("order.changed", {"key": key, "number": number}, ordering_key=key)
     return receipt.deliveries[0].id
 
 
-async def status_of(house: House, delivery: str) -> str:
+async def status_of(house: ProductFixture, delivery: str) -> str:
     return (await delivery_status(house.hermod, delivery)).status.value
 
 
-async def all_ended(house: House, deliveries: Sequence[str], *, within: float = 30.0) -> list[str]:
+async def all_ended(house: ProductFixture, deliveries: Sequence[str], *, within: float = 30.0) -> list[str]:
     """How the deliveries ended."""
 
     async def ended() -> list[str]:

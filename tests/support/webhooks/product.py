@@ -14,14 +14,14 @@ from hermod.contracts.webhooks.deliveries import (
 from starter.webhooks.deliveries import delivery_status
 from starter.webhooks.endpoints import create_endpoint
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
-async def add_endpoint(house: House, url: str, **settings: Any) -> NewEndpoint:
+async def add_endpoint(house: ProductFixture, url: str, **settings: Any) -> NewEndpoint:
     return await create_endpoint(house.hermod, EndpointSettings(url=url, **settings))
 
 
-async def ended(house: House, delivery: str, *, within: float = 60.0) -> DeliveryView:
+async def ended(house: ProductFixture, delivery: str, *, within: float = 60.0) -> DeliveryView:
     """The delivery's story, once it has an end."""
 
     async def closed() -> DeliveryView | None:
@@ -33,7 +33,7 @@ async def ended(house: House, delivery: str, *, within: float = 60.0) -> Deliver
     return view
 
 
-async def delivered(house: House, delivery: str, *, within: float = 60.0) -> DeliveryView:
+async def delivered(house: ProductFixture, delivery: str, *, within: float = 60.0) -> DeliveryView:
     view = await ended(house, delivery, within=within)
     assert view.status is DeliveryStatus.DELIVERED, f"{view.status.value}: {view.error}"
     return view

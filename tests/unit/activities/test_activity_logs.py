@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities import errors as failures
+from activities import errors
 from activities.interceptor import FailureInterceptor
 from hermod.bootstrap import SystemClock
 from hermod.contracts.errors import NewerRecord
@@ -30,14 +30,14 @@ from tests.support.log_lines import logged
 
 ORDER = DeliveryInput(tenant="shop", channel=Channel.EMAIL, messages=("msg_1",))
 EXPECTED = [
-    failures.waiting(1, timedelta(seconds=2), "main: transient 451"),
-    failures.handed_back(1),
-    failures.ledger_unavailable(),
-    failures.clickhouse_unavailable("ClickHouse does not answer"),
-    failures.backend_away("backend_503", timedelta(seconds=2)),
-    failures.superseded(),
-    failures.newer_record(NewerRecord("message msg_1 has fields")),
-    failures.no_such_record(),
+    errors.waiting(1, timedelta(seconds=2), "main: transient 451"),
+    errors.handed_back(1),
+    errors.ledger_unavailable(),
+    errors.clickhouse_unavailable("ClickHouse does not answer"),
+    errors.backend_away("backend_503", timedelta(seconds=2)),
+    errors.superseded(),
+    errors.newer_record(NewerRecord("message msg_1 has fields")),
+    errors.no_such_record(),
 ]
 PERSON = "ada@example.com"
 Lines = Callable[[], list[dict[str, Any]]]

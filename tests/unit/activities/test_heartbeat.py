@@ -9,7 +9,7 @@ import pytest
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.testing import ActivityEnvironment
 
-from activities.heartbeat import pulse
+from activities.heartbeat import heartbeating
 
 NO_TIME, MUCH_TIME = timedelta(0), timedelta(hours=1)
 CANCELLED = ActivityCancellationDetails(cancel_requested=True)
@@ -41,8 +41,8 @@ class Try:
         return await asyncio.wait_for(self._task, 5)
 
     async def _run(self) -> str:
-        async with pulse() as beating:
-            return await beating.finish(self._work(), drain=self._drain)
+        async with heartbeating() as heartbeat:
+            return await heartbeat.finish(self._work(), drain=self._drain)
 
     async def _work(self) -> str:
         self._begun.set()

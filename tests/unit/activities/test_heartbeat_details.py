@@ -39,7 +39,7 @@ def message(outcome: AnyOutcome) -> list[Any]:
         decision=None,
         ends_by=ENDS_BY,
     )
-    return sent(messages.pack([result]))
+    return sent(messages.encode([result]))
 
 
 def delivery(exchange: Exchange) -> list[Any]:
@@ -53,7 +53,7 @@ def delivery(exchange: Exchange) -> list[Any]:
         wait_reason=None,
         ends_by=ENDS_BY,
     )
-    return sent(webhooks.pack([result]))
+    return sent(webhooks.encode([result]))
 
 
 def sent(details: list[list[Any]]) -> list[Any]:
@@ -68,7 +68,7 @@ def of_before(details: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("outcome", [Accepted(provider_id="p"), NOT_STARTED])
 def test_outcome_is_that_of_its_grant_and_of_no_other(outcome: AnyOutcome) -> None:
-    carried = messages.unpack(message(outcome))
+    carried = messages.decode(message(outcome))
     told = told_of(carried, "m", 2, THIS)
     assert told is not None
     assert (told[0].kind, told[0].error_code, told[1]) == (outcome.kind, outcome.error_code, 7)
@@ -78,7 +78,7 @@ def test_outcome_is_that_of_its_grant_and_of_no_other(outcome: AnyOutcome) -> No
 
 @pytest.mark.parametrize("exchange", [GOOD, NOT_MADE])
 def test_exchange_is_that_of_its_grant_and_of_no_other(exchange: Exchange) -> None:
-    carried = webhooks.unpack(delivery(exchange))
+    carried = webhooks.decode(delivery(exchange))
     told = told_of(carried, "d", 2, THIS)
     assert told is not None
     assert (told.outcome, told.status_code) == (exchange.outcome, exchange.status_code)
@@ -87,16 +87,16 @@ def test_exchange_is_that_of_its_grant_and_of_no_other(exchange: Exchange) -> No
 
 
 def test_outcome_from_the_version_before_is_read_and_a_request_that_it_did_not_make_is_not_believed() -> None:
-    carried = messages.unpack(of_before(message(Accepted(provider_id="p"))))
+    carried = messages.decode(of_before(message(Accepted(provider_id="p"))))
     told = told_of(carried, "m", 2, THIS)
     assert told is not None
     assert told[0] == Accepted(provider_id="p")
-    assert messages.unpack(of_before(message(NOT_STARTED))) == {}
+    assert messages.decode(of_before(message(NOT_STARTED))) == {}
 
 
 def test_exchange_from_the_version_before_is_read_and_a_request_that_it_did_not_make_is_not_believed() -> None:
     for exchange in (GOOD, INTERRUPTED):
-        told = told_of(webhooks.unpack(of_before(delivery(exchange))), "d", 2, THIS)
+        told = told_of(webhooks.decode(of_before(delivery(exchange))), "d", 2, THIS)
         assert told is not None
         assert told.outcome == exchange.outcome
-    assert webhooks.unpack(of_before(delivery(NOT_MADE))) == {}
+    assert webhooks.decode(of_before(delivery(NOT_MADE))) == {}

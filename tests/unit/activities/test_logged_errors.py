@@ -14,8 +14,8 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
-from activities.notifications.dispatcher import Delivery
-from activities.notifications.requests import PendingRequest, is_batchable, send_all
+from activities.notifications.dispatcher import MessageDispatcher
+from activities.notifications.requests import SendJob, is_batchable, send_all
 from activities.notifications.transitions import unprepared
 from activities.webhooks.dispatcher import WebhookDispatcher
 from hermod.contracts.forms.forms import FormMoment
@@ -27,7 +27,7 @@ from starter.concurrency.background import Background
 from starter.forms.announcer import FormAnnouncer
 from starter.housekeeping.sweeping import Sweepers
 from tests.support.log_lines import logged
-from web.http.request_log import Observed
+from web.http.request_log import RequestLogMiddleware
 
 SECRET = "ada-secret@example.com"
 
@@ -140,7 +140,7 @@ async def of_a_call() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": [], "state": {}, "query_string": b""}
-    await Observed(app)(scope, cast(Any, None), send)
+    await RequestLogMiddleware(app)(scope, cast(Any, None), send)
     assert SECRET.encode() not in b"".join(message.get("body", b"") for message in sent)
 
 
@@ -166,10 +166,10 @@ class Failing:
     batchable = cannot_express = send = send_batch = _fail
 
 
-def job() -> PendingRequest:
+def job() -> SendJob:
     names = SimpleNamespace(name="main", provider="smtp", tenant="shop", credentials={}, describe=dict)
     item = SimpleNamespace(id="msg_1", attempts=0, channel=SimpleNamespace(value="email"))
-    return PendingRequest(
+    return SendJob(
         cast(Any, item), cast(Any, names), cast(Any, Failing()), cast(Any, SimpleNamespace(content=None)), ""
     )
 
@@ -179,7 +179,7 @@ async def of_an_adapter_that_weighs() -> None:
 
 
 async def of_an_adapter_that_routes() -> None:
-    delivery = object.__new__(Delivery)
+    delivery = object.__new__(MessageDispatcher)
     delivery._senders = cast(Any, SimpleNamespace(sender=lambda _: Failing()))
     delivery._in_order = {}
     account = SimpleNamespace(
@@ -187,7 +187,7 @@ async def of_an_adapter_that_routes() -> None:
     )
     delivery._known = [cast(Any, account)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("activities.notifications.dispatcher.promise_keeps_to", lambda _: None)
+        patch.setattr("activities.notifications.dispatcher.pinned_account", lambda _: None)
         patch.setattr("activities.notifications.dispatcher.choice_for", lambda _: 0.0)
         patch.setattr(
             "activities.notifications.dispatcher.route", lambda accounts, tried, unfit, now, choice: unfit(account)

@@ -10,11 +10,11 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.dispatch.progress import Progress
-from activities.dispatch.running import dispatched, work_of
+from activities.dispatch.progress import DispatchProgress
+from activities.dispatch.running import current_work, run_dispatch
 from activities.forms.partials import PartialActivities
 from activities.forms.submissions import SubmissionActivities
-from activities.heartbeat import Pulse
+from activities.heartbeat import ActivityHeartbeat
 from activities.notifications import heartbeat_details as carried
 from activities.notifications.heartbeat_details import HeartbeatDetails
 from hermod.contracts.errors import NotFound
@@ -22,7 +22,7 @@ from hermod.contracts.forms.forms import ProcessSubmissionInput, SavePartialInpu
 from hermod.contracts.notifications.delivery import DeliveryReport
 from hermod.contracts.notifications.messages import Status
 from hermod.ports.forms.forms import Announced, Announcement
-from hermod.ports.forms.partials import Seen
+from hermod.ports.forms.partials import PartialSnapshot
 from hermod.ports.forms.submissions import NoBackend, SubmissionRecord
 from hermod.storage.forms.submission_steps import SqlSubmissionLedger
 from hermod.telemetry import RECORDS_MISSING
@@ -34,10 +34,10 @@ WHY_AND_WHAT_TO_DO = (
 
 
 class NoPartials:
-    async def look(self, tenant: str, form: str, session: str, now: datetime) -> Seen | None:
+    async def look(self, tenant: str, form: str, session: str, now: datetime) -> PartialSnapshot | None:
         return None
 
-    async def told(self, seen: Seen) -> bool:
+    async def told(self, seen: PartialSnapshot) -> bool:
         raise AssertionError("there is nothing to tell")
 
 
@@ -68,14 +68,14 @@ class Waits:
     wait_reason: str | None
 
 
-async def dispatch(progress: Progress) -> DeliveryReport:
+async def dispatch(progress: DispatchProgress) -> DeliveryReport:
     """A try of a batch that comes as far as this."""
 
-    async def run(_outcomes: HeartbeatDetails, _beating: Pulse) -> Progress:
+    async def run(_outcomes: HeartbeatDetails, _beating: ActivityHeartbeat) -> DispatchProgress:
         return progress
 
-    work = work_of("shop", ("msg_1", "msg_2", "msg_3", "msg_4"))
-    return await dispatched(work, carried, run, drain=timedelta(0))
+    work = current_work("shop", ("msg_1", "msg_2", "msg_3", "msg_4"))
+    return await run_dispatch(work, carried, run, drain=timedelta(0))
 
 
 async def test_look_at_a_partial_that_is_gone_fails_as_no_such_record_and_is_counted() -> None:
@@ -104,9 +104,9 @@ async def test_batch_misses_records_at_every_try_they_are_counted_with_its_repor
     waits = Waits(id="msg_1", status=Status.RETRYING, next_attempt_at=None, wait_reason=None)
     for _ in range(3):
         with pytest.raises(ApplicationError) as failed:
-            await ActivityEnvironment().run(dispatch, Progress(open=[waits], missing=3))
+            await ActivityEnvironment().run(dispatch, DispatchProgress(open=[waits], missing=3))
         assert failed.value.type == "Waiting"
     assert missing("message") == before
-    report = await ActivityEnvironment().run(dispatch, Progress(ended=Counter({"sent": 1}), missing=3))
+    report = await ActivityEnvironment().run(dispatch, DispatchProgress(ended=Counter({"sent": 1}), missing=3))
     assert report.missing == 3
     assert missing("message") == before + 3

@@ -10,11 +10,11 @@ import pytest
 from activities.forms.partials import announcements
 from hermod.contracts.forms.forms import FormMoment, FormNotification, PartialRules, PartialStatus
 from hermod.contracts.notifications.content import Channel
-from hermod.ports.forms.partials import Seen
+from hermod.ports.forms.partials import PartialSnapshot
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 REMINDER = FormNotification(channel=Channel.EMAIL, to="{{ data.email }}", on=FormMoment.ABANDONED)
-SEEN = Seen(
+SEEN = PartialSnapshot(
     tenant="shop",
     form="order",
     session="session-1",
@@ -26,7 +26,7 @@ SEEN = Seen(
     abandoned_at=None,
     abandonments=0,
     is_new=True,
-    is_left=False,
+    abandonment_is_new=False,
     rules=PartialRules(abandon_after=timedelta(hours=1), webhooks=True, resume_url="https://shop.example.com/{token}"),
     notifications=(REMINDER,),
     resume_token="sealed",
@@ -35,7 +35,7 @@ LEFT = replace(
     SEEN,
     status=PartialStatus.ABANDONED,
     is_new=False,
-    is_left=True,
+    abandonment_is_new=True,
     abandonments=2,
     abandoned_at=NOW + timedelta(hours=1),
 )

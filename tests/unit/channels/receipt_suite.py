@@ -15,9 +15,16 @@ from devstack.sandbox.entry import Entry
 from devstack.sandbox.providers.contract import HttpProvider, Target
 from devstack.sandbox.providers.registry import HTTP_PROVIDERS
 from hermod.channels.registry import KITS
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 from tests.unit.channels import samples
 
 URL = "https://hermod.example.com/ingress/receipts/{provider}/demo/main"
@@ -28,7 +35,7 @@ class ReceiptConformance:
     """Inherit as `TestXReceipts(ReceiptConformance)`."""
 
     provider: ClassVar[str]
-    HAPPENINGS: ClassVar[frozenset[Happening]]
+    HAPPENINGS: ClassVar[frozenset[ReceiptEventType]]
     """What the vendor reports; each must be read as what it is."""
     SECRETS: ClassVar[tuple[str, ...]]
     """The credentials that the check needs."""
@@ -40,7 +47,7 @@ class ReceiptConformance:
     """How far from now a signed time is not believed; a vendor that calls again with the old one is believed longer."""
     CARRIES_OUR_ID: ClassVar[bool] = True
     """Whether our message id comes back."""
-    STAND_ALONE: ClassVar[frozenset[Happening]] = frozenset({Happening.INBOUND})
+    STAND_ALONE: ClassVar[frozenset[ReceiptEventType]] = frozenset({ReceiptEventType.INBOUND})
     """What is not about a message of ours."""
 
     def entry(self) -> Entry:
@@ -61,19 +68,19 @@ class ReceiptConformance:
     def account(self, **changes: Any) -> Account:
         return samples.account(self.provider, **changes)
 
-    def call(self, happening: Happening, *, now: datetime = samples.NOW) -> Callback:
+    def call(self, happening: ReceiptEventType, *, now: datetime = samples.NOW) -> Callback:
         target = Target(URL.format(provider=self.provider), self.account().credentials, now)
         call = self.counterpart.report(self.entry(), happening.value, target)
         assert call is not None, happening
         headers = {name.lower(): value for name, value in call.headers.items()}
         return Callback(method=call.method, url=call.path, headers=headers, body=call.body)
 
-    async def read(self, call: Callback, account: Account | None = None) -> Reading:
+    async def read(self, call: Callback, account: Account | None = None) -> ParsedReceipt:
         reader = KITS[self.provider].receipts
         assert reader is not None
-        return await reader.read(call, account or self.account(), Desk(now=samples.NOW, fetch=self.fetch))
+        return await reader.read(call, account or self.account(), ReceiptContext(now=samples.NOW, fetch=self.fetch))
 
-    async def event(self, happening: Happening) -> Event:
+    async def event(self, happening: ReceiptEventType) -> Event:
         (event,) = (await self.read(self.call(happening))).events
         return event
 

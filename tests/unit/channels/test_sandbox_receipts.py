@@ -13,7 +13,7 @@ import pytest
 from devstack.sandbox.entry import Entry
 from hermod.channels.registry import KITS
 from hermod.channels.sandbox.receipts import WORDS, SandboxReceipts
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.ports.notifications.receipts import Callback, SignatureInvalid, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
@@ -30,7 +30,7 @@ def signed(body: bytes, timestamp: str | None = None) -> Callback:
 
 class TestSandboxReceipts(ReceiptConformance):
     provider = "sandbox"
-    HAPPENINGS: ClassVar[frozenset[Happening]] = frozenset(Happening)
+    HAPPENINGS: ClassVar[frozenset[ReceiptEventType]] = frozenset(ReceiptEventType)
     SECRETS = ("webhook_secret",)
 
     def entry(self) -> Entry:
@@ -47,11 +47,11 @@ class TestSandboxReceipts(ReceiptConformance):
         return signed(b'{"events": {}}')
 
     async def test_inbound_message_says_what_was_written(self) -> None:
-        event = await self.event(Happening.INBOUND)
+        event = await self.event(ReceiptEventType.INBOUND)
         assert (event.words, event.address, event.message_id) == ("STOP", "ada@example.com", None)
 
     async def test_bounce_has_code_and_text_without_the_address(self) -> None:
-        event = await self.event(Happening.BOUNCED)
+        event = await self.event(ReceiptEventType.BOUNCED)
         assert (event.code, event.text) == ("no_such_mailbox", "There is no mailbox [address].")
 
     @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ class TestSandboxReceipts(ReceiptConformance):
             await self.read(replace(call, headers={**call.headers, "sandbox-signature": twice}))
 
     @pytest.mark.parametrize(("word", "kind"), WORDS.items())
-    async def test_word_is_read_by_the_table(self, word: str, kind: Happening) -> None:
+    async def test_word_is_read_by_the_table(self, word: str, kind: ReceiptEventType) -> None:
         events: list[dict[str, Any]] = [{"id": 7, "type": word}, {"id": "8", "type": word, "at": "nonsense", "to": 5}]
         first, second = (await self.read(signed(orjson.dumps({"events": events})))).events
         assert (first.id, first.kind, first.at, second.id, second.at) == ("7", kind, None, "8", None)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from hermod.contracts.forms.forms import SubmissionStatus, SubmissionTerms
-from hermod.domain.forms.submissions import Standing
+from hermod.domain.forms.submissions import SubmissionState
 from hermod.outbound.backend import HttpBackend
 from hermod.outbound.http.client import Reply
 from hermod.ports.forms.submissions import BackendAway, BackendRefused, SubmissionRecord
@@ -20,7 +20,7 @@ RECORD = SubmissionRecord(
     form="signup",
     form_revision=3,
     status=SubmissionStatus.PROCESSING,
-    standing=Standing(
+    standing=SubmissionState(
         saved=False, awaits_payment=False, payment=None, expires_at=None, failures=0, refunds=0, told=frozenset()
     ),
     terms=SubmissionTerms(name="Sign up"),

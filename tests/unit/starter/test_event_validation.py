@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from hermod.contracts.analytics.events import MAX_EVENTS, TrackedEvent
 from hermod.contracts.errors import InvalidInput
-from starter.analytics.validation import ValidatedEvents, read_events, sift
+from starter.analytics.validation import ValidatedEvents, read_events, validate
 from starter.notifications.parsing import MalformedJson
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 
 
 def sifted(*events: object) -> ValidatedEvents:
-    return sift("demo", events, 0, NOW)
+    return validate("demo", events, 0, NOW)
 
 
 def sifted_body(body: bytes) -> ValidatedEvents:
-    return sift("demo", read_events(body)[0], 0, NOW)
+    return validate("demo", read_events(body)[0], 0, NOW)
 
 
 def rejections(found: ValidatedEvents) -> dict[int, list[tuple[str, str]]]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from starter.concurrency.gather_limited import some_at_once
+from starter.concurrency.gather_limited import gather_limited
 
 
 async def test_many_calls_are_made_few_run_at_once_and_answers_keep_their_order() -> None:
@@ -21,7 +21,7 @@ async def test_many_calls_are_made_few_run_at_once_and_answers_keep_their_order(
         running -= 1
         return number * 2
 
-    assert await some_at_once(3, call, range(10)) == [number * 2 for number in range(10)]
+    assert await gather_limited(3, call, range(10)) == [number * 2 for number in range(10)]
     assert most == 3
 
 
@@ -37,5 +37,5 @@ async def test_one_call_fails_all_others_come_to_their_end_before_it_is_raised()
         ended.append(number)
 
     with pytest.raises(ValueError, match="1"):
-        _ = await some_at_once(3, call, range(10))
+        _ = await gather_limited(3, call, range(10))
     assert sorted(ended) == [0, *range(2, 10)]

@@ -26,7 +26,7 @@ from tests.integration.api.conftest import calling
 from tests.support.forms.rows import add_form
 from tests.support.forms.stripe_sender import StripeSender, stripe_sender
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from web.app import create_app
 
 _MARKS = text("SELECT announced FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
@@ -36,7 +36,7 @@ _MARKS = text("SELECT announced FROM form_submissions WHERE tenant_id = :tenant 
 class Till:
     """A tenant whose form asks for payment, and Stripe, which calls about it."""
 
-    house: House
+    house: ProductFixture
     stripe: StripeSender
 
     async def submitted(self) -> str:
@@ -104,7 +104,7 @@ class Till:
 
 
 @asynccontextmanager
-async def _till(house: House, **payment: Any) -> AsyncIterator[Till]:
+async def _till(house: ProductFixture, **payment: Any) -> AsyncIterator[Till]:
     await add_form(house.hermod.core.storage.database, house.hermod.tenant, payment=payment)
     async with calling(create_app(house.hermod.core.settings, hermod=house.hermod)) as web:
         yield Till(house, await stripe_sender(house.hermod, web))
@@ -121,13 +121,13 @@ class Ahead:
 
 
 @pytest.fixture
-async def till(house: House) -> AsyncIterator[Till]:
+async def till(house: ProductFixture) -> AsyncIterator[Till]:
     async with _till(house, expires_in=3600) as own:
         yield own
 
 
 @pytest.fixture
-async def skipped(skipping: House) -> AsyncIterator[Till]:
+async def skipped(skipping: ProductFixture) -> AsyncIterator[Till]:
     """Where a day of waiting takes milliseconds."""
     async with _till(skipping, expires_in="P1D") as own:
         yield own
@@ -260,7 +260,7 @@ async def test_bank_takes_days_is_not_expired_meanwhile(skipped: Till) -> None:
     await skipped.reached(own, "completed", "paid", "submission.paid", "submission.completed")
 
 
-async def test_payment_for_what_was_caught_as_spam_is_told_and_may_be_released(house: House) -> None:
+async def test_payment_for_what_was_caught_as_spam_is_told_and_may_be_released(house: ProductFixture) -> None:
     database, tenant = house.hermod.core.storage.database, house.hermod.tenant
     await add_form(database, tenant, payment={"expires_in": 3600}, spam={"honeypot": "website"})
     async with calling(create_app(house.hermod.core.settings, hermod=house.hermod)) as web:

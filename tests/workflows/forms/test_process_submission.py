@@ -15,24 +15,24 @@ from starter.forms.submissions import retry_submission
 from tests.support.forms.backends import BACKENDS, TOKEN, own_backend
 from tests.support.forms.product import ENTERED, add_form, ended, pay, submitted, told
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.resetting import reset
 
 PAYMENT: dict[str, Any] = {"payment": {"required": True, "expires_in": "PT1H"}}
 
 
-async def status_of(house: House, workflow_id: str) -> WorkflowExecutionStatus | None:
+async def status_of(house: ProductFixture, workflow_id: str) -> WorkflowExecutionStatus | None:
     return (await house.client.get_workflow_handle(workflow_id).describe()).status
 
 
-async def closed(house: House, workflow_id: str, status: WorkflowExecutionStatus) -> None:
+async def closed(house: ProductFixture, workflow_id: str, status: WorkflowExecutionStatus) -> None:
     async def there() -> bool:
         return await status_of(house, workflow_id) is status
 
     await eventually(there)
 
 
-async def test_submission_without_payment_or_backend_is_completed(skipping: House) -> None:
+async def test_submission_without_payment_or_backend_is_completed(skipping: ProductFixture) -> None:
     await add_form(skipping)
     view = await ended(skipping, await submitted(skipping), SubmissionStatus.COMPLETED)
     assert view.data == ENTERED
@@ -40,7 +40,7 @@ async def test_submission_without_payment_or_backend_is_completed(skipping: Hous
     await closed(skipping, view.workflow_id, WorkflowExecutionStatus.COMPLETED)
 
 
-async def test_backend_takes_the_submission_and_its_id_is_kept(skipping: House) -> None:
+async def test_backend_takes_the_submission_and_its_id_is_kept(skipping: ProductFixture) -> None:
     await add_form(skipping)
     async with own_backend() as backend, BACKENDS.at(skipping.hermod.tenant, backend.url):
         own = await submitted(skipping, contact="c-7", metadata={"page": "/pricing"}, request_id="req-1")
@@ -54,7 +54,7 @@ async def test_backend_takes_the_submission_and_its_id_is_kept(skipping: House) 
     assert view.backend_id == "1"
 
 
-async def test_backend_away_for_an_hour_takes_the_submission_once_when_it_is_back(skipping: House) -> None:
+async def test_backend_away_for_an_hour_takes_the_submission_once_when_it_is_back(skipping: ProductFixture) -> None:
     await add_form(skipping)
     async with own_backend() as backend, BACKENDS.at(skipping.hermod.tenant, backend.url):
         # Waits of 2, 4, 8 … seconds up to five minutes: the hour is over after some twenty requests.
@@ -69,7 +69,7 @@ async def test_backend_away_for_an_hour_takes_the_submission_once_when_it_is_bac
     assert took > timedelta(hours=1)
 
 
-async def test_backend_asks_for_a_pause_is_given_it(skipping: House) -> None:
+async def test_backend_asks_for_a_pause_is_given_it(skipping: ProductFixture) -> None:
     await add_form(skipping)
     async with own_backend() as backend, BACKENDS.at(skipping.hermod.tenant, backend.url):
         backend.decide = lambda attempt: (429, {"retry-after": "7200"}) if attempt == 1 else 201
@@ -79,7 +79,7 @@ async def test_backend_asks_for_a_pause_is_given_it(skipping: House) -> None:
     assert timedelta(hours=2) <= took < timedelta(hours=3)
 
 
-async def test_backend_refuses_is_a_dead_letter_without_what_was_entered(skipping: House) -> None:
+async def test_backend_refuses_is_a_dead_letter_without_what_was_entered(skipping: ProductFixture) -> None:
     await add_form(skipping)
     async with own_backend() as backend, BACKENDS.at(skipping.hermod.tenant, backend.url):
         backend.decide = lambda attempt: 400 if attempt == 1 else 201
@@ -97,7 +97,7 @@ async def test_backend_refuses_is_a_dead_letter_without_what_was_entered(skippin
 
 
 @pytest.mark.parametrize("to_last", [False, True])
-async def test_dead_letter_reset_in_temporal_tries_again(skipping: House, to_last: bool) -> None:
+async def test_dead_letter_reset_in_temporal_tries_again(skipping: ProductFixture, to_last: bool) -> None:
     await add_form(skipping)
     async with own_backend() as backend, BACKENDS.at(skipping.hermod.tenant, backend.url):
         backend.decide = lambda attempt: 422 if attempt == 1 else 201
@@ -109,7 +109,9 @@ async def test_dead_letter_reset_in_temporal_tries_again(skipping: House, to_las
     assert len(backend.calls) == 2
 
 
-async def test_dead_letter_that_is_woken_by_a_payment_stays_one_and_the_backend_is_left_alone(skipping: House) -> None:
+async def test_dead_letter_that_is_woken_by_a_payment_stays_one_and_the_backend_is_left_alone(
+    skipping: ProductFixture,
+) -> None:
     await add_form(skipping)
     async with own_backend() as backend, BACKENDS.at(skipping.hermod.tenant, backend.url):
         backend.decide = lambda attempt: 422
@@ -123,7 +125,7 @@ async def test_dead_letter_that_is_woken_by_a_payment_stays_one_and_the_backend_
     assert (await ended(skipping, view.id)).status is SubmissionStatus.FAILED
 
 
-async def test_payment_that_never_comes_expires(skipping: House) -> None:
+async def test_payment_that_never_comes_expires(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     view = await ended(skipping, await submitted(skipping), SubmissionStatus.EXPIRED)
     assert view.payment is not None
@@ -132,7 +134,7 @@ async def test_payment_that_never_comes_expires(skipping: House) -> None:
     await closed(skipping, view.workflow_id, WorkflowExecutionStatus.COMPLETED)
 
 
-async def test_payment_comes_wakes_the_submission_and_a_refund_after_the_end_is_told(house: House) -> None:
+async def test_payment_comes_wakes_the_submission_and_a_refund_after_the_end_is_told(house: ProductFixture) -> None:
     await add_form(house, **PAYMENT)
     wake = house.hermod.core.submissions.wake
     own = await submitted(house)
@@ -156,7 +158,7 @@ async def test_payment_comes_wakes_the_submission_and_a_refund_after_the_end_is_
     assert (await ended(house, own)).status is SubmissionStatus.COMPLETED
 
 
-async def test_payment_and_expiry_come_at_the_same_moment_one_of_them_counts(skipping: House) -> None:
+async def test_payment_and_expiry_come_at_the_same_moment_one_of_them_counts(skipping: ProductFixture) -> None:
     await add_form(skipping, **PAYMENT)
     ids = await asyncio.gather(*(submitted(skipping) for _ in range(6)))
 
@@ -170,5 +172,5 @@ async def test_payment_and_expiry_come_at_the_same_moment_one_of_them_counts(ski
         assert (await told(skipping, own))[-2:] == ["submission.paid", "submission.completed"]
 
 
-async def _has_told(house: House, own: str, mark: str) -> bool:
+async def _has_told(house: ProductFixture, own: str, mark: str) -> bool:
     return mark in await told(house, own)

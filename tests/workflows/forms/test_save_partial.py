@@ -23,7 +23,7 @@ from starter.forms.journeys import journey
 from starter.forms.partials import partial, resumed
 from tests.support.forms.rows import add_form
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from workflows.forms.save_partial import DEBOUNCE
 
 SECOND = timedelta(seconds=1)
@@ -37,7 +37,7 @@ ADA = {"email": "ada@example.com"}
 _sessions = itertools.count(1)
 
 
-async def form(house: House, *, abandon_after: object = "PT24H", **definition: Any) -> None:
+async def form(house: ProductFixture, *, abandon_after: object = "PT24H", **definition: Any) -> None:
     rules = {"abandon_after": abandon_after, "resume_url": "https://shop.example.com/go-on?form={token}"}
     await add_form(house.hermod.core.storage.database, house.hermod.tenant, partials=rules, **definition)
 
@@ -46,15 +46,15 @@ def new_session() -> str:
     return f"session-{next(_sessions)}"
 
 
-async def save(house: House, session: str, revision: int) -> PartialReceipt:
+async def save(house: ProductFixture, session: str, revision: int) -> PartialReceipt:
     return await house.hermod.save_partial("order", session, ADA, revision=revision, contact=f"contact-{session}")
 
 
-async def view(house: House, session: str) -> PartialView:
+async def view(house: ProductFixture, session: str) -> PartialView:
     return await partial(house.hermod, "order", session)
 
 
-async def sent(house: House, session: str) -> Conversion | None:
+async def sent(house: ProductFixture, session: str) -> Conversion | None:
     """The visitor has sent the form."""
     core, tenant = house.hermod.core, house.hermod.tenant
     async with core.storage.database.begin() as connection:
@@ -63,12 +63,12 @@ async def sent(house: House, session: str) -> Conversion | None:
     return conversion
 
 
-def handle(house: House, session: str) -> WorkflowHandle[Any, SavePartialResult]:
+def handle(house: ProductFixture, session: str) -> WorkflowHandle[Any, SavePartialResult]:
     workflow = partial_workflow(house.hermod.tenant, "order", session)
     return house.client.get_workflow_handle(workflow, result_type=SavePartialResult)
 
 
-async def result(house: House, session: str) -> SavePartialResult:
+async def result(house: ProductFixture, session: str) -> SavePartialResult:
     async def ended() -> SavePartialResult | None:
         own = handle(house, session)
         try:
@@ -80,14 +80,14 @@ async def result(house: House, session: str) -> SavePartialResult:
     return await eventually(ended)
 
 
-async def history(house: House, session: str) -> Sequence[HistoryEvent]:
+async def history(house: ProductFixture, session: str) -> Sequence[HistoryEvent]:
     try:
         return (await handle(house, session).fetch_history()).events
     except RPCError:
         return ()
 
 
-async def waits(house: House, session: str) -> None:
+async def waits(house: ProductFixture, session: str) -> None:
     """Until the workflow waits for the form to be abandoned."""
 
     async def two_timers() -> bool:
@@ -97,11 +97,11 @@ async def waits(house: House, session: str) -> None:
     await eventually(two_timers)
 
 
-async def kinds(house: House, session: str) -> list[str]:
+async def kinds(house: ProductFixture, session: str) -> list[str]:
     return [step.kind for step in (await journey(house.hermod, session)).steps]
 
 
-async def test_form_that_is_left_is_abandoned_once_and_its_visitor_reminded(skipping: House) -> None:
+async def test_form_that_is_left_is_abandoned_once_and_its_visitor_reminded(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main")
     await form(skipping, on_submit={"notifications": [REMINDER]})
@@ -128,12 +128,12 @@ async def test_form_that_is_left_is_abandoned_once_and_its_visitor_reminded(skip
     assert set(found) == {"form.partial", "form.abandoned", "message.accepted", "message.sent", "form.recovered"}
 
 
-async def _with(house: House, session: str, kind: str) -> list[str] | None:
+async def _with(house: ProductFixture, session: str, kind: str) -> list[str] | None:
     found = await kinds(house, session)
     return found if kind in found else None
 
 
-async def test_form_that_is_sent_in_time_is_never_abandoned(house: House) -> None:
+async def test_form_that_is_sent_in_time_is_never_abandoned(house: ProductFixture) -> None:
     await form(house)
     session = new_session()
     await save(house, session, 1)
@@ -142,7 +142,7 @@ async def test_form_that_is_sent_in_time_is_never_abandoned(house: House) -> Non
     assert await result(house, session) == SavePartialResult(status=PartialStatus.CONVERTED, revision=1, abandonments=0)
 
 
-async def test_submission_under_way_at_the_very_moment_wins_over_the_abandonment(skipping: House) -> None:
+async def test_submission_under_way_at_the_very_moment_wins_over_the_abandonment(skipping: ProductFixture) -> None:
     """The look finds the partial due, and waits for the submission's transaction to end."""
     await form(skipping)
     core, tenant, session = skipping.hermod.core, skipping.hermod.tenant, new_session()
@@ -159,7 +159,7 @@ async def test_submission_under_way_at_the_very_moment_wins_over_the_abandonment
     assert "form.abandoned" not in await kinds(skipping, session)
 
 
-async def _is_blocked(house: House) -> bool:
+async def _is_blocked(house: ProductFixture) -> bool:
     statement = text("""
         SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
            AND query LIKE '%UPDATE form_partials SET status = ''abandoned''%'
@@ -167,7 +167,7 @@ async def _is_blocked(house: House) -> bool:
     return bool(await house.hermod.core.storage.database.rows(statement, {}))
 
 
-async def test_change_whose_signal_was_lost_moves_the_abandonment(house: House) -> None:
+async def test_change_whose_signal_was_lost_moves_the_abandonment(house: ProductFixture) -> None:
     await form(house, abandon_after=3)
     core, tenant, session = house.hermod.core, house.hermod.tenant, new_session()
     await save(house, session, 1)
@@ -180,7 +180,7 @@ async def test_change_whose_signal_was_lost_moves_the_abandonment(house: House) 
     assert left.abandoned_at - left.updated_at >= 3 * SECOND
 
 
-async def test_visitor_who_types_wakes_the_workflow_once_a_pause_and_is_told_of_once(house: House) -> None:
+async def test_visitor_who_types_wakes_the_workflow_once_a_pause_and_is_told_of_once(house: ProductFixture) -> None:
     await form(house)
     session, begun = new_session(), time.monotonic()
     for first in range(1, 30, 3):
@@ -197,7 +197,7 @@ async def test_visitor_who_types_wakes_the_workflow_once_a_pause_and_is_told_of_
     await result(house, session)
 
 
-async def test_form_without_a_time_for_it_is_told_of_and_never_abandoned(skipping: House) -> None:
+async def test_form_without_a_time_for_it_is_told_of_and_never_abandoned(skipping: ProductFixture) -> None:
     await form(skipping, abandon_after=None)
     session = new_session()
     for revision in (1, 2):

@@ -13,12 +13,14 @@ from hermod.contracts.notifications.messages import Outcome, Status
 from hermod.contracts.notifications.outcomes import Accepted, AccountHalted, MessageRejected, Throttled, Transient
 from hermod.contracts.notifications.retries import Preset
 from hermod.domain.backoff import LISTED_JITTER
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-async def test_send_many_groups_by_channel_and_priority_into_workflows_of_five_hundred(skipping: House) -> None:
+async def test_send_many_groups_by_channel_and_priority_into_workflows_of_five_hundred(
+    skipping: ProductFixture,
+) -> None:
     await skipping.add_account("mail")
     await skipping.add_account("text", channel=Channel.SMS)
     letters = [Email(to=f"user{number}@example.com", subject="s", text="t") for number in range(1_200)]
@@ -30,7 +32,7 @@ async def test_send_many_groups_by_channel_and_priority_into_workflows_of_five_h
         assert (await skipping.ended(one.id)).status is Status.SENT
 
 
-async def test_short_retries_are_later_rounds_of_the_same_batch(skipping: House) -> None:
+async def test_short_retries_are_later_rounds_of_the_same_batch(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", Transient(), Transient(), Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 4)
@@ -40,7 +42,7 @@ async def test_short_retries_are_later_rounds_of_the_same_batch(skipping: House)
     assert len(script.sent) == 6
 
 
-async def test_message_whose_retry_is_far_away_leaves_for_a_workflow_of_its_own(skipping: House) -> None:
+async def test_message_whose_retry_is_far_away_leaves_for_a_workflow_of_its_own(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Accepted(), Transient(), Transient(), Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 2, retry=Preset.WEBHOOK)
@@ -52,7 +54,7 @@ async def test_message_whose_retry_is_far_away_leaves_for_a_workflow_of_its_own(
     assert 120 <= waited <= 120 * (1 + LISTED_JITTER) + 2
 
 
-async def test_dead_letters_of_a_batch_fail_its_workflow_and_one_can_be_retried_alone(skipping: House) -> None:
+async def test_dead_letters_of_a_batch_fail_its_workflow_and_one_can_be_retried_alone(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Accepted(), MessageRejected(status_code=400), Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 3)
@@ -66,7 +68,7 @@ async def test_dead_letters_of_a_batch_fail_its_workflow_and_one_can_be_retried_
     assert (await skipping.reached(dead.id, Status.SENT)).attempts[-1].outcome is Outcome.ACCEPTED
 
 
-async def test_halted_account_costs_a_batch_twenty_requests_and_no_attempts(skipping: House) -> None:
+async def test_halted_account_costs_a_batch_twenty_requests_and_no_attempts(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", *[AccountHalted(status_code=401)] * 20, Accepted())
     letters = [Email(to=f"user{number}@example.com", subject="s", text="t") for number in range(200)]
@@ -77,7 +79,7 @@ async def test_halted_account_costs_a_batch_twenty_requests_and_no_attempts(skip
     assert {view.workflow_id for view in views} == {views[0].workflow_id}
 
 
-async def test_throttled_batch_waits_as_a_whole_and_goes_on(skipping: House) -> None:
+async def test_throttled_batch_waits_as_a_whole_and_goes_on(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", *[Throttled(retry_after=300)] * 3, Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 100)
@@ -86,7 +88,9 @@ async def test_throttled_batch_waits_as_a_whole_and_goes_on(skipping: House) -> 
     assert len(script.sent) == 103
 
 
-async def test_throttled_messages_of_a_batch_stay_together_however_long_the_provider_asks(skipping: House) -> None:
+async def test_throttled_messages_of_a_batch_stay_together_however_long_the_provider_asks(
+    skipping: ProductFixture,
+) -> None:
     await skipping.add_account("main")
     skipping.script("main", *[Throttled(retry_after=900)] * 3, Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 3)
@@ -97,7 +101,7 @@ async def test_throttled_messages_of_a_batch_stay_together_however_long_the_prov
     assert (second.started_at - first.started_at).total_seconds() == pytest.approx(900, abs=2)
 
 
-async def test_burst_of_single_calls_shares_workflows_and_a_lone_call_has_its_own(house: House) -> None:
+async def test_burst_of_single_calls_shares_workflows_and_a_lone_call_has_its_own(house: ProductFixture) -> None:
     await house.add_account("main")
     letters = [Email(to=f"user{number}@example.com", subject="s", text="t") for number in range(120)]
     receipts = await asyncio.gather(*(house.hermod.send(letter) for letter in letters))
@@ -109,7 +113,7 @@ async def test_burst_of_single_calls_shares_workflows_and_a_lone_call_has_its_ow
     assert alone.workflow_id == f"message/{house.hermod.tenant}/{alone.id}"
 
 
-async def test_one_bad_message_of_a_batch_is_rejected_and_the_others_go(house: House) -> None:
+async def test_one_bad_message_of_a_batch_is_rejected_and_the_others_go(house: ProductFixture) -> None:
     await house.add_account("main")
     receipt = await house.hermod.send_many([LETTER, Sms(to="+14155550100", body="no account for this"), LETTER])
     assert [one.index for one in receipt.rejected] == [1]

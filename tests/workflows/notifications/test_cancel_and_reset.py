@@ -14,23 +14,25 @@ from hermod.contracts.notifications.delivery import DeliveryResult
 from hermod.contracts.notifications.messages import MessageView, Outcome, Status
 from hermod.contracts.notifications.outcomes import Accepted, MessageRejected
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.resetting import reset
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-async def dead_letter(house: House) -> MessageView:
+async def dead_letter(house: ProductFixture) -> MessageView:
     await house.add_account("main")
     house.script("main", MessageRejected(status_code=400, error_code="bad"), Accepted(provider_id="p2"))
     return await house.ended((await house.hermod.send(LETTER)).id)
 
 
-async def status_of(house: House, workflow_id: str) -> WorkflowExecutionStatus | None:
+async def status_of(house: ProductFixture, workflow_id: str) -> WorkflowExecutionStatus | None:
     return (await house.client.get_workflow_handle(workflow_id).describe()).status
 
 
-async def test_dead_letter_fails_its_workflow_with_a_typed_error_without_personal_data(skipping: House) -> None:
+async def test_dead_letter_fails_its_workflow_with_a_typed_error_without_personal_data(
+    skipping: ProductFixture,
+) -> None:
     view = await dead_letter(skipping)
     assert view.status is Status.FAILED
     with pytest.raises(WorkflowFailureError) as failed:
@@ -41,7 +43,7 @@ async def test_dead_letter_fails_its_workflow_with_a_typed_error_without_persona
     assert cause.message == "1 of 1 given up: main: message_rejected 400 bad"
 
 
-async def test_retry_sends_a_dead_letter_again_under_the_same_workflow_id(skipping: House) -> None:
+async def test_retry_sends_a_dead_letter_again_under_the_same_workflow_id(skipping: ProductFixture) -> None:
     view = await dead_letter(skipping)
     receipt = await skipping.hermod.retry(view.id)
     assert receipt.workflow_id == view.workflow_id
@@ -51,7 +53,7 @@ async def test_retry_sends_a_dead_letter_again_under_the_same_workflow_id(skippi
 
 
 @pytest.mark.parametrize("to_last", [False, True])
-async def test_reset_in_temporal_sends_a_dead_letter_again(skipping: House, to_last: bool) -> None:
+async def test_reset_in_temporal_sends_a_dead_letter_again(skipping: ProductFixture, to_last: bool) -> None:
     view = await dead_letter(skipping)
 
     async def failed() -> bool:
@@ -69,7 +71,7 @@ async def test_reset_in_temporal_sends_a_dead_letter_again(skipping: House, to_l
     await eventually(completed)
 
 
-async def test_reset_of_a_sent_message_does_not_send_it_again(skipping: House) -> None:
+async def test_reset_of_a_sent_message_does_not_send_it_again(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", Accepted())
     view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
@@ -84,14 +86,14 @@ async def test_reset_of_a_sent_message_does_not_send_it_again(skipping: House) -
     assert len(script.sent) == 1
 
 
-async def test_retry_of_a_sent_message_is_refused_with_the_reason(skipping: House) -> None:
+async def test_retry_of_a_sent_message_is_refused_with_the_reason(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
     with pytest.raises(Conflict, match="the message is sent; only a failed message can be retried"):
         await skipping.hermod.retry(view.id)
 
 
-async def test_cancel_of_a_scheduled_message_ends_its_workflow_at_once(house: House) -> None:
+async def test_cancel_of_a_scheduled_message_ends_its_workflow_at_once(house: ProductFixture) -> None:
     await house.add_account("main")
     due = datetime.now(UTC) + timedelta(hours=1)
     receipt = await house.hermod.send(LETTER, send_at=due)
@@ -104,7 +106,7 @@ async def test_cancel_of_a_scheduled_message_ends_its_workflow_at_once(house: Ho
     assert not view.attempts
 
 
-async def test_cancel_by_update_in_temporal_closes_the_ledger_too(house: House) -> None:
+async def test_cancel_by_update_in_temporal_closes_the_ledger_too(house: ProductFixture) -> None:
     await house.add_account("main")
     receipt = await house.hermod.send(LETTER, send_at=datetime.now(UTC) + timedelta(hours=1))
     await house.reached(receipt.id, Status.SCHEDULED)
@@ -115,7 +117,9 @@ async def test_cancel_by_update_in_temporal_closes_the_ledger_too(house: House) 
     assert (await house.hermod.status(receipt.id)).status is Status.CANCELLED
 
 
-async def test_cancellation_requested_in_temporal_closes_the_ledger_and_the_workflow_is_cancelled(house: House) -> None:
+async def test_cancellation_requested_in_temporal_closes_the_ledger_and_the_workflow_is_cancelled(
+    house: ProductFixture,
+) -> None:
     await house.add_account("main")
     receipt = await house.hermod.send(LETTER, send_at=datetime.now(UTC) + timedelta(hours=1))
     await house.reached(receipt.id, Status.SCHEDULED)
@@ -128,7 +132,7 @@ async def test_cancellation_requested_in_temporal_closes_the_ledger_and_the_work
     await eventually(cancelled)
 
 
-async def test_cancel_of_a_sent_message_is_refused(house: House) -> None:
+async def test_cancel_of_a_sent_message_is_refused(house: ProductFixture) -> None:
     await house.add_account("main")
     view = await house.ended((await house.hermod.send(LETTER)).id)
     with pytest.raises(Conflict, match="the message is sent"):

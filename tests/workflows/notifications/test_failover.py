@@ -10,12 +10,12 @@ from hermod.contracts.notifications.messages import Outcome, Status
 from hermod.contracts.notifications.outcomes import Accepted, AccountHalted, RecipientRejected, Transient
 from hermod.contracts.notifications.retries import Preset
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 
 
-async def test_transient_fault_fails_over_at_once_and_spends_one_attempt(skipping: House) -> None:
+async def test_transient_fault_fails_over_at_once_and_spends_one_attempt(skipping: ProductFixture) -> None:
     await skipping.add_account("first")
     await skipping.add_account("second", order=20)
     skipping.script("first", Transient())
@@ -29,7 +29,7 @@ async def test_transient_fault_fails_over_at_once_and_spends_one_attempt(skippin
     assert routes == [("first", "first in order"), second, ("first", "first in order"), second]
 
 
-async def test_rejected_recipient_is_not_tried_elsewhere(skipping: House) -> None:
+async def test_rejected_recipient_is_not_tried_elsewhere(skipping: ProductFixture) -> None:
     await skipping.add_account("first")
     await skipping.add_account("second", order=20)
     skipping.script("first", RecipientRejected(status_code=550, error_code="5.1.1"))
@@ -39,7 +39,7 @@ async def test_rejected_recipient_is_not_tried_elsewhere(skipping: House) -> Non
     assert not second.sent
 
 
-async def test_named_account_is_the_only_one_asked(skipping: House) -> None:
+async def test_named_account_is_the_only_one_asked(skipping: ProductFixture) -> None:
     await skipping.add_account("first")
     await skipping.add_account("second", order=20)
     view = await skipping.ended((await skipping.hermod.send(LETTER, provider_account="second")).id)
@@ -47,7 +47,7 @@ async def test_named_account_is_the_only_one_asked(skipping: House) -> None:
     assert [decision.reason for decision in view.decisions] == ["the message names it"]
 
 
-async def test_halted_account_opens_its_breaker_and_the_next_message_passes_it_by(skipping: House) -> None:
+async def test_halted_account_opens_its_breaker_and_the_next_message_passes_it_by(skipping: ProductFixture) -> None:
     await skipping.add_account("first")
     await skipping.add_account("second", order=20)
     first = skipping.script("first", AccountHalted(status_code=401))
@@ -58,7 +58,7 @@ async def test_halted_account_opens_its_breaker_and_the_next_message_passes_it_b
     assert len(first.sent) == 1
 
 
-async def test_only_account_halted_is_probed_until_it_works_and_no_attempt_is_spent(skipping: House) -> None:
+async def test_only_account_halted_is_probed_until_it_works_and_no_attempt_is_spent(skipping: ProductFixture) -> None:
     await skipping.add_account("only")
     halted = AccountHalted(status_code=401)
     skipping.script("only", *[halted] * 7, Accepted(provider_id="p"))
@@ -73,7 +73,7 @@ async def test_only_account_halted_is_probed_until_it_works_and_no_attempt_is_sp
     assert account.available
 
 
-async def test_message_waits_while_no_account_is_enabled_and_goes_when_one_is(house: House) -> None:
+async def test_message_waits_while_no_account_is_enabled_and_goes_when_one_is(house: ProductFixture) -> None:
     await house.add_account("off", enabled=False)
     receipt = await house.hermod.send(LETTER)
     view = await house.reached(receipt.id, Status.DEFERRED)
@@ -83,7 +83,7 @@ async def test_message_waits_while_no_account_is_enabled_and_goes_when_one_is(ho
     assert (await house.hermod.status(receipt.id)).status is Status.CANCELLED
 
 
-async def test_content_that_no_account_can_carry_is_a_dead_letter_with_the_reason(skipping: House) -> None:
+async def test_content_that_no_account_can_carry_is_a_dead_letter_with_the_reason(skipping: ProductFixture) -> None:
     await skipping.add_account("plain")
     skipping.script("plain").refuses = "no attachments"
     view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
@@ -92,7 +92,7 @@ async def test_content_that_no_account_can_carry_is_a_dead_letter_with_the_reaso
     assert not view.attempts
 
 
-async def test_workflow_of_a_waiting_message_shows_when_it_goes_on(house: House) -> None:
+async def test_workflow_of_a_waiting_message_shows_when_it_goes_on(house: ProductFixture) -> None:
     await house.add_account("off", enabled=False)
     receipt = await house.hermod.send(LETTER)
     await house.reached(receipt.id, Status.DEFERRED)
@@ -110,7 +110,7 @@ REFUSED = Transient(error_code="connect", error="no connection")
 
 
 async def test_provider_that_is_away_is_tried_one_request_at_a_time_and_those_behind_spend_nothing(
-    skipping: House,
+    skipping: ProductFixture,
 ) -> None:
     await skipping.add_account("only")
     skipping.script("only", *[REFUSED] * (13 + 3), Accepted())
@@ -128,7 +128,7 @@ async def test_provider_that_is_away_is_tried_one_request_at_a_time_and_those_be
     assert "only is away" in reasons
 
 
-async def test_messages_go_by_the_next_account_while_the_first_is_away(skipping: House) -> None:
+async def test_messages_go_by_the_next_account_while_the_first_is_away(skipping: ProductFixture) -> None:
     await skipping.add_account("first")
     await skipping.add_account("second", order=20)
     first = skipping.script("first", REFUSED)
@@ -141,7 +141,7 @@ async def test_messages_go_by_the_next_account_while_the_first_is_away(skipping:
     assert len(first.sent) == 5
 
 
-async def test_one_message_that_fails_again_and_again_does_not_stop_its_account(skipping: House) -> None:
+async def test_one_message_that_fails_again_and_again_does_not_stop_its_account(skipping: ProductFixture) -> None:
     await skipping.add_account("only")
     skipping.script("only", *[REFUSED] * 5, Accepted())
     await skipping.ended((await skipping.hermod.send(LETTER, retry=Preset.NOTIFICATION)).id)
@@ -152,7 +152,7 @@ async def test_one_message_that_fails_again_and_again_does_not_stop_its_account(
     assert (await skipping.ended((await skipping.hermod.send(LETTER)).id)).status is Status.SENT
 
 
-async def test_greylisted_recipients_do_not_stop_the_account(skipping: House) -> None:
+async def test_greylisted_recipients_do_not_stop_the_account(skipping: ProductFixture) -> None:
     await skipping.add_account("only")
     skipping.script("only", *[Transient(status_code=450, error_code="4.2.1")] * 8, Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 8)

@@ -17,7 +17,7 @@ from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from starter.temporal import schedules
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint, delivered
 from tests.support.webhooks.product import ended as delivery_ended
 from workflows.search_attributes import CHANNEL, TENANT
@@ -28,11 +28,11 @@ ALL_ELSE = "HermodTenant IS NOT NULL"
 AWAY = Transient(status_code=451, error_code="greylisted")
 
 
-async def result(house: House, workflow_id: str) -> Any:
+async def result(house: ProductFixture, workflow_id: str) -> Any:
     return await house.client.get_workflow_handle(workflow_id).result()
 
 
-async def failure(house: House, workflow_id: str) -> Failure:
+async def failure(house: ProductFixture, workflow_id: str) -> Failure:
     """With which the workflow has failed."""
     handle = house.client.get_workflow_handle(workflow_id)
     with pytest.raises(WorkflowFailureError):
@@ -41,13 +41,15 @@ async def failure(house: House, workflow_id: str) -> Failure:
     return last.workflow_execution_failed_event_attributes.failure
 
 
-async def test_message_is_sent_at_once_its_result_says_by_whom(skipping: House) -> None:
+async def test_message_is_sent_at_once_its_result_says_by_whom(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
     assert await result(skipping, view.workflow_id) == {"counts": {"sent": 1}, "reason": "main: accepted"}
 
 
-async def test_message_is_sent_after_retries_its_result_says_what_the_attempts_came_to(skipping: House) -> None:
+async def test_message_is_sent_after_retries_its_result_says_what_the_attempts_came_to(
+    skipping: ProductFixture,
+) -> None:
     await skipping.add_account("main")
     skipping.script("main", AWAY, AWAY, Accepted(status_code=200))
     view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
@@ -56,7 +58,7 @@ async def test_message_is_sent_after_retries_its_result_says_what_the_attempts_c
     assert told["reason"] == "2 × main: transient 451 greylisted, main: accepted 200"
 
 
-async def test_message_goes_by_the_next_account_its_result_names_both(skipping: House) -> None:
+async def test_message_goes_by_the_next_account_its_result_names_both(skipping: ProductFixture) -> None:
     await skipping.add_account("first")
     await skipping.add_account("second", order=20)
     skipping.script("first", AWAY)
@@ -65,7 +67,7 @@ async def test_message_goes_by_the_next_account_its_result_names_both(skipping: 
     assert told["reason"] == "first: transient 451 greylisted, second: accepted"
 
 
-async def test_dead_letter_says_what_all_its_attempts_came_to_and_has_no_stack_trace(skipping: House) -> None:
+async def test_dead_letter_says_what_all_its_attempts_came_to_and_has_no_stack_trace(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", AWAY)
     view = await skipping.ended((await skipping.hermod.send(LETTER, retry=Preset.FALLBACK)).id)
@@ -75,7 +77,7 @@ async def test_dead_letter_says_what_all_its_attempts_came_to_and_has_no_stack_t
     assert not told.stack_trace
 
 
-async def test_batch_with_a_dead_letter_says_what_its_requests_came_to(skipping: House) -> None:
+async def test_batch_with_a_dead_letter_says_what_its_requests_came_to(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Accepted(), MessageRejected(status_code=400), Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 3)
@@ -86,7 +88,7 @@ async def test_batch_with_a_dead_letter_says_what_its_requests_came_to(skipping:
     assert "main: message_rejected 400" in told.message
 
 
-async def test_activity_that_waits_says_what_the_attempts_came_to_and_has_no_stack_trace(house: House) -> None:
+async def test_activity_that_waits_says_what_the_attempts_came_to_and_has_no_stack_trace(house: ProductFixture) -> None:
     await house.add_account("off", enabled=False)
     receipt = await house.hermod.send(LETTER)
     await house.reached(receipt.id, Status.DEFERRED)
@@ -103,7 +105,7 @@ async def test_activity_that_waits_says_what_the_attempts_came_to_and_has_no_sta
     await house.hermod.cancel(receipt.id)
 
 
-async def test_webhook_results_say_what_the_requests_came_to(skipping: House) -> None:
+async def test_webhook_results_say_what_the_requests_came_to(skipping: ProductFixture) -> None:
     async with Hostile() as hostile:
         await add_endpoint(skipping, hostile.url)
         hostile.behave(*["500"] * 3, "ok")
@@ -117,18 +119,18 @@ async def test_webhook_results_say_what_the_requests_came_to(skipping: House) ->
         assert not told.stack_trace
 
 
-async def user_metadata(house: House, workflow_id: str) -> tuple[str, str]:
+async def user_metadata(house: ProductFixture, workflow_id: str) -> tuple[str, str]:
     """The static summary and details of a workflow."""
     description = await house.client.get_workflow_handle(workflow_id).describe()
     return await description.static_summary() or "", await description.static_details() or ""
 
 
-async def attributes(house: House, workflow_id: str) -> tuple[str | None, str | None]:
+async def attributes(house: ProductFixture, workflow_id: str) -> tuple[str | None, str | None]:
     found = (await house.client.get_workflow_handle(workflow_id).describe()).typed_search_attributes
     return found.get(TENANT), found.get(CHANNEL)
 
 
-async def test_workflow_names_its_priority_in_our_words_and_says_where_its_story_is(skipping: House) -> None:
+async def test_workflow_names_its_priority_in_our_words_and_says_where_its_story_is(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     receipt = await skipping.hermod.send(LETTER, priority=7)
     await skipping.ended(receipt.id)
@@ -140,7 +142,7 @@ async def test_workflow_names_its_priority_in_our_words_and_says_where_its_story
     assert LETTER.to not in summary + details
 
 
-async def test_message_that_left_its_batch_is_found_and_told_like_any_other(skipping: House) -> None:
+async def test_message_that_left_its_batch_is_found_and_told_like_any_other(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Accepted(), AWAY, AWAY, Accepted())
     receipt = await skipping.hermod.send_many([LETTER] * 2, retry=Preset.WEBHOOK, priority=7)
@@ -154,7 +156,7 @@ async def test_message_that_left_its_batch_is_found_and_told_like_any_other(skip
     assert f"hermod status {left.id}" in details
 
 
-async def test_housekeeping_is_told_from_everything_else_by_its_channel(house: House) -> None:
+async def test_housekeeping_is_told_from_everything_else_by_its_channel(house: ProductFixture) -> None:
     await house.add_account("main")
     view = await house.ended((await house.hermod.send(LETTER)).id)
     await schedules.change(house.client, "devices", "run")

@@ -13,7 +13,7 @@ from hermod.ports.notifications.unsubscribing import UnsubscribeLinks
 from hermod.storage.notifications.ledger import SqlLedger
 from hermod.telemetry import ACTIVITY_FAILURES
 from tests.support.polling import eventually
-from tests.support.product import House, ScriptedSender
+from tests.support.product import ProductFixture, ScriptedSender
 
 
 def five(odd: str = "odd") -> list[Email]:
@@ -26,7 +26,7 @@ def is_odd(content: AnyContent) -> bool:
 
 @pytest.mark.parametrize("method", ["cannot_express", "batchable"])
 async def test_content_cannot_be_weighed_the_others_are_sent(
-    skipping: House, monkeypatch: pytest.MonkeyPatch, method: str
+    skipping: ProductFixture, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     weigh = getattr(ScriptedSender, method)
 
@@ -47,7 +47,7 @@ async def test_content_cannot_be_weighed_the_others_are_sent(
 
 
 async def test_request_cannot_be_made_of_a_content_the_others_are_sent(
-    skipping: House, monkeypatch: pytest.MonkeyPatch
+    skipping: ProductFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prepared(item: Any, tenant: str, sender: ScriptedSender, links: UnsubscribeLinks | None) -> AnyContent:
         if is_odd(item.content):
@@ -65,7 +65,7 @@ async def test_request_cannot_be_made_of_a_content_the_others_are_sent(
 
 
 async def test_activity_fails_again_and_again_is_counted_and_named(
-    skipping: House, monkeypatch: pytest.MonkeyPatch
+    skipping: ProductFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant, read, broken = skipping.hermod.tenant, SqlLedger.open_items, True
 

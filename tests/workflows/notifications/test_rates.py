@@ -13,9 +13,9 @@ from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import MessageView, Outcome, Status
 from hermod.contracts.notifications.outcomes import Accepted, Transient
 from hermod.contracts.tenants.limits import Limits
-from hermod.domain.rates import slice_of
+from hermod.domain.rates import burst
 from tests.support.polling import eventually
-from tests.support.product import House, new_house
+from tests.support.product import ProductFixture, new_house
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 SPENT = text("SELECT spent FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) ORDER BY id")
@@ -25,25 +25,27 @@ def letters(count: int, domain: str = "example.com") -> list[Email]:
     return [Email(to=f"user{number}@{domain}", subject="s", text="t") for number in range(count)]
 
 
-async def limit(house: House, rate: float | None = None, **domains: float) -> None:
+async def limit(house: ProductFixture, rate: float | None = None, **domains: float) -> None:
     core = house.hermod.core
     limits = Limits(rate_per_second=rate, domains={f"{name}.com": each for name, each in domains.items()})
     await core.storage.limits.put(house.hermod.tenant, limits, actor="test", now=core.clock.now())
 
 
-async def add_account(house: House, rate: float | None = None, *, name: str = "main", key: str | None = None) -> None:
+async def add_account(
+    house: ProductFixture, rate: float | None = None, *, name: str = "main", key: str | None = None
+) -> None:
     """An account of its own at the provider, or the one that `key` stands for."""
     credentials = {"api_key": key or f"{house.hermod.tenant}-{name}"}
     await house.add_account(name, credentials=credentials, rate=rate)
 
 
-async def all_sent(house: House, ids: Sequence[str]) -> list[MessageView]:
+async def all_sent(house: ProductFixture, ids: Sequence[str]) -> list[MessageView]:
     views = [await house.ended(id, within=60) for id in ids]
     assert {view.status for view in views} == {Status.SENT}
     return views
 
 
-async def one_is_sent(house: House) -> None:
+async def one_is_sent(house: ProductFixture) -> None:
     async def found() -> bool:
         return bool((await house.hermod.messages(status=Status.SENT)).items)
 
@@ -60,18 +62,20 @@ def most_within(begun: Sequence[datetime], seconds: float) -> int:
     return max(sum(first <= each < first + window for each in begun) for first in begun)
 
 
-async def test_batch_goes_at_the_rate_of_its_account_and_every_message_takes_one_attempt(skipping: House) -> None:
+async def test_batch_goes_at_the_rate_of_its_account_and_every_message_takes_one_attempt(
+    skipping: ProductFixture,
+) -> None:
     await add_account(skipping, rate=20)
     receipt = await skipping.hermod.send_many(letters(60))
     views = await all_sent(skipping, [one.id for one in receipt.receipts])
     assert {len(view.attempts) for view in views} == {1}
     begun = starts(views)
-    assert begun[-1] - begun[0] >= timedelta(seconds=(60 - slice_of(20)) / 20 - 0.5)
+    assert begun[-1] - begun[0] >= timedelta(seconds=(60 - burst(20)) / 20 - 0.5)
     # A request leaves when its intent is committed, a moment after its token was taken.
-    assert most_within(begun, 1) <= 20 + 2 * slice_of(20)
+    assert most_within(begun, 1) <= 20 + 2 * burst(20)
 
 
-async def test_message_behind_a_slow_account_waits_in_the_record_and_spends_nothing(skipping: House) -> None:
+async def test_message_behind_a_slow_account_waits_in_the_record_and_spends_nothing(skipping: ProductFixture) -> None:
     await add_account(skipping, rate=0.1)
     skipping.script("main", Accepted(), Transient(), Accepted())
     first = await skipping.hermod.send(LETTER)
@@ -87,7 +91,7 @@ async def test_message_behind_a_slow_account_waits_in_the_record_and_spends_noth
     assert [row.spent for row in spent] == [0, 1]
 
 
-async def test_batch_behind_a_very_slow_account_waits_as_a_whole(skipping: House) -> None:
+async def test_batch_behind_a_very_slow_account_waits_as_a_whole(skipping: ProductFixture) -> None:
     await add_account(skipping, rate=0.05)
     receipt = await skipping.hermod.send_many([LETTER] * 4)
     views = await all_sent(skipping, [one.id for one in receipt.receipts])
@@ -96,7 +100,7 @@ async def test_batch_behind_a_very_slow_account_waits_as_a_whole(skipping: House
     assert all(later - earlier > timedelta(seconds=19) for earlier, later in pairwise(begun))
 
 
-async def test_message_that_would_wait_past_its_time_expires(skipping: House) -> None:
+async def test_message_that_would_wait_past_its_time_expires(skipping: ProductFixture) -> None:
     await add_account(skipping, rate=0.01)
     await all_sent(skipping, [(await skipping.hermod.send(LETTER)).id])
     late = await skipping.hermod.send(LETTER, not_after=datetime.now(UTC) + timedelta(seconds=30))
@@ -106,7 +110,9 @@ async def test_message_that_would_wait_past_its_time_expires(skipping: House) ->
 
 
 @pytest.mark.parametrize("rate", [None, 200.0])
-async def test_limited_domain_is_held_back_without_holding_back_the_others(skipping: House, rate: float | None) -> None:
+async def test_limited_domain_is_held_back_without_holding_back_the_others(
+    skipping: ProductFixture, rate: float | None
+) -> None:
     await add_account(skipping, rate=rate)
     await limit(skipping, rate=rate, slow=2.0)
     receipt = await skipping.hermod.send_many([*letters(6, "slow.com"), *letters(30, "quick.com")])
@@ -116,7 +122,7 @@ async def test_limited_domain_is_held_back_without_holding_back_the_others(skipp
     assert slow[-1] - slow[0] >= timedelta(seconds=5 / 2 - 0.5)
 
 
-async def test_limit_of_a_tenant_holds_over_all_its_accounts(skipping: House) -> None:
+async def test_limit_of_a_tenant_holds_over_all_its_accounts(skipping: ProductFixture) -> None:
     await add_account(skipping, name="first")
     await add_account(skipping, name="second")
     await limit(skipping, rate=10)
@@ -125,11 +131,11 @@ async def test_limit_of_a_tenant_holds_over_all_its_accounts(skipping: House) ->
     views = await all_sent(skipping, [one.id for receipt in receipts for one in receipt.receipts])
     assert {view.attempts[0].account for view in views} == {"first", "second"}
     begun = starts(views)
-    assert begun[-1] - begun[0] >= timedelta(seconds=(24 - slice_of(10)) / 10 - 0.5)
+    assert begun[-1] - begun[0] >= timedelta(seconds=(24 - burst(10)) / 10 - 0.5)
 
 
 async def test_two_tenants_with_one_real_account_share_its_rate_and_the_small_one_is_not_kept_waiting(
-    skipping: House,
+    skipping: ProductFixture,
 ) -> None:
     other = await new_house(skipping.hermod, skipping.client, skipping.senders)
     for house in (skipping, other):
@@ -140,10 +146,10 @@ async def test_two_tenants_with_one_real_account_share_its_rate_and_the_small_on
     large_views = await all_sent(skipping, [one.id for one in large.receipts])
     behind = [start for start in starts(large_views) if start > starts(small_views)[-1]]
     assert len(behind) > 40
-    assert most_within(starts([*small_views, *large_views]), 1) <= 20 + 2 * slice_of(20)
+    assert most_within(starts([*small_views, *large_views]), 1) <= 20 + 2 * burst(20)
 
 
-async def test_urgent_message_overtakes_what_waits_for_the_same_account(skipping: House) -> None:
+async def test_urgent_message_overtakes_what_waits_for_the_same_account(skipping: ProductFixture) -> None:
     await add_account(skipping, rate=20)
     many = await skipping.hermod.send_many(letters(80))
     await one_is_sent(skipping)
@@ -153,7 +159,9 @@ async def test_urgent_message_overtakes_what_waits_for_the_same_account(skipping
     assert sum(start > view.attempts[0].started_at for start in starts(others)) > 30
 
 
-async def test_many_single_messages_behind_a_slow_account_all_arrive_and_free_their_places(skipping: House) -> None:
+async def test_many_single_messages_behind_a_slow_account_all_arrive_and_free_their_places(
+    skipping: ProductFixture,
+) -> None:
     # So slow that they wait with the server, which skips the time; a wait in the worker takes as long as it says.
     await add_account(skipping, rate=0.5)
     receipts = []
@@ -166,7 +174,7 @@ async def test_many_single_messages_behind_a_slow_account_all_arrive_and_free_th
     assert any(decision.kind == "rate" for view in views for decision in view.decisions)
 
 
-async def test_rate_that_counts_requests_lets_a_full_one_go_for_each_token(skipping: House) -> None:
+async def test_rate_that_counts_requests_lets_a_full_one_go_for_each_token(skipping: ProductFixture) -> None:
     await add_account(skipping, rate=2)
     script = skipping.script("main", max_batch=100)
     script.rate_counts_requests = True
@@ -176,10 +184,10 @@ async def test_rate_that_counts_requests_lets_a_full_one_go_for_each_token(skipp
     assert begun[-1] - begun[0] >= timedelta(seconds=0.8)
 
 
-async def test_rate_that_is_raised_is_at_work_for_those_that_wait(skipping: House) -> None:
+async def test_rate_that_is_raised_is_at_work_for_those_that_wait(skipping: ProductFixture) -> None:
     await add_account(skipping, rate=2)
     receipt = await skipping.hermod.send_many(letters(200))
     await one_is_sent(skipping)
     await add_account(skipping, rate=1_000)
     begun = starts(await all_sent(skipping, [one.id for one in receipt.receipts]))
-    assert most_within(begun, 10) > 10 * 2 + slice_of(2)
+    assert most_within(begun, 10) > 10 * 2 + burst(2)

@@ -12,7 +12,7 @@ from hermod.contracts.notifications.messages import Guarantee, MessageView, Outc
 from hermod.contracts.notifications.outcomes import Accepted, OutcomeUnknown, Throttled, Transient
 from hermod.contracts.notifications.retries import Preset, RetryDefaults
 from hermod.domain.backoff import SCHEDULES
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 CLOCKS_DIFFER = 0.5
@@ -28,7 +28,9 @@ def waits(view: MessageView) -> list[float]:
 
 
 @pytest.mark.parametrize("preset", list(Preset))
-async def test_preset_makes_its_attempts_at_its_exact_delays_then_gives_up(skipping: House, preset: Preset) -> None:
+async def test_preset_makes_its_attempts_at_its_exact_delays_then_gives_up(
+    skipping: ProductFixture, preset: Preset
+) -> None:
     await skipping.add_account("main")
     skipping.script("main", Transient(status_code=451))
     receipt = await skipping.hermod.send(LETTER, retry=preset)
@@ -42,7 +44,7 @@ async def test_preset_makes_its_attempts_at_its_exact_delays_then_gives_up(skipp
         assert shortest - CLOCKS_DIFFER <= waited <= longest + BUSY
 
 
-async def test_message_names_its_waits_makes_its_attempts_at_these_then_gives_up(skipping: House) -> None:
+async def test_message_names_its_waits_makes_its_attempts_at_these_then_gives_up(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Transient(status_code=451))
     receipt = await skipping.hermod.send(LETTER, retry=["2s", "10s", "1h"])
@@ -52,7 +54,7 @@ async def test_message_names_its_waits_makes_its_attempts_at_these_then_gives_up
         assert asked - CLOCKS_DIFFER <= waited <= asked * 1.2 + BUSY
 
 
-async def test_account_has_waits_of_its_own_they_count_for_messages_that_name_none(skipping: House) -> None:
+async def test_account_has_waits_of_its_own_they_count_for_messages_that_name_none(skipping: ProductFixture) -> None:
     await skipping.add_account("main", retry=(600,))
     skipping.script("main", Transient(status_code=451))
     plain = await skipping.ended((await skipping.hermod.send(LETTER)).id)
@@ -62,7 +64,7 @@ async def test_account_has_waits_of_its_own_they_count_for_messages_that_name_no
     assert (named.retry_from, len(named.attempts)) == ("message", 3)
 
 
-async def test_tenant_and_channel_have_waits_the_channels_count(skipping: House) -> None:
+async def test_tenant_and_channel_have_waits_the_channels_count(skipping: ProductFixture) -> None:
     core, tenant = skipping.hermod.core, skipping.hermod.tenant
     defaults = RetryDefaults(default=(1,), channels={Channel.EMAIL: (1, 1)})
     await core.storage.retry_defaults.put(tenant, defaults, actor="test", now=core.clock.now())
@@ -73,7 +75,7 @@ async def test_tenant_and_channel_have_waits_the_channels_count(skipping: House)
     assert [(view.retry_from, len(view.attempts)) for view in views] == [("channel", 3)] * 2
 
 
-async def test_retry_after_a_transient_fault_is_sent_and_every_step_is_recorded(skipping: House) -> None:
+async def test_retry_after_a_transient_fault_is_sent_and_every_step_is_recorded(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Transient(status_code=451), Accepted(provider_id="p1"))
     receipt = await skipping.hermod.send(LETTER)
@@ -85,7 +87,7 @@ async def test_retry_after_a_transient_fault_is_sent_and_every_step_is_recorded(
     assert view.next_attempt_at is None
 
 
-async def test_throttled_for_an_hour_spends_no_attempt(skipping: House) -> None:
+async def test_throttled_for_an_hour_spends_no_attempt(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     throttled = Throttled(status_code=429, retry_after=600)
     skipping.script("main", *[throttled] * 6, Accepted())
@@ -96,7 +98,7 @@ async def test_throttled_for_an_hour_spends_no_attempt(skipping: House) -> None:
     assert all(waited >= 600 - CLOCKS_DIFFER for waited in waits(view))
 
 
-async def test_scheduled_message_is_sent_when_it_is_due(skipping: House) -> None:
+async def test_scheduled_message_is_sent_when_it_is_due(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     due = datetime.now(UTC) + timedelta(days=3)
     receipt = await skipping.hermod.send(LETTER, send_at=due)
@@ -105,7 +107,7 @@ async def test_scheduled_message_is_sent_when_it_is_due(skipping: House) -> None
     assert abs((view.attempts[0].started_at - due).total_seconds()) < 2
 
 
-async def test_message_past_its_time_expires_without_another_attempt(skipping: House) -> None:
+async def test_message_past_its_time_expires_without_another_attempt(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     skipping.script("main", Transient())
     receipt = await skipping.hermod.send(
@@ -117,7 +119,9 @@ async def test_message_past_its_time_expires_without_another_attempt(skipping: H
     assert view.decisions[-1].verdict == "expired"
 
 
-async def test_unknown_outcome_under_at_most_once_waits_for_an_operator_who_says_not_sent(skipping: House) -> None:
+async def test_unknown_outcome_under_at_most_once_waits_for_an_operator_who_says_not_sent(
+    skipping: ProductFixture,
+) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", OutcomeUnknown(), Accepted())
     receipt = await skipping.hermod.send(LETTER, guarantee=Guarantee.AT_MOST_ONCE)
@@ -130,7 +134,7 @@ async def test_unknown_outcome_under_at_most_once_waits_for_an_operator_who_says
 
 
 async def test_unknown_outcome_under_at_most_once_with_an_idempotency_key_is_repeated_there_only(
-    skipping: House,
+    skipping: ProductFixture,
 ) -> None:
     await skipping.add_account("keyed")
     await skipping.add_account("other", order=20)
@@ -143,7 +147,7 @@ async def test_unknown_outcome_under_at_most_once_with_an_idempotency_key_is_rep
     assert not other.sent
 
 
-async def test_unknown_outcome_under_at_least_once_is_sent_again_by_the_next_account(skipping: House) -> None:
+async def test_unknown_outcome_under_at_least_once_is_sent_again_by_the_next_account(skipping: ProductFixture) -> None:
     await skipping.add_account("first")
     await skipping.add_account("second", order=20)
     skipping.script("first", OutcomeUnknown())
@@ -156,7 +160,9 @@ async def test_unknown_outcome_under_at_least_once_is_sent_again_by_the_next_acc
     ]
 
 
-async def test_unknown_outcome_is_not_repeated_once_the_provider_has_forgotten_the_key(skipping: House) -> None:
+async def test_unknown_outcome_is_not_repeated_once_the_provider_has_forgotten_the_key(
+    skipping: ProductFixture,
+) -> None:
     """A key is kept for a day: after two days of throttling, a repeat would be a second message."""
     await skipping.add_account("keyed")
     day = Throttled(status_code=429, retry_after=24 * 3600)
@@ -168,7 +174,9 @@ async def test_unknown_outcome_is_not_repeated_once_the_provider_has_forgotten_t
     assert "would not recognise a repeat" in view.decisions[-1].reason
 
 
-async def test_dead_letter_whose_first_outcome_is_unknown_does_not_say_that_nothing_was_taken(skipping: House) -> None:
+async def test_dead_letter_whose_first_outcome_is_unknown_does_not_say_that_nothing_was_taken(
+    skipping: ProductFixture,
+) -> None:
     await skipping.add_account("main")
     skipping.script("main", OutcomeUnknown(error_code="timeout"), Transient(status_code=451))
     view = await skipping.ended((await skipping.hermod.send(LETTER, retry=Preset.FALLBACK)).id)

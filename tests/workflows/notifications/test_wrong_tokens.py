@@ -5,7 +5,7 @@ from __future__ import annotations
 from hermod.contracts.notifications.content import Channel, Push
 from hermod.contracts.notifications.messages import Status
 from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, Fault, RecipientRejected
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 WRONG = RecipientRejected(status_code=400, error_code="BadDeviceToken", fault=Fault.WRONG_TOKEN)
 
@@ -15,7 +15,7 @@ def pushes(count: int) -> list[Push]:
 
 
 async def test_batch_of_wrong_tokens_stops_after_its_first_wave_and_goes_on_when_the_account_works(
-    skipping: House,
+    skipping: ProductFixture,
 ) -> None:
     await skipping.add_account("main", channel=Channel.PUSH)
     script = skipping.script("main", *[WRONG] * 21, Accepted())
@@ -29,7 +29,7 @@ async def test_batch_of_wrong_tokens_stops_after_its_first_wave_and_goes_on_when
     assert any("20 tokens in a row" in reason for reason in reasons)
 
 
-async def test_some_wrong_tokens_among_good_ones_fail_alone(skipping: House) -> None:
+async def test_some_wrong_tokens_among_good_ones_fail_alone(skipping: ProductFixture) -> None:
     await skipping.add_account("main", channel=Channel.PUSH)
     turns: list[AnyOutcome] = [WRONG, Accepted()]
     skipping.script("main", *turns * 15, Accepted())

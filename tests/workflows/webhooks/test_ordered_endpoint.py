@@ -15,7 +15,7 @@ from hermod.contracts.ids import webhook_order_workflow
 from starter.webhooks.deliveries import cancel_delivery, discard_delivery, retry_delivery
 from starter.webhooks.endpoints import enable_endpoint, show_endpoint
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.lines import all_ended, emit, numbers, ordered_endpoint, status_of, tried
 from tests.support.webhooks.receiver import Receiver
 
@@ -26,7 +26,7 @@ def refusing(key: str, number: int) -> Callable[[dict[str, Any], int], int]:
     return lambda payload, _: 500 if (payload["key"], payload["number"]) == (key, number) else 204
 
 
-async def emit_interleaved(house: House) -> dict[str, list[str]]:
+async def emit_interleaved(house: ProductFixture) -> dict[str, list[str]]:
     """Three events of each of three keys, by key."""
     deliveries: dict[str, list[str]] = {key: [] for key in KEYS}
     for number in range(3):
@@ -37,7 +37,7 @@ async def emit_interleaved(house: House) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_receiver_accepts_each_key_in_the_order_of_acceptance_whatever_it_refuses_meanwhile(
-    skipping: House, receiver: Receiver, seed: int
+    skipping: ProductFixture, receiver: Receiver, seed: int
 ) -> None:
     chance = random.Random(seed)
     await ordered_endpoint(skipping, receiver, retry=[0.1] * 8)
@@ -53,7 +53,9 @@ async def test_receiver_accepts_each_key_in_the_order_of_acceptance_whatever_it_
         )
 
 
-async def test_burst_of_one_key_emitted_at_once_arrives_one_by_one(skipping: House, receiver: Receiver) -> None:
+async def test_burst_of_one_key_emitted_at_once_arrives_one_by_one(
+    skipping: ProductFixture, receiver: Receiver
+) -> None:
     await ordered_endpoint(skipping, receiver)
     deliveries = await asyncio.gather(*(emit(skipping, "a", number) for number in range(20)))
     assert set(await all_ended(skipping, deliveries)) == {"delivered"}
@@ -62,7 +64,7 @@ async def test_burst_of_one_key_emitted_at_once_arrives_one_by_one(skipping: Hou
     assert receiver.most == 1
 
 
-async def test_events_without_a_key_are_not_held_up(skipping: House, receiver: Receiver) -> None:
+async def test_events_without_a_key_are_not_held_up(skipping: ProductFixture, receiver: Receiver) -> None:
     await ordered_endpoint(skipping, receiver, when_exhausted="block")
     receiver.decide = refusing("a", 0)
     blocking = await emit(skipping, "a", 0)
@@ -70,7 +72,9 @@ async def test_events_without_a_key_are_not_held_up(skipping: House, receiver: R
     assert await all_ended(skipping, [blocking, free]) == ["failed", "delivered"]
 
 
-async def test_dead_letter_is_gone_past_at_the_end_of_its_schedule(skipping: House, receiver: Receiver) -> None:
+async def test_dead_letter_is_gone_past_at_the_end_of_its_schedule(
+    skipping: ProductFixture, receiver: Receiver
+) -> None:
     await ordered_endpoint(skipping, receiver, when_exhausted="dead_letter")
     receiver.decide = refusing("a", 0)
     deliveries = await emit_interleaved(skipping)
@@ -81,7 +85,7 @@ async def test_dead_letter_is_gone_past_at_the_end_of_its_schedule(skipping: Hou
         assert tried(receiver, key) == [0, 1, 2]
 
 
-async def test_skipped_after_so_many_attempts(skipping: House, receiver: Receiver) -> None:
+async def test_skipped_after_so_many_attempts(skipping: ProductFixture, receiver: Receiver) -> None:
     await ordered_endpoint(skipping, receiver, when_exhausted="skip", skip_after=2, retry=[0.1] * 6)
     receiver.decide = refusing("a", 0)
     deliveries = await emit_interleaved(skipping)
@@ -92,7 +96,7 @@ async def test_skipped_after_so_many_attempts(skipping: House, receiver: Receive
 
 @pytest.mark.parametrize("move", ["retry", "discard"])
 async def test_blocked_line_goes_on_when_its_dead_letter_is_retried_or_discarded(
-    house: House, receiver: Receiver, move: str
+    house: ProductFixture, receiver: Receiver, move: str
 ) -> None:
     endpoint = await ordered_endpoint(house, receiver, when_exhausted="block")
     receiver.decide = refusing("a", 0)
@@ -107,7 +111,9 @@ async def test_blocked_line_goes_on_when_its_dead_letter_is_retried_or_discarded
     assert numbers(receiver, "a") == ([0, 1, 2] if move == "retry" else [1, 2])
 
 
-async def test_cancelled_delivery_that_waits_lets_the_next_one_go_at_once(house: House, receiver: Receiver) -> None:
+async def test_cancelled_delivery_that_waits_lets_the_next_one_go_at_once(
+    house: ProductFixture, receiver: Receiver
+) -> None:
     await ordered_endpoint(house, receiver, retry=[3600])
     receiver.decide = refusing("a", 0)
     first, second = await emit(house, "a", 0), await emit(house, "a", 1)
@@ -121,7 +127,7 @@ async def test_cancelled_delivery_that_waits_lets_the_next_one_go_at_once(house:
     assert tried(receiver, "a") == [0, 1]
 
 
-async def test_workflow_cancelled_in_temporal_loses_nothing(house: House, receiver: Receiver) -> None:
+async def test_workflow_cancelled_in_temporal_loses_nothing(house: ProductFixture, receiver: Receiver) -> None:
     endpoint = await ordered_endpoint(house, receiver, retry=[3600])
     receiver.decide = refusing("a", 0)
     first, second = await emit(house, "a", 0), await emit(house, "a", 1)
@@ -142,7 +148,7 @@ async def test_workflow_cancelled_in_temporal_loses_nothing(house: House, receiv
     assert numbers(receiver, "a") == [0, 1]
 
 
-async def line_of(house: House, endpoint: str, delivery: str) -> str:
+async def line_of(house: ProductFixture, endpoint: str, delivery: str) -> str:
     """The workflow of the delivery's line."""
     database = house.hermod.core.storage.database
     statement = text("SELECT order_key, workflow_id FROM webhook_deliveries WHERE id = :id")
@@ -151,7 +157,7 @@ async def line_of(house: House, endpoint: str, delivery: str) -> str:
     return str(rows[0].workflow_id)
 
 
-async def is_blocked(house: House, endpoint: str, delivery: str) -> bool:
+async def is_blocked(house: ProductFixture, endpoint: str, delivery: str) -> bool:
     """Whether the line's workflow waits for the delivery, which the Web UI shows as the summary of its timer."""
     handle = house.client.get_workflow_handle(await line_of(house, endpoint, delivery))
     history = await handle.fetch_history()
@@ -159,7 +165,7 @@ async def is_blocked(house: House, endpoint: str, delivery: str) -> bool:
 
 
 async def test_line_of_an_endpoint_that_is_enabled_again_goes_on_with_new_events(
-    house: House, receiver: Receiver
+    house: ProductFixture, receiver: Receiver
 ) -> None:
     endpoint = await ordered_endpoint(house, receiver)
     receiver.decide = lambda payload, attempt: 410

@@ -14,7 +14,7 @@ from hermod.contracts.webhooks.steps import ReplayStep
 from starter.webhooks.endpoints import change_endpoint, enable_endpoint
 from starter.webhooks.replays import move_replay, replay, replay_status
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.lines import all_ended, emit, numbers, ordered_endpoint, status_of
 from tests.support.webhooks.receiver import Receiver
 
@@ -23,7 +23,7 @@ def asked(**changes: Any) -> ReplayInput:
     return ReplayInput(**{"since": datetime.now(UTC) - timedelta(hours=1), "per_second": 100, **changes})
 
 
-async def failed(house: House, receiver: Receiver, count: int, **settings: Any) -> tuple[str, list[str]]:
+async def failed(house: ProductFixture, receiver: Receiver, count: int, **settings: Any) -> tuple[str, list[str]]:
     """An endpoint, and so many dead letters of it. The receiver takes everything from now on."""
     endpoint = await ordered_endpoint(house, receiver, **{"ordering": "none", "retry": [0.1], **settings})
     receiver.decide = lambda payload, attempt: 400
@@ -34,7 +34,9 @@ async def failed(house: House, receiver: Receiver, count: int, **settings: Any) 
     return endpoint, deliveries
 
 
-async def reached(house: House, view: ReplayView, status: ReplayStatus, *, begun: int | None = None) -> ReplayView:
+async def reached(
+    house: ProductFixture, view: ReplayView, status: ReplayStatus, *, begun: int | None = None
+) -> ReplayView:
     assert view.id is not None
     own = view.id
 
@@ -47,7 +49,9 @@ async def reached(house: House, view: ReplayView, status: ReplayStatus, *, begun
     return await eventually(there, within=20)
 
 
-async def test_replay_sends_every_dead_letter_again_under_its_own_id(skipping: House, receiver: Receiver) -> None:
+async def test_replay_sends_every_dead_letter_again_under_its_own_id(
+    skipping: ProductFixture, receiver: Receiver
+) -> None:
     endpoint, deliveries = await failed(skipping, receiver, 5)
     assert (await replay(skipping.hermod, endpoint, asked(dry_run=True))).matching == 5
     view = await replay(skipping.hermod, endpoint, asked(per_second=2))
@@ -59,7 +63,7 @@ async def test_replay_sends_every_dead_letter_again_under_its_own_id(skipping: H
 
 
 async def test_repeated_replay_sends_nothing_twice_unless_delivered_is_asked_for(
-    skipping: House, receiver: Receiver
+    skipping: ProductFixture, receiver: Receiver
 ) -> None:
     endpoint, deliveries = await failed(skipping, receiver, 3)
     for _ in range(3):
@@ -72,7 +76,9 @@ async def test_repeated_replay_sends_nothing_twice_unless_delivered_is_asked_for
     assert set(await all_ended(skipping, deliveries)) == {"delivered"}
 
 
-async def test_replay_covers_the_time_in_which_the_endpoint_was_disabled(skipping: House, receiver: Receiver) -> None:
+async def test_replay_covers_the_time_in_which_the_endpoint_was_disabled(
+    skipping: ProductFixture, receiver: Receiver
+) -> None:
     endpoint = await ordered_endpoint(skipping, receiver, ordering="none")
     await change_endpoint(skipping.hermod, endpoint, {"enabled": False})
     deliveries = [await emit(skipping, None, number) for number in range(3)]
@@ -84,7 +90,7 @@ async def test_replay_covers_the_time_in_which_the_endpoint_was_disabled(skippin
     assert await all_ended(skipping, deliveries) == ["delivered"] * 3
 
 
-async def test_replayed_line_keeps_its_order(skipping: House, receiver: Receiver) -> None:
+async def test_replayed_line_keeps_its_order(skipping: ProductFixture, receiver: Receiver) -> None:
     endpoint = await ordered_endpoint(skipping, receiver)
     receiver.decide = lambda payload, attempt: 400
     deliveries = [await emit(skipping, "a", number) for number in range(5)]
@@ -95,7 +101,7 @@ async def test_replayed_line_keeps_its_order(skipping: House, receiver: Receiver
     assert numbers(receiver, "a") == [0, 1, 2, 3, 4]
 
 
-async def test_replay_is_paused_and_resumed_and_cancelled(house: House, receiver: Receiver) -> None:
+async def test_replay_is_paused_and_resumed_and_cancelled(house: ProductFixture, receiver: Receiver) -> None:
     endpoint, deliveries = await failed(house, receiver, 4)
     view = await replay(house.hermod, endpoint, asked(per_second=0.001))
     assert view.id is not None
@@ -117,7 +123,9 @@ async def test_replay_is_paused_and_resumed_and_cancelled(house: House, receiver
     assert [await status_of(house, one) for one in sorted(deliveries)[2:]] == ["failed", "failed"]
 
 
-async def test_signals_and_cancellation_in_temporal_are_taken_into_the_table(house: House, receiver: Receiver) -> None:
+async def test_signals_and_cancellation_in_temporal_are_taken_into_the_table(
+    house: ProductFixture, receiver: Receiver
+) -> None:
     endpoint, _ = await failed(house, receiver, 3)
     view = await replay(house.hermod, endpoint, asked(per_second=0.001))
     assert view.id is not None
@@ -131,7 +139,9 @@ async def test_signals_and_cancellation_in_temporal_are_taken_into_the_table(hou
     await reached(house, view, ReplayStatus.CANCELLED, begun=2)
 
 
-async def test_replay_of_an_endpoint_that_is_disabled_meanwhile_pauses(house: House, receiver: Receiver) -> None:
+async def test_replay_of_an_endpoint_that_is_disabled_meanwhile_pauses(
+    house: ProductFixture, receiver: Receiver
+) -> None:
     endpoint, _ = await failed(house, receiver, 2)
     view = await replay(house.hermod, endpoint, asked(per_second=0.001))
     assert view.id is not None

@@ -18,7 +18,7 @@ from starter.webhooks.deliveries import cancel_delivery, deliveries, delivery_st
 from starter.webhooks.endpoints import show_endpoint
 from tests.support.hostile import Hostile
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.resetting import reset
 from tests.support.webhooks.product import add_endpoint, delivered, ended
 
@@ -31,7 +31,7 @@ async def hostile() -> AsyncIterator[Hostile]:
         yield receiver
 
 
-async def emitted(house: House) -> str:
+async def emitted(house: ProductFixture) -> str:
     return (await house.hermod.emit("order.paid", {"id": 7})).deliveries[0].id
 
 
@@ -40,14 +40,16 @@ def gaps(view: DeliveryView) -> list[float]:
     return [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(starts)]
 
 
-async def closed_as(house: House, workflow_id: str, status: WorkflowExecutionStatus) -> None:
+async def closed_as(house: ProductFixture, workflow_id: str, status: WorkflowExecutionStatus) -> None:
     async def there() -> bool:
         return (await house.client.get_workflow_handle(workflow_id).describe()).status is status
 
     await eventually(there)
 
 
-async def test_whole_schedule_is_run_through_and_ends_as_a_dead_letter(skipping: House, hostile: Hostile) -> None:
+async def test_whole_schedule_is_run_through_and_ends_as_a_dead_letter(
+    skipping: ProductFixture, hostile: Hostile
+) -> None:
     await add_endpoint(skipping, hostile.url)
     hostile.behave("500")
     view = await ended(skipping, await emitted(skipping))
@@ -64,7 +66,7 @@ async def test_whole_schedule_is_run_through_and_ends_as_a_dead_letter(skipping:
 
 
 async def test_success_on_the_last_attempt_is_success_and_leaves_the_endpoint_alone(
-    skipping: House, hostile: Hostile
+    skipping: ProductFixture, hostile: Hostile
 ) -> None:
     endpoint = await add_endpoint(skipping, hostile.url)
     hostile.behave(*["500"] * 6, "ok")
@@ -74,7 +76,7 @@ async def test_success_on_the_last_attempt_is_success_and_leaves_the_endpoint_al
     await closed_as(skipping, view.workflow_id, WorkflowExecutionStatus.COMPLETED)
 
 
-async def test_retry_after_replaces_the_wait_of_the_schedule(skipping: House, hostile: Hostile) -> None:
+async def test_retry_after_replaces_the_wait_of_the_schedule(skipping: ProductFixture, hostile: Hostile) -> None:
     await add_endpoint(skipping, hostile.url)
     hostile.behave("503", "ok", headers={"Retry-After": "3600"})
     view = await delivered(skipping, await emitted(skipping))
@@ -82,7 +84,9 @@ async def test_retry_after_replaces_the_wait_of_the_schedule(skipping: House, ho
     assert len(view.attempts) == 2
 
 
-async def test_delivery_that_finds_its_endpoint_paused_makes_no_request(house: House, hostile: Hostile) -> None:
+async def test_delivery_that_finds_its_endpoint_paused_makes_no_request(
+    house: ProductFixture, hostile: Hostile
+) -> None:
     await add_endpoint(house, hostile.url)
     hostile.behave("429", "ok", headers={"Retry-After": "3600"})
     first = await emitted(house)
@@ -111,7 +115,7 @@ async def test_delivery_that_finds_its_endpoint_paused_makes_no_request(house: H
         await closed_as(house, workflow_id, WorkflowExecutionStatus.COMPLETED)
 
 
-async def test_batch_lets_the_one_go_that_has_to_wait_too_long(skipping: House, hostile: Hostile) -> None:
+async def test_batch_lets_the_one_go_that_has_to_wait_too_long(skipping: ProductFixture, hostile: Hostile) -> None:
     await add_endpoint(skipping, hostile.url, max_concurrency=1)
     hostile.behave("ok", "500", "ok", "500", "ok")
     receipts = await asyncio.gather(*(skipping.hermod.emit("order.paid", {"n": number}) for number in range(3)))
@@ -124,7 +128,7 @@ async def test_batch_lets_the_one_go_that_has_to_wait_too_long(skipping: House, 
 
 
 async def test_410_is_a_dead_letter_and_disables_the_endpoint_so_that_the_next_event_is_parked(
-    skipping: House, hostile: Hostile
+    skipping: ProductFixture, hostile: Hostile
 ) -> None:
     endpoint = await add_endpoint(skipping, hostile.url)
     hostile.behave("410")
@@ -138,7 +142,9 @@ async def test_410_is_a_dead_letter_and_disables_the_endpoint_so_that_the_next_e
     assert (await delivery_status(skipping.hermod, await emitted(skipping))).status is DeliveryStatus.PARKED
 
 
-async def test_dead_letter_is_retried_with_its_whole_schedule_and_one_log(skipping: House, hostile: Hostile) -> None:
+async def test_dead_letter_is_retried_with_its_whole_schedule_and_one_log(
+    skipping: ProductFixture, hostile: Hostile
+) -> None:
     await add_endpoint(skipping, hostile.url, retry=(1,))
     hostile.behave("500", "500", "500", "ok")
     dead = await ended(skipping, await emitted(skipping))
@@ -151,7 +157,9 @@ async def test_dead_letter_is_retried_with_its_whole_schedule_and_one_log(skippi
 
 
 @pytest.mark.parametrize("to_last", [False, True])
-async def test_reset_in_temporal_sends_a_dead_letter_again(skipping: House, hostile: Hostile, to_last: bool) -> None:
+async def test_reset_in_temporal_sends_a_dead_letter_again(
+    skipping: ProductFixture, hostile: Hostile, to_last: bool
+) -> None:
     await add_endpoint(skipping, hostile.url, retry=(1,))
     hostile.behave("500", "500", "ok")
     dead = await ended(skipping, await emitted(skipping))
@@ -161,11 +169,13 @@ async def test_reset_in_temporal_sends_a_dead_letter_again(skipping: House, host
     await closed_as(skipping, dead.workflow_id, WorkflowExecutionStatus.COMPLETED)
 
 
-async def _has_arrived(house: House, delivery: str) -> bool:
+async def _has_arrived(house: ProductFixture, delivery: str) -> bool:
     return (await delivery_status(house.hermod, delivery)).status is DeliveryStatus.DELIVERED
 
 
-async def test_discarded_dead_letter_leaves_the_list_and_keeps_its_record(skipping: House, hostile: Hostile) -> None:
+async def test_discarded_dead_letter_leaves_the_list_and_keeps_its_record(
+    skipping: ProductFixture, hostile: Hostile
+) -> None:
     await add_endpoint(skipping, hostile.url, retry=(1,))
     hostile.behave("500")
     dead = await ended(skipping, await emitted(skipping))
@@ -175,7 +185,7 @@ async def test_discarded_dead_letter_leaves_the_list_and_keeps_its_record(skippi
 
 
 async def test_batch_to_several_endpoints_delivers_once_round_and_each_endpoint_goes_on_alone(
-    skipping: House, hostile: Hostile
+    skipping: ProductFixture, hostile: Hostile
 ) -> None:
     hostile.behave("500")
     async with Hostile() as well:

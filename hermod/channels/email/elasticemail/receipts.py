@@ -23,10 +23,17 @@ import orjson
 from hermod.channels.calls import check_time, id_of, only_header, rfc3339
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
 from hermod.contracts.values.mailboxes import split_address
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 TOKEN: Final = "token"
 _VERSION: Final = "v1="
@@ -34,34 +41,34 @@ LONGEST_TEST: Final = 4096
 """Bytes that the test call has at the most; so much of a call is looked at before anybody knows who makes it."""
 _TEST_EVENT: Final = {"messageid": "abc1234", "to": "test@test.com"}
 
-WORDS: Final[dict[str, Happening]] = {
-    "sent": Happening.DELIVERED,  # the recipient's server took it
-    "opened": Happening.OPENED,
-    "clicked": Happening.CLICKED,
-    "unsubscribed": Happening.UNSUBSCRIBED,
-    "abusereport": Happening.COMPLAINED,
-    "error": Happening.FAILED,
+WORDS: Final[dict[str, ReceiptEventType]] = {
+    "sent": ReceiptEventType.DELIVERED,  # the recipient's server took it
+    "opened": ReceiptEventType.OPENED,
+    "clicked": ReceiptEventType.CLICKED,
+    "unsubscribed": ReceiptEventType.UNSUBSCRIBED,
+    "abusereport": ReceiptEventType.COMPLAINED,
+    "error": ReceiptEventType.FAILED,
 }
 """Elastic Email's statuses, in lower case: the vendor itself writes `Opened` and `opened`."""
 
-CATEGORIES: Final[dict[str, Happening]] = {
-    "NoMailbox": Happening.BOUNCED,
-    "DNSProblem": Happening.SOFT_BOUNCED,  # may be a name server that is away
-    "GreyListed": Happening.SOFT_BOUNCED,
-    "Throttled": Happening.SOFT_BOUNCED,
-    "Timeout": Happening.SOFT_BOUNCED,
-    "ConnectionProblem": Happening.SOFT_BOUNCED,
-    "ConnectionTerminated": Happening.SOFT_BOUNCED,
-    "Spam": Happening.FAILED,
-    "BlackListed": Happening.FAILED,
-    "SPFProblem": Happening.FAILED,
-    "ContentFilter": Happening.FAILED,
-    "NotDelivered": Happening.FAILED,
-    "ManualCancel": Happening.FAILED,
-    "AccountProblem": Happening.FAILED,
-    "CodeError": Happening.FAILED,
-    "Ignore": Happening.FAILED,
-    "Unknown": Happening.FAILED,
+CATEGORIES: Final[dict[str, ReceiptEventType]] = {
+    "NoMailbox": ReceiptEventType.BOUNCED,
+    "DNSProblem": ReceiptEventType.SOFT_BOUNCED,  # may be a name server that is away
+    "GreyListed": ReceiptEventType.SOFT_BOUNCED,
+    "Throttled": ReceiptEventType.SOFT_BOUNCED,
+    "Timeout": ReceiptEventType.SOFT_BOUNCED,
+    "ConnectionProblem": ReceiptEventType.SOFT_BOUNCED,
+    "ConnectionTerminated": ReceiptEventType.SOFT_BOUNCED,
+    "Spam": ReceiptEventType.FAILED,
+    "BlackListed": ReceiptEventType.FAILED,
+    "SPFProblem": ReceiptEventType.FAILED,
+    "ContentFilter": ReceiptEventType.FAILED,
+    "NotDelivered": ReceiptEventType.FAILED,
+    "ManualCancel": ReceiptEventType.FAILED,
+    "AccountProblem": ReceiptEventType.FAILED,
+    "CodeError": ReceiptEventType.FAILED,
+    "Ignore": ReceiptEventType.FAILED,
+    "Unknown": ReceiptEventType.FAILED,
 }
 """What an error's category says. Only the first is about the address; one that is not listed is held against nobody."""
 
@@ -69,7 +76,7 @@ CATEGORIES: Final[dict[str, Happening]] = {
 class ElasticEmailReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         secret, token = account.credentials.get("webhook_secret"), account.credentials.get("webhook_token")
         if secret:
             _check_signature(call, secret, desk)
@@ -78,10 +85,10 @@ class ElasticEmailReceipts:
         else:
             raise SignatureInvalid("the account has neither webhook_secret nor webhook_token")
         fields = _fields(call)
-        return Reading(events=(_event(fields),) if fields.get("status") else ())
+        return ParsedReceipt(events=(_event(fields),) if fields.get("status") else ())
 
 
-def _check_signature(call: Callback, secret: str, desk: Desk) -> None:
+def _check_signature(call: Callback, secret: str, desk: ReceiptContext) -> None:
     timestamp = only_header(call, "x-elasticemail-timestamp")
     signature = only_header(call, "x-elasticemail-signature")
     check_time(timestamp, desk.now)
@@ -128,7 +135,7 @@ def _fields(call: Callback) -> dict[str, str]:
 
 def _event(fields: dict[str, str]) -> Event:
     status, category = fields["status"], fields.get("category")
-    kind = WORDS.get(status.lower(), Happening.UNKNOWN)
+    kind = WORDS.get(status.lower(), ReceiptEventType.UNKNOWN)
     failed = status.lower() == "error" and category is not None
     if failed:
         kind = CATEGORIES.get(category or "", kind)

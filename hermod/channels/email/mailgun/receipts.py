@@ -20,29 +20,36 @@ from hermod.channels.calls import check_time, unix_time
 from hermod.channels.email.mailgun.sender import MESSAGE_ID_VARIABLE
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 OLDEST: Final = timedelta(hours=9)
 """Mailgun re-sends with the first signature, for a good eight hours."""
 
-WORDS: Final[dict[str, Happening]] = {
-    "accepted": Happening.ACCEPTED,
-    "delivered": Happening.DELIVERED,
-    "opened": Happening.OPENED,
-    "clicked": Happening.CLICKED,
-    "unsubscribed": Happening.UNSUBSCRIBED,
-    "complained": Happening.COMPLAINED,
-    "rejected": Happening.FAILED,
-    "failed/temporary": Happening.DEFERRED,
-    "failed/permanent": Happening.FAILED,
-    "failed/permanent/bounce": Happening.BOUNCED,
-    "failed/permanent/suppress-bounce": Happening.SUPPRESSED,
-    "failed/permanent/suppress-complaint": Happening.SUPPRESSED,
-    "failed/permanent/suppress-unsubscribe": Happening.SUPPRESSED,
-    "failed/permanent/old": Happening.SOFT_BOUNCED,  # gave up after having tried long enough
-    "failed/permanent/generic": Happening.SOFT_BOUNCED,
+WORDS: Final[dict[str, ReceiptEventType]] = {
+    "accepted": ReceiptEventType.ACCEPTED,
+    "delivered": ReceiptEventType.DELIVERED,
+    "opened": ReceiptEventType.OPENED,
+    "clicked": ReceiptEventType.CLICKED,
+    "unsubscribed": ReceiptEventType.UNSUBSCRIBED,
+    "complained": ReceiptEventType.COMPLAINED,
+    "rejected": ReceiptEventType.FAILED,
+    "failed/temporary": ReceiptEventType.DEFERRED,
+    "failed/permanent": ReceiptEventType.FAILED,
+    "failed/permanent/bounce": ReceiptEventType.BOUNCED,
+    "failed/permanent/suppress-bounce": ReceiptEventType.SUPPRESSED,
+    "failed/permanent/suppress-complaint": ReceiptEventType.SUPPRESSED,
+    "failed/permanent/suppress-unsubscribe": ReceiptEventType.SUPPRESSED,
+    "failed/permanent/old": ReceiptEventType.SOFT_BOUNCED,  # gave up after having tried long enough
+    "failed/permanent/generic": ReceiptEventType.SOFT_BOUNCED,
 }
 """By event, for a failure also by severity and reason: the longest word that is listed counts."""
 
@@ -50,7 +57,7 @@ WORDS: Final[dict[str, Happening]] = {
 class MailgunReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         try:
             body: Any = orjson.loads(call.body)
         except orjson.JSONDecodeError:
@@ -60,10 +67,10 @@ class MailgunReceipts:
         data = _object(body.get("event-data"))
         if text_of(data.get("event")) is None:
             raise Unreadable("no event of Mailgun")
-        return Reading(events=(_event(data, token),))
+        return ParsedReceipt(events=(_event(data, token),))
 
 
-def _checked_token(signature: dict[str, Any], account: Account, desk: Desk) -> str:
+def _checked_token(signature: dict[str, Any], account: Account, desk: ReceiptContext) -> str:
     """The token of a call that Mailgun has signed. Raises Forged."""
     key = account.credentials.get("webhook_signing_key")
     if not key:
@@ -98,12 +105,12 @@ def _event(data: dict[str, Any], token: str) -> Event:
     )
 
 
-def _reading(data: dict[str, Any]) -> tuple[str, Happening]:
+def _reading(data: dict[str, Any]) -> tuple[str, ReceiptEventType]:
     """The whole word, `failed/permanent/bounce`, and what it means."""
     parts = (data.get("event"), data.get("severity"), data.get("reason"))
     words = [text for part in (parts if data.get("event") == "failed" else parts[:1]) if (text := text_of(part))]
     listed = (WORDS.get("/".join(words[:length])) for length in range(len(words), 0, -1))
-    return "/".join(words)[:200], next((kind for kind in listed if kind is not None), Happening.UNKNOWN)
+    return "/".join(words)[:200], next((kind for kind in listed if kind is not None), ReceiptEventType.UNKNOWN)
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 
 
 class Meaning(Enum):
@@ -40,43 +40,43 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "1226": Meaning.ACCOUNT,  # no such message stream
 }
 
-RECORDS: Final[dict[str, Happening]] = {
-    "Delivery": Happening.DELIVERED,
-    "Open": Happening.OPENED,
-    "Click": Happening.CLICKED,
-    "SpamComplaint": Happening.COMPLAINED,
+RECORDS: Final[dict[str, ReceiptEventType]] = {
+    "Delivery": ReceiptEventType.DELIVERED,
+    "Open": ReceiptEventType.OPENED,
+    "Click": ReceiptEventType.CLICKED,
+    "SpamComplaint": ReceiptEventType.COMPLAINED,
 }
 """What a webhook's RecordType means. Bounces go by their Type, changes of a subscription by their reason."""
 
-BOUNCES: Final[dict[str, Happening]] = {
-    "HardBounce": Happening.BOUNCED,
-    "BadEmailAddress": Happening.BOUNCED,
-    "SoftBounce": Happening.SOFT_BOUNCED,
-    "Blocked": Happening.SOFT_BOUNCED,  # the receiver refuses the sender's server or content
-    "Unknown": Happening.SOFT_BOUNCED,  # a bounce that Postmark could not classify
-    "Transient": Happening.DEFERRED,
-    "DnsError": Happening.DEFERRED,
-    "ManuallyDeactivated": Happening.SUPPRESSED,
-    "SpamNotification": Happening.COMPLAINED,
-    "SpamComplaint": Happening.COMPLAINED,
-    "Unsubscribe": Happening.UNSUBSCRIBED,
-    "VirusNotification": Happening.FAILED,
-    "DMARCPolicy": Happening.FAILED,
-    "SMTPApiError": Happening.FAILED,
-    "TemplateRenderingFailed": Happening.FAILED,
-    "Unconfirmed": Happening.FAILED,
+BOUNCES: Final[dict[str, ReceiptEventType]] = {
+    "HardBounce": ReceiptEventType.BOUNCED,
+    "BadEmailAddress": ReceiptEventType.BOUNCED,
+    "SoftBounce": ReceiptEventType.SOFT_BOUNCED,
+    "Blocked": ReceiptEventType.SOFT_BOUNCED,  # the receiver refuses the sender's server or content
+    "Unknown": ReceiptEventType.SOFT_BOUNCED,  # a bounce that Postmark could not classify
+    "Transient": ReceiptEventType.DEFERRED,
+    "DnsError": ReceiptEventType.DEFERRED,
+    "ManuallyDeactivated": ReceiptEventType.SUPPRESSED,
+    "SpamNotification": ReceiptEventType.COMPLAINED,
+    "SpamComplaint": ReceiptEventType.COMPLAINED,
+    "Unsubscribe": ReceiptEventType.UNSUBSCRIBED,
+    "VirusNotification": ReceiptEventType.FAILED,
+    "DMARCPolicy": ReceiptEventType.FAILED,
+    "SMTPApiError": ReceiptEventType.FAILED,
+    "TemplateRenderingFailed": ReceiptEventType.FAILED,
+    "Unconfirmed": ReceiptEventType.FAILED,
     # Answers to the mail and mail from elsewhere: they say nothing about whether it arrived.
-    "Subscribe": Happening.UNKNOWN,
-    "AutoResponder": Happening.UNKNOWN,
-    "AddressChange": Happening.UNKNOWN,
-    "OpenRelayTest": Happening.UNKNOWN,
-    "ChallengeVerification": Happening.UNKNOWN,
-    "InboundError": Happening.UNKNOWN,
+    "Subscribe": ReceiptEventType.UNKNOWN,
+    "AutoResponder": ReceiptEventType.UNKNOWN,
+    "AddressChange": ReceiptEventType.UNKNOWN,
+    "OpenRelayTest": ReceiptEventType.UNKNOWN,
+    "ChallengeVerification": ReceiptEventType.UNKNOWN,
+    "InboundError": ReceiptEventType.UNKNOWN,
 }
 
-SUPPRESSIONS: Final[dict[str, Happening]] = {
-    "ManualSuppression": Happening.UNSUBSCRIBED,
-    "HardBounce": Happening.BOUNCED,
-    "SpamComplaint": Happening.COMPLAINED,
+SUPPRESSIONS: Final[dict[str, ReceiptEventType]] = {
+    "ManualSuppression": ReceiptEventType.UNSUBSCRIBED,
+    "HardBounce": ReceiptEventType.BOUNCED,
+    "SpamComplaint": ReceiptEventType.COMPLAINED,
 }
 """Why Postmark has stopped sending to an address (SubscriptionChange)."""

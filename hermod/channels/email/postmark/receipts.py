@@ -21,9 +21,16 @@ from hermod.channels.email.postmark.codes import BOUNCES, RECORDS, SUPPRESSIONS
 from hermod.channels.email.postmark.mail import MESSAGE_ID_METADATA
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 SECRET_HEADER: Final = "x-hermod-secret"
 _TIMES: Final = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
@@ -32,7 +39,7 @@ _TIMES: Final = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
 class PostmarkReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         _check_login(call.headers, account.credentials)
         try:
             event: Any = orjson.loads(call.body)
@@ -41,7 +48,7 @@ class PostmarkReceipts:
         record = text_of(event.get("RecordType")) if isinstance(event, dict) else None
         if record is None:
             raise Unreadable("no event of Postmark")
-        return Reading(events=(_event(record, event),))
+        return ParsedReceipt(events=(_event(record, event),))
 
 
 def _check_login(headers: Mapping[str, str], credentials: Mapping[str, str]) -> None:
@@ -88,14 +95,14 @@ def _identity(record: str, event: dict[str, Any], *details: str | None) -> str:
     return id_of(*details, event.get("MessageID"), event.get("OriginalLink"))
 
 
-def _reading(record: str, event: dict[str, Any]) -> tuple[str, Happening]:
+def _reading(record: str, event: dict[str, Any]) -> tuple[str, ReceiptEventType]:
     """The whole word, `Bounce/HardBounce`, and what it means."""
     if record == "Bounce":
         type_ = text_of(event.get("Type")) or ""
-        return f"{record}/{type_}"[:200], BOUNCES.get(type_, Happening.UNKNOWN)
+        return f"{record}/{type_}"[:200], BOUNCES.get(type_, ReceiptEventType.UNKNOWN)
     if record != "SubscriptionChange":
-        return record[:200], RECORDS.get(record, Happening.UNKNOWN)
+        return record[:200], RECORDS.get(record, ReceiptEventType.UNKNOWN)
     if event.get("SuppressSending") is False:
-        return f"{record}/Reactivated", Happening.RESUBSCRIBED
+        return f"{record}/Reactivated", ReceiptEventType.RESUBSCRIBED
     reason = text_of(event.get("SuppressionReason")) or ""
-    return f"{record}/{reason}"[:200], SUPPRESSIONS.get(reason, Happening.UNKNOWN)
+    return f"{record}/{reason}"[:200], SUPPRESSIONS.get(reason, ReceiptEventType.UNKNOWN)

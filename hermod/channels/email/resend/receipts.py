@@ -24,27 +24,34 @@ from hermod.channels.calls import check_time, only_header, rfc3339
 from hermod.channels.email.resend.mail import MESSAGE_ID_TAG
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
 from hermod.contracts.values.mailboxes import split_address
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 _PREFIX: Final = "whsec_"
 _VERSION: Final = "v1,"
 _LONGEST_ID: Final = 200
 
-WORDS: Final[dict[str, Happening]] = {
-    "email.sent": Happening.ACCEPTED,
-    "email.scheduled": Happening.ACCEPTED,
-    "email.delivered": Happening.DELIVERED,
-    "email.delivery_delayed": Happening.DEFERRED,
-    "email.bounced": Happening.SOFT_BOUNCED,  # Transient, Undetermined, and old events that name no type
-    "email.bounced/Permanent": Happening.BOUNCED,
-    "email.suppressed": Happening.SUPPRESSED,
-    "email.failed": Happening.FAILED,
-    "email.complained": Happening.COMPLAINED,
-    "email.opened": Happening.OPENED,
-    "email.clicked": Happening.CLICKED,
+WORDS: Final[dict[str, ReceiptEventType]] = {
+    "email.sent": ReceiptEventType.ACCEPTED,
+    "email.scheduled": ReceiptEventType.ACCEPTED,
+    "email.delivered": ReceiptEventType.DELIVERED,
+    "email.delivery_delayed": ReceiptEventType.DEFERRED,
+    "email.bounced": ReceiptEventType.SOFT_BOUNCED,  # Transient, Undetermined, and old events that name no type
+    "email.bounced/Permanent": ReceiptEventType.BOUNCED,
+    "email.suppressed": ReceiptEventType.SUPPRESSED,
+    "email.failed": ReceiptEventType.FAILED,
+    "email.complained": ReceiptEventType.COMPLAINED,
+    "email.opened": ReceiptEventType.OPENED,
+    "email.clicked": ReceiptEventType.CLICKED,
 }
 """Resend's types, alone or with the bounce's type behind a slash. The longer word counts where it is listed."""
 
@@ -56,7 +63,7 @@ _PARTS: Final = {"email.bounced": "bounce", "email.suppressed": "suppressed", "e
 class ResendReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         identity = verified(call, account.credentials.get("webhook_secret"), desk)
         try:
             body = orjson.loads(call.body)
@@ -64,10 +71,10 @@ class ResendReceipts:
             raise Unreadable("the body is not JSON") from None
         if not isinstance(body, dict) or not isinstance(body.get("type"), str) or not body["type"]:
             raise Unreadable("the body is not an event of Resend's")
-        return Reading(events=(_event(identity, body),))
+        return ParsedReceipt(events=(_event(identity, body),))
 
 
-def verified(call: Callback, secret: str | None, desk: Desk) -> str:
+def verified(call: Callback, secret: str | None, desk: ReceiptContext) -> str:
     """The `svix-id` of a call whose signature fits. Raises Forged."""
     key = signing_key(secret) if secret else None
     if key is None:
@@ -108,7 +115,7 @@ def _event(identity: str, body: dict[str, Any]) -> Event:
     tags, to = data.get("tags"), data.get("to")
     return Event(
         id=identity,
-        kind=WORDS.get(word) or WORDS.get(body["type"]) or Happening.UNKNOWN,
+        kind=WORDS.get(word) or WORDS.get(body["type"]) or ReceiptEventType.UNKNOWN,
         word=one_line(word),
         at=rfc3339(body.get("created_at")),
         message_id=provider_id(tags.get(MESSAGE_ID_TAG)) if isinstance(tags, dict) else None,

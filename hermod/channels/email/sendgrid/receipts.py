@@ -26,40 +26,47 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hermod.channels.calls import check_time, id_of, only_header, unix_time
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 MESSAGE_ID_ARGUMENT: Final = "hermod_message_id"
 OLDEST: Final = timedelta(hours=25)
 """SendGrid calls again for 24 hours."""
 _LONGEST_ID: Final = 200
 
-WORDS: Final[dict[str, Happening]] = {
-    "processed": Happening.ACCEPTED,
-    "deferred": Happening.DEFERRED,
-    "delivered": Happening.DELIVERED,
-    "bounce": Happening.SOFT_BOUNCED,  # without a type that we know, it is held against nobody
-    "bounce/bounce": Happening.BOUNCED,
-    "bounce/blocked": Happening.SOFT_BOUNCED,
-    "dropped": Happening.FAILED,
-    "open": Happening.OPENED,
-    "click": Happening.CLICKED,
-    "spamreport": Happening.COMPLAINED,
-    "unsubscribe": Happening.UNSUBSCRIBED,
-    "group_unsubscribe": Happening.UNSUBSCRIBED,
-    "group_resubscribe": Happening.RESUBSCRIBED,
+WORDS: Final[dict[str, ReceiptEventType]] = {
+    "processed": ReceiptEventType.ACCEPTED,
+    "deferred": ReceiptEventType.DEFERRED,
+    "delivered": ReceiptEventType.DELIVERED,
+    "bounce": ReceiptEventType.SOFT_BOUNCED,  # without a type that we know, it is held against nobody
+    "bounce/bounce": ReceiptEventType.BOUNCED,
+    "bounce/blocked": ReceiptEventType.SOFT_BOUNCED,
+    "dropped": ReceiptEventType.FAILED,
+    "open": ReceiptEventType.OPENED,
+    "click": ReceiptEventType.CLICKED,
+    "spamreport": ReceiptEventType.COMPLAINED,
+    "unsubscribe": ReceiptEventType.UNSUBSCRIBED,
+    "group_unsubscribe": ReceiptEventType.UNSUBSCRIBED,
+    "group_resubscribe": ReceiptEventType.RESUBSCRIBED,
 }
 """SendGrid's events, a bounce with its type behind a slash. The longer word counts where it is listed."""
 
-DROPPED: Final[dict[str, Happening]] = {
-    "Bounced Address": Happening.SUPPRESSED,
-    "Unsubscribed Address": Happening.SUPPRESSED,
-    "Spam Reporting Address": Happening.SUPPRESSED,
-    "Invalid": Happening.SUPPRESSED,
-    "Spam Content": Happening.FAILED,
-    "Recipient List over Package Quota": Happening.FAILED,
-    "Invalid SMTPAPI header": Happening.FAILED,
+DROPPED: Final[dict[str, ReceiptEventType]] = {
+    "Bounced Address": ReceiptEventType.SUPPRESSED,
+    "Unsubscribed Address": ReceiptEventType.SUPPRESSED,
+    "Spam Reporting Address": ReceiptEventType.SUPPRESSED,
+    "Invalid": ReceiptEventType.SUPPRESSED,
+    "Spam Content": ReceiptEventType.FAILED,
+    "Recipient List over Package Quota": ReceiptEventType.FAILED,
+    "Invalid SMTPAPI header": ReceiptEventType.FAILED,
 }
 """Why SendGrid dropped a mail before sending it: for the first four, the address is on one of its lists."""
 
@@ -67,7 +74,7 @@ DROPPED: Final[dict[str, Happening]] = {
 class SendGridReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         _check(call, account.credentials.get("webhook_public_key"), desk)
         try:
             body = orjson.loads(call.body)
@@ -75,7 +82,7 @@ class SendGridReceipts:
             raise Unreadable("the body is not JSON") from None
         if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
             raise Unreadable("the body is not an array of events")
-        return Reading(events=tuple(_event(item) for item in body))
+        return ParsedReceipt(events=tuple(_event(item) for item in body))
 
 
 @lru_cache(maxsize=256)
@@ -88,7 +95,7 @@ def verification_key(text: str) -> EllipticCurvePublicKey | None:
     return key if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1) else None
 
 
-def _check(call: Callback, text: str | None, desk: Desk) -> None:
+def _check(call: Callback, text: str | None, desk: ReceiptContext) -> None:
     """Raise Forged for a call that is not signed by SendGrid for this account."""
     key = verification_key(text) if text else None
     if key is None:
@@ -104,7 +111,7 @@ def _check(call: Callback, text: str | None, desk: Desk) -> None:
 
 def _event(item: dict[str, Any]) -> Event:
     name, reason = text_of(item.get("event")) or "?", text_of(item.get("reason")) or text_of(item.get("response"))
-    word, kind = name, WORDS.get(name, Happening.UNKNOWN)
+    word, kind = name, WORDS.get(name, ReceiptEventType.UNKNOWN)
     if name == "bounce" and (bounce := text_of(item.get("type"))):
         word = f"bounce/{bounce}"
         kind = WORDS.get(word, kind)

@@ -17,30 +17,37 @@ from hermod.channels.email.ses import sns
 from hermod.channels.email.ses.sender import MESSAGE_ID_TAG
 from hermod.channels.http_sender import provider_id, text_of
 from hermod.channels.redaction import one_line
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
-WORDS: Final[dict[str, Happening]] = {
-    "Send": Happening.ACCEPTED,
-    "Delivery": Happening.DELIVERED,
-    "DeliveryDelay": Happening.DEFERRED,
-    "Reject": Happening.FAILED,
-    "Rendering Failure": Happening.FAILED,
-    "Open": Happening.OPENED,
-    "Click": Happening.CLICKED,
-    "Subscription": Happening.UNSUBSCRIBED,
-    "Complaint": Happening.COMPLAINED,
-    "Complaint/OnAccountSuppressionList": Happening.SUPPRESSED,  # never sent: complained before
-    "Complaint/not-spam": Happening.UNKNOWN,  # takes an earlier report back
-    "Bounce/Permanent": Happening.BOUNCED,
-    "Bounce/Permanent/Suppressed": Happening.SUPPRESSED,
-    "Bounce/Permanent/OnAccountSuppressionList": Happening.SUPPRESSED,
-    "Bounce/Transient": Happening.SOFT_BOUNCED,  # told only when SES has given up
-    "Bounce/Transient/MessageTooLarge": Happening.FAILED,
-    "Bounce/Transient/ContentRejected": Happening.FAILED,
-    "Bounce/Transient/AttachmentRejected": Happening.FAILED,
-    "Bounce/Undetermined": Happening.SOFT_BOUNCED,
+WORDS: Final[dict[str, ReceiptEventType]] = {
+    "Send": ReceiptEventType.ACCEPTED,
+    "Delivery": ReceiptEventType.DELIVERED,
+    "DeliveryDelay": ReceiptEventType.DEFERRED,
+    "Reject": ReceiptEventType.FAILED,
+    "Rendering Failure": ReceiptEventType.FAILED,
+    "Open": ReceiptEventType.OPENED,
+    "Click": ReceiptEventType.CLICKED,
+    "Subscription": ReceiptEventType.UNSUBSCRIBED,
+    "Complaint": ReceiptEventType.COMPLAINED,
+    "Complaint/OnAccountSuppressionList": ReceiptEventType.SUPPRESSED,  # never sent: complained before
+    "Complaint/not-spam": ReceiptEventType.UNKNOWN,  # takes an earlier report back
+    "Bounce/Permanent": ReceiptEventType.BOUNCED,
+    "Bounce/Permanent/Suppressed": ReceiptEventType.SUPPRESSED,
+    "Bounce/Permanent/OnAccountSuppressionList": ReceiptEventType.SUPPRESSED,
+    "Bounce/Transient": ReceiptEventType.SOFT_BOUNCED,  # told only when SES has given up
+    "Bounce/Transient/MessageTooLarge": ReceiptEventType.FAILED,
+    "Bounce/Transient/ContentRejected": ReceiptEventType.FAILED,
+    "Bounce/Transient/AttachmentRejected": ReceiptEventType.FAILED,
+    "Bounce/Undetermined": ReceiptEventType.SOFT_BOUNCED,
 }
 """By type, and where it says more, by type and subtype: the longest word that is listed counts."""
 
@@ -61,13 +68,13 @@ class SesReceipts:
     def __init__(self) -> None:
         self._certificates = sns.Certificates()
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         notice = await sns.notice(call.body, account, desk, self._certificates)
         if notice.type == sns.CONFIRMATION:
             if not notice.subscribe_url or not sns.subscribable(notice.subscribe_url, account):
                 raise SignatureInvalid("the subscription is not to be confirmed at Amazon")
             await desk.fetch(notice.subscribe_url)
-        return Reading(events=tuple(_events(notice))) if notice.type == sns.NOTIFICATION else Reading()
+        return ParsedReceipt(events=tuple(_events(notice))) if notice.type == sns.NOTIFICATION else ParsedReceipt()
 
 
 def _events(notice: sns.Notice) -> Iterator[Event]:
@@ -97,7 +104,7 @@ def _events(notice: sns.Notice) -> Iterator[Event]:
         )
 
 
-def _reading(type_: str, detail: dict[str, Any]) -> tuple[str, Happening]:
+def _reading(type_: str, detail: dict[str, Any]) -> tuple[str, ReceiptEventType]:
     """The whole word, and what it means."""
     if type_ == "Bounce":
         parts = (type_, detail.get("bounceType"), detail.get("bounceSubType"))
@@ -108,9 +115,9 @@ def _reading(type_: str, detail: dict[str, Any]) -> tuple[str, Happening]:
         parts = (type_, None, None)
     words = [text for part in parts if (text := text_of(part))]
     listed = (WORDS.get("/".join(words[:length])) for length in range(len(words), 0, -1))
-    kind = next((kind for kind in listed if kind is not None), Happening.UNKNOWN)
+    kind = next((kind for kind in listed if kind is not None), ReceiptEventType.UNKNOWN)
     if type_ == "Subscription" and _object(detail.get("newTopicPreferences")).get("unsubscribeAll") is False:
-        kind = Happening.UNKNOWN  # some topics of a list, and which of them is not ours to guess
+        kind = ReceiptEventType.UNKNOWN  # some topics of a list, and which of them is not ours to guess
     return "/".join(words)[:200], kind
 
 

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Desk, SignatureInvalid
+from hermod.ports.notifications.receipts import ReceiptContext, SignatureInvalid
 
 NOTIFICATION: Final = "Notification"
 CONFIRMATION: Final = "SubscriptionConfirmation"
@@ -67,7 +67,7 @@ class Certificates:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, RSAPublicKey] = OrderedDict()
 
-    async def key(self, url: str, desk: Desk) -> RSAPublicKey:
+    async def key(self, url: str, desk: ReceiptContext) -> RSAPublicKey:
         """Raises Forged where there is no RSA certificate, Unavailable where nobody answers."""
         key = self._kept.get(url)
         if key is None:
@@ -78,7 +78,7 @@ class Certificates:
         return key
 
 
-async def notice(body: bytes, account: Account, desk: Desk, certificates: Certificates) -> Notice:
+async def notice(body: bytes, account: Account, desk: ReceiptContext, certificates: Certificates) -> Notice:
     """The call, its topic, age and signature checked, in this order: what is not for us costs no certificate.
 
     Raises Forged, and Unavailable where the certificate cannot be fetched.

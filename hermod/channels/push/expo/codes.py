@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 
 
 class Meaning(Enum):
@@ -37,10 +37,10 @@ TICKETS: Final[dict[str, Meaning]] = {
     "InvalidCredentials": Meaning.ACCOUNT,  # Apple's or Google's key has expired or was revoked
 }
 
-RECEIPTS: Final[dict[str, Happening]] = {
-    "DeviceNotRegistered": Happening.UNREGISTERED,
-    "MessageTooBig": Happening.FAILED,
-    "MessageRateExceeded": Happening.FAILED,
-    "MismatchSenderId": Happening.FAILED,
-    "InvalidCredentials": Happening.FAILED,
+RECEIPTS: Final[dict[str, ReceiptEventType]] = {
+    "DeviceNotRegistered": ReceiptEventType.UNREGISTERED,
+    "MessageTooBig": ReceiptEventType.FAILED,
+    "MessageRateExceeded": ReceiptEventType.FAILED,
+    "MismatchSenderId": ReceiptEventType.FAILED,
+    "InvalidCredentials": ReceiptEventType.FAILED,
 }

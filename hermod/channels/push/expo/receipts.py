@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from hermod.channels.http_sender import text_of
 from hermod.channels.push.expo.codes import RECEIPTS
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.ports.notifications.receipts import Event
 
 LONGEST_POLL: Final = 1000
@@ -27,11 +27,11 @@ def read_receipts(receipts: Mapping[str, Any], words: Callable[[str], str]) -> I
             continue
         status, details, text = receipt.get("status"), receipt.get("details"), text_of(receipt.get("message"))
         code = text_of(details.get("error")) if isinstance(details, dict) else None
-        kind = Happening.UNKNOWN
+        kind = ReceiptEventType.UNKNOWN
         if status == "ok":
-            kind = Happening.ACCEPTED
+            kind = ReceiptEventType.ACCEPTED
         elif status == "error":
-            kind = RECEIPTS.get(code or "", Happening.FAILED)
+            kind = RECEIPTS.get(code or "", ReceiptEventType.FAILED)
         yield Event(
             id=ticket,
             kind=kind,

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Final
 
 from hermod.contracts.notifications.outcomes import Fault
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 
 
 class Meaning(Enum):
@@ -33,11 +33,11 @@ MEANINGS: Final[dict[str, Meaning | Fault]] = {
 }
 
 STATUSES: Final = {
-    "BUFFERED": Happening.DEFERRED,
-    "SENT": Happening.ACCEPTED,
-    "DELIVERED": Happening.DELIVERED,
-    "UNDELIVERED": Happening.SOFT_BOUNCED,
-    "EXPIRED": Happening.SOFT_BOUNCED,
-    "FAILED": Happening.FAILED,
+    "BUFFERED": ReceiptEventType.DEFERRED,
+    "SENT": ReceiptEventType.ACCEPTED,
+    "DELIVERED": ReceiptEventType.DELIVERED,
+    "UNDELIVERED": ReceiptEventType.SOFT_BOUNCED,
+    "EXPIRED": ReceiptEventType.SOFT_BOUNCED,
+    "FAILED": ReceiptEventType.FAILED,
 }
 """Known from integrations only, not from Mitto, so none of them condemns an address for good."""

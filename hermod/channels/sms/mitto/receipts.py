@@ -17,9 +17,16 @@ import orjson
 from hermod.channels.http_sender import text_of
 from hermod.channels.sms.mitto.codes import STATUSES
 from hermod.channels.sms.mitto.sender import MESSAGE_ID_PARAMETER, TOKEN_PARAMETER
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 _NO_ERROR: Final = frozenset({"", "0", "000"})
 
@@ -27,7 +34,7 @@ _NO_ERROR: Final = frozenset({"", "0", "000"})
 class MittoReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         query = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)
         _check([value for name, value in query if name == TOKEN_PARAMETER], account.credentials.get("callback_token"))
         ours = dict(query).get(MESSAGE_ID_PARAMETER)
@@ -39,13 +46,13 @@ class MittoReceipts:
         code = said.get("errorcode", "")
         event = Event(
             id=f"{mitto_id or message_id}:{status}"[:200],
-            kind=STATUSES.get(status, Happening.UNKNOWN),
+            kind=STATUSES.get(status, ReceiptEventType.UNKNOWN),
             word=status[:100],
             message_id=message_id or None,
             provider_message_id=mitto_id or None,
             code=None if code in _NO_ERROR else code[:100],
         )
-        return Reading(events=(event,))
+        return ParsedReceipt(events=(event,))
 
 
 def _check(tokens: list[str], callback_token: str | None) -> None:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final
 
 from hermod.contracts.notifications.outcomes import Fault
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 
 
 class Meaning(Enum):
@@ -89,18 +89,18 @@ WAITS: Final = {"131048": 7_200.0, "131049": 86_400.0, "132069": 3_600.0}
 """Seconds to wait where Meta says how long such a thing takes; it sends no Retry-After."""
 
 STATUSES: Final = {
-    "sent": Happening.ACCEPTED,
-    "delivered": Happening.DELIVERED,
-    "read": Happening.READ,
-    "played": Happening.READ,
-    "failed": Happening.FAILED,
+    "sent": ReceiptEventType.ACCEPTED,
+    "delivered": ReceiptEventType.DELIVERED,
+    "read": ReceiptEventType.READ,
+    "played": ReceiptEventType.READ,
+    "failed": ReceiptEventType.FAILED,
 }
 
 FAILURES: Final = {
-    "131026": Happening.SOFT_BOUNCED,
-    "131050": Happening.UNSUBSCRIBED,
+    "131026": ReceiptEventType.SOFT_BOUNCED,
+    "131050": ReceiptEventType.UNSUBSCRIBED,
 }
 """Codes by which `failed` is the recipient's doing. All others say nothing about the address."""
 
-PREFERENCES: Final = {"stop": Happening.UNSUBSCRIBED, "resume": Happening.RESUBSCRIBED}
+PREFERENCES: Final = {"stop": ReceiptEventType.UNSUBSCRIBED, "resume": ReceiptEventType.RESUBSCRIBED}
 """What a person did with the switch for a business's marketing messages."""

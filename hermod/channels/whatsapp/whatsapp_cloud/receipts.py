@@ -25,10 +25,18 @@ from hermod.channels.calls import id_of, only_header, unix_time
 from hermod.channels.http_sender import text_of
 from hermod.channels.redaction import one_line
 from hermod.channels.whatsapp.whatsapp_cloud.codes import FAILURES, PREFERENCES, STATUSES
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
 from hermod.domain.notifications.keywords import keyword
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Answer,
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 HEADER: Final = "x-hub-signature-256"
 _OBJECT: Final = "whatsapp_business_account"
@@ -37,15 +45,15 @@ _OBJECT: Final = "whatsapp_business_account"
 class WhatsAppCloudReceipts:
     """Implements `hermod.ports.notifications.receipts.ReceiptReader`."""
 
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         if call.method == "GET":
             return _shaken(call, account.credentials.get("verify_token"))
         _check(call, account.credentials.get("app_secret"))
         secrets = tuple(account.credentials.values())
-        return Reading(events=tuple(event for value in _values(call.body) for event in _events(value, secrets)))
+        return ParsedReceipt(events=tuple(event for value in _values(call.body) for event in _events(value, secrets)))
 
 
-def _shaken(call: Callback, verify_token: str | None) -> Reading:
+def _shaken(call: Callback, verify_token: str | None) -> ParsedReceipt:
     if not verify_token:
         raise SignatureInvalid("the account has no verify_token")
     pairs = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)
@@ -54,7 +62,7 @@ def _shaken(call: Callback, verify_token: str | None) -> Reading:
         raise SignatureInvalid("this is no handshake")
     if not hmac.compare_digest(query.get("hub.verify_token", "").encode(), verify_token.encode()):
         raise SignatureInvalid("the verify_token does not fit")
-    return Reading(answer=Answer(body=query["hub.challenge"].encode(), content_type="text/plain"))
+    return ParsedReceipt(answer=Answer(body=query["hub.challenge"].encode(), content_type="text/plain"))
 
 
 def _check(call: Callback, app_secret: str | None) -> None:
@@ -99,7 +107,7 @@ def _status(status: dict[str, Any], secrets: tuple[str, ...]) -> Iterator[Event]
         code, text = text_of(error.get("code")), text_of(error.get("title")) or text_of(error.get("message"))
     event = Event(
         id=_event_id(wamid, word, code or ""),
-        kind=STATUSES.get(word, Happening.UNKNOWN),
+        kind=STATUSES.get(word, ReceiptEventType.UNKNOWN),
         word=word,
         at=_moment(status.get("timestamp")),
         message_id=text_of(status.get("biz_opaque_callback_data")),
@@ -108,8 +116,8 @@ def _status(status: dict[str, Any], secrets: tuple[str, ...]) -> Iterator[Event]
         code=code,
         text=one_line(text, secrets) if text else None,
     )
-    failure = FAILURES.get(code or "") if event.kind is Happening.FAILED else None
-    if failure is Happening.UNSUBSCRIBED:
+    failure = FAILURES.get(code or "") if event.kind is ReceiptEventType.FAILED else None
+    if failure is ReceiptEventType.UNSUBSCRIBED:
         yield event
         yield replace(event, id=_event_id(wamid, word, code or "", failure), kind=failure)
     else:
@@ -119,7 +127,7 @@ def _status(status: dict[str, Any], secrets: tuple[str, ...]) -> Iterator[Event]
 def _inbound(message: dict[str, Any]) -> Event:
     return Event(
         id=_event_id(message["id"]),
-        kind=Happening.INBOUND,
+        kind=ReceiptEventType.INBOUND,
         word=text_of(message.get("type")) or "message",
         at=_moment(message.get("timestamp")),
         provider_message_id=message["id"],
@@ -135,7 +143,7 @@ def _preference(preference: dict[str, Any]) -> Event:
     category = text_of(preference.get("category")) or ""
     return Event(
         id=id_of("user_preferences", number, category, value, moment),
-        kind=PREFERENCES.get(value, Happening.UNKNOWN),
+        kind=PREFERENCES.get(value, ReceiptEventType.UNKNOWN),
         word=f"user_preferences/{value}",
         at=_moment(preference.get("timestamp")),
         address=number,

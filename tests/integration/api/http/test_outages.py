@@ -19,7 +19,7 @@ from tests.integration.api.conftest import EMAIL, SMS, Api, assert_problem, call
 from tests.integration.api.reporting import call, give_secret, make
 from tests.support.forms.rows import add_form
 from tests.support.polling import eventually
-from tests.support.product import NOWHERE, House, settings_for
+from tests.support.product import NOWHERE, ProductFixture, settings_for
 from tests.support.proxies.postgres_proxy import PostgresProxy
 from web.app import create_app
 
@@ -189,7 +189,7 @@ async def test_temporal_is_away_messages_are_taken_and_wait(api: Api) -> None:
     assert (await api.client.post(f"/v1/messages/{message}/cancel")).status_code == 202
 
 
-async def test_everything_is_up_a_message_arrives_and_health_is_ok(house: House) -> None:
+async def test_everything_is_up_a_message_arrives_and_health_is_ok(house: ProductFixture) -> None:
     await house.add_account("main")
     core = house.hermod.core
     key = await core.storage.tenants.create_key(house.hermod.tenant, "test", core.clock.now())
@@ -215,7 +215,7 @@ async def test_everything_is_up_a_message_arrives_and_health_is_ok(house: House)
         assert (await client.get("/api/v1/workers/health")).status_code == 200
 
 
-async def test_clickhouse_is_away_everything_else_goes_on_and_health_says_so(house: House) -> None:
+async def test_clickhouse_is_away_everything_else_goes_on_and_health_says_so(house: ProductFixture) -> None:
     core = house.hermod.core
     settings = core.settings.model_copy(update={"clickhouse_url": SecretStr(NOWHERE)})
     async with open_analytics(settings, core.storage.database) as analytics:
@@ -232,7 +232,7 @@ async def test_clickhouse_is_away_everything_else_goes_on_and_health_says_so(hou
             assert await eventually(found)
 
 
-async def test_clickhouse_is_not_set_for_the_web_health_and_questions_say_what_to_set(house: House) -> None:
+async def test_clickhouse_is_not_set_for_the_web_health_and_questions_say_what_to_set(house: ProductFixture) -> None:
     """The engine inside a process belongs to the worker: a web that opened it would keep events from being stored."""
     core = house.hermod.core
     settings = core.settings.model_copy(update={"clickhouse_url": None})

@@ -16,12 +16,12 @@ from starter import Hermod
 from starter.process.backlog import BacklogWatch
 from tests.integration.api.conftest import EMAIL, SMS, Api, calling, new_api
 from tests.support.polling import eventually
-from tests.support.product import House, settings_for, working_on
+from tests.support.product import ProductFixture, settings_for, working_on
 from web.app import create_app
 
 
 @pytest.fixture
-async def impatient(house: House) -> AsyncIterator[Api]:
+async def impatient(house: ProductFixture) -> AsyncIterator[Api]:
     """The running product, which is degraded where something waits for a minute."""
     core = house.hermod.core
     process = Hermod(replace(core, backlog=BacklogWatch(core.storage.backlog, core.clock, 60.0)), "default", "web")

@@ -174,7 +174,7 @@ async def test_deleted_tenant_is_gone_at_once_and_its_records_go_with_the_next_r
     assert api.tenant not in [one.id for one in await storage.tenants.all()]
     with pytest.raises(Exception, match="is being deleted"):
         await storage.tenants.create(api.tenant, "again", now)
-    await storage.records.drop_old(now)
+    await storage.records.purge_expired(now)
     named = await api.rows("""
         SELECT table_name AS name FROM information_schema.columns
          WHERE column_name = 'tenant_id' AND table_name <> 'audit' AND CAST(:tenant AS text) IS NOT NULL
@@ -193,5 +193,5 @@ async def test_records_of_other_tenants_stay_when_one_is_deleted(api: Api, proce
         other = await new_api(api.hermod, api.app, client)
         message = await other.sent()
         assert (await delete_tenant(api)).status_code == 204
-        await api.hermod.core.storage.records.drop_old(datetime.now(UTC))
+        await api.hermod.core.storage.records.purge_expired(datetime.now(UTC))
         assert (await other.client.get(f"/v1/messages/{message}")).status_code == 200

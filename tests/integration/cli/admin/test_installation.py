@@ -22,7 +22,7 @@ from starter.temporal.search_attributes import register
 from starter.tenants.tokens import verify
 from tests.integration.cli.conftest import SECRET, Cli, send
 from tests.support.polling import eventually
-from tests.support.product import House, working_on
+from tests.support.product import ProductFixture, working_on
 
 ROOT = Path(__file__).parents[4]
 
@@ -185,7 +185,7 @@ async def test_doctor_finds_an_empty_database_and_a_lost_key(cli: Cli, monkeypat
     assert "alembic upgrade head" in (await cli.run("doctor", code=1)).stdout
 
 
-async def test_doctor_looks_at_a_running_product_finds_nothing(running: tuple[Cli, House]) -> None:
+async def test_doctor_looks_at_a_running_product_finds_nothing(running: tuple[Cli, ProductFixture]) -> None:
     cli, house = running
     await register(house.client)
     await cli.run("schedules", "apply")
@@ -231,7 +231,7 @@ async def test_doctor_finds_lanes_without_a_worker_and_what_waits_there(
     assert found["advice"] == "start one: `python worker.py --lanes push,events`"
 
 
-async def test_schedule_is_paused_resumed_and_run(running: tuple[Cli, House]) -> None:
+async def test_schedule_is_paused_resumed_and_run(running: tuple[Cli, ProductFixture]) -> None:
     cli, _ = running
     name = schedules.SCHEDULES[0].name
     await cli.run("schedules", "apply")

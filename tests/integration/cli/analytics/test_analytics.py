@@ -7,10 +7,10 @@ import pytest
 from hermod.contracts.analytics.events import TrackedEvent
 from tests.integration.cli.conftest import Cli
 from tests.support.analytics.event_rows import arrived
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
-async def test_answers_are_shown_as_pictures_and_as_json(running: tuple[Cli, House]) -> None:
+async def test_answers_are_shown_as_pictures_and_as_json(running: tuple[Cli, ProductFixture]) -> None:
     cli, house = running
     told = [("cart.added", "ada", "pro"), ("cart.added", "bob", "free"), ("order.paid", "ada", "pro")]
     for type_, contact, plan in told:

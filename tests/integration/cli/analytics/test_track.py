@@ -10,10 +10,10 @@ import pytest
 
 from tests.integration.cli.conftest import Cli
 from tests.support.analytics.event_rows import arrived
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
-async def test_tracked_events_are_in_clickhouse(running: tuple[Cli, House], tmp_path: Path) -> None:
+async def test_tracked_events_are_in_clickhouse(running: tuple[Cli, ProductFixture], tmp_path: Path) -> None:
     cli, house = running
     answer = await cli.json(
         "track", "order.paid", '{"total": 49.99}', "--event-id", "order-42", "--contact", "customer-7"

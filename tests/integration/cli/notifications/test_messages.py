@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from hermod.contracts.notifications.messages import Status
 from tests.integration.cli.conftest import Cli, send
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 
 async def test_message_is_sent_is_stored_though_temporal_is_away(cli: Cli, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ async def test_message_is_cancelled_once(cli: Cli) -> None:
     assert "there is no message" in (await cli.run("status", "msg_1", code=1)).stderr
 
 
-async def test_send_waits_for_the_end_tells_the_story(running: tuple[Cli, House]) -> None:
+async def test_send_waits_for_the_end_tells_the_story(running: tuple[Cli, ProductFixture]) -> None:
     cli, house = running
     await house.add_account("main")
     story = await cli.json("send", "--to", "ada@example.com", "--subject", "a", "--text", "b", "--wait")

@@ -6,7 +6,7 @@ import pytest
 
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.ports.notifications.receipts import Event
 from tests.integration.cli.conftest import Cli, send
 
@@ -50,7 +50,7 @@ async def test_story_tells_what_the_provider_reported(cli: Cli) -> None:
     await cli.ready()
     message = await send(cli)
     await cli.put_into(message, Status.SENT)
-    event = Event(id="1", kind=Happening.BOUNCED, word="bounce/hard", code="5.1.1", message_id=message)
+    event = Event(id="1", kind=ReceiptEventType.BOUNCED, word="bounce/hard", code="5.1.1", message_id=message)
     core = cli.hermod.core
     await core.storage.receipts.take("shop", "main", Channel.EMAIL, [event], core.clock.now())
     shown = (await cli.run("status", message)).stdout

@@ -12,7 +12,7 @@ from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.content import AnyContent, Channel, Push
 from hermod.contracts.notifications.messages import Outcome
 from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.ports.notifications.sender import Outgoing
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import SenderConformance
@@ -96,8 +96,8 @@ class TestExpo(SenderConformance):
         tickets = [outcome.provider_id for outcome in outcomes if isinstance(outcome, Accepted)]
         events = await sender.poll([ticket for ticket in tickets if ticket] + ["nothing-known"] * 1100)
         assert [(event.provider_message_id, event.kind, event.word) for event in events] == [
-            (tickets[0], Happening.ACCEPTED, "ok"),
-            (tickets[1], Happening.UNREGISTERED, "error/DeviceNotRegistered"),
+            (tickets[0], ReceiptEventType.ACCEPTED, "ok"),
+            (tickets[1], ReceiptEventType.UNREGISTERED, "error/DeviceNotRegistered"),
         ]
         assert not any("uninstalled" in (event.text or "") for event in events)
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from hermod.contracts.notifications.content import Channel, Push
 from hermod.contracts.notifications.devices import PollReport
 from hermod.contracts.notifications.messages import MessageView, Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 AWAY: Final = "http://127.0.0.1:9/expo"
 
@@ -23,18 +23,18 @@ _AGE: Final = text("""
 """)
 
 
-async def pushed(house: House, to: str) -> MessageView:
+async def pushed(house: ProductFixture, to: str) -> MessageView:
     """A message that Expo has taken."""
     receipt = await house.hermod.send(Push(to=to, title="Hello"))
     return await house.reached(receipt.id, Status.SENT)
 
 
-async def age(house: House, by: timedelta) -> None:
+async def age(house: ProductFixture, by: timedelta) -> None:
     """Let the messages that were sent have been sent earlier."""
     await house.hermod.core.storage.database.execute(_AGE, {"tenant": house.hermod.tenant, "age": by})
 
 
-async def poll(house: House) -> PollReport:
+async def poll(house: ProductFixture) -> PollReport:
     """One round, over all tenants of this run."""
     handle = await house.client.start_workflow(
         "PollReceipts", id=f"poll-{house.hermod.tenant}", task_queue="hermod", result_type=PollReport
@@ -44,28 +44,30 @@ async def poll(house: House) -> PollReport:
 
 
 @pytest.fixture
-async def expo(house: House) -> House:
+async def expo(house: ProductFixture) -> ProductFixture:
     await house.add_account("main", channel=Channel.PUSH, provider="expo", credentials={"access_token": "token"})
     return house
 
 
-async def test_receipt_of_a_message_sent_a_while_ago_is_asked_for_and_kept(expo: House) -> None:
+async def test_receipt_of_a_message_sent_a_while_ago_is_asked_for_and_kept(expo: ProductFixture) -> None:
     sent = await pushed(expo, "ExponentPushToken[ada]")
     await age(expo, timedelta(minutes=20))
     assert (await poll(expo)).told >= 1
     view = await expo.hermod.status(sent.id)
-    assert (view.status, [one.kind for one in view.receipts]) == (Status.SENT, [Happening.ACCEPTED])
+    assert (view.status, [one.kind for one in view.receipts]) == (Status.SENT, [ReceiptEventType.ACCEPTED])
 
 
 @pytest.mark.parametrize("since", [timedelta(minutes=5), timedelta(hours=30)])
-async def test_receipt_of_a_message_too_young_or_too_old_is_not_asked_for(expo: House, since: timedelta) -> None:
+async def test_receipt_of_a_message_too_young_or_too_old_is_not_asked_for(
+    expo: ProductFixture, since: timedelta
+) -> None:
     sent = await pushed(expo, "ExponentPushToken[ada]")
     await age(expo, since)
     await poll(expo)
     assert (await expo.hermod.status(sent.id)).receipts == ()
 
 
-async def test_receipt_is_asked_for_once(expo: House) -> None:
+async def test_receipt_is_asked_for_once(expo: ProductFixture) -> None:
     sent = await pushed(expo, "ExponentPushToken[ada]")
     await age(expo, timedelta(minutes=20))
     await poll(expo)
@@ -75,14 +77,16 @@ async def test_receipt_is_asked_for_once(expo: House) -> None:
     assert (await expo.hermod.status(sent.id)).receipts == before
 
 
-async def waiting(house: House) -> list[str]:
+async def waiting(house: ProductFixture) -> list[str]:
     """What is still to be asked for."""
     core = house.hermod.core
     pages = [page async for page in core.storage.unanswered.pages(core.clock.now())]
     return [theirs for page in pages for one in page if one.tenant == house.hermod.tenant for theirs in one.theirs]
 
 
-async def test_receipt_says_that_the_app_is_gone_the_device_is_removed_and_the_token_suppressed(expo: House) -> None:
+async def test_receipt_says_that_the_app_is_gone_the_device_is_removed_and_the_token_suppressed(
+    expo: ProductFixture,
+) -> None:
     devices, now = expo.hermod.core.storage.devices, expo.hermod.core.clock.now()
     gone, alive = "ExponentPushToken[uninstalled:1]", "ExponentPushToken[bob]"
     for token in (gone, alive):
@@ -99,7 +103,7 @@ async def test_receipt_says_that_the_app_is_gone_the_device_is_removed_and_the_t
     assert (await expo.ended(again.id)).status is Status.SUPPRESSED
 
 
-async def test_app_that_came_back_after_the_message_keeps_its_device(expo: House) -> None:
+async def test_app_that_came_back_after_the_message_keeps_its_device(expo: ProductFixture) -> None:
     devices, token = expo.hermod.core.storage.devices, "ExponentPushToken[uninstalled:2]"
     await pushed(expo, token)
     await age(expo, timedelta(minutes=20))
@@ -108,7 +112,7 @@ async def test_app_that_came_back_after_the_message_keeps_its_device(expo: House
     assert await devices.tokens(expo.hermod.tenant, "ada") == [token]
 
 
-async def test_account_that_gives_no_answer_is_asked_again_in_the_next_round(expo: House) -> None:
+async def test_account_that_gives_no_answer_is_asked_again_in_the_next_round(expo: ProductFixture) -> None:
     sent = await pushed(expo, "ExponentPushToken[ada]")
     await age(expo, timedelta(minutes=20))
     settings: dict[str, Any] = {"provider": "expo", "credentials": {"access_token": "token"}}

@@ -22,7 +22,7 @@ from hermod.contracts.notifications.messages import Category, Guarantee, Message
 from hermod.contracts.notifications.outcomes import OutcomeUnknown
 from starter.temporal import schedules
 from tests.integration.api.conftest import calling
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from web.app import create_app
 
 SECRET = {"api_key": "key", "webhook_secret": "shared-with-the-sandbox"}
@@ -34,7 +34,7 @@ LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
 class Exchange:
     """A tenant whose provider is the sandbox, and the web to which the sandbox reports."""
 
-    house: House
+    house: ProductFixture
     web: httpx.AsyncClient
 
     def entries(self, message: str) -> list[Entry]:
@@ -69,7 +69,7 @@ class Exchange:
 
 
 @pytest.fixture
-async def exchange(house: House) -> AsyncIterator[Exchange]:
+async def exchange(house: ProductFixture) -> AsyncIterator[Exchange]:
     await house.add_account("mail", credentials=SECRET)
     await house.add_account("texts", channel=Channel.SMS, credentials=SECRET)
     async with calling(create_app(house.hermod.core.settings, hermod=house.hermod)) as client:
@@ -136,7 +136,7 @@ async def test_report_ends_the_retries_of_a_message_that_the_provider_had_taken(
     assert [entry.repeats for entry in exchange.entries(receipt.id)] == [0]
 
 
-async def test_report_settles_a_message_whose_outcome_nobody_knew(skipping: House) -> None:
+async def test_report_settles_a_message_whose_outcome_nobody_knew(skipping: ProductFixture) -> None:
     await skipping.add_account("main", credentials=SECRET)
     skipping.script("main", OutcomeUnknown(error_code="timeout"))
     receipt = await skipping.hermod.send(LETTER, guarantee=Guarantee.AT_MOST_ONCE)

@@ -15,7 +15,7 @@ from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Status
 from starter.process.health import PortTaken
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from web.app import create_app
 from web.http.server import serve
 
@@ -24,7 +24,7 @@ SECRET = {"api_key": "key", "webhook_secret": "shared-with-the-sandbox"}
 
 
 @pytest.fixture
-async def address(house: House) -> AsyncIterator[str]:
+async def address(house: ProductFixture) -> AsyncIterator[str]:
     """Hermod's web, which listens."""
     stop = asyncio.Event()
     while True:
@@ -53,20 +53,20 @@ async def answers(serving: asyncio.Task[None], url: str) -> bool:
     return not serving.done()
 
 
-async def order(house: House, path: str, **body: Any) -> httpx.Response:
+async def order(house: ProductFixture, path: str, **body: Any) -> httpx.Response:
     assert house.sandbox is not None
     async with httpx.AsyncClient(base_url=house.sandbox.url, timeout=PATIENT) as client:
         return await client.post(f"/_sandbox/inbox/{path}/report", json=body)
 
 
-async def number_of(house: House, message: str) -> int:
+async def number_of(house: ProductFixture, message: str) -> int:
     assert house.sandbox is not None
     async with httpx.AsyncClient(base_url=house.sandbox.url, timeout=PATIENT) as client:
         (item,) = (await client.get("/_sandbox/inbox", params={"message_id": message})).json()["items"]
     return int(item["number"])
 
 
-async def test_sandbox_is_told_to_report_calls_hermod_and_gives_its_answer(house: House, address: str) -> None:
+async def test_sandbox_is_told_to_report_calls_hermod_and_gives_its_answer(house: ProductFixture, address: str) -> None:
     await house.add_account("main", credentials=SECRET)
     receipt = await house.hermod.send(Email(to="ada@example.com", subject="Hello", text="Hello"))
     await house.reached(receipt.id, Status.SENT)
@@ -93,7 +93,7 @@ async def test_sandbox_is_told_to_report_calls_hermod_and_gives_its_answer(house
     ],
 )
 async def test_report_cannot_be_made_says_why(
-    house: House, path: str, body: dict[str, str], status: int, code: str
+    house: ProductFixture, path: str, body: dict[str, str], status: int, code: str
 ) -> None:
     await house.add_account("main", credentials=SECRET)
     receipt = await house.hermod.send(Email(to="ada@example.com", subject="Hello", text="Hello"))

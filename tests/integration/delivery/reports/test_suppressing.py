@@ -12,24 +12,24 @@ from hermod.contracts.notifications.messages import Category, Status
 from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
 from hermod.contracts.notifications.suppressions import Reason, SuppressionInput
 from starter.notifications.suppressions import allow, suppress, suppressions
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 LETTER = Email(to="Ada <Ada@example.com>", subject="Hello", text="Hello")
 NUMBER = "+14155550100"
 MARKETING, TRANSACTIONAL = Category.MARKETING, Category.TRANSACTIONAL
 
 
-async def suppressed(house: House, **changes: Any) -> str:
+async def suppressed(house: ProductFixture, **changes: Any) -> str:
     one = SuppressionInput(**({"address": "ada@example.com", "channel": "email"} | changes))
     return (await suppress(house.hermod, one)).view.id
 
 
-async def outcome(house: House, content: AnyContent = LETTER, **options: Any) -> Status:
+async def outcome(house: ProductFixture, content: AnyContent = LETTER, **options: Any) -> Status:
     receipt = await house.hermod.send(content, **options)
     return (await house.ended(receipt.id)).status
 
 
-async def test_address_suppressed_before_is_passed_over_and_the_story_says_why(skipping: House) -> None:
+async def test_address_suppressed_before_is_passed_over_and_the_story_says_why(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", Accepted())
     await suppressed(skipping, reason="complaint")
@@ -41,7 +41,7 @@ async def test_address_suppressed_before_is_passed_over_and_the_story_says_why(s
     assert script.sent == []
 
 
-async def test_address_suppressed_between_accept_and_send_is_passed_over(house: House) -> None:
+async def test_address_suppressed_between_accept_and_send_is_passed_over(house: ProductFixture) -> None:
     await house.add_account("main")
     due = datetime.now(UTC) + timedelta(seconds=2)
     receipts = [await house.hermod.send(LETTER, send_at=due) for _ in range(2)]
@@ -51,7 +51,7 @@ async def test_address_suppressed_between_accept_and_send_is_passed_over(house: 
     assert ended == [Status.SUPPRESSED] * 3 + [Status.SENT]
 
 
-async def test_address_allowed_again_before_the_send_gets_its_message(house: House) -> None:
+async def test_address_allowed_again_before_the_send_gets_its_message(house: ProductFixture) -> None:
     await house.add_account("main")
     one = await suppressed(house)
     receipt = await house.hermod.send(LETTER, send_at=datetime.now(UTC) + timedelta(seconds=1))
@@ -70,7 +70,7 @@ async def test_address_allowed_again_before_the_send_gets_its_message(house: Hou
     ],
 )
 async def test_suppression_reaches_as_far_as_its_category(
-    skipping: House, category: Category | None, sent: Category, expected: Status
+    skipping: ProductFixture, category: Category | None, sent: Category, expected: Status
 ) -> None:
     await skipping.add_account("main")
     await suppressed(skipping, category=category)
@@ -81,14 +81,14 @@ async def test_suppression_reaches_as_far_as_its_category(
     ("channel", "expected"), [(None, Status.SUPPRESSED), ("sms", Status.SUPPRESSED), ("whatsapp", Status.SENT)]
 )
 async def test_suppression_reaches_as_far_as_its_channel(
-    skipping: House, channel: str | None, expected: Status
+    skipping: ProductFixture, channel: str | None, expected: Status
 ) -> None:
     await skipping.add_account("texts", channel=Channel.SMS)
     await suppressed(skipping, address=NUMBER, channel=channel)
     assert await outcome(skipping, Sms(to=NUMBER, body="Hello")) is expected
 
 
-async def test_suppression_expires_by_itself(house: House) -> None:
+async def test_suppression_expires_by_itself(house: ProductFixture) -> None:
     await house.add_account("main")
     await suppressed(house, expires_at=datetime.now(UTC) + timedelta(seconds=1.5))
     assert await outcome(house) is Status.SUPPRESSED
@@ -96,14 +96,14 @@ async def test_suppression_expires_by_itself(house: House) -> None:
     assert (await house.ended(receipt.id)).status is Status.SENT
 
 
-async def test_suppression_of_another_tenant_or_address_means_nothing(skipping: House) -> None:
+async def test_suppression_of_another_tenant_or_address_means_nothing(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
-    await suppressed(House(skipping.hermod.as_tenant("another-tenant", "test"), skipping.client))
+    await suppressed(ProductFixture(skipping.hermod.as_tenant("another-tenant", "test"), skipping.client))
     await suppressed(skipping, address="bob@example.com")
     assert await outcome(skipping) is Status.SENT
 
 
-async def test_recipient_refused_for_good_is_not_written_to_again(skipping: House) -> None:
+async def test_recipient_refused_for_good_is_not_written_to_again(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", RecipientRejected(error_code="550", fault=Fault.INVALID), Accepted())
     assert await outcome(skipping) is Status.FAILED
@@ -124,7 +124,7 @@ async def test_recipient_refused_for_good_is_not_written_to_again(skipping: Hous
     ],
 )
 async def test_suppressed_address_in_copy_gets_nothing_and_the_others_do(
-    skipping: House, where: str, category: Category, suppression: dict[str, Any]
+    skipping: ProductFixture, where: str, category: Category, suppression: dict[str, Any]
 ) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", Accepted())
@@ -142,7 +142,7 @@ async def test_suppressed_address_in_copy_gets_nothing_and_the_others_do(
     assert reasons == [f"first in order; 1 in copy left out: {suppression['reason']}"]
 
 
-async def test_unsubscribed_from_marketing_still_gets_other_mail_in_copy(skipping: House) -> None:
+async def test_unsubscribed_from_marketing_still_gets_other_mail_in_copy(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     script = skipping.script("main", Accepted())
     await suppressed(skipping, address="bob@example.com", reason="unsubscribed", category="marketing")

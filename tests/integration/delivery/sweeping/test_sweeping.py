@@ -14,18 +14,18 @@ from hermod.storage.operations.orphaned_records import Limit
 from starter.housekeeping.sweeping import Incomplete
 from tests.support.orphans import HOUR, NOBODY, Later, accepted, age, begin_request, letter, put, swept
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 
 CLOSED = "its workflow was closed as terminated without finishing it"
 
 
-async def waiting_message(house: House) -> MessageView:
+async def waiting_message(house: ProductFixture) -> MessageView:
     """A message that waits for an account, a minute at a time."""
     await house.add_account("main", enabled=False)
     return await house.reached((await house.hermod.send(letter())).id, Status.DEFERRED)
 
 
-async def waiting_batch(house: House, count: int) -> tuple[list[str], str]:
+async def waiting_batch(house: ProductFixture, count: int) -> tuple[list[str], str]:
     """Messages that wait for an account together, and their workflow."""
     await house.add_account("main", enabled=False)
     receipt = await house.hermod.send_many([letter(f"user{number}@example.com") for number in range(count)])
@@ -35,13 +35,13 @@ async def waiting_batch(house: House, count: int) -> tuple[list[str], str]:
     return messages, workflow_id
 
 
-async def sent_once(house: House, *messages: str) -> None:
+async def sent_once(house: ProductFixture, *messages: str) -> None:
     for message in messages:
         view = await house.reached(message, Status.SENT)
         assert [attempt.outcome for attempt in view.attempts] == [Outcome.ACCEPTED]
 
 
-async def test_message_whose_workflow_was_terminated_is_a_dead_letter_that_says_so(house: House) -> None:
+async def test_message_whose_workflow_was_terminated_is_a_dead_letter_that_says_so(house: ProductFixture) -> None:
     view = await waiting_message(house)
     await house.client.get_workflow_handle(view.workflow_id).terminate("by a test")
     await age(house, view.id)
@@ -53,7 +53,7 @@ async def test_message_whose_workflow_was_terminated_is_a_dead_letter_that_says_
     await house.reached(view.id, Status.SENT)
 
 
-async def test_message_whose_workflow_is_unknown_to_temporal_gets_a_new_one(house: House) -> None:
+async def test_message_whose_workflow_is_unknown_to_temporal_gets_a_new_one(house: ProductFixture) -> None:
     view = await waiting_message(house)
     await house.client.get_workflow_handle(view.workflow_id).terminate("by a test")
     lost = f"message/{house.hermod.tenant}/lost-with-temporals-data"
@@ -65,7 +65,7 @@ async def test_message_whose_workflow_is_unknown_to_temporal_gets_a_new_one(hous
     assert sent.workflow_id == lost
 
 
-async def test_message_whose_workflow_runs_is_left_alone_and_not_looked_at_again(house: House) -> None:
+async def test_message_whose_workflow_runs_is_left_alone_and_not_looked_at_again(house: ProductFixture) -> None:
     view = await waiting_message(house)
     await age(house, view.id)
     aged = await house.hermod.status(view.id)
@@ -76,7 +76,7 @@ async def test_message_whose_workflow_runs_is_left_alone_and_not_looked_at_again
     await house.hermod.cancel(view.id)
 
 
-async def test_limit_that_is_less_than_a_workflow_leaves_none_of_its_messages_behind(house: House) -> None:
+async def test_limit_that_is_less_than_a_workflow_leaves_none_of_its_messages_behind(house: ProductFixture) -> None:
     """Six batches of four were accepted while Temporal was away; ten records at a time are swept."""
     await house.add_account("main", enabled=False)
     batches = [await accepted(house, *[letter()] * 4) for _ in range(6)]
@@ -93,7 +93,9 @@ async def test_limit_that_is_less_than_a_workflow_leaves_none_of_its_messages_be
         assert len({view.workflow_id for view in taken_up}) == 1
 
 
-async def test_pending_message_that_its_running_batch_does_not_know_gets_a_workflow_of_its_own(house: House) -> None:
+async def test_pending_message_that_its_running_batch_does_not_know_gets_a_workflow_of_its_own(
+    house: ProductFixture,
+) -> None:
     _, workflow_id = await waiting_batch(house, 2)
     strangers = await accepted(house, letter(), letter())
     await put(house, f"workflow_id = '{workflow_id}'", *strangers)
@@ -107,7 +109,7 @@ async def test_pending_message_that_its_running_batch_does_not_know_gets_a_workf
 
 
 async def test_message_marked_as_started_that_its_running_batch_does_not_know_gets_a_workflow_of_its_own(
-    house: House,
+    house: ProductFixture,
 ) -> None:
     known, workflow_id = await waiting_batch(house, 2)
     (stranger,) = await accepted(house, letter())
@@ -119,7 +121,9 @@ async def test_message_marked_as_started_that_its_running_batch_does_not_know_ge
     assert {(await house.hermod.status(one)).workflow_id for one in known} == {workflow_id}
 
 
-async def test_batch_that_failed_with_a_dead_letter_is_begun_again_for_what_it_did_not_know(house: House) -> None:
+async def test_batch_that_failed_with_a_dead_letter_is_begun_again_for_what_it_did_not_know(
+    house: ProductFixture,
+) -> None:
     await house.add_account("main")
     bad, good = await accepted(house, letter("rejected@example.com"), letter())
     workflow_id = (await house.hermod.status(bad)).workflow_id
@@ -141,7 +145,7 @@ async def test_batch_that_failed_with_a_dead_letter_is_begun_again_for_what_it_d
 
 
 async def test_terminated_batch_has_requests_of_lost_workers_called_unknown_and_those_of_living_ones_left_alone(
-    house: House,
+    house: ProductFixture,
 ) -> None:
     (resting, lost, living), workflow_id = await waiting_batch(house, 3)
     await house.client.get_workflow_handle(workflow_id).terminate("by a test")
@@ -158,7 +162,7 @@ async def test_terminated_batch_has_requests_of_lost_workers_called_unknown_and_
     assert {one.id for one in listed.items} == {resting, lost}
 
 
-async def test_message_of_a_terminated_batch_whose_own_workflow_runs_is_handed_to_that(house: House) -> None:
+async def test_message_of_a_terminated_batch_whose_own_workflow_runs_is_handed_to_that(house: ProductFixture) -> None:
     (message, other), workflow_id = await waiting_batch(house, 2)
     own, tenant = message_workflow(house.hermod.tenant, message), house.hermod.tenant
     later = house.hermod.core.clock.now() + HOUR
@@ -173,7 +177,9 @@ async def test_message_of_a_terminated_batch_whose_own_workflow_runs_is_handed_t
     await handle.terminate("by a test")
 
 
-async def test_run_that_began_before_its_message_was_reopened_does_not_count_as_its_start(house: House) -> None:
+async def test_run_that_began_before_its_message_was_reopened_does_not_count_as_its_start(
+    house: ProductFixture,
+) -> None:
     view = await waiting_message(house)
     await put(house, "status = 'pending', updated_at = now()", view.id)
     await swept(house, clock=Later(house.hermod.core.clock))
@@ -184,7 +190,7 @@ async def test_run_that_began_before_its_message_was_reopened_does_not_count_as_
     await house.hermod.cancel(view.id)
 
 
-async def test_start_repeated_for_a_batch_that_runs_marks_what_it_knows_and_no_more(house: House) -> None:
+async def test_start_repeated_for_a_batch_that_runs_marks_what_it_knows_and_no_more(house: ProductFixture) -> None:
     """As where the answer to a start was lost: the run is there, and nothing was marked."""
     messages, workflow_id = await waiting_batch(house, 2)
     (stranger,) = await accepted(house, letter())
@@ -197,7 +203,7 @@ async def test_start_repeated_for_a_batch_that_runs_marks_what_it_knows_and_no_m
 
 
 async def test_message_that_a_batch_of_the_released_version_left_is_taken_over_by_its_own_workflow(
-    house: House,
+    house: ProductFixture,
 ) -> None:
     """There the batch was the owner until the next workflow came."""
     await house.add_account("main")
@@ -212,7 +218,7 @@ async def test_message_that_a_batch_of_the_released_version_left_is_taken_over_b
 
 
 async def test_workflow_whose_input_this_version_cannot_read_does_not_keep_the_others_from_being_started(
-    house: House,
+    house: ProductFixture,
 ) -> None:
     await house.add_account("main", enabled=False)
     (unreadable,), (other,) = await accepted(house, letter()), await accepted(house, letter())

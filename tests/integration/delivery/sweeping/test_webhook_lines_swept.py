@@ -14,7 +14,7 @@ from hermod.contracts.webhooks.deliveries import ReplayInput, ReplayStatus
 from starter.webhooks.endpoints import change_endpoint, enable_endpoint
 from starter.webhooks.replays import move_replay, replay, replay_status
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.lines import all_ended, emit, numbers, ordered_endpoint
 from tests.support.webhooks.receiver import Receiver, receiving
 
@@ -31,7 +31,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield running
 
 
-async def sweep(house: House) -> None:
+async def sweep(house: ProductFixture) -> None:
     """An hour later."""
     for statement in _AGED:
         await house.hermod.core.storage.database.execute(statement, {"tenant": house.hermod.tenant})
@@ -40,7 +40,7 @@ async def sweep(house: House) -> None:
 
 
 async def test_staged_ordered_event_has_no_workflow_until_the_sweeper_wakes_its_line(
-    house: House, receiver: Receiver
+    house: ProductFixture, receiver: Receiver
 ) -> None:
     await ordered_endpoint(house, receiver)
     deliveries = []
@@ -54,7 +54,7 @@ async def test_staged_ordered_event_has_no_workflow_until_the_sweeper_wakes_its_
     assert numbers(receiver, "a") == [0, 1, 2]
 
 
-async def test_line_whose_workflow_was_terminated_goes_on(house: House, receiver: Receiver) -> None:
+async def test_line_whose_workflow_was_terminated_goes_on(house: ProductFixture, receiver: Receiver) -> None:
     await ordered_endpoint(house, receiver, retry=[3600])
     receiver.decide = lambda payload, attempt: 500 if attempt == 1 else 204
     delivery = await emit(house, "a", 0)
@@ -72,7 +72,7 @@ async def test_line_whose_workflow_was_terminated_goes_on(house: House, receiver
     assert await all_ended(house, [delivery]) == ["delivered"]
 
 
-async def test_replay_whose_workflow_was_terminated_goes_on(house: House, receiver: Receiver) -> None:
+async def test_replay_whose_workflow_was_terminated_goes_on(house: ProductFixture, receiver: Receiver) -> None:
     endpoint = await ordered_endpoint(house, receiver, ordering="none")
     await change_endpoint(house.hermod, endpoint, {"enabled": False})
     deliveries = [await emit(house, None, number) for number in range(2)]

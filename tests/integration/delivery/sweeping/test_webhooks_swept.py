@@ -16,7 +16,7 @@ from starter.housekeeping.sweeping import LedgerSweeper
 from starter.webhooks.deliveries import delivery_status
 from tests.support.orphans import HOUR, NOBODY
 from tests.support.polling import eventually
-from tests.support.product import House
+from tests.support.product import ProductFixture
 from tests.support.webhooks.product import add_endpoint, delivered, ended
 from tests.support.webhooks.receiver import Receiver, receiving
 
@@ -39,7 +39,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield running
 
 
-async def staged(house: House, count: int, workflow_id: str | None = None) -> tuple[list[str], str]:
+async def staged(house: ProductFixture, count: int, workflow_id: str | None = None) -> tuple[list[str], str]:
     """Deliveries that share a workflow, which nobody has started; and its id."""
     tenant = house.hermod.tenant
     workflow_id = workflow_id or webhook_batch_workflow(tenant, new_id("bat"))
@@ -52,18 +52,18 @@ async def staged(house: House, count: int, workflow_id: str | None = None) -> tu
     return deliveries, workflow_id
 
 
-async def put(house: House, assignments: str, deliveries: Sequence[str]) -> None:
+async def put(house: ProductFixture, assignments: str, deliveries: Sequence[str]) -> None:
     statement = text(f"UPDATE webhook_deliveries SET {assignments} WHERE tenant_id = :tenant AND id = ANY(:ids)")
     names = {"tenant": house.hermod.tenant, "ids": list(deliveries)}
     await house.hermod.core.storage.database.execute(statement, names)
 
 
-async def begin_request(house: House, worker: int | None, delivery: str) -> None:
+async def begin_request(house: ProductFixture, worker: int | None, delivery: str) -> None:
     names = {"tenant": house.hermod.tenant, "id": delivery, "worker": worker}
     await house.hermod.core.storage.database.execute(_REQUESTED, names)
 
 
-async def swept(house: House, *deliveries: str) -> None:
+async def swept(house: ProductFixture, *deliveries: str) -> None:
     """Nobody has touched them for an hour."""
     core = house.hermod.core
     await put(house, _AN_HOUR_AGO, deliveries)
@@ -71,7 +71,7 @@ async def swept(house: House, *deliveries: str) -> None:
     await LedgerSweeper(core.storage.orphaned_deliveries, workflows, core.temporal, core.clock).sweep()
 
 
-async def tried(house: House, delivery: str) -> DeliveryView:
+async def tried(house: ProductFixture, delivery: str) -> DeliveryView:
     """Once, without success: it waits."""
 
     async def waits() -> DeliveryView:
@@ -82,7 +82,7 @@ async def tried(house: House, delivery: str) -> DeliveryView:
     return await eventually(waits)
 
 
-async def waiting_batch(house: House, receiver: Receiver, count: int) -> tuple[list[str], str]:
+async def waiting_batch(house: ProductFixture, receiver: Receiver, count: int) -> tuple[list[str], str]:
     """Deliveries that were tried, and wait in their batch, for as long as one does: with jitter, almost a minute."""
     await add_endpoint(house, receiver.url, retry=(48, 48))
     receiver.decide = lambda payload, attempt: 500
@@ -93,7 +93,9 @@ async def waiting_batch(house: House, receiver: Receiver, count: int) -> tuple[l
     return deliveries, workflow_id
 
 
-async def test_batch_that_failed_is_begun_again_for_what_it_did_not_know(house: House, receiver: Receiver) -> None:
+async def test_batch_that_failed_is_begun_again_for_what_it_did_not_know(
+    house: ProductFixture, receiver: Receiver
+) -> None:
     await add_endpoint(house, receiver.url, retry=(0.1,))
     receiver.decide = lambda payload, attempt: 500 if payload["number"] == 0 else 204
     (bad, good), workflow_id = await staged(house, 2)
@@ -115,7 +117,7 @@ async def test_batch_that_failed_is_begun_again_for_what_it_did_not_know(house: 
 
 
 async def test_deliveries_that_their_running_batch_does_not_know_get_a_workflow_of_their_own(
-    house: House, receiver: Receiver
+    house: ProductFixture, receiver: Receiver
 ) -> None:
     known, workflow_id = await waiting_batch(house, receiver, 2)
     pending, _ = await staged(house, 2, workflow_id)
@@ -130,7 +132,7 @@ async def test_deliveries_that_their_running_batch_does_not_know_get_a_workflow_
 
 
 async def test_terminated_batch_has_requests_of_lost_workers_said_to_be_lost_and_those_of_living_ones_left_alone(
-    house: House, receiver: Receiver
+    house: ProductFixture, receiver: Receiver
 ) -> None:
     (resting, lost, living), workflow_id = await waiting_batch(house, receiver, 3)
     await house.client.get_workflow_handle(workflow_id).terminate("by a test")
@@ -146,7 +148,7 @@ async def test_terminated_batch_has_requests_of_lost_workers_said_to_be_lost_and
 
 
 async def test_delivery_of_a_terminated_batch_whose_own_workflow_runs_is_handed_to_that(
-    house: House, receiver: Receiver
+    house: ProductFixture, receiver: Receiver
 ) -> None:
     (delivery, other), workflow_id = await waiting_batch(house, receiver, 2)
     tenant, later = house.hermod.tenant, house.hermod.core.clock.now() + HOUR

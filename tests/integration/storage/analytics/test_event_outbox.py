@@ -208,8 +208,8 @@ async def test_insert_that_stands_still_is_found_once(shelf: Shelf) -> None:
 async def test_event_ids_go_after_seven_days_and_may_come_again(shelf: Shelf) -> None:
     await shelf.take(row("a", "1"))
     records = shelf.storage.records
-    assert "event_ids" not in await records.drop_old(shelf.now + timedelta(days=6, hours=23))
+    assert "event_ids" not in await records.purge_expired(shelf.now + timedelta(days=6, hours=23))
     assert await shelf.take(row("a", "1")) == [False]
     # The two calls have left a row each, too.
-    assert (await records.drop_old(shelf.now + timedelta(days=7, hours=1)))["event_ids"] == 3
+    assert (await records.purge_expired(shelf.now + timedelta(days=7, hours=1)))["event_ids"] == 3
     assert await shelf.take(row("a", "1")) == [True]

@@ -17,7 +17,7 @@ from hermod.contracts.ids import new_id
 from hermod.contracts.notifications.content import Channel, Email
 from hermod.contracts.notifications.messages import Narrowed, Options, Status, Submission
 from hermod.contracts.notifications.outcomes import Accepted
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.values.scalars import LEAST_RATE
 from hermod.contracts.webhooks.deliveries import DeliveryStatus, EventInput
 from hermod.ports.notifications.ledger import Intent, Result
@@ -230,7 +230,7 @@ async def test_receiver_answers_what_cannot_be_stored_all_outcomes_are_recorded(
 
 
 async def test_report_spoils_its_call_the_others_are_kept(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    events = [Event(id=f"r{number}", kind=Happening.DELIVERED, word="x") for number in range(5)]
+    events = [Event(id=f"r{number}", kind=ReceiptEventType.DELIVERED, word="x") for number in range(5)]
     report = receipts_module._report
 
     def spoiled(tenant: str, account: str, channel: Channel, event: Event, at: datetime) -> Any:
@@ -246,8 +246,8 @@ def vars_of(report: Any) -> dict[str, Any]:
 
 
 async def test_our_own_fault_with_reports_is_raised_so_that_the_provider_repeats_them(storage: Storage) -> None:
-    events = [Event(id=f"r{n}", kind=Happening.DELIVERED, word="x", provider_message_id="p") for n in range(3)]
-    another = Event(id="new", kind=Happening.DELIVERED, word="x")
+    events = [Event(id=f"r{n}", kind=ReceiptEventType.DELIVERED, word="x", provider_message_id="p") for n in range(3)]
+    another = Event(id="new", kind=ReceiptEventType.DELIVERED, word="x")
     await storage.receipts.take(TENANT, "main", Channel.EMAIL, events, now())
     await storage.database.execute(text("ALTER TABLE attempts RENAME TO elsewhere"), {})
     with pytest.raises(DBAPIError):
@@ -260,7 +260,8 @@ async def test_our_own_fault_with_reports_is_raised_so_that_the_provider_repeats
 
 async def test_report_cannot_be_settled_it_is_given_up_and_the_others_are(storage: Storage) -> None:
     events = [
-        Event(id=f"r{number}", kind=Happening.DELIVERED, word="x", provider_message_id="p") for number in range(5)
+        Event(id=f"r{number}", kind=ReceiptEventType.DELIVERED, word="x", provider_message_id="p")
+        for number in range(5)
     ]
     await storage.receipts.take(TENANT, "main", Channel.EMAIL, events, now())
     broken = "UPDATE receipts SET kind = 'of a newer version' WHERE tenant_id = :tenant AND event_id = :id"

@@ -119,7 +119,7 @@ async def test_workflow_is_woken_once_until_it_has_told_what_it_saw(partials: Sq
     assert [await wakes(1), await wakes(2)] == [True, False]
     seen = await partials.look("shop", "order", SESSION, NOW)
     assert seen is not None
-    assert (seen.revision, seen.is_new, seen.is_left) == (2, True, False)
+    assert (seen.revision, seen.is_new, seen.abandonment_is_new) == (2, True, False)
     assert not await wakes(3)
     assert not await partials.told(seen), "nobody was woken for the third revision"
     await told(partials)
@@ -153,7 +153,7 @@ async def test_late_report_of_an_open_form_hides_no_change_that_came_after_it_wa
     assert slow is not None
     left = await partials.look("shop", "order", SESSION, NOW + HOUR)
     assert left is not None
-    assert left.is_left
+    assert left.abandonment_is_new
     assert not await partials.told(slow)
     (row,) = await database.rows(text("SELECT waits_since, told_revision, told_abandonments FROM form_partials"), {})
     assert (row.waits_since, row.told_revision, row.told_abandonments) == (NOW, 1, 0)
@@ -167,13 +167,13 @@ async def test_abandonment_that_nobody_has_told_is_found_though_the_form_was_sen
     await told(partials)
     left = await partials.look("shop", "order", SESSION, NOW + HOUR)
     assert left is not None
-    assert left.is_left
+    assert left.abandonment_is_new
     await converted(database, now=NOW + HOUR)
     found = await partials.forgotten(NOW + 2 * HOUR, unseen=HOUR / 4, still=HOUR / 2, limit=10)
     assert found == [PartialKey("shop", "order", SESSION)]
     seen = await partials.look("shop", "order", SESSION, NOW + 2 * HOUR)
     assert seen is not None
-    assert (seen.status, seen.is_left) == (PartialStatus.CONVERTED, True)
+    assert (seen.status, seen.abandonment_is_new) == (PartialStatus.CONVERTED, True)
     assert await partials.told(seen)
     assert await partials.forgotten(NOW + 3 * HOUR, unseen=HOUR / 4, still=HOUR / 2, limit=10) == []
 
@@ -199,11 +199,16 @@ async def test_partial_is_abandoned_after_the_last_change_and_not_before(partial
     assert (early.status, early.due_at) == (PartialStatus.OPEN, NOW + HOUR * 1.5)
     left = await partials.look("shop", "order", SESSION, NOW + HOUR * 1.5)
     assert left is not None
-    assert (left.status, left.abandonments, left.is_left, left.due_at) == (PartialStatus.ABANDONED, 1, True, None)
+    assert (left.status, left.abandonments, left.abandonment_is_new, left.due_at) == (
+        PartialStatus.ABANDONED,
+        1,
+        True,
+        None,
+    )
     assert await partials.told(left)
     again = await partials.look("shop", "order", SESSION, NOW + HOUR * 2)
     assert again is not None
-    assert (again.abandonments, again.is_left) == (1, False)
+    assert (again.abandonments, again.abandonment_is_new) == (1, False)
 
 
 async def test_visitor_who_comes_back_is_open_again_and_may_leave_again(partials: SqlPartials) -> None:
@@ -213,7 +218,7 @@ async def test_visitor_who_comes_back_is_open_again_and_may_leave_again(partials
     assert (await partials.view("shop", "order", SESSION)).status is PartialStatus.OPEN
     left = await partials.look("shop", "order", SESSION, NOW + 3 * HOUR)
     assert left is not None
-    assert (left.status, left.abandonments, left.is_left) == (PartialStatus.ABANDONED, 2, True)
+    assert (left.status, left.abandonments, left.abandonment_is_new) == (PartialStatus.ABANDONED, 2, True)
 
 
 async def test_conversion_ends_it_and_no_later_revision_opens_it_again(
@@ -295,7 +300,7 @@ async def test_contents_go_after_ninety_idle_days_or_with_those_of_what_was_sent
     await partials.save("shop", [draft(1)], NOW - timedelta(days=since_change))
     if since_sent is not None:
         await converted(database, now=NOW - timedelta(days=since_sent))
-    await contents.drop_old(NOW)
+    await contents.purge_expired(NOW)
     assert ((await partials.view("shop", "order", SESSION)).data is not None) is kept
 
 
@@ -305,10 +310,10 @@ async def test_record_goes_with_its_steps_once_its_contents_are_gone(
     records = Records(database, days=40, content_days=30)
     await partials.save("shop", [draft(1)], NOW)
     await told(partials, NOW + HOUR)
-    assert await records.drop_old(NOW + timedelta(days=41)) == {"journey_steps": 1}
+    assert await records.purge_expired(NOW + timedelta(days=41)) == {"journey_steps": 1}
     assert (await partials.view("shop", "order", SESSION)).data == {"at": 1}
-    await contents.drop_old(NOW + timedelta(days=91))
-    assert await records.drop_old(NOW + timedelta(days=91)) == {"form_partials": 1}
+    await contents.purge_expired(NOW + timedelta(days=91))
+    assert await records.purge_expired(NOW + timedelta(days=91)) == {"form_partials": 1}
 
 
 async def test_forgotten_partials_are_found_once_until_they_change_or_are_still(

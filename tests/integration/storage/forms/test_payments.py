@@ -11,7 +11,7 @@ import pytest
 from devstack.demo.stripe_stand_in import StripePayment
 from hermod.domain.payments.stripe_events import read_event
 from hermod.storage.database.engine import Database
-from hermod.storage.forms.payments import Payments, TakenPayment, Untold
+from hermod.storage.forms.payments import Payments, TakenPayment, Unannounced
 from hermod.storage.tenants.tenants import Tenants
 from tests.support.forms.rows import add_submission
 
@@ -34,7 +34,7 @@ async def take(database: Database, told: Any, now: datetime = NOW) -> TakenPayme
     return await Payments(database).take(SHOP, read_event(told), now)
 
 
-async def untold(database: Database, at: datetime = NOW) -> list[Untold]:
+async def untold(database: Database, at: datetime = NOW) -> list[Unannounced]:
     return await Payments(database).untold(at + timedelta(seconds=1), older_than=timedelta(0), limit=10)
 
 
@@ -42,10 +42,10 @@ async def test_change_that_comes_while_a_workflow_is_woken_for_another_wakes_it_
     own = await add_submission(database, SHOP, "processing")
     customer = StripePayment(own)
     first = (await take(database, customer.failed())).untold
-    assert first == Untold(SHOP, own, 1)
+    assert first == Unannounced(SHOP, own, 1)
     second = (await take(database, customer.succeeded(), NOW - BEHIND)).untold
     await Payments(database).mark_woken(first, AGAIN)
-    assert second == Untold(SHOP, own, 2)
+    assert second == Unannounced(SHOP, own, 2)
     assert await untold(database) == [second]
     await Payments(database).mark_woken(second, AGAIN)
     assert await untold(database) == []

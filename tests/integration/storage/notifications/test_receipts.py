@@ -11,12 +11,12 @@ from sqlalchemy import text
 
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Status
-from hermod.contracts.notifications.receipts import Happening, SettleReport
+from hermod.contracts.notifications.receipts import ReceiptEventType, SettleReport
 from hermod.ports.notifications.receipts import Taken
 from hermod.storage.database.engine import Database
 from tests.integration.storage.reporting import ACCOUNT, NOW, OTHER, Office, event
 
-H = Happening
+H = ReceiptEventType
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def test_reports_come_in_any_order_end_alike(office: Office) -> None:
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("kinds", [(H.DELIVERED, H.SOFT_BOUNCED), (H.SOFT_BOUNCED, H.DELIVERED)])
 async def test_out_of_office_note_leaves_a_delivered_message_delivered(
-    office: Office, kinds: tuple[Happening, ...], together: bool
+    office: Office, kinds: tuple[ReceiptEventType, ...], together: bool
 ) -> None:
     message = await office.message()
     events = [event(kind, message, word="Bounce/Transient/General") for kind in kinds]
@@ -88,7 +88,9 @@ async def test_out_of_office_note_leaves_a_delivered_message_delivered(
 
 
 @pytest.mark.parametrize("hard", [H.BOUNCED, H.FAILED, H.UNREGISTERED])
-async def test_hard_bounce_after_a_soft_one_is_not_undone_by_a_late_delivery(office: Office, hard: Happening) -> None:
+async def test_hard_bounce_after_a_soft_one_is_not_undone_by_a_late_delivery(
+    office: Office, hard: ReceiptEventType
+) -> None:
     message = await office.message()
     for kind in (H.SOFT_BOUNCED, hard, H.DELIVERED):
         await office.take(event(kind, message))
@@ -131,7 +133,7 @@ async def test_report_about_another_tenants_message_touches_nothing(office: Offi
 @pytest.mark.parametrize("status", [Status.RETRYING, Status.DEFERRED, Status.QUEUED, Status.UNKNOWN, Status.FAILED])
 @pytest.mark.parametrize("kind", [H.ACCEPTED, H.DELIVERED, H.BOUNCED])
 async def test_report_settles_an_unknown_outcome_so_that_nothing_is_sent_again(
-    office: Office, status: Status, kind: Happening
+    office: Office, status: Status, kind: ReceiptEventType
 ) -> None:
     message = await office.message(status, asked=((ACCOUNT, "unknown"), (OTHER, "transient")))
     await office.take(event(kind, message, provider_message_id="p-9"))

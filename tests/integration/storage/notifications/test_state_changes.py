@@ -16,7 +16,7 @@ from hermod.contracts.ids import message_id, since
 from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Category, Options, Resolution, Status, Submission
 from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, OutcomeUnknown, Transient
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from hermod.ports.notifications.ledger import Change, Intent, Result
 from hermod.ports.webhooks.ledger import WebhookChange
@@ -35,7 +35,7 @@ from hermod.storage.webhooks.ledger import SqlWebhookLedger
 from tests.integration.storage.reporting import ACCOUNT, NOW, OTHER, Office, event
 from tests.support.webhooks.rows import WebhookRows
 
-H, S = Happening, Status
+H, S = ReceiptEventType, Status
 RUN: Final = "run-1"
 HOUR: Final = timedelta(hours=1)
 _DRAIN: Final = text("DELETE FROM event_batches WHERE tenant_id = :tenant RETURNING id, sink, events, body, created_at")

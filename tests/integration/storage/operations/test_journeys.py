@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hermod.contracts.notifications.messages import Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.storage.database.engine import Database
 from hermod.storage.operations.journeys import Journeys, Step, note
 from tests.integration.storage.reporting import NOW, Office, event
 
-H = Happening
+H = ReceiptEventType
 TOLD = (H.DELIVERED, H.OPENED, H.CLICKED, H.COMPLAINED, H.UNSUBSCRIBED)
 
 

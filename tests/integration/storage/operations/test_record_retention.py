@@ -38,7 +38,7 @@ async def keep(office: Office, **kinds: Any) -> None:
 
 async def left(office: Office, after: timedelta, *, days: int = 400) -> set[str]:
     """The messages that are left when the retention has run so long after they ended."""
-    await Records(office.database, days=days, content_days=30).drop_old(office.now + after)
+    await Records(office.database, days=days, content_days=30).purge_expired(office.now + after)
     rows = await office.database.rows(text("SELECT id FROM messages"), {})
     return {row.id for row in rows}
 
@@ -129,8 +129,8 @@ async def test_webhook_deliveries_are_kept_by_kind_as_well(office: Office) -> No
     done = sorted([await rows.add(DeliveryStatus.DELIVERED) for _ in range(3)])
     failed, parked = await rows.add(DeliveryStatus.FAILED), await rows.add(DeliveryStatus.PARKED)
     records = Records(office.database, days=400, content_days=30)
-    await records.drop_old(office.now + timedelta(hours=2))
+    await records.purge_expired(office.now + timedelta(hours=2))
     found = await office.database.rows(text("SELECT id FROM webhook_deliveries"), {})
     assert {row.id for row in found} == {done[-1], failed, parked}
-    await records.drop_old(office.now + 8 * DAY)
+    await records.purge_expired(office.now + 8 * DAY)
     assert {row.id for row in await office.database.rows(text("SELECT id FROM webhook_deliveries"), {})} == {done[-1]}

@@ -12,11 +12,11 @@ from sqlalchemy import text
 from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.notifications.suppressions import Reason
 from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from hermod.domain.notifications.recipients import fingerprint
-from hermod.ports.notifications.limiter import Ask
+from hermod.ports.notifications.limiter import ReserveRequest
 from hermod.storage.database.engine import Database
 from hermod.storage.operations import records as module
 from hermod.storage.operations.records import Records
@@ -49,7 +49,7 @@ async def office(database_url: str) -> AsyncIterator[Office]:
 
 
 async def drop(office: Office, after: timedelta = OLD, *, days: int = DAYS) -> dict[str, int]:
-    return dict(await Records(office.database, days=days, content_days=30).drop_old(office.now + after))
+    return dict(await Records(office.database, days=days, content_days=30).purge_expired(office.now + after))
 
 
 async def counts(office: Office, *tables: str) -> dict[str, int]:
@@ -71,7 +71,7 @@ async def attempt(office: Office, delivery: str) -> None:
 
 async def test_message_that_ended_long_ago_goes_with_all_that_hangs_on_it(office: Office) -> None:
     message = await office.message(provider_id="p-1")
-    await office.take(event(Happening.DELIVERED, message))
+    await office.take(event(ReceiptEventType.DELIVERED, message))
     key = text(
         "INSERT INTO idempotency_keys (tenant_id, key, body_hash, message_id) VALUES (:tenant, 'k', '\\x00', :id)"
     )
@@ -115,7 +115,7 @@ async def test_many_records_go_in_several_statements_past_those_that_stay(
         await office.message(status)
     beats: list[int] = []
     records = Records(office.database, days=DAYS, content_days=30)
-    assert await records.drop_old(office.now + OLD, beat=lambda: beats.append(1)) == {"messages": 12}
+    assert await records.purge_expired(office.now + OLD, beat=lambda: beats.append(1)) == {"messages": 12}
     assert len(beats) > 4
     assert (await counts(office, "messages"))["messages"] == 4
 
@@ -130,7 +130,7 @@ async def test_message_that_somebody_works_on_waits_for_the_next_run(office: Off
 
 async def test_nothing_but_idle_rates_goes_where_records_are_kept_for_ever(office: Office) -> None:
     await office.message()
-    ask = Ask(bucket="b", rate=1.0, tenant=office.tenant, weight=1.0, most=1, wanted=1)
+    ask = ReserveRequest(bucket="b", rate=1.0, tenant=office.tenant, weight=1.0, most=1, wanted=1)
     await Rates(office.database, TenantLimits(office.database)).reserve(ask, office.now)
     assert await drop(office, timedelta(hours=23), days=0) == {}
     assert await drop(office, timedelta(hours=25), days=0) == {"rates": 1, "rate_shares": 1}
@@ -160,15 +160,15 @@ async def test_worker_that_was_not_seen_for_a_day_goes_and_one_that_holds_its_lo
 
 async def test_rate_whose_row_went_begins_as_one_that_was_idle(office: Office) -> None:
     rates = Rates(office.database, TenantLimits(office.database))
-    ask = Ask(bucket="b", rate=4.0, tenant=None, weight=1.0, most=9, wanted=9)
+    ask = ReserveRequest(bucket="b", rate=4.0, tenant=None, weight=1.0, most=9, wanted=9)
     first = await rates.reserve(ask, office.now)
     assert await drop(office, timedelta(days=2)) == {"rates": 1}
     assert await rates.reserve(ask, office.now + timedelta(days=2)) == first
 
 
 async def test_report_that_found_no_message_goes_by_its_own_age(office: Office) -> None:
-    await office.take(event(Happening.INBOUND), channel=Channel.SMS)
-    await office.take(event(Happening.DELIVERED, provider_message_id="unheard-of"))
+    await office.take(event(ReceiptEventType.INBOUND), channel=Channel.SMS)
+    await office.take(event(ReceiptEventType.DELIVERED, provider_message_id="unheard-of"))
     assert await drop(office) == {"receipts": 1}, "the other one has not been given up yet"
     office.later(days=2)
     await office.receipts.settle(office.now)

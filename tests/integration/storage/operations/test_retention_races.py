@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from hermod.contracts.errors import Conflict, NotFound
 from hermod.contracts.notifications.messages import Resolution, Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.webhooks.deliveries import DeliveryStatus, ReplayInput
 from hermod.storage.database.engine import Database
 from hermod.storage.notifications.ledger import SqlLedger
@@ -103,7 +103,7 @@ async def test_event_of_a_delivery_that_is_being_reopened_is_kept(
     await own_by_line(database, "line")
     async with open_transaction(database) as slow:
         await reopen(slow, rows, delivery)
-        assert await contents(database).drop_old(LATER) == 0
+        assert await contents(database).purge_expired(LATER) == 0
     assert await events(database) == 1
     assert await rows.status(delivery) in (DeliveryStatus.PENDING, DeliveryStatus.QUEUED)
 
@@ -115,7 +115,7 @@ async def test_delivery_whose_event_is_being_dropped_is_not_reopened(
     delivery = await rows.add(DeliveryStatus.FAILED)
     await own_by_line(database, "line")
     async with open_transaction(database) as slow:
-        assert await contents(slow).drop_old(LATER) == 1
+        assert await contents(slow).purge_expired(LATER) == 1
         reopening = await held_up(database, reopen_quietly(database, rows, delivery, reopen))
     await reopening
     assert await events(database) == 0
@@ -134,7 +134,7 @@ async def test_event_is_kept_for_the_one_of_its_deliveries_that_is_reopened(
     other = await rows.add(DeliveryStatus.DELIVERED, event=await rows.event_of(delivery))
     async with open_transaction(database) as slow:
         await retry(slow, rows, delivery)
-        assert await contents(database).drop_old(LATER) == 0
+        assert await contents(database).purge_expired(LATER) == 0
     assert await events(database) == 1
     assert await rows.status(other) is DeliveryStatus.DELIVERED
 
@@ -142,7 +142,7 @@ async def test_event_is_kept_for_the_one_of_its_deliveries_that_is_reopened(
 async def test_reset_reopens_no_delivery_whose_event_is_gone(database: Database, rows: WebhookRows) -> None:
     delivery = await rows.add(DeliveryStatus.FAILED)
     await own_by_line(database, "line")
-    await contents(database).drop_old(LATER)
+    await contents(database).purge_expired(LATER)
     await reset(database, rows, delivery)
     assert await rows.status(delivery) is DeliveryStatus.FAILED
 
@@ -162,13 +162,13 @@ async def test_record_of_a_delivery_that_is_being_reopened_stays_and_one_being_d
     reopened, dropped = [await rows.add(DeliveryStatus.FAILED) for _ in range(2)]
     async with open_transaction(database) as slow:
         await retry(slow, rows, reopened)
-        assert dict(await records(database).drop_old(LATER)) == {"webhook_deliveries": 1}
+        assert dict(await records(database).purge_expired(LATER)) == {"webhook_deliveries": 1}
     assert await rows.status(reopened) is DeliveryStatus.PENDING
     with pytest.raises(NotFound):
         await retry(database, rows, dropped)
     being_dropped = await rows.add(DeliveryStatus.FAILED)
     async with open_transaction(database) as slow:
-        await records(slow).drop_old(LATER)
+        await records(slow).purge_expired(LATER)
         retrying = await held_up(database, retry(database, rows, being_dropped))
     with pytest.raises(NotFound):
         await retrying
@@ -216,7 +216,7 @@ async def test_content_of_a_message_that_is_being_reopened_is_kept(
     message = await dead_message(database, status)
     async with open_transaction(database) as slow:
         await move(slow, message)
-        assert await contents(database).drop_old(LATER) == 0
+        assert await contents(database).purge_expired(LATER) == 0
     found, kept = await state_of(database, message)
     assert (found in (Status.PENDING, Status.QUEUED), kept) == (True, True)
 
@@ -232,7 +232,7 @@ async def test_message_whose_content_is_being_dropped_is_not_reopened(
             await move(database, message)
 
     async with open_transaction(database) as slow:
-        assert await contents(slow).drop_old(LATER) == 1
+        assert await contents(slow).purge_expired(LATER) == 1
         moving = await held_up(database, refused())
     await moving
     assert await state_of(database, message) == (status, False)
@@ -242,24 +242,24 @@ async def test_report_that_comes_while_its_message_is_dropped_goes_as_one_of_nob
     office = Office(database, tenant=SHOP, now=NOW)
     message = await office.message()
     async with open_transaction(database) as slow:
-        assert dict(await records(slow).drop_old(LATER)) == {"messages": 1}
-        await office.take(event(Happening.DELIVERED, message))
+        assert dict(await records(slow).purge_expired(LATER)) == {"messages": 1}
+        await office.take(event(ReceiptEventType.DELIVERED, message))
     office.later(hours=25)
     await office.receipts.settle(office.now)
     (left,) = await office.rows("SELECT message_id, settled_at FROM receipts")
     assert (left.message_id, left.settled_at) == (None, office.now)
-    assert dict(await records(database).drop_old(LATER)) == {"receipts": 1}
+    assert dict(await records(database).purge_expired(LATER)) == {"receipts": 1}
 
 
 async def test_record_of_a_message_is_dropped_or_reopened_and_nobody_waits_in_a_circle(database: Database) -> None:
     message = await dead_message(database, Status.FAILED)
     async with open_transaction(database) as slow:
         await retry_message(slow, message)
-        assert dict(await records(database).drop_old(LATER)) == {}
+        assert dict(await records(database).purge_expired(LATER)) == {}
     await database.execute(text("UPDATE messages SET status = 'failed', finished_at = created_at"), {})
     async with open_transaction(database) as slow:
-        assert dict(await records(slow).drop_old(LATER)) == {"messages": 1}
-        assert await contents(database).drop_old(LATER) == 0
+        assert dict(await records(slow).purge_expired(LATER)) == {"messages": 1}
+        assert await contents(database).purge_expired(LATER) == 0
         retrying = await held_up(database, retry_message(database, message))
     with pytest.raises(NotFound):
         await retrying
@@ -287,8 +287,8 @@ async def test_retries_replays_resets_and_retention_at_once_leave_no_open_record
         *(retry_message(database, message) for message in messages[::2]),
         *(ledger.open_items(SHOP, "line", "run-2", shuffled[:30], NOW) for _ in range(3)),
         *(replay(database, rows, "") for _ in range(3)),
-        *(contents(database).drop_old(LATER) for _ in range(4)),
-        *(records(database).drop_old(LATER) for _ in range(4)),
+        *(contents(database).purge_expired(LATER) for _ in range(4)),
+        *(records(database).purge_expired(LATER) for _ in range(4)),
     ]
     answers = await asyncio.gather(*chance.sample(moves, len(moves)), return_exceptions=True)
     assert [one for one in answers if isinstance(one, Exception) and not isinstance(one, Conflict | NotFound)] == []

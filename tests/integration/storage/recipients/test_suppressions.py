@@ -12,7 +12,7 @@ from hermod.contracts.errors import NotFound
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Category, Status
 from hermod.contracts.notifications.outcomes import Fault
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.notifications.suppressions import Reason
 from hermod.domain.notifications.recipients import fingerprint
 from hermod.domain.notifications.suppressions import STRENGTH
@@ -21,7 +21,7 @@ from hermod.storage.database.engine import Database
 from hermod.storage.recipients.suppressions import Entry
 from tests.integration.storage.reporting import NOW, Office, event
 
-H = Happening
+H = ReceiptEventType
 NUMBER = "+14155550100"
 
 
@@ -60,7 +60,7 @@ async def stands(office: Office) -> list[tuple[str, str | None, str | None]]:
     ],
 )
 async def test_report_suppresses_the_address_of_its_message(
-    office: Office, kind: Happening, reason: Reason, category: Category | None
+    office: Office, kind: ReceiptEventType, reason: Reason, category: Category | None
 ) -> None:
     message = await office.message(to="Ada <Ada@example.com>")
     await office.take(event(kind, message, code="5.1.1"))

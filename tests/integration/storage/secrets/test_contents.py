@@ -145,21 +145,21 @@ async def test_content_whose_time_is_over_is_dropped_and_the_record_stays(databa
     old, young, still_open = [await take(database, kept) for _ in range(3)]
     await finish(database, old, DAYS + 1)
     await finish(database, young, DAYS - 1)
-    assert await kept.drop_old(now()) == 1
+    assert await kept.purge_expired(now()) == 1
     assert await remaining(database) == 2
     assert await stored(database, still_open) is not None
     (gone,) = await database.rows(text("SELECT id FROM messages ORDER BY id LIMIT 1"), {})
     view = await Messages(database).view(TENANT, gone.id)
     assert not view.content_kept
     assert view.to == "ada@example.com"
-    assert await kept.drop_old(now()) == 0
+    assert await kept.purge_expired(now()) == 0
 
 
 async def test_content_of_a_dead_letter_is_kept_longer_and_then_its_retry_is_refused(database: Database) -> None:
     kept = contents(database)
     await finish(database, await take(database, kept), DAYS + 1, dead=True)
-    assert await kept.drop_old(now()) == 0
-    assert await kept.drop_old(now() + timedelta(days=DEAD_LETTER_DAYS)) == 1
+    assert await kept.purge_expired(now()) == 0
+    assert await kept.purge_expired(now() + timedelta(days=DEAD_LETTER_DAYS)) == 1
     (dead,) = (await Messages(database).dead_letters(TENANT, Narrowed(), cursor=None, limit=10)).items
     with pytest.raises(Conflict, match="content was dropped"):
         await Messages(database).retry(TENANT, dead.id, actor="test", now=now())
@@ -169,7 +169,7 @@ async def test_content_of_a_dead_letter_is_kept_longer_and_then_its_retry_is_ref
 async def test_content_days_of_the_tenant_come_before_the_default(database: Database) -> None:
     kept = contents(database)
     await finish(database, await take(database, kept), 2)
-    assert await kept.drop_old(now()) == 0
+    assert await kept.purge_expired(now()) == 0
     policy = await kept.set_policy(TENANT, encrypts=False, days=1, actor="test", now=now())
     assert (policy.encrypts, policy.days) == (False, 1)
-    assert await kept.drop_old(now()) == 1
+    assert await kept.purge_expired(now()) == 1

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import pytest
 
-from hermod.domain.rates import ahead, slice_of
-from hermod.ports.notifications.limiter import Ask, Reservation
+from hermod.domain.rates import borrow_ahead, burst
+from hermod.ports.notifications.limiter import Reservation, ReserveRequest
 from hermod.storage.database.engine import Database
 from hermod.storage.tenants.limits import TenantLimits
 from hermod.storage.tenants.rates import Rates
@@ -69,14 +69,14 @@ async def reserve(
     wanted: int | None = None,
     priority: int = 5,
 ) -> Reservation:
-    ask = Ask(
+    ask = ReserveRequest(
         bucket="account/x",
         rate=rate,
         tenant=tenant,
         weight=weight,
         most=most,
         wanted=most if wanted is None else wanted,
-        ahead=ahead(priority, rate),
+        borrow_ahead=borrow_ahead(priority, rate),
     )
     return await rates.reserve(ask, START + timedelta(seconds=at))
 
@@ -96,11 +96,11 @@ async def test_bucket_gives_a_slice_at_once_then_its_rate_and_nothing_more(rates
     for number in range(200):
         at = number * 0.05
         taken.append((at, (await reserve(rates, at, rate=10, most=5)).tokens))
-    assert taken[0][1] == int(slice_of(10))
-    assert sum(tokens for _, tokens in taken) == int(slice_of(10) + 10 * taken[-1][0])
+    assert taken[0][1] == int(burst(10))
+    assert sum(tokens for _, tokens in taken) == int(burst(10) + 10 * taken[-1][0])
     for begin, _ in taken:
         within = sum(tokens for at, tokens in taken if begin <= at < begin + 1)
-        assert within <= 10 + slice_of(10)
+        assert within <= 10 + burst(10)
 
 
 async def test_processes_that_reserve_at_once_never_get_more_than_the_rate_and_a_slice(
@@ -113,13 +113,13 @@ async def test_processes_that_reserve_at_once_never_get_more_than_the_rate_and_a
         outputs = [await asyncio.to_thread(process.communicate) for process in (first, second)]
     taken = sorted((at, tokens) for output, _ in outputs for at, tokens in json.loads(output.splitlines()[-1]))
     # The two are not in step, so a moment may be asked about after a later one: what counts is the sum up to each.
-    assert sum(tokens for _, tokens in taken) <= 20 * 3.9 + slice_of(20)
+    assert sum(tokens for _, tokens in taken) <= 20 * 3.9 + burst(20)
     assert sum(tokens for _, tokens in taken) >= 20 * 3.9
 
 
 async def test_callers_at_one_moment_share_what_there_is(rates: Rates) -> None:
     got = await asyncio.gather(*(reserve(rates, 0, rate=40, most=3) for _ in range(20)))
-    assert sum(one.tokens for one in got) == int(slice_of(40))
+    assert sum(one.tokens for one in got) == int(burst(40))
 
 
 async def test_denied_caller_that_waits_as_told_gets_its_token(rates: Rates) -> None:
@@ -149,18 +149,18 @@ async def test_tokens_given_back_can_be_taken_again(rates: Rates) -> None:
 
 async def test_tenants_that_wait_for_one_account_get_equal_parts_of_its_rate(rates: Rates) -> None:
     got = await hungry(rates, 10, 50, ("a", 1), ("b", 1))
-    assert got["a"] + got["b"] == pytest.approx(500, abs=slice_of(50) + 3)
+    assert got["a"] + got["b"] == pytest.approx(500, abs=burst(50) + 3)
     assert got["a"] == pytest.approx(got["b"], rel=0.1)
 
 
 async def test_tenants_get_parts_as_their_weights_say(rates: Rates) -> None:
     got = await hungry(rates, 10, 40, ("a", 1), ("b", 3))
     assert got["b"] == pytest.approx(3 * got["a"], rel=0.1)
-    assert got["a"] + got["b"] == pytest.approx(400, abs=slice_of(40) + 3)
+    assert got["a"] + got["b"] == pytest.approx(400, abs=burst(40) + 3)
 
 
 async def test_tenant_alone_gets_everything(rates: Rates) -> None:
-    assert (await hungry(rates, 10, 50, ("a", 1)))["a"] == pytest.approx(500, abs=slice_of(50) + 3)
+    assert (await hungry(rates, 10, 50, ("a", 1)))["a"] == pytest.approx(500, abs=burst(50) + 3)
 
 
 async def test_what_a_modest_tenant_leaves_is_the_others(rates: Rates) -> None:

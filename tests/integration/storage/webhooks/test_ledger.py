@@ -318,12 +318,12 @@ async def test_events_are_dropped_when_their_time_is_over_and_dead_letters_are_k
         await book.grant(delivery)
         await book.record(delivery, GOOD, status)
     month = now() + timedelta(days=31)
-    assert await book.contents.drop_old(month) == 1
+    assert await book.contents.purge_expired(month) == 1
     gone = await book.deliveries.view(TENANT, done)
     assert (gone.payload, gone.attempts[0].response_body, gone.attempts[0].status_code) == (None, None, 200)
     for kept in (dead, waiting):
         assert (await book.deliveries.view(TENANT, kept)).payload == {"id": 7}
-    assert await book.contents.drop_old(month + timedelta(days=90)) == 1
+    assert await book.contents.purge_expired(month + timedelta(days=90)) == 1
     with pytest.raises(Conflict, match="payload was dropped"):
         await book.deliveries.retry(TENANT, dead, actor="test", now=now())
     assert (await book.deliveries.view(TENANT, waiting)).payload == {"id": 7}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from activities.notifications import requests as sending
-from activities.notifications.requests import PendingRequest, send_all
+from activities.notifications.requests import SendJob, send_all
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Guarantee, Outcome, Status
 from hermod.contracts.notifications.outcomes import Accepted, AnyOutcome, OutcomeUnknown
@@ -77,10 +77,10 @@ def item_of(outgoing: Outgoing) -> Item:
     )
 
 
-def jobs_of(provider: Provider, *, count: int) -> list[PendingRequest]:
+def jobs_of(provider: Provider, *, count: int) -> list[SendJob]:
     outgoing = samples.outgoing(samples.email())
     return [
-        PendingRequest(
+        SendJob(
             item=item_of(outgoing),
             account=samples.account("sandbox"),
             sender=provider,

@@ -13,9 +13,16 @@ import pytest
 
 from devstack.sandbox.entry import Entry
 from hermod.channels.email.elasticemail.receipts import CATEGORIES, WORDS, ElasticEmailReceipts, is_test
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 
@@ -30,9 +37,9 @@ async def fetch(url: str) -> bytes:
     raise AssertionError(url)
 
 
-async def read(call: Callback, credentials: dict[str, str], now: datetime = samples.NOW) -> Reading:
+async def read(call: Callback, credentials: dict[str, str], now: datetime = samples.NOW) -> ParsedReceipt:
     account = samples.account("elasticemail", credentials=credentials)
-    return await ElasticEmailReceipts().read(call, account, Desk(now=now, fetch=fetch))
+    return await ElasticEmailReceipts().read(call, account, ReceiptContext(now=now, fetch=fetch))
 
 
 def signed(body: bytes = b"", *, method: str = "POST", url: str = HERE, kind: str = "application/json") -> Callback:
@@ -57,14 +64,14 @@ class TestElasticEmailReceipts(ReceiptConformance):
     provider: ClassVar = "elasticemail"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.DELIVERED,
-            Happening.OPENED,
-            Happening.CLICKED,
-            Happening.UNSUBSCRIBED,
-            Happening.COMPLAINED,
-            Happening.BOUNCED,
-            Happening.SOFT_BOUNCED,
-            Happening.FAILED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.OPENED,
+            ReceiptEventType.CLICKED,
+            ReceiptEventType.UNSUBSCRIBED,
+            ReceiptEventType.COMPLAINED,
+            ReceiptEventType.BOUNCED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.FAILED,
         }
     )
     SECRETS: ClassVar = ("webhook_secret",)
@@ -109,7 +116,7 @@ async def test_signature_of_the_documented_vector_fits() -> None:
         body=b'{"status":"Sent"}',
     )
     (event,) = (await read(call, {"webhook_secret": "secret"}, datetime.fromtimestamp(1795219200, UTC))).events
-    assert (event.kind, event.word) == (Happening.DELIVERED, "Sent")
+    assert (event.kind, event.word) == (ReceiptEventType.DELIVERED, "Sent")
 
 
 @pytest.mark.parametrize(
@@ -176,24 +183,24 @@ async def test_call_without_a_status_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize(("word", "kind"), WORDS.items())
-async def test_status_is_read_by_the_table_in_any_case(word: str, kind: Happening) -> None:
+async def test_status_is_read_by_the_table_in_any_case(word: str, kind: ReceiptEventType) -> None:
     for status in (word, word.title(), word.upper()):
         event = await told(status=status)
         assert (event.kind, event.word, event.code) == (kind, status, None)
 
 
-@pytest.mark.parametrize(("category", "kind"), [*CATEGORIES.items(), ("SomethingNew", Happening.FAILED)])
-async def test_error_is_read_by_its_category(category: str, kind: Happening) -> None:
+@pytest.mark.parametrize(("category", "kind"), [*CATEGORIES.items(), ("SomethingNew", ReceiptEventType.FAILED)])
+async def test_error_is_read_by_its_category(category: str, kind: ReceiptEventType) -> None:
     event = await told(status="Error", category=category)
     assert (event.kind, event.word, event.code) == (kind, f"Error/{category}", category)
 
 
 async def test_only_a_missing_mailbox_counts_against_the_address() -> None:
-    assert [name for name, kind in CATEGORIES.items() if kind is Happening.BOUNCED] == ["NoMailbox"]
+    assert [name for name, kind in CATEGORIES.items() if kind is ReceiptEventType.BOUNCED] == ["NoMailbox"]
 
 
 async def test_status_that_is_not_known_is_kept_as_unknown() -> None:
-    assert (await told(status="Teleported")).kind is Happening.UNKNOWN
+    assert (await told(status="Teleported")).kind is ReceiptEventType.UNKNOWN
 
 
 @pytest.mark.parametrize(

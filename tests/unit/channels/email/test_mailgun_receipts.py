@@ -12,8 +12,8 @@ import pytest
 
 from devstack.sandbox.entry import Entry
 from hermod.channels.email.mailgun.receipts import OLDEST, WORDS, MailgunReceipts
-from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
+from hermod.contracts.notifications.receipts import ReceiptEventType
+from hermod.ports.notifications.receipts import Callback, Event, ReceiptContext, SignatureInvalid, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 
@@ -48,17 +48,17 @@ class TestMailgunReceipts(ReceiptConformance):
     provider: ClassVar = "mailgun"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.ACCEPTED,
-            Happening.DELIVERED,
-            Happening.DEFERRED,
-            Happening.BOUNCED,
-            Happening.SOFT_BOUNCED,
-            Happening.SUPPRESSED,
-            Happening.FAILED,
-            Happening.COMPLAINED,
-            Happening.OPENED,
-            Happening.CLICKED,
-            Happening.UNSUBSCRIBED,
+            ReceiptEventType.ACCEPTED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.DEFERRED,
+            ReceiptEventType.BOUNCED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.SUPPRESSED,
+            ReceiptEventType.FAILED,
+            ReceiptEventType.COMPLAINED,
+            ReceiptEventType.OPENED,
+            ReceiptEventType.CLICKED,
+            ReceiptEventType.UNSUBSCRIBED,
         }
     )
     SECRETS: ClassVar = ("webhook_signing_key",)
@@ -98,7 +98,7 @@ async def events(
         raise AssertionError(url)
 
     account = samples.account("mailgun", credentials=credentials)
-    return (await MailgunReceipts().read(call, account, Desk(now=now, fetch=fetch))).events
+    return (await MailgunReceipts().read(call, account, ReceiptContext(now=now, fetch=fetch))).events
 
 
 async def test_signature_of_the_vector_is_mailguns() -> None:
@@ -114,7 +114,7 @@ async def test_event_holds_what_mailgun_says() -> None:
     assert await events() == (
         Event(
             id=TOKEN,
-            kind=Happening.BOUNCED,
+            kind=ReceiptEventType.BOUNCED,
             word="failed/permanent/bounce",
             at=datetime.fromtimestamp(1795348798.507025, UTC),
             message_id=MESSAGE,
@@ -136,16 +136,20 @@ async def test_word_is_read_as_the_table_says(word: str) -> None:
 @pytest.mark.parametrize(
     ("data", "word", "kind"),
     [
-        ({"event": "failed", "severity": "permanent", "reason": "new"}, "failed/permanent/new", Happening.FAILED),
-        ({"event": "failed", "severity": "temporary", "reason": "greylisted"}, None, Happening.DEFERRED),
-        ({"event": "failed", "severity": "other", "reason": "bounce"}, "failed/other/bounce", Happening.UNKNOWN),
-        ({"event": "failed"}, "failed", Happening.UNKNOWN),
-        ({"event": "stored"}, "stored", Happening.UNKNOWN),
-        ({"event": "delivered", "severity": "permanent", "reason": "bounce"}, "delivered", Happening.DELIVERED),
+        (
+            {"event": "failed", "severity": "permanent", "reason": "new"},
+            "failed/permanent/new",
+            ReceiptEventType.FAILED,
+        ),
+        ({"event": "failed", "severity": "temporary", "reason": "greylisted"}, None, ReceiptEventType.DEFERRED),
+        ({"event": "failed", "severity": "other", "reason": "bounce"}, "failed/other/bounce", ReceiptEventType.UNKNOWN),
+        ({"event": "failed"}, "failed", ReceiptEventType.UNKNOWN),
+        ({"event": "stored"}, "stored", ReceiptEventType.UNKNOWN),
+        ({"event": "delivered", "severity": "permanent", "reason": "bounce"}, "delivered", ReceiptEventType.DELIVERED),
     ],
 )
 async def test_word_that_is_not_listed_is_read_by_what_is_known_of_it(
-    data: dict[str, str], word: str | None, kind: Happening
+    data: dict[str, str], word: str | None, kind: ReceiptEventType
 ) -> None:
     (found,) = await events(data)
     assert found.kind is kind

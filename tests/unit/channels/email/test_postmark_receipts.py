@@ -12,9 +12,9 @@ import pytest
 from devstack.sandbox.entry import Entry
 from hermod.channels.email.postmark.codes import BOUNCES, SUPPRESSIONS
 from hermod.channels.email.postmark.receipts import PostmarkReceipts
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import Callback, Event, ReceiptContext, SignatureInvalid, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 
@@ -48,17 +48,17 @@ class TestPostmarkReceipts(ReceiptConformance):
     provider: ClassVar = "postmark"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.DELIVERED,
-            Happening.DEFERRED,
-            Happening.BOUNCED,
-            Happening.SOFT_BOUNCED,
-            Happening.SUPPRESSED,
-            Happening.FAILED,
-            Happening.COMPLAINED,
-            Happening.OPENED,
-            Happening.CLICKED,
-            Happening.UNSUBSCRIBED,
-            Happening.RESUBSCRIBED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.DEFERRED,
+            ReceiptEventType.BOUNCED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.SUPPRESSED,
+            ReceiptEventType.FAILED,
+            ReceiptEventType.COMPLAINED,
+            ReceiptEventType.OPENED,
+            ReceiptEventType.CLICKED,
+            ReceiptEventType.UNSUBSCRIBED,
+            ReceiptEventType.RESUBSCRIBED,
         }
     )
     SECRETS: ClassVar[tuple[str, ...]] = ("webhook_username", "webhook_password")
@@ -96,7 +96,7 @@ class TestPostmarkReceiptsWithBoth(TestPostmarkReceipts):
         return samples.account("postmark", **({"credentials": credentials} | changes))
 
     async def test_report_without_the_secret_is_forged(self) -> None:
-        call = self.call(Happening.BOUNCED)
+        call = self.call(ReceiptEventType.BOUNCED)
         for name in ("authorization", "x-hermod-secret"):
             headers = {key: value for key, value in call.headers.items() if key != name}
             with pytest.raises(SignatureInvalid):
@@ -111,14 +111,14 @@ async def events(body: object, headers: dict[str, str] | None = None, **credenti
     async def fetch(url: str) -> bytes:
         raise AssertionError(url)
 
-    return (await PostmarkReceipts().read(call, account, Desk(now=samples.NOW, fetch=fetch))).events
+    return (await PostmarkReceipts().read(call, account, ReceiptContext(now=samples.NOW, fetch=fetch))).events
 
 
 async def test_event_holds_what_postmark_says() -> None:
     assert await events(BOUNCE) == (
         Event(
             id="Bounce/4323372036854775807",
-            kind=Happening.BOUNCED,
+            kind=ReceiptEventType.BOUNCED,
             word="Bounce/HardBounce",
             at=datetime(2026, 11, 22, 11, 59, 58, 507025, tzinfo=UTC),
             message_id=MESSAGE,
@@ -145,7 +145,7 @@ async def test_suppression_is_read_by_its_reason(reason: str) -> None:
 
 async def test_suppression_that_ends_is_a_subscription() -> None:
     (event,) = await events({"RecordType": "SubscriptionChange", "SuppressSending": False, "SuppressionReason": None})
-    assert (event.kind, event.word) == (Happening.RESUBSCRIBED, "SubscriptionChange/Reactivated")
+    assert (event.kind, event.word) == (ReceiptEventType.RESUBSCRIBED, "SubscriptionChange/Reactivated")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ async def test_suppression_that_ends_is_a_subscription() -> None:
 )
 async def test_word_that_is_not_known_changes_nothing(event: dict[str, Any]) -> None:
     (found,) = await events(event)
-    assert found.kind is Happening.UNKNOWN
+    assert found.kind is ReceiptEventType.UNKNOWN
     assert found.word.startswith(event["RecordType"])
 
 

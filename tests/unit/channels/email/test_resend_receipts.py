@@ -15,8 +15,8 @@ from devstack.sandbox.entry import Entry
 from devstack.sandbox.providers.contract import Target
 from devstack.sandbox.providers.resend import Resend
 from hermod.channels.email.resend.receipts import WORDS, ResendReceipts
-from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
+from hermod.contracts.notifications.receipts import ReceiptEventType
+from hermod.ports.notifications.receipts import Callback, Event, ReceiptContext, SignatureInvalid, Unreadable
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 from tests.unit.channels.samples import CREDENTIALS, NOW, account
 
@@ -39,7 +39,7 @@ def signed(body: bytes, *, secret: str = SECRET, identity: str = "msg_1", now: d
 async def read(body: bytes, headers: dict[str, str], now: datetime = NOW, secret: str = SECRET) -> tuple[Event, ...]:
     call = Callback(method="POST", url=URL.format(provider="resend"), headers=headers, body=body)
     known = account("resend", credentials=CREDENTIALS["resend"] | {"webhook_secret": secret})
-    return (await ResendReceipts().read(call, known, Desk(now=now, fetch=fetch))).events
+    return (await ResendReceipts().read(call, known, ReceiptContext(now=now, fetch=fetch))).events
 
 
 async def told(event: str, **data: Any) -> Event:
@@ -52,16 +52,16 @@ class TestResendReceipts(ReceiptConformance):
     provider: ClassVar = "resend"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.ACCEPTED,
-            Happening.DELIVERED,
-            Happening.DEFERRED,
-            Happening.BOUNCED,
-            Happening.SOFT_BOUNCED,
-            Happening.SUPPRESSED,
-            Happening.FAILED,
-            Happening.COMPLAINED,
-            Happening.OPENED,
-            Happening.CLICKED,
+            ReceiptEventType.ACCEPTED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.DEFERRED,
+            ReceiptEventType.BOUNCED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.SUPPRESSED,
+            ReceiptEventType.FAILED,
+            ReceiptEventType.COMPLAINED,
+            ReceiptEventType.OPENED,
+            ReceiptEventType.CLICKED,
         }
     )
     SECRETS: ClassVar = ("webhook_secret",)
@@ -95,7 +95,7 @@ async def test_signature_of_the_documented_vector_fits() -> None:
     }
     secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
     (event,) = await read(body, headers, at, secret)
-    assert (event.id, event.kind) == ("msg_1", Happening.DELIVERED)
+    assert (event.id, event.kind) == ("msg_1", ReceiptEventType.DELIVERED)
     with pytest.raises(SignatureInvalid):
         await read(body + b"\n", headers, at, secret)
 
@@ -145,7 +145,7 @@ async def test_time_that_is_none_is_forged(seconds: str) -> None:
 
 
 @pytest.mark.parametrize(("word", "kind"), WORDS.items())
-async def test_word_is_read_by_the_table(word: str, kind: Happening) -> None:
+async def test_word_is_read_by_the_table(word: str, kind: ReceiptEventType) -> None:
     name, _, bounce = word.partition("/")
     event = await told(name, **({"bounce": {"type": bounce}} if bounce else {}))
     assert (event.word, event.kind) == (word, kind)
@@ -154,15 +154,15 @@ async def test_word_is_read_by_the_table(word: str, kind: Happening) -> None:
 @pytest.mark.parametrize(
     ("bounce", "word", "kind"),
     [
-        ({"type": "Permanent", "subType": "NoEmail"}, "email.bounced/Permanent", Happening.BOUNCED),
-        ({"type": "Transient"}, "email.bounced/Transient", Happening.SOFT_BOUNCED),
-        ({"type": "Undetermined"}, "email.bounced/Undetermined", Happening.SOFT_BOUNCED),
-        ({"message": "as it was told of old"}, "email.bounced", Happening.SOFT_BOUNCED),
-        ("nonsense", "email.bounced", Happening.SOFT_BOUNCED),
+        ({"type": "Permanent", "subType": "NoEmail"}, "email.bounced/Permanent", ReceiptEventType.BOUNCED),
+        ({"type": "Transient"}, "email.bounced/Transient", ReceiptEventType.SOFT_BOUNCED),
+        ({"type": "Undetermined"}, "email.bounced/Undetermined", ReceiptEventType.SOFT_BOUNCED),
+        ({"message": "as it was told of old"}, "email.bounced", ReceiptEventType.SOFT_BOUNCED),
+        ("nonsense", "email.bounced", ReceiptEventType.SOFT_BOUNCED),
     ],
 )
 async def test_bounce_counts_against_the_address_only_where_it_is_permanent(
-    bounce: object, word: str, kind: Happening
+    bounce: object, word: str, kind: ReceiptEventType
 ) -> None:
     event = await told("email.bounced", bounce=bounce)
     assert (event.word, event.kind) == (word, kind)
@@ -181,7 +181,7 @@ async def test_address_of_an_event_with_several_recipients_is_unknown() -> None:
 @pytest.mark.parametrize("event", ["contact.updated", "email.teleported", "suppression.added"])
 async def test_word_that_is_not_known_is_kept_as_unknown(event: str) -> None:
     found = await told(event, id="c_1")
-    assert (found.kind, found.word) == (Happening.UNKNOWN, event)
+    assert (found.kind, found.word) == (ReceiptEventType.UNKNOWN, event)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"type":""}', b'{"type":7}', b"\xff"])

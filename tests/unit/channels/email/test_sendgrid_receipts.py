@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from devstack.sandbox.entry import Entry
 from hermod.channels.email.sendgrid.receipts import DROPPED, WORDS, SendGridReceipts, verification_key
 from hermod.channels.email.sendgrid.sender import SendGridSender
-from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
+from hermod.contracts.notifications.receipts import ReceiptEventType
+from hermod.ports.notifications.receipts import Callback, Event, ReceiptContext, SignatureInvalid, Unreadable
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 from tests.unit.channels.samples import CREDENTIALS, NOW, account, wiring
 
@@ -63,7 +63,7 @@ async def read(
 ) -> tuple[Event, ...]:
     call = Callback(method="POST", url=URL.format(provider="sendgrid"), headers=headers, body=body)
     known = account("sendgrid", credentials=CREDENTIALS["sendgrid"] | {"webhook_public_key": key})
-    return (await SendGridReceipts().read(call, known, Desk(now=now, fetch=fetch))).events
+    return (await SendGridReceipts().read(call, known, ReceiptContext(now=now, fetch=fetch))).events
 
 
 async def told(**fields: Any) -> Event:
@@ -76,18 +76,18 @@ class TestSendGridReceipts(ReceiptConformance):
     provider: ClassVar = "sendgrid"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.ACCEPTED,
-            Happening.DELIVERED,
-            Happening.DEFERRED,
-            Happening.BOUNCED,
-            Happening.SOFT_BOUNCED,
-            Happening.SUPPRESSED,
-            Happening.FAILED,
-            Happening.COMPLAINED,
-            Happening.OPENED,
-            Happening.CLICKED,
-            Happening.UNSUBSCRIBED,
-            Happening.RESUBSCRIBED,
+            ReceiptEventType.ACCEPTED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.DEFERRED,
+            ReceiptEventType.BOUNCED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.SUPPRESSED,
+            ReceiptEventType.FAILED,
+            ReceiptEventType.COMPLAINED,
+            ReceiptEventType.OPENED,
+            ReceiptEventType.CLICKED,
+            ReceiptEventType.UNSUBSCRIBED,
+            ReceiptEventType.RESUBSCRIBED,
         }
     )
     SECRETS: ClassVar = ("webhook_public_key",)
@@ -113,7 +113,7 @@ async def test_signature_of_the_official_vector_fits() -> None:
     (event,) = await read(OFFICIAL_BODY, headers, OFFICIAL_TIME, OFFICIAL_KEY)
     assert event == Event(
         id="ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA",
-        kind=Happening.SUPPRESSED,
+        kind=ReceiptEventType.SUPPRESSED,
         word="dropped/Bounced Address",
         at=datetime.fromtimestamp(1600112492, UTC),
         provider_message_id="LRzXl_NHStOGhQ4kofSm_A",
@@ -178,9 +178,9 @@ async def test_batch_is_read_in_its_order() -> None:
     body = orjson.dumps(events)
     read_events = await read(body, signed(body))
     assert [(event.id, event.kind) for event in read_events] == [
-        ("e_1", Happening.DELIVERED),
-        ("e_2", Happening.OPENED),
-        ("e_3", Happening.BOUNCED),
+        ("e_1", ReceiptEventType.DELIVERED),
+        ("e_2", ReceiptEventType.OPENED),
+        ("e_3", ReceiptEventType.BOUNCED),
     ]
     assert read_events[0].message_id == MESSAGE
     assert (read_events[2].code, read_events[2].text) == ("5.1.1", "no <[address]>")
@@ -191,32 +191,32 @@ async def test_batch_that_is_empty_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize(("word", "kind"), WORDS.items())
-async def test_word_is_read_by_the_table(word: str, kind: Happening) -> None:
+async def test_word_is_read_by_the_table(word: str, kind: ReceiptEventType) -> None:
     name, _, bounce = word.partition("/")
     event = await told(event=name, **({"type": bounce} if bounce else {}))
     assert (event.word, event.kind) == (word, kind)
 
 
 @pytest.mark.parametrize(("reason", "kind"), DROPPED.items())
-async def test_dropped_is_read_by_its_reason(reason: str, kind: Happening) -> None:
+async def test_dropped_is_read_by_its_reason(reason: str, kind: ReceiptEventType) -> None:
     event = await told(event="dropped", reason=reason)
     assert (event.word, event.kind, event.text) == (f"dropped/{reason}", kind, reason)
 
 
 async def test_dropped_for_a_reason_that_is_not_known_is_held_against_nobody() -> None:
     event = await told(event="dropped", reason="bounced address of ada@example.com")
-    assert (event.word, event.kind, event.text) == ("dropped", Happening.FAILED, "bounced address of [address]")
+    assert (event.word, event.kind, event.text) == ("dropped", ReceiptEventType.FAILED, "bounced address of [address]")
 
 
 async def test_bounce_of_a_type_that_is_not_known_is_held_against_nobody() -> None:
     event = await told(event="bounce", type="returned")
-    assert (event.word, event.kind) == ("bounce/returned", Happening.SOFT_BOUNCED)
+    assert (event.word, event.kind) == ("bounce/returned", ReceiptEventType.SOFT_BOUNCED)
 
 
 @pytest.mark.parametrize(("fields", "word"), [({"event": "account_status_change"}, "account_status_change"), ({}, "?")])
 async def test_word_that_is_not_known_is_kept_as_unknown(fields: dict[str, str], word: str) -> None:
     event = await told(**fields)
-    assert (event.kind, event.word) == (Happening.UNKNOWN, word)
+    assert (event.kind, event.word) == (ReceiptEventType.UNKNOWN, word)
 
 
 async def test_event_without_an_id_gets_one_of_its_own() -> None:

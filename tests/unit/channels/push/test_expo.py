@@ -25,7 +25,7 @@ from hermod.contracts.notifications.outcomes import (
     Throttled,
     Transient,
 )
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import AccountInput
 from hermod.ports.notifications.receipts import ReceiptPoller
 from tests.unit.channels import samples
@@ -217,16 +217,16 @@ def test_receipts_are_read_by_their_tickets() -> None:
     }
     events = list(read_receipts(receipts, one_line))
     assert [(one.id, one.provider_message_id, one.kind, one.word, one.code) for one in events] == [
-        ("a", "a", Happening.ACCEPTED, "ok", None),
-        ("b", "b", Happening.UNREGISTERED, "error/DeviceNotRegistered", "DeviceNotRegistered"),
-        ("c", "c", Happening.FAILED, "error", None),
-        ("d", "d", Happening.UNKNOWN, "elsewhere", None),
-        ("e", "e", Happening.UNKNOWN, "?", None),
+        ("a", "a", ReceiptEventType.ACCEPTED, "ok", None),
+        ("b", "b", ReceiptEventType.UNREGISTERED, "error/DeviceNotRegistered", "DeviceNotRegistered"),
+        ("c", "c", ReceiptEventType.FAILED, "error", None),
+        ("d", "d", ReceiptEventType.UNKNOWN, "elsewhere", None),
+        ("e", "e", ReceiptEventType.UNKNOWN, "?", None),
     ]
 
 
 @pytest.mark.parametrize(("code", "kind"), RECEIPTS.items())
-def test_receipt_of_an_error_is_what_the_table_says(code: str, kind: Happening) -> None:
+def test_receipt_of_an_error_is_what_the_table_says(code: str, kind: ReceiptEventType) -> None:
     (event,) = read_receipts({"a": {"status": "error", "details": {"error": code}}}, one_line)
     assert (event.kind, event.code) == (kind, code)
 

@@ -11,8 +11,8 @@ import pytest
 from devstack.sandbox.entry import Entry
 from hermod.channels.sms.mitto.codes import STATUSES
 from hermod.channels.sms.mitto.kit import KIT
-from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Callback, Desk, Event, SignatureInvalid, Unreadable
+from hermod.contracts.notifications.receipts import ReceiptEventType
+from hermod.ports.notifications.receipts import Callback, Event, ReceiptContext, SignatureInvalid, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
 
@@ -46,7 +46,7 @@ async def read(call: Callback) -> Event:
     async def fetch(url: str) -> bytes:
         raise AssertionError(url)
 
-    reading = await KIT.receipts.read(call, samples.account("mitto"), Desk(now=samples.NOW, fetch=fetch))
+    reading = await KIT.receipts.read(call, samples.account("mitto"), ReceiptContext(now=samples.NOW, fetch=fetch))
     (event,) = reading.events
     return event
 
@@ -55,11 +55,11 @@ class TestMittoReceipts(ReceiptConformance):
     provider: ClassVar = "mitto"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.ACCEPTED,
-            Happening.DEFERRED,
-            Happening.DELIVERED,
-            Happening.SOFT_BOUNCED,
-            Happening.FAILED,
+            ReceiptEventType.ACCEPTED,
+            ReceiptEventType.DEFERRED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.FAILED,
         }
     )
     SECRETS: ClassVar = ("callback_token",)
@@ -86,7 +86,7 @@ class TestMittoReceipts(ReceiptConformance):
 @pytest.mark.parametrize("spelling", [str.lower, str.upper, str.title])
 async def test_report_of_any_shape_and_spelling_is_read(shape: type, spelling: type) -> None:
     event = await read(shape({spelling(name): value for name, value in REPORT.items()}))
-    assert (event.kind, event.word, event.code) == (Happening.DELIVERED, "DELIVERED", None)
+    assert (event.kind, event.word, event.code) == (ReceiptEventType.DELIVERED, "DELIVERED", None)
     assert (event.id, event.message_id, event.provider_message_id) == ("m-1:DELIVERED", MESSAGE, "m-1")
 
 
@@ -98,14 +98,14 @@ async def test_report_is_read_by_the_table(word: str) -> None:
 
 async def test_report_with_another_word_is_unknown() -> None:
     event = await read(by_form(REPORT | {"status": "Pondered", "errorcode": "17"}))
-    assert (event.kind, event.word, event.code) == (Happening.UNKNOWN, "PONDERED", "17")
+    assert (event.kind, event.word, event.code) == (ReceiptEventType.UNKNOWN, "PONDERED", "17")
 
 
 async def test_report_of_numbers_in_json_is_read() -> None:
     call = by_json(REPORT)
     body = orjson.dumps({"msgId": 7, "Status": "failed", "errorCode": 17})
     event = await read(Callback(method="POST", url=call.url, headers=call.headers, body=body))
-    assert (event.kind, event.provider_message_id, event.code) == (Happening.FAILED, "7", "17")
+    assert (event.kind, event.provider_message_id, event.code) == (ReceiptEventType.FAILED, "7", "17")
 
 
 async def test_report_names_our_message_in_its_own_address_first() -> None:

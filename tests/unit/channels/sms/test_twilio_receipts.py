@@ -13,9 +13,17 @@ from devstack.sandbox.entry import Entry
 from hermod.channels.sms.twilio.kit import KIT
 from hermod.channels.twilio_api.codes import FAILURES, MEANINGS, STATUSES
 from hermod.channels.twilio_api.signature import parameters, signature
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Answer,
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
 
@@ -58,13 +66,13 @@ def call(
     return Callback(method="POST", url=url, headers=headers, body=body.encode())
 
 
-async def read(call: Callback, account: Account) -> Reading:
+async def read(call: Callback, account: Account) -> ParsedReceipt:
     assert KIT.receipts is not None
 
     async def fetch(url: str) -> bytes:
         raise AssertionError(url)
 
-    return await KIT.receipts.read(call, account, Desk(now=samples.NOW, fetch=fetch))
+    return await KIT.receipts.read(call, account, ReceiptContext(now=samples.NOW, fetch=fetch))
 
 
 async def events(**fields: str) -> tuple[Event, ...]:
@@ -80,14 +88,14 @@ class TestTwilioReceipts(ReceiptConformance):
     provider: ClassVar = "twilio"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.ACCEPTED,
-            Happening.DELIVERED,
-            Happening.BOUNCED,
-            Happening.SOFT_BOUNCED,
-            Happening.FAILED,
-            Happening.SUPPRESSED,
-            Happening.UNSUBSCRIBED,
-            Happening.INBOUND,
+            ReceiptEventType.ACCEPTED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.BOUNCED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.FAILED,
+            ReceiptEventType.SUPPRESSED,
+            ReceiptEventType.UNSUBSCRIBED,
+            ReceiptEventType.INBOUND,
         }
     )
     SECRETS: ClassVar = ("auth_token",)
@@ -109,10 +117,12 @@ class TestTwilioReceipts(ReceiptConformance):
             },
         )
 
-    async def event(self, happening: Happening) -> Event:
+    async def event(self, happening: ReceiptEventType) -> Event:
         """An opt-out comes beside the failure that tells of it."""
         *failures, event = (await self.read(self.call(happening))).events
-        assert [one.kind for one in failures] == [Happening.FAILED] * (happening is Happening.UNSUBSCRIBED)
+        assert [one.kind for one in failures] == [ReceiptEventType.FAILED] * (
+            happening is ReceiptEventType.UNSUBSCRIBED
+        )
         return event
 
     def malformed(self, call: Callback) -> Callback:
@@ -128,7 +138,7 @@ class TestTwilioReceipts(ReceiptConformance):
             assert validator.validate(call.url, form, call.headers["x-twilio-signature"]), happening
 
     async def test_inbound_message_is_answered_with_silence(self) -> None:
-        reading = await self.read(self.call(Happening.INBOUND))
+        reading = await self.read(self.call(ReceiptEventType.INBOUND))
         assert reading.answer == Answer(body=b"<Response/>", content_type="text/xml")
         (event,) = reading.events
         assert (event.address, event.words) == ("+14155550100", "STOP")
@@ -142,7 +152,7 @@ class TestTwilioReceipts(ReceiptConformance):
 
 class TestTwilioWhatsAppReceipts(TestTwilioReceipts):
     provider: ClassVar = "twilio_whatsapp"
-    HAPPENINGS: ClassVar = TestTwilioReceipts.HAPPENINGS | {Happening.READ}
+    HAPPENINGS: ClassVar = TestTwilioReceipts.HAPPENINGS | {ReceiptEventType.READ}
     channel: ClassVar = "whatsapp"
     prefix: ClassVar = "whatsapp:"
 
@@ -253,7 +263,7 @@ async def test_call_by_get_is_read_from_its_query() -> None:
     url = "https://h.example.com/a?" + urlencode(STATUS | {"hermod_message_id": MESSAGE})
     headers = {"x-twilio-signature": signature(TOKEN, url, [])}
     (event,) = (await read(Callback(method="GET", url=url, headers=headers, body=b""), account())).events
-    assert (event.kind, event.message_id) == (Happening.DELIVERED, MESSAGE)
+    assert (event.kind, event.message_id) == (ReceiptEventType.DELIVERED, MESSAGE)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -264,22 +274,22 @@ async def test_status_is_read_by_the_table(status: str) -> None:
 @pytest.mark.parametrize("status", ["partially_delivered", "new-word"])
 async def test_status_that_is_not_listed_is_unknown(status: str) -> None:
     found = await event(MessageStatus=status)
-    assert (found.kind, found.word) == (Happening.UNKNOWN, status)
+    assert (found.kind, found.word) == (ReceiptEventType.UNKNOWN, status)
 
 
 @pytest.mark.parametrize("code", sorted({*FAILURES, *MEANINGS, "30999"} - {"21610"}))
 @pytest.mark.parametrize("status", ["undelivered", "failed"])
 async def test_failure_is_read_by_its_code(status: str, code: str) -> None:
     found = await event(MessageStatus=status, ErrorCode=code, ErrorMessage="Unreachable +14155550100")
-    assert (found.kind, found.code) == (FAILURES.get(code, Happening.FAILED), code)
+    assert (found.kind, found.code) == (FAILURES.get(code, ReceiptEventType.FAILED), code)
     assert found.text == "Unreachable [number]"
     assert found.id == f"{SID}:{status}:{code}"
 
 
 async def test_failure_of_somebody_who_opted_out_says_both() -> None:
     failed, stopped = await events(MessageStatus="failed", ErrorCode="21610")
-    assert (failed.kind, stopped.kind) == (Happening.FAILED, FAILURES["21610"])
-    assert FAILURES["21610"] is Happening.UNSUBSCRIBED
+    assert (failed.kind, stopped.kind) == (ReceiptEventType.FAILED, FAILURES["21610"])
+    assert FAILURES["21610"] is ReceiptEventType.UNSUBSCRIBED
     assert failed.address == stopped.address == "+14155550100"
     assert failed.id != stopped.id
 
@@ -304,7 +314,7 @@ async def test_status_names_message_and_number() -> None:
 async def test_inbound_message_says_the_keyword_wherever_it_stands(fields: dict[str, str], words: str | None) -> None:
     said = {"MessageSid": SID, "SmsStatus": "received", "From": "+14155550100", "To": "+15005550006"} | fields
     (found,) = (await read(call(said), account())).events
-    assert (found.kind, found.words, found.address, found.id) == (Happening.INBOUND, words, "+14155550100", SID)
+    assert (found.kind, found.words, found.address, found.id) == (ReceiptEventType.INBOUND, words, "+14155550100", SID)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,16 @@ import pytest
 from devstack.sandbox.entry import Entry
 from hermod.channels.whatsapp.whatsapp_cloud.codes import FAILURES, MEANINGS, STATUSES
 from hermod.channels.whatsapp.whatsapp_cloud.kit import KIT
-from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Answer, Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.contracts.notifications.receipts import ReceiptEventType
+from hermod.ports.notifications.receipts import (
+    Answer,
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
 
@@ -35,7 +43,7 @@ def handshake(**changes: str) -> Callback:
     return Callback(method="GET", url=f"{URL}?{query}", headers={}, body=b"")
 
 
-async def read(call: Callback, **credentials: str) -> Reading:
+async def read(call: Callback, **credentials: str) -> ParsedReceipt:
     assert KIT.receipts is not None
 
     async def fetch(url: str) -> bytes:
@@ -44,7 +52,7 @@ async def read(call: Callback, **credentials: str) -> Reading:
     account = samples.account(
         "whatsapp_cloud", credentials={"app_secret": SECRET, "verify_token": "verify-me"} | credentials
     )
-    return await KIT.receipts.read(call, account, Desk(now=samples.NOW, fetch=fetch))
+    return await KIT.receipts.read(call, account, ReceiptContext(now=samples.NOW, fetch=fetch))
 
 
 async def events(*values: dict[str, Any]) -> list[Event]:
@@ -63,19 +71,21 @@ class TestWhatsAppCloudReceipts(ReceiptConformance):
     provider: ClassVar = "whatsapp_cloud"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.ACCEPTED,
-            Happening.DELIVERED,
-            Happening.READ,
-            Happening.SOFT_BOUNCED,
-            Happening.FAILED,
-            Happening.UNSUBSCRIBED,
-            Happening.RESUBSCRIBED,
-            Happening.INBOUND,
+            ReceiptEventType.ACCEPTED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.READ,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.FAILED,
+            ReceiptEventType.UNSUBSCRIBED,
+            ReceiptEventType.RESUBSCRIBED,
+            ReceiptEventType.INBOUND,
         }
     )
     SECRETS: ClassVar = ("app_secret",)
     SIGNS_TIME: ClassVar = False
-    STAND_ALONE: ClassVar = frozenset({Happening.INBOUND, Happening.UNSUBSCRIBED, Happening.RESUBSCRIBED})
+    STAND_ALONE: ClassVar = frozenset(
+        {ReceiptEventType.INBOUND, ReceiptEventType.UNSUBSCRIBED, ReceiptEventType.RESUBSCRIBED}
+    )
 
     def entry(self) -> Entry:
         return Entry(
@@ -103,7 +113,7 @@ async def test_signature_is_the_vectors() -> None:
     body = b'{"object":"whatsapp_business_account","entry":[]}'
     made = "sha256=d3e4f9da0ce6c71ab3dba55929b8eeeee2455349e534924ead19f98d143e904f"
     reading = await read(Callback(method="POST", url=URL, headers={"x-hub-signature-256": made}, body=body))
-    assert reading == Reading()
+    assert reading == ParsedReceipt()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +133,7 @@ async def test_signature_of_another_form_is_forged(header: str) -> None:
 
 
 async def test_handshake_is_answered_with_the_challenge() -> None:
-    assert await read(handshake()) == Reading(answer=Answer(body=b"1158201444", content_type="text/plain"))
+    assert await read(handshake()) == ParsedReceipt(answer=Answer(body=b"1158201444", content_type="text/plain"))
 
 
 @pytest.mark.parametrize(
@@ -161,20 +171,20 @@ async def test_status_is_read_by_the_table(word: str) -> None:
 
 
 async def test_status_that_is_not_listed_is_unknown() -> None:
-    assert (await status("warning")).kind is Happening.UNKNOWN
+    assert (await status("warning")).kind is ReceiptEventType.UNKNOWN
 
 
 @pytest.mark.parametrize("code", sorted({*FAILURES, *MEANINGS, "999999"} - {"131050"}))
 async def test_failure_is_read_by_its_code(code: str) -> None:
     event = await status("failed", errors=[{"code": int(code), "title": "Undeliverable to 14155550100"}])
-    assert (event.kind, event.code) == (FAILURES.get(code, Happening.FAILED), code)
+    assert (event.kind, event.code) == (FAILURES.get(code, ReceiptEventType.FAILED), code)
     assert (event.text, event.id) == ("Undeliverable to [number]", f"{WAMID}:failed:{code}")
 
 
 async def test_failure_of_somebody_who_opted_out_says_both() -> None:
     said = {"id": WAMID, "status": "failed", "recipient_id": "14155550100", "errors": [{"code": 131050}]}
     failed, stopped = await events({"statuses": [said]})
-    assert (failed.kind, stopped.kind) == (Happening.FAILED, Happening.UNSUBSCRIBED)
+    assert (failed.kind, stopped.kind) == (ReceiptEventType.FAILED, ReceiptEventType.UNSUBSCRIBED)
     assert failed.address == stopped.address == "+14155550100"
     assert failed.id != stopped.id
 
@@ -207,15 +217,19 @@ async def test_status_with_a_long_id_gets_a_short_one() -> None:
 )
 async def test_inbound_message_says_the_keyword_wherever_it_stands(message: dict[str, Any], words: str | None) -> None:
     (event,) = await events({"messages": [{"from": "14155550100", "id": WAMID, "timestamp": "1700000000", **message}]})
-    assert (event.kind, event.words, event.address) == (Happening.INBOUND, words, "+14155550100")
+    assert (event.kind, event.words, event.address) == (ReceiptEventType.INBOUND, words, "+14155550100")
     assert (event.id, event.word, event.message_id) == (WAMID, message["type"], None)
 
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [("stop", Happening.UNSUBSCRIBED), ("resume", Happening.RESUBSCRIBED), ("maybe", Happening.UNKNOWN)],
+    [
+        ("stop", ReceiptEventType.UNSUBSCRIBED),
+        ("resume", ReceiptEventType.RESUBSCRIBED),
+        ("maybe", ReceiptEventType.UNKNOWN),
+    ],
 )
-async def test_preference_is_read_by_the_table(value: str, kind: Happening) -> None:
+async def test_preference_is_read_by_the_table(value: str, kind: ReceiptEventType) -> None:
     said = {"wa_id": "14155550100", "category": "marketing_messages", "value": value, "timestamp": 1700000000}
     (event,) = await events({"user_preferences": [said]})
     assert (event.kind, event.word, event.address) == (kind, f"user_preferences/{value}", "+14155550100")
@@ -231,10 +245,10 @@ async def test_call_with_many_changes_is_read_in_its_order() -> None:
         {"message_template_id": 7},
     )
     assert [(event.provider_message_id, event.kind) for event in found] == [
-        ("wamid.1", Happening.ACCEPTED),
-        ("wamid.2", Happening.READ),
-        ("wamid.3", Happening.INBOUND),
-        ("wamid.4", Happening.FAILED),
+        ("wamid.1", ReceiptEventType.ACCEPTED),
+        ("wamid.2", ReceiptEventType.READ),
+        ("wamid.3", ReceiptEventType.INBOUND),
+        ("wamid.4", ReceiptEventType.FAILED),
     ]
 
 

@@ -16,7 +16,7 @@ from hermod.domain.forms.submissions import (
     Expire,
     Move,
     Save,
-    Standing,
+    SubmissionState,
     Tell,
     Wait,
     backend_wait,
@@ -26,13 +26,13 @@ from hermod.domain.forms.visitors import rate_of, subject_of
 
 NOW = datetime(2030, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
-FREE = Standing(
+FREE = SubmissionState(
     saved=True, awaits_payment=False, payment=None, expires_at=None, failures=0, refunds=0, told=frozenset()
 )
 PAYABLE = replace(FREE, awaits_payment=True, payment=PaymentStatus.AWAITED, expires_at=LATER)
 
 
-def moves(standing: Standing, now: datetime = NOW) -> list[Move]:
+def moves(standing: SubmissionState, now: datetime = NOW) -> list[Move]:
     """What is done one after another, until there is nothing to do but wait or end."""
     done: list[Move] = []
     for _ in range(10):
@@ -86,12 +86,12 @@ COMPLETE, OVER = Done(SubmissionStatus.COMPLETED), Done(SubmissionStatus.EXPIRED
         ),
     ],
 )
-def test_moves_come_in_their_order(standing: Standing, now: datetime, expected: list[Move]) -> None:
+def test_moves_come_in_their_order(standing: SubmissionState, now: datetime, expected: list[Move]) -> None:
     assert moves(standing, now) == expected
 
 
 standings = st.builds(
-    Standing,
+    SubmissionState,
     saved=st.booleans(),
     awaits_payment=st.booleans(),
     payment=st.none() | st.sampled_from(PaymentStatus),
@@ -103,7 +103,7 @@ standings = st.builds(
 
 
 @given(standings)
-def test_any_standing_comes_to_a_wait_or_an_end_and_tells_nothing_twice(standing: Standing) -> None:
+def test_any_standing_comes_to_a_wait_or_an_end_and_tells_nothing_twice(standing: SubmissionState) -> None:
     done = moves(standing)
     told = [move.mark for move in done if isinstance(move, Tell)]
     assert len(told) == len(set(told))
@@ -112,7 +112,7 @@ def test_any_standing_comes_to_a_wait_or_an_end_and_tells_nothing_twice(standing
 
 
 @given(standings)
-def test_completed_is_told_only_once_it_is_paid_where_that_is_asked(standing: Standing) -> None:
+def test_completed_is_told_only_once_it_is_paid_where_that_is_asked(standing: SubmissionState) -> None:
     done = moves(standing)
     if standing.awaits_payment and COMPLETED in done:
         came = {PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED}

@@ -11,44 +11,46 @@ from hypothesis import strategies as st
 
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.messages import Category, Status
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.notifications.suppressions import Reason
 from hermod.domain.notifications.keywords import Keyword
-from hermod.domain.notifications.receipts import Sign, Suppress, about_address, following, reached
+from hermod.domain.notifications.receipts import Sign, Suppress, address_effect, next_status, status_shown
 from hermod.domain.notifications.suppressions import LIFTED_BY_RECIPIENT, STRENGTH
 from hermod.domain.states import CANCELLABLE, PROGRESS, WITHDRAWN, may_become
 
-H, S = Happening, Status
-KINDS = st.lists(st.sampled_from(Happening), max_size=8)
+H, S = ReceiptEventType, Status
+KINDS = st.lists(st.sampled_from(ReceiptEventType), max_size=8)
 STATUSES = st.sampled_from(Status)
 
 
-def after(status: Status, kinds: list[Happening], *, doubtful: bool) -> Status:
+def after(status: Status, kinds: list[ReceiptEventType], *, has_unknown_attempt: bool) -> Status:
     was_soft = False
     for kind in kinds:
-        soft, shown = kind is H.SOFT_BOUNCED, reached(kind)
-        new = following(status, shown, doubtful=doubtful, soft=soft, was_soft=was_soft)
+        soft, shown = kind is H.SOFT_BOUNCED, status_shown(kind)
+        new = next_status(status, shown, has_unknown_attempt=has_unknown_attempt, soft=soft, was_soft=was_soft)
         if shown is S.BOUNCED:
             was_soft = soft and (was_soft or new is S.BOUNCED)
         status = new or status
     return status
 
 
-@given(status=STATUSES, kinds=KINDS, doubtful=st.booleans(), order=st.randoms(use_true_random=False))
+@given(status=STATUSES, kinds=KINDS, has_unknown_attempt=st.booleans(), order=st.randoms(use_true_random=False))
 def test_reports_in_any_order_and_number_end_in_the_same_state(
-    status: Status, kinds: list[Happening], doubtful: bool, order: Random
+    status: Status, kinds: list[ReceiptEventType], has_unknown_attempt: bool, order: Random
 ) -> None:
     again = kinds * 2
     order.shuffle(again)
-    assert after(status, again, doubtful=doubtful) is after(status, kinds, doubtful=doubtful)
+    assert after(status, again, has_unknown_attempt=has_unknown_attempt) is after(
+        status, kinds, has_unknown_attempt=has_unknown_attempt
+    )
 
 
-@given(status=STATUSES, kinds=KINDS, doubtful=st.booleans())
+@given(status=STATUSES, kinds=KINDS, has_unknown_attempt=st.booleans())
 def test_status_never_goes_back_and_every_step_is_an_arrow(
-    status: Status, kinds: list[Happening], doubtful: bool
+    status: Status, kinds: list[ReceiptEventType], has_unknown_attempt: bool
 ) -> None:
     for kind in kinds:
-        new = following(status, reached(kind), doubtful=doubtful)
+        new = next_status(status, status_shown(kind), has_unknown_attempt=has_unknown_attempt)
         if new is not None:
             assert PROGRESS[new] > PROGRESS.get(status, 0)
             assert may_become(status, new)
@@ -67,21 +69,21 @@ def test_status_never_goes_back_and_every_step_is_an_arrow(
         ([H.DELIVERED, H.SOFT_BOUNCED, H.COMPLAINED], S.COMPLAINED),
     ],
 )
-def test_soft_bounce_never_stands_against_a_delivery(kinds: list[Happening], ends: Status) -> None:
-    assert {after(S.SENT, list(order), doubtful=False) for order in permutations(kinds)} == {ends}
+def test_soft_bounce_never_stands_against_a_delivery(kinds: list[ReceiptEventType], ends: Status) -> None:
+    assert {after(S.SENT, list(order), has_unknown_attempt=False) for order in permutations(kinds)} == {ends}
 
 
 @pytest.mark.parametrize("status", [*sorted(WITHDRAWN), Status.SENDING])
-@pytest.mark.parametrize("kind", Happening)
-def test_message_withdrawn_or_on_its_way_stays_what_it_is(status: Status, kind: Happening) -> None:
-    assert following(status, reached(kind), doubtful=True) is None
+@pytest.mark.parametrize("kind", ReceiptEventType)
+def test_message_withdrawn_or_on_its_way_stays_what_it_is(status: Status, kind: ReceiptEventType) -> None:
+    assert next_status(status, status_shown(kind), has_unknown_attempt=True) is None
 
 
 @pytest.mark.parametrize("status", [*sorted(CANCELLABLE), Status.FAILED])
 def test_message_waiting_or_given_up_is_finished_only_where_a_request_is_in_doubt(status: Status) -> None:
-    assert following(status, reached(H.DELIVERED), doubtful=False) is None
-    assert following(status, reached(H.DELIVERED), doubtful=True) is S.DELIVERED
-    assert following(status, reached(H.ACCEPTED), doubtful=True) is S.SENT
+    assert next_status(status, status_shown(H.DELIVERED), has_unknown_attempt=False) is None
+    assert next_status(status, status_shown(H.DELIVERED), has_unknown_attempt=True) is S.DELIVERED
+    assert next_status(status, status_shown(H.ACCEPTED), has_unknown_attempt=True) is S.SENT
 
 
 @pytest.mark.parametrize(
@@ -114,20 +116,20 @@ def test_message_waiting_or_given_up_is_finished_only_where_a_request_is_in_doub
         (S.UNKNOWN, H.UNKNOWN, None),
     ],
 )
-def test_report_moves_a_message(status: Status, kind: Happening, expected: Status | None) -> None:
-    assert following(status, reached(kind), doubtful=False) is expected
+def test_report_moves_a_message(status: Status, kind: ReceiptEventType, expected: Status | None) -> None:
+    assert next_status(status, status_shown(kind), has_unknown_attempt=False) is expected
 
 
 @pytest.mark.parametrize("kind", [H.DELIVERED, H.BOUNCED, H.COMPLAINED, H.OPENED])
-def test_report_about_somebody_in_copy_shows_that_the_mail_was_taken_and_no_more(kind: Happening) -> None:
-    assert reached(kind, bystander=True) is S.SENT
+def test_report_about_somebody_in_copy_shows_that_the_mail_was_taken_and_no_more(kind: ReceiptEventType) -> None:
+    assert status_shown(kind, other_recipient=True) is S.SENT
 
 
 def test_report_about_a_copy_that_another_accounts_replaced_is_no_failure_of_the_message() -> None:
-    assert reached(H.BOUNCED, replaced=True) is S.SENT
-    assert reached(H.FAILED, replaced=True) is S.SENT
-    assert reached(H.DELIVERED, replaced=True) is S.DELIVERED
-    assert reached(H.COMPLAINED, replaced=True) is S.COMPLAINED
+    assert status_shown(H.BOUNCED, replaced=True) is S.SENT
+    assert status_shown(H.FAILED, replaced=True) is S.SENT
+    assert status_shown(H.DELIVERED, replaced=True) is S.DELIVERED
+    assert status_shown(H.COMPLAINED, replaced=True) is S.COMPLAINED
 
 
 @pytest.mark.parametrize("channel", Channel)
@@ -152,23 +154,23 @@ def test_report_about_a_copy_that_another_accounts_replaced_is_no_failure_of_the
     ],
 )
 def test_report_says_something_about_its_address(
-    channel: Channel, kind: Happening, meaning: Suppress | Sign | None
+    channel: Channel, kind: ReceiptEventType, meaning: Suppress | Sign | None
 ) -> None:
-    assert about_address(kind, channel) == meaning
+    assert address_effect(kind, channel) == meaning
 
 
 def test_unsubscribe_by_mail_is_for_marketing_and_by_text_for_everything() -> None:
-    assert about_address(H.UNSUBSCRIBED, Channel.EMAIL) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
-    assert about_address(H.UNSUBSCRIBED, Channel.PUSH) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
-    assert about_address(H.UNSUBSCRIBED, Channel.SMS) == Suppress(Reason.STOP)
-    assert about_address(H.UNSUBSCRIBED, Channel.WHATSAPP) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
+    assert address_effect(H.UNSUBSCRIBED, Channel.EMAIL) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
+    assert address_effect(H.UNSUBSCRIBED, Channel.PUSH) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
+    assert address_effect(H.UNSUBSCRIBED, Channel.SMS) == Suppress(Reason.STOP)
+    assert address_effect(H.UNSUBSCRIBED, Channel.WHATSAPP) == Suppress(Reason.UNSUBSCRIBED, Category.MARKETING)
 
 
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.WHATSAPP])
 def test_inbound_message_is_looked_at_for_keywords(channel: Channel) -> None:
-    assert about_address(H.INBOUND, channel, Keyword.STOP) == Suppress(Reason.STOP)
-    assert about_address(H.INBOUND, channel, Keyword.START) is Sign.WANTS_AGAIN
-    assert about_address(H.INBOUND, channel, Keyword.HELP) is None
+    assert address_effect(H.INBOUND, channel, Keyword.STOP) == Suppress(Reason.STOP)
+    assert address_effect(H.INBOUND, channel, Keyword.START) is Sign.WANTS_AGAIN
+    assert address_effect(H.INBOUND, channel, Keyword.HELP) is None
 
 
 def test_every_reason_has_a_place_in_the_order() -> None:
@@ -179,4 +181,4 @@ def test_every_reason_has_a_place_in_the_order() -> None:
 
 def test_some_order_of_real_reports_ends_as_it_should() -> None:
     story = [H.ACCEPTED, H.DELIVERED, H.OPENED, H.COMPLAINED]
-    assert {after(S.SENT, list(order), doubtful=False) for order in permutations(story)} == {S.COMPLAINED}
+    assert {after(S.SENT, list(order), has_unknown_attempt=False) for order in permutations(story)} == {S.COMPLAINED}

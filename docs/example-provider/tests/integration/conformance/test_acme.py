@@ -12,7 +12,7 @@ from hermod.channels.registry import KITS
 from hermod.contracts.notifications.content import AnyContent, Channel, Sms
 from hermod.contracts.notifications.messages import Outcome
 from hermod.contracts.notifications.outcomes import Fault, RecipientRejected
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from tests.integration.conformance.suite import SenderConformance
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, ReceiptConformance
@@ -29,7 +29,9 @@ class TestAcme(SenderConformance):
 
 class TestAcmeReceipts(ReceiptConformance):
     provider: ClassVar = "acme"
-    HAPPENINGS: ClassVar = frozenset({Happening.DELIVERED, Happening.BOUNCED, Happening.UNSUBSCRIBED})
+    HAPPENINGS: ClassVar = frozenset(
+        {ReceiptEventType.DELIVERED, ReceiptEventType.BOUNCED, ReceiptEventType.UNSUBSCRIBED}
+    )
     SECRETS: ClassVar = ("webhook_secret",)
 
     def entry(self) -> Entry:

@@ -13,8 +13,8 @@ from devstack.sandbox.providers.contract import Target
 from devstack.sandbox.providers.ses_events import event_of, notification
 from devstack.sandbox.providers.ses_signature import certificate
 from hermod.channels.email.ses.receipts import WORDS, SesReceipts
-from hermod.contracts.notifications.receipts import Happening
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, Unreadable
+from hermod.contracts.notifications.receipts import ReceiptEventType
+from hermod.ports.notifications.receipts import Callback, Event, ParsedReceipt, ReceiptContext, Unreadable
 from tests.unit.channels import samples
 from tests.unit.channels.receipt_suite import MESSAGE, URL, ReceiptConformance
 
@@ -35,17 +35,17 @@ class TestSesReceipts(ReceiptConformance):
     provider: ClassVar = "ses"
     HAPPENINGS: ClassVar = frozenset(
         {
-            Happening.ACCEPTED,
-            Happening.DELIVERED,
-            Happening.DEFERRED,
-            Happening.BOUNCED,
-            Happening.SOFT_BOUNCED,
-            Happening.SUPPRESSED,
-            Happening.COMPLAINED,
-            Happening.FAILED,
-            Happening.OPENED,
-            Happening.CLICKED,
-            Happening.UNSUBSCRIBED,
+            ReceiptEventType.ACCEPTED,
+            ReceiptEventType.DELIVERED,
+            ReceiptEventType.DEFERRED,
+            ReceiptEventType.BOUNCED,
+            ReceiptEventType.SOFT_BOUNCED,
+            ReceiptEventType.SUPPRESSED,
+            ReceiptEventType.COMPLAINED,
+            ReceiptEventType.FAILED,
+            ReceiptEventType.OPENED,
+            ReceiptEventType.CLICKED,
+            ReceiptEventType.UNSUBSCRIBED,
         }
     )
     SECRETS: ClassVar = ("topic_arn",)
@@ -88,8 +88,10 @@ def callback(call: Any) -> Callback:
     return Callback(method=call.method, url=call.path, headers={}, body=call.body)
 
 
-async def read(call: Callback, *, web: Web | None = None, reader: SesReceipts | None = None, **account: Any) -> Reading:
-    desk = Desk(now=samples.NOW, fetch=(web or Web()).fetch)
+async def read(
+    call: Callback, *, web: Web | None = None, reader: SesReceipts | None = None, **account: Any
+) -> ParsedReceipt:
+    desk = ReceiptContext(now=samples.NOW, fetch=(web or Web()).fetch)
     return await (reader or SesReceipts()).read(call, samples.account("ses", **account), desk)
 
 
@@ -108,7 +110,7 @@ async def test_event_holds_what_ses_says() -> None:
     (event,) = await events(bounce("Permanent", "General"))
     assert event.message_id == MESSAGE
     assert event.provider_message_id == ENTRY.provider_message_id
-    assert (event.kind, event.word) == (Happening.BOUNCED, "Bounce/Permanent/General")
+    assert (event.kind, event.word) == (ReceiptEventType.BOUNCED, "Bounce/Permanent/General")
     assert (event.address, event.code, event.at) == ("ada@example.com", "5.1.1", AT)
     assert event.text == "smtp; 550 5.1.1 <[address]>... User unknown"
 
@@ -116,21 +118,21 @@ async def test_event_holds_what_ses_says() -> None:
 @pytest.mark.parametrize(
     ("type_", "subtype", "kind"),
     [
-        ("Permanent", "General", Happening.BOUNCED),
-        ("Permanent", "NoEmail", Happening.BOUNCED),
-        ("Permanent", "Suppressed", Happening.SUPPRESSED),
-        ("Permanent", "OnAccountSuppressionList", Happening.SUPPRESSED),
-        ("Transient", "General", Happening.SOFT_BOUNCED),
-        ("Transient", "MailboxFull", Happening.SOFT_BOUNCED),
-        ("Transient", "MessageTooLarge", Happening.FAILED),
-        ("Transient", "ContentRejected", Happening.FAILED),
-        ("Transient", "AttachmentRejected", Happening.FAILED),
-        ("Undetermined", "Undetermined", Happening.SOFT_BOUNCED),
-        ("Permanent", "SomethingNew", Happening.BOUNCED),
-        ("SomethingNew", "General", Happening.UNKNOWN),
+        ("Permanent", "General", ReceiptEventType.BOUNCED),
+        ("Permanent", "NoEmail", ReceiptEventType.BOUNCED),
+        ("Permanent", "Suppressed", ReceiptEventType.SUPPRESSED),
+        ("Permanent", "OnAccountSuppressionList", ReceiptEventType.SUPPRESSED),
+        ("Transient", "General", ReceiptEventType.SOFT_BOUNCED),
+        ("Transient", "MailboxFull", ReceiptEventType.SOFT_BOUNCED),
+        ("Transient", "MessageTooLarge", ReceiptEventType.FAILED),
+        ("Transient", "ContentRejected", ReceiptEventType.FAILED),
+        ("Transient", "AttachmentRejected", ReceiptEventType.FAILED),
+        ("Undetermined", "Undetermined", ReceiptEventType.SOFT_BOUNCED),
+        ("Permanent", "SomethingNew", ReceiptEventType.BOUNCED),
+        ("SomethingNew", "General", ReceiptEventType.UNKNOWN),
     ],
 )
-async def test_bounce_is_read_by_type_and_subtype(type_: str, subtype: str, kind: Happening) -> None:
+async def test_bounce_is_read_by_type_and_subtype(type_: str, subtype: str, kind: ReceiptEventType) -> None:
     (event,) = await events(bounce(type_, subtype))
     assert (event.kind, event.word) == (kind, f"Bounce/{type_}/{subtype}")
 
@@ -138,17 +140,17 @@ async def test_bounce_is_read_by_type_and_subtype(type_: str, subtype: str, kind
 @pytest.mark.parametrize(
     ("detail", "kind", "word"),
     [
-        ({"complaintFeedbackType": "abuse"}, Happening.COMPLAINED, "Complaint/abuse"),
-        ({}, Happening.COMPLAINED, "Complaint"),
-        ({"complaintFeedbackType": "not-spam"}, Happening.UNKNOWN, "Complaint/not-spam"),
+        ({"complaintFeedbackType": "abuse"}, ReceiptEventType.COMPLAINED, "Complaint/abuse"),
+        ({}, ReceiptEventType.COMPLAINED, "Complaint"),
+        ({"complaintFeedbackType": "not-spam"}, ReceiptEventType.UNKNOWN, "Complaint/not-spam"),
         (
             {"complaintSubType": "OnAccountSuppressionList", "complaintFeedbackType": "abuse"},
-            Happening.SUPPRESSED,
+            ReceiptEventType.SUPPRESSED,
             "Complaint/OnAccountSuppressionList",
         ),
     ],
 )
-async def test_complaint_is_read_by_its_subtype(detail: dict[str, str], kind: Happening, word: str) -> None:
+async def test_complaint_is_read_by_its_subtype(detail: dict[str, str], kind: ReceiptEventType, word: str) -> None:
     (event,) = await events({"eventType": "Complaint", "mail": {"messageId": "1"}, "complaint": detail})
     assert (event.kind, event.word) == (kind, word)
 
@@ -164,7 +166,7 @@ async def test_word_alone_is_enough(word: str, key: str) -> None:
 async def test_word_that_is_not_known_changes_nothing(word: str) -> None:
     (event,) = await events({"notificationType": word, "message": "…"})
     assert (event.kind, event.word, event.message_id, event.provider_message_id) == (
-        Happening.UNKNOWN,
+        ReceiptEventType.UNKNOWN,
         word,
         None,
         None,
@@ -174,12 +176,12 @@ async def test_word_that_is_not_known_changes_nothing(word: str) -> None:
 @pytest.mark.parametrize(
     ("preferences", "kind"),
     [
-        ({"unsubscribeAll": True}, Happening.UNSUBSCRIBED),
-        (None, Happening.UNSUBSCRIBED),
-        ({"unsubscribeAll": False}, Happening.UNKNOWN),
+        ({"unsubscribeAll": True}, ReceiptEventType.UNSUBSCRIBED),
+        (None, ReceiptEventType.UNSUBSCRIBED),
+        ({"unsubscribeAll": False}, ReceiptEventType.UNKNOWN),
     ],
 )
-async def test_subscription_of_single_topics_is_not_guessed(preferences: object, kind: Happening) -> None:
+async def test_subscription_of_single_topics_is_not_guessed(preferences: object, kind: ReceiptEventType) -> None:
     (event,) = await events(
         {"eventType": "Subscription", "mail": {}, "subscription": {"newTopicPreferences": preferences}}
     )
@@ -218,7 +220,7 @@ async def test_event_of_strange_shapes_is_still_an_event(event: dict[str, Any]) 
 
 async def test_notice_in_plain_words_has_no_events() -> None:
     words = "Successfully validated SNS topic for Amazon SES event publishing."
-    assert await read(signed(words)) == Reading()
+    assert await read(signed(words)) == ParsedReceipt()
 
 
 @pytest.mark.parametrize("message", ["[]", "{}", "1", '{"eventType": null}'])

@@ -13,7 +13,7 @@ from devstack.sandbox.providers.ses_events import confirmation, notification
 from hermod.channels.email.ses.receipts import SesReceipts
 from hermod.channels.email.ses.sns import MAX_CERTIFICATES, NEWEST, OLDEST
 from hermod.contracts.errors import Unavailable
-from hermod.ports.notifications.receipts import Callback, Reading, SignatureInvalid
+from hermod.ports.notifications.receipts import Callback, ParsedReceipt, SignatureInvalid
 from tests.unit.channels import samples
 from tests.unit.channels.email.ses.test_receipts import SNS, Web, bounce, callback, read, signed, target
 
@@ -129,7 +129,7 @@ async def test_certificate_that_is_none_is_forged_and_not_kept() -> None:
     reader = SesReceipts()
     with pytest.raises(SignatureInvalid):
         await read(signed("Hello"), web=Web(b"<html>"), reader=reader)
-    assert await read(signed("Hello"), reader=reader) == Reading()
+    assert await read(signed("Hello"), reader=reader) == ParsedReceipt()
 
 
 async def test_certificate_that_does_not_come_is_nobodys_forgery() -> None:
@@ -157,7 +157,7 @@ async def test_notice_for_another_topic_costs_no_certificate() -> None:
 async def test_notice_may_be_as_old_as_sns_re_sends(age: timedelta, taken: bool) -> None:
     call = signed("Hello", now=samples.NOW - age)
     if taken:
-        assert await read(call) == Reading()
+        assert await read(call) == ParsedReceipt()
         return
     with pytest.raises(SignatureInvalid):
         await read(call)
@@ -167,7 +167,7 @@ async def test_notice_may_be_as_old_as_sns_re_sends(age: timedelta, taken: bool)
 async def test_subscription_is_confirmed_by_asking_for_its_url(sandbox: str | None, root: str) -> None:
     web, old = Web(), samples.NOW - timedelta(days=1)
     call = callback(confirmation(target(now=old, sandbox=sandbox)))
-    assert await read(call, web=web, base_url=f"{SANDBOX}/ses") == Reading()
+    assert await read(call, web=web, base_url=f"{SANDBOX}/ses") == ParsedReceipt()
     assert len(web.asked) == 2
     assert web.asked[1].startswith(f"{root}/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-east-1:")
 
@@ -198,5 +198,5 @@ async def test_subscription_elsewhere_is_not_confirmed() -> None:
 
 async def test_unsubscribing_has_no_events_and_is_not_undone() -> None:
     call, web = callback(confirmation(target(), type_="UnsubscribeConfirmation")), Web()
-    assert await read(call, web=web) == Reading()
+    assert await read(call, web=web) == ParsedReceipt()
     assert len(web.asked) == 1

@@ -13,25 +13,32 @@ from typing import Final
 
 import orjson
 
-from hermod.contracts.notifications.receipts import Happening
+from hermod.contracts.notifications.receipts import ReceiptEventType
 from hermod.contracts.tenants.accounts import Account
-from hermod.ports.notifications.receipts import Callback, Desk, Event, Reading, SignatureInvalid, Unreadable
+from hermod.ports.notifications.receipts import (
+    Callback,
+    Event,
+    ParsedReceipt,
+    ReceiptContext,
+    SignatureInvalid,
+    Unreadable,
+)
 
 SIGNATURE: Final = "x-acme-signature"
 TOLERANCE: Final = 300
 """Seconds that a report may be old, or its sender's clock be wrong."""
 WORDS: Final = {
-    "handed_over": Happening.ACCEPTED,
-    "delivered": Happening.DELIVERED,
-    "unreachable": Happening.SOFT_BOUNCED,
-    "no_such_number": Happening.BOUNCED,
-    "opted_out": Happening.UNSUBSCRIBED,
+    "handed_over": ReceiptEventType.ACCEPTED,
+    "delivered": ReceiptEventType.DELIVERED,
+    "unreachable": ReceiptEventType.SOFT_BOUNCED,
+    "no_such_number": ReceiptEventType.BOUNCED,
+    "opted_out": ReceiptEventType.UNSUBSCRIBED,
 }
 _HEADER: Final = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})", re.ASCII)
 
 
 class AcmeReceipts:
-    async def read(self, call: Callback, account: Account, desk: Desk) -> Reading:
+    async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
         _check(call, account.credentials.get("webhook_secret"), desk.now)
         try:
             report = orjson.loads(call.body)
@@ -40,11 +47,11 @@ class AcmeReceipts:
         if not isinstance(report, dict) or not isinstance(report.get("status"), str):
             raise Unreadable("no status")
         word = report["status"]
-        return Reading(
+        return ParsedReceipt(
             events=(
                 Event(
                     id=f"{report.get('id')}/{word}"[:200],
-                    kind=WORDS.get(word, Happening.UNKNOWN),
+                    kind=WORDS.get(word, ReceiptEventType.UNKNOWN),
                     word=word[:100],
                     message_id=_text(report.get("reference")),
                     provider_message_id=_text(report.get("id")),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermod.domain.templates.text_twin import text_of
+from hermod.domain.templates.plain_text import text_of
 
 
 @pytest.mark.parametrize(
