@@ -368,10 +368,13 @@ def main(
     if processes > 1 and settings.clickhouse_url is None:
         typer.echo(_NEED_A_SERVER, err=True)
         raise typer.Exit(2)
+    if settings.worker_port + processes > 65_536:
+        typer.echo(f"HERMOD_WORKER_PORT={settings.worker_port}: {processes} processes need as many ports", err=True)
+        raise typer.Exit(2)
     configure_logging(settings.log_level, settings.log_format)
     raise_file_limit()
     if processes > 1:
-        code = uvloop.run(supervise(processes, sys.argv[1:]))
+        code = uvloop.run(supervise(processes, sys.argv[1:], port=settings.worker_port))
     else:
         code = uvloop.run(_until_signalled(settings, chosen, limits))
     leave(code)

@@ -160,9 +160,9 @@ def local_settings(**overrides: Any) -> Settings:
     return load_settings(**taken | overrides)
 
 
-def child_environment(number: int) -> dict[str, str]:
-    """The environment for the `number`th of several worker processes: its own port for `/health`."""
-    port = int(os.environ.get("HERMOD_WORKER_PORT", "9090"))
+def child_environment(port: int, number: int) -> dict[str, str]:
+    """The environment for the `number`th of several worker processes: its own port for `/health`, from `port` on; 0 is
+    none for all of them."""
     return {**os.environ, "HERMOD_WORKER_PORT": str(port + number if port else 0)}
 
 

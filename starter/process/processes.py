@@ -7,7 +7,7 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hermod.settings import child_environment
@@ -61,17 +61,22 @@ def raise_file_limit() -> None:
         _log.warning("few_open_files", limit=soft, advice="raise the hard limit: ulimit -Hn, LimitNOFILE=, ulimits:")
 
 
-async def supervise(count: int, arguments: Sequence[str]) -> int:
-    """Run this program `count` times, start again what dies, and pass the end on. 0 when all ended well."""
+async def supervise(count: int, arguments: Sequence[str], *, port: int) -> int:
+    """Run this program `count` times, start again what dies, and pass the end on. 0 when all ended well.
+
+    `port` is HERMOD_WORKER_PORT of the first; the others have those after it.
+    """
     stop = stop_on_signals()
     program = [sys.executable, sys.argv[0], *_without_processes(arguments)]
-    codes = await asyncio.gather(*(_keep_alive(program, number, stop) for number in range(count)))
+    codes = await asyncio.gather(
+        *(_keep_alive(program, child_environment(port, number), stop) for number in range(count))
+    )
     return max(codes)
 
 
-async def _keep_alive(program: Sequence[str], number: int, stop: asyncio.Event) -> int:
+async def _keep_alive(program: Sequence[str], environment: Mapping[str, str], stop: asyncio.Event) -> int:
     while True:
-        child = await asyncio.create_subprocess_exec(*program, env=child_environment(number))
+        child = await asyncio.create_subprocess_exec(*program, env=environment)
         ended, stopped = asyncio.create_task(child.wait()), asyncio.create_task(stop.wait())
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
@@ -79,7 +84,7 @@ async def _keep_alive(program: Sequence[str], number: int, stop: asyncio.Event) 
                 child.terminate()
             return abs(await ended)
         stopped.cancel()
-        _log.error("worker_process_died", number=number, code=child.returncode)
+        _log.error("worker_process_died", port=environment["HERMOD_WORKER_PORT"], code=child.returncode)
         await asyncio.sleep(RESTART_WAIT)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hermod.analytics.places import Server
 from hermod.contracts.queues import Lane
-from hermod.settings import Settings, SettingsError, load_settings, local_settings
+from hermod.settings import Settings, SettingsError, child_environment, load_settings, local_settings
 
 VARIABLE = "HERMOD_WEBHOOK_ALLOWED_HOSTS"
 
@@ -113,3 +113,9 @@ def test_settings_of_a_dev_stack_sign_in_at_its_clickhouse_and_not_as_somebody_e
     assert (found.clickhouse_user, found.clickhouse_password) == (None, None)
     assert found.clickhouse_url is not None
     assert Server(found.clickhouse_url.get_secret_value()).sign_in() == ("hermod", "word")
+
+
+@pytest.mark.parametrize(("port", "ports"), [(9090, ["9090", "9091", "9092"]), (0, ["0", "0", "0"])])
+def test_worker_processes_have_a_port_each(monkeypatch: pytest.MonkeyPatch, port: int, ports: list[str]) -> None:
+    monkeypatch.setenv("HERMOD_WORKER_PORT", "")
+    assert [child_environment(port, number)["HERMOD_WORKER_PORT"] for number in range(3)] == ports

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from devstack.servers.postgres import Postgres
 from hermod.storage.database.engine import Database
 from hermod.storage.secrets.vault import Vault
 from starter.cli.app import app
+from starter.process.health import PortTaken, serve_health
 
 ROOT = Path(__file__).parents[4]
 SECRETS = ["POSTGRES_PASSWORD", "HERMOD_SECRET_KEY", "CLICKHOUSE_PASSWORD", "HERMOD_JWT_SECRET"]
@@ -160,3 +162,20 @@ async def test_worker_has_several_processes_and_no_clickhouse_says_that_they_nee
     assert ended.returncode == 2
     assert "CLICKHOUSE_URL" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
+
+
+async def test_worker_has_more_processes_than_there_are_ports_says_so(bare: Path) -> None:
+    settings = {"DATABASE_URL": "postgresql://a:b@localhost/c", "HERMOD_SECRET_KEY": Vault.new_key()}
+    settings |= {"CLICKHOUSE_URL": "http://localhost:8123", "HERMOD_WORKER_PORT": "65535"}
+    ended = await asyncio.to_thread(python, "worker.py", "--processes", "2", **settings)
+    assert (ended.returncode, ended.stderr) == (2, "HERMOD_WORKER_PORT=65535: 2 processes need as many ports\n")
+
+
+async def test_second_worker_on_one_host_names_the_port_and_the_variable(cli: Cli) -> None:
+    core = cli.hermod.core
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = core.settings.model_copy(update={"worker_port": port})
+        with pytest.raises(PortTaken, match=f"port {port} is in use; set HERMOD_WORKER_PORT to another, or to 0"):
+            async with serve_health(settings, core.storage, core.analytics, core.temporal, core.clock):
+                pytest.fail("the port was taken")
