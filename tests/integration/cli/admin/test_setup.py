@@ -21,6 +21,7 @@ from hermod.storage.database.engine import Database
 from hermod.storage.secrets.vault import Vault
 from starter.cli.app import app
 from starter.process.health import PortTaken, serve_health
+from tests.integration.cli.conftest import Cli
 
 ROOT = Path(__file__).parents[4]
 SECRETS = ["POSTGRES_PASSWORD", "HERMOD_SECRET_KEY", "CLICKHOUSE_PASSWORD", "HERMOD_JWT_SECRET"]
