@@ -28,7 +28,7 @@ async def record_with_retry(
     stopping: Callable[[], bool],
     superseded: Callable[[], bool],
 ) -> Returned:
-    """Raises Unrecorded with the results, where the database stays away for longer than it is worth waiting."""
+    """Raises OutcomesNotPersisted with the results, where the database stays away for too long."""
     begun, tries = time.monotonic(), 0
     while True:
         try:
@@ -54,7 +54,8 @@ async def record_uninterrupted(
 ) -> Returned:
     """`record_with_retry`, which a cancellation does not cut off: it waits for its end, `LAST_WORDS` at the most.
 
-    Raises CancelledError where it was cancelled and the results are recorded, and Unrecorded where they are not.
+    Raises CancelledError where it was cancelled and the results are recorded, and OutcomesNotPersisted where they are
+    not.
     """
     recording = asyncio.ensure_future(record_with_retry(record, results, stopping=stopping, superseded=superseded))
     try:
@@ -66,7 +67,7 @@ async def record_uninterrupted(
 
 
 async def record_on_shutdown(record: Callable[[], Awaitable[object]], results: Sequence[Any]) -> None:
-    """Interrupted: record what is known, and quickly. Raises Unrecorded where that does not work any more."""
+    """Interrupted: record what is known, and quickly. Raises OutcomesNotPersisted where that does not work any more."""
     if results and not await _has_ended_well(asyncio.ensure_future(record())):
         UNRECORDED.inc(len(results))
         raise OutcomesNotPersisted(results)
@@ -78,7 +79,7 @@ async def finish_despite_cancellation(
     """Commit the intents of a wave, which a cancellation does not cut off: it is passed on after its end.
 
     Raises what the grant raises, cancelled or not. Where it takes longer than `LAST_WORDS` after a cancellation, it is
-    cut off: Unrecorded with `never_made()`, the results of a wave that may be committed and is not made.
+    cut off: OutcomesNotPersisted with `never_made()`, the results of a wave that may be committed and is not made.
     """
     task = asyncio.ensure_future(grant)
     try:

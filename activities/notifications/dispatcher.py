@@ -110,7 +110,9 @@ class MessageDispatcher:
         self._progress = DispatchProgress()
 
     async def run(self, carried: HeartbeatDetails) -> DispatchProgress:
-        """Bring the messages as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
+        """Bring the messages as far as they can go now. Raises Unavailable, and OutcomesNotPersisted with what must be
+        kept.
+        """
         items = await self._books.open()
         await self._settle_in_flight([item for item in items if item.in_flight is not None], carried)
         now = self._clock.now()

@@ -68,7 +68,7 @@ class LedgerSession:
     ) -> None:
         """Commit the intents of a wave; those that may be sent are added to `granted`.
 
-        Raises Unrecorded where no answer came: the intents may be committed, and the requests are not made.
+        Raises OutcomesNotPersisted where no answer came: the intents may be committed, and the requests are not made.
         """
         work, now, begin_by = self._work, self._clock.now(), time.monotonic() + BEGIN_WITHIN.total_seconds()
         ends = {sender: ends_by(sender, now) for sender in {job.sender for job in wave}}
@@ -87,7 +87,7 @@ class LedgerSession:
                 self._lose(job.item)
 
     async def record(self, results: Sequence[Result]) -> None:
-        """Raises Unrecorded where the database does not take them."""
+        """Raises OutcomesNotPersisted where the database does not take them."""
         if not results:
             return
         work = self._work
@@ -105,7 +105,7 @@ class LedgerSession:
                 self._lose(self._items[result.message])
 
     async def record_on_shutdown(self, results: Sequence[Result]) -> None:
-        """Of a dispatch that is cut off. Raises Unrecorded where there is no time for it."""
+        """Of a dispatch that is cut off. Raises OutcomesNotPersisted where there is no time for it."""
         work = self._work
         await record_on_shutdown(
             lambda: self._ledger.record(work.tenant, work.run, results, self._clock.now()), results

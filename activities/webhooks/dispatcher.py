@@ -112,7 +112,9 @@ class WebhookDispatcher:
         self._grants: MicroBatcher[Sequence[WebhookIntent], set[str]] = MicroBatcher(self._grant_all)
 
     async def run(self, carried: HeartbeatDetails) -> DispatchProgress:
-        """Bring the deliveries as far as they can go now. Raises Unavailable, and Unrecorded with what must be kept."""
+        """Bring the deliveries as far as they can go now. Raises Unavailable, and OutcomesNotPersisted with what must
+        be kept.
+        """
         work, now = self._work, self._clock.now()
         items = await self._ways.ledger.open_items(work.tenant, work.owner, work.run, work.messages, now)
         self._items = {item.id: item for item in items}
@@ -218,8 +220,8 @@ class WebhookDispatcher:
     ) -> None:
         """Commit the intents; what may be sent is added to `granted`, and is under way from then on.
 
-        What is not granted was cancelled, or is in other hands: the next dispatch will see. Raises Unrecorded where no
-        answer came: the intents may be committed, and the requests are not made.
+        What is not granted was cancelled, or is in other hands: the next dispatch will see. Raises OutcomesNotPersisted
+        where no answer came: the intents may be committed, and the requests are not made.
         """
         begin_by = time.monotonic() + BEGIN_WITHIN.total_seconds()
         intents = [WebhookIntent(delivery=item.id, number=item.attempts + 1, ends_by=ends_by) for item in items]

@@ -18,7 +18,7 @@ _SEPARATOR: Final = "\x1f"
 
 
 def only_header(call: Callback, name: str) -> str:
-    """The value of a header that must come exactly once and holds no comma. Raises Forged."""
+    """The value of a header that must come exactly once and holds no comma. Raises SignatureInvalid."""
     value = call.headers.get(name, "")
     if not value:
         raise SignatureInvalid(f"the header {name} is missing")
@@ -28,7 +28,7 @@ def only_header(call: Callback, name: str) -> str:
 
 
 def check_time(seconds: str, now: datetime, *, oldest: timedelta = PATIENCE) -> None:
-    """Raise Forged for a signed unix time that is unreadable, older than `oldest`, or ahead of us."""
+    """Raise SignatureInvalid for a signed unix time that is unreadable, older than `oldest`, or ahead of us."""
     if not _SECONDS.match(seconds):
         raise SignatureInvalid("the signed time is not a unix time")
     age = now.timestamp() - int(seconds)

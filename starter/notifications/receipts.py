@@ -93,7 +93,7 @@ class Fetcher:
         self._guard = guard
 
     async def fetch(self, url: str) -> bytes:
-        """Raises Forged for an address that must not be asked or answers too much, Unavailable for the rest."""
+        """Raises SignatureInvalid for an address that must not be asked or answers too much, Unavailable otherwise."""
         self._check(url)
         client = HttpClient(self._guard, HttpSettings(max_reply_bytes=FETCH_BYTES))
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import modules, parsed, place
+from tests.architecture.tree import ROOT, files, modules, parsed, place
 
 MODULE_LINES = 400
 WORKFLOW_LINES = 200
@@ -67,3 +67,58 @@ def test_workflow_file_holds_one_workflow_of_its_own_name() -> None:
         if found not in ([], [expected]):
             wrong.append(f"{place(path)}: {', '.join(found)}")
     assert wrong == []
+
+
+ROOMS = ("activities", "benchmarks", "devstack", "hermod", "starter", "tests", "web", "workflows")
+FOLDER_ENTRIES = 14
+LARGER = {
+    "benchmarks/soak": 15,
+    "devstack/sandbox": 18,
+    "devstack/sandbox/providers": 41,
+    "starter": 16,
+    "tests/faults": 19,
+    "tests/integration/delivery": 15,
+    "tests/replay/histories": 99,
+    "tests/support": 22,
+    "tests/unit/channels/email": 16,
+    "tests/unit/sandbox/providers": 15,
+    "tests/unit/starter": 15,
+    "tests/unit": 21,
+}
+"""Folders with more, and how many they may have: a number here may only fall. Histories are data."""
+
+
+def test_folder_has_about_a_dozen_entries() -> None:
+    """Counted without `__init__`, `__main__` and `conftest`: what a reader looks through to find a thing."""
+    entries: dict[str, set[str]] = {}
+    for path in files():
+        parts = path.relative_to(ROOT).parts
+        for depth in range(1, len(parts)):
+            entries.setdefault("/".join(parts[:depth]), set()).add(Path(parts[depth]).stem)
+    counts = {
+        folder: len(names - {"__init__", "__main__", "conftest"})
+        for folder, names in entries.items()
+        if folder.partition("/")[0] in ROOMS
+    }
+    crowded = {folder: count for folder, count in counts.items() if count > LARGER.get(folder, FOLDER_ENTRIES)}
+    assert crowded == {}
+
+
+RETIRED = frozenset(
+    "AlonePatience Appointments BOOKKEEPING Carried CloseOrder Crowded DeliveryOrder Delivering EndpointStream Forged "
+    "Gathering Happening IngestOrder MessageDesk Naps NextAccount PatienceInTurn PaymentDesk Pulse ReceiptBook "
+    "ReplayStepOrder Sifted Trade TurnedAway UNTIL_DONE Unanswered UnderWay Unrecorded as_requests note_trouble nudge "
+    "promise_keeps_to record_in_the_end record_last_words some_at_once spare_the_collector tell_cancelled".split()
+)
+"""What the field's own words have replaced."""
+
+
+def test_retired_words_stay_away() -> None:
+    found = {
+        f"{place(path)}: {node.id if isinstance(node, ast.Name) else node.name}"
+        for path in modules() + modules("tests")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Name | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.id if isinstance(node, ast.Name) else node.name) in RETIRED
+    }
+    assert found == set()

@@ -62,7 +62,7 @@ class SandboxReceipts:
 
 
 def _check(call: Callback, account: Account, desk: ReceiptContext) -> None:
-    """Raises Forged."""
+    """Raises SignatureInvalid."""
     secret = account.credentials.get("webhook_secret")
     if not secret:
         raise SignatureInvalid("the account has no webhook_secret")

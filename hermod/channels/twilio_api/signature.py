@@ -35,7 +35,7 @@ Pairs = list[tuple[str, str]]
 
 
 def parameters(call: Callback, auth_token: str | None) -> dict[str, str]:
-    """What Twilio tells us, once it is proved that Twilio does. Raises Forged and Unreadable.
+    """What Twilio tells us, once it is proved that Twilio does. Raises SignatureInvalid and Unreadable.
 
     Of a GET the query, of a form its fields, of JSON the strings and numbers of the object.
     """
@@ -71,7 +71,7 @@ def _check(call: Callback, auth_token: str, signed: Pairs) -> None:
 
 
 def _algorithm(settings: str) -> str:
-    """The one that the settings name. Raises Forged for one that we do not know, and for more than one."""
+    """The one that the settings name. Raises SignatureInvalid for one that we do not know, and for more than one."""
     pairs = [part.partition("=") for part in settings.split(",")]
     named = [value.strip().upper() for name, _, value in pairs if name.strip() == "algorithm"] or ["HMAC_SHA1"]
     if len(named) > 1 or named[0] not in _ALGORITHMS:

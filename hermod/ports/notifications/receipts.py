@@ -89,15 +89,15 @@ class ReceiptContext:
 
     now: datetime
     fetch: Callable[[str], Awaitable[bytes]]
-    """Raises Unavailable where the address does not answer, Forged where it must not be asked."""
+    """Raises Unavailable where the address does not answer, SignatureInvalid where it must not be asked."""
 
 
 class ReceiptReader(Protocol):
     async def read(self, call: Callback, account: Account, desk: ReceiptContext) -> ParsedReceipt:
-        """Check the call's signature on its raw bytes, then read it. Raises Forged and Unreadable.
+        """Check the call's signature on its raw bytes, then read it. Raises SignatureInvalid and Unreadable.
 
-        Secrets come from the account's credentials. Without the one that the check needs, every call is Forged. An
-        event whose word is not known is `ReceiptEventType.UNKNOWN`, never an error.
+        Secrets come from the account's credentials. Without the one that the check needs, every call is
+        SignatureInvalid. An event whose word is not known is `ReceiptEventType.UNKNOWN`, never an error.
         """
         ...
 

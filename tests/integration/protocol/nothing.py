@@ -8,7 +8,9 @@ from hermod.ports.notifications.limiter import RateRules, Reservation, ReserveRe
 
 
 class Nothing:
-    """Hygiene and health that learn nothing, limits that do not exist, waiters that nobody but the sweeper wakes."""
+    """Address feedback and health that learn nothing, limits that do not exist, waiters that nobody but the sweeper
+    wakes.
+    """
 
     async def learn(self, *args: object) -> None:
         return None

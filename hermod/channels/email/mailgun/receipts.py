@@ -71,7 +71,7 @@ class MailgunReceipts:
 
 
 def _checked_token(signature: dict[str, Any], account: Account, desk: ReceiptContext) -> str:
-    """The token of a call that Mailgun has signed. Raises Forged."""
+    """The token of a call that Mailgun has signed. Raises SignatureInvalid."""
     key = account.credentials.get("webhook_signing_key")
     if not key:
         raise SignatureInvalid("the account names no webhook_signing_key")

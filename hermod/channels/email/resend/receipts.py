@@ -75,7 +75,7 @@ class ResendReceipts:
 
 
 def verified(call: Callback, secret: str | None, desk: ReceiptContext) -> str:
-    """The `svix-id` of a call whose signature fits. Raises Forged."""
+    """The `svix-id` of a call whose signature fits. Raises SignatureInvalid."""
     key = signing_key(secret) if secret else None
     if key is None:
         raise SignatureInvalid("the account has no usable webhook_secret")

@@ -96,7 +96,7 @@ def verification_key(text: str) -> EllipticCurvePublicKey | None:
 
 
 def _check(call: Callback, text: str | None, desk: ReceiptContext) -> None:
-    """Raise Forged for a call that is not signed by SendGrid for this account."""
+    """Raise SignatureInvalid for a call that is not signed by SendGrid for this account."""
     key = verification_key(text) if text else None
     if key is None:
         raise SignatureInvalid("the account has no usable webhook_public_key")

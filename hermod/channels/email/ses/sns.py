@@ -68,7 +68,7 @@ class Certificates:
         self._kept: OrderedDict[str, RSAPublicKey] = OrderedDict()
 
     async def key(self, url: str, desk: ReceiptContext) -> RSAPublicKey:
-        """Raises Forged where there is no RSA certificate, Unavailable where nobody answers."""
+        """Raises SignatureInvalid where there is no RSA certificate, Unavailable where nobody answers."""
         key = self._kept.get(url)
         if key is None:
             key = self._kept[url] = _public_key(await desk.fetch(url))
@@ -81,7 +81,7 @@ class Certificates:
 async def notice(body: bytes, account: Account, desk: ReceiptContext, certificates: Certificates) -> Notice:
     """The call, its topic, age and signature checked, in this order: what is not for us costs no certificate.
 
-    Raises Forged, and Unavailable where the certificate cannot be fetched.
+    Raises SignatureInvalid, and Unavailable where the certificate cannot be fetched.
     """
     fields = _fields(body)
     type_ = fields.get("Type", "")
