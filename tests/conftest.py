@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says more about the machine than about the code. What CI says of a commit must be what it
@@ -14,6 +16,10 @@ settings.register_profile(
     "any machine", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+# Where no test configures the log, its lines are no output: a worker in the background would write them into what a
+# command prints.
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.__stderr__))
 
 pytest_plugins = ["tests.support.servers", "tests.support.product"]
 

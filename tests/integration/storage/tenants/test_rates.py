@@ -27,7 +27,7 @@ START = datetime(2100, 1, 1, tzinfo=UTC)
 RESERVING = """
 import asyncio, json, sys
 from datetime import datetime, timedelta
-from hermod.ports.notifications.limiter import Ask
+from hermod.ports.notifications.limiter import ReserveRequest
 from hermod.storage.database.engine import Database
 from hermod.storage.tenants.limits import TenantLimits
 from hermod.storage.tenants.rates import Rates
@@ -39,7 +39,7 @@ async def main(url, start):
 
     async def caller():
         for step in range(40):
-            ask = Ask(bucket="b", rate=20.0, tenant="t", weight=1.0, most=3, wanted=100)
+            ask = ReserveRequest(bucket="b", rate=20.0, tenant="t", weight=1.0, most=3, wanted=100)
             got = await rates.reserve(ask, datetime.fromisoformat(start) + timedelta(seconds=step / 10))
             taken.append([step / 10, got.tokens])
 
