@@ -42,16 +42,8 @@ from activities.webhooks.notices import NoticeActivities
 from activities.webhooks.ordering import WebhookOrderActivities
 from activities.webhooks.replays import WebhookReplayActivities
 from activities.webhooks.waiting import WebhookWaitingActivities
-from hermod.bootstrap import (
-    Analytics,
-    Storage,
-    SystemClock,
-    open_analytics,
-    open_backend,
-    open_poster,
-    open_senders,
-    open_storage,
-)
+from hermod.bootstrap import Analytics, Storage, open_analytics, open_backend, open_poster, open_senders, open_storage
+from hermod.clock import SystemClock
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.queues import WORKFLOWS, Lane, lane_named, lane_numbers

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from hermod.analytics.client import ClickHouse
@@ -15,6 +15,7 @@ from hermod.analytics.queries import AnalyticsQueries
 from hermod.analytics.schema import Schema
 from hermod.analytics.sink import ClickHouseSink
 from hermod.channels.registry import CAPABILITIES, POLLED, Senders
+from hermod.clock import SystemClock
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.backend import HttpBackend
 from hermod.outbound.webhooks.poster import WebhookPoster
@@ -76,13 +77,6 @@ AUDIT_SECONDS: Final = 300.0
 """That a statement of the audit may take, which reads all that was accepted lately."""
 
 _DEFAULT_RATES: Final = {name: capability.default_rate for name, capability in CAPABILITIES.items()}
-
-
-class SystemClock:
-    """This machine's clock."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

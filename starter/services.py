@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
-from hermod.bootstrap import Analytics, Storage, SystemClock, open_analytics, open_poster, open_storage
+from hermod.bootstrap import Analytics, Storage, open_analytics, open_poster, open_storage
+from hermod.clock import SystemClock
 from hermod.ports.clock import Clock
 from hermod.ports.webhooks.ledger import Poster
 from hermod.settings import Settings

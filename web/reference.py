@@ -37,8 +37,8 @@ from hermod.contracts.notifications.templates import DraftInput, PreviewInput, T
 from hermod.contracts.tenants.accounts import AccountInput
 from hermod.contracts.tenants.retention import Retention
 from hermod.contracts.webhooks.deliveries import EndpointSettings, EventInput, ReplayInput, Rotation
+from hermod.version import product_version
 from starter.notifications.parsing import KEY_FIELD, MalformedJson
-from starter.process.version import product_version
 from web.examples import IDEMPOTENCY_KEY, IN_BATCH, MODELS, SCHEMAS
 from web.problems import MEDIA_TYPE, BodyTooLarge, NotJson, ProblemView, problem_of
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 import httpx
 import orjson
 
+from hermod.clock import SystemClock
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.http.client import HttpClient, NotSent, Reply, Unknown
 from hermod.outbound.http.retry_after import parse_retry_after
-from hermod.outbound.wiring import WallClock
 from hermod.ports.clock import Clock
 from hermod.ports.forms.submissions import BackendAway, BackendRefused, SubmissionRecord
 
@@ -42,7 +42,7 @@ class HttpBackend:
         if token:
             self._headers.append(("authorization", f"Token {token}"))
         self._client = HttpClient(AddressGuard(allow_private=True))
-        self._clock = clock or WallClock()
+        self._clock = clock or SystemClock()
         self._deadline = deadline
 
     async def save(self, record: SubmissionRecord) -> str | None:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from starter.process.version import product_version
+from hermod.version import product_version
 
 _ABOUT: Final = """Hand messages to Hermod, follow them, and look after the installation.
 

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.connector import Connection
 from yarl import URL
 
+from hermod.clock import SystemClock
 from hermod.contracts.webhooks.deliveries import MAX_ANSWER_BYTES
 from hermod.outbound.addresses.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, unresolved
 from hermod.outbound.addresses.names import ReceiverNames
@@ -40,7 +41,6 @@ from hermod.outbound.webhooks.timing import (
     begin,
     trace,
 )
-from hermod.outbound.wiring import WallClock
 from hermod.ports.clock import Clock
 from hermod.ports.deadline import deadline_of
 from hermod.ports.webhooks.ledger import SUCCESS, Exchange, Post
@@ -118,7 +118,7 @@ class WebhookPoster:
         settings: PosterSettings | None = None,
     ) -> None:
         self._guard = guard
-        self._clock = clock or WallClock()
+        self._clock = clock or SystemClock()
         self._names = GuardedResolver(guard, resolver or ReceiverNames())
         self._settings = settings or PosterSettings()
         self._sessions: dict[bool, aiohttp.ClientSession] = {}

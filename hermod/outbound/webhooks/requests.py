@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from hermod.outbound.webhooks.signatures import ID, SIGNATURE, TIMESTAMP, signature_header
 from hermod.ports.webhooks.ledger import DeliveryItem, Endpoint, Post
+from hermod.version import product_version
 
 ATTEMPT: Final = "webhook-attempt"
 SHOWN_HEADERS: Final = frozenset({ID, TIMESTAMP, ATTEMPT, "content-type", "user-agent", "x-request-id"})
@@ -72,7 +72,4 @@ def _custom(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def _user_agent() -> str:
-    try:
-        return f"Hermod/{version('hermod')}"
-    except PackageNotFoundError:
-        return "Hermod/0"
+    return f"Hermod/{product_version()}"

@@ -16,7 +16,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, GetSyste
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from hermod.bootstrap import Analytics, Storage, SystemClock, open_analytics, open_storage
+from hermod.bootstrap import Analytics, Storage, open_analytics, open_storage
+from hermod.clock import SystemClock
 from hermod.contracts.errors import Unavailable
 from hermod.settings import Settings, SettingsError
 from hermod.storage.database.migrate import SchemaOutdated, check_schema

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from activities.dispatch.progress import DispatchProgress, WorkItem
 from activities.webhooks.dispatcher import WebhookDependencies, WebhookDispatcher
-from hermod.bootstrap import Storage, SystemClock
+from hermod.bootstrap import Storage
+from hermod.clock import SystemClock
 from hermod.contracts.ids import new_id, webhook_batch_workflow, webhook_workflow
 from hermod.contracts.webhooks.deliveries import EndpointSettings, EventInput
 from hermod.outbound.webhooks.requests import post_for

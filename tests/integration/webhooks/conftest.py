@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hermod.bootstrap import SystemClock, open_storage
+from hermod.bootstrap import open_storage
+from hermod.clock import SystemClock
 from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.webhooks.poster import WebhookPoster
 from tests.integration.webhooks.bench import TENANT, Bench

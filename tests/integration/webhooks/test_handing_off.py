@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from hermod.bootstrap import Storage, SystemClock
+from hermod.bootstrap import Storage
+from hermod.clock import SystemClock
 from hermod.contracts.ids import webhook_endpoint_workflow, webhook_workflow
 from hermod.contracts.webhooks.deliveries import DeliveryStatus, EndpointSettings
 from hermod.ports.webhooks.ledger import Exchange, Post

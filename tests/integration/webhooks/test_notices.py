@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from devstack.servers.ports import LOOPBACK, free_port
-from hermod.bootstrap import Storage, SystemClock, open_storage
+from hermod.bootstrap import Storage, open_storage
+from hermod.clock import SystemClock
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.tenants.accounts import AccountInput
 from hermod.contracts.webhooks.notices import NoticeReport

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from hermod.bootstrap import SystemClock
+from hermod.clock import SystemClock
 from hermod.contracts.ids import webhook_workflow
 from hermod.contracts.webhooks.deliveries import DeliveryStatus
 from hermod.ports.webhooks.ledger import WebhookIntent, WebhookResult

@@ -19,7 +19,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from activities import errors
 from activities.interceptor import FailureInterceptor
-from hermod.bootstrap import SystemClock
+from hermod.clock import SystemClock
 from hermod.contracts.errors import NewerRecord
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.delivery import DeliveryInput

@@ -11,7 +11,7 @@ from activities.dispatch.progress import DispatchInput
 from activities.notifications.account_sender import BatchWait
 from activities.notifications.batch_slots import FairSemaphore, Slot
 from activities.notifications.dispatcher import MessageDispatcher
-from hermod.bootstrap import SystemClock
+from hermod.clock import SystemClock
 from hermod.contracts.ids import message_id
 from hermod.contracts.notifications.content import Attachment, Channel, Email
 from hermod.contracts.notifications.messages import Guarantee, MessageView, Options, Outcome, Status, Submission

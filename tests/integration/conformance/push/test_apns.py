@@ -10,18 +10,19 @@ import pytest
 
 from hermod.channels.push.apns.sender import ApnsSender, apns_id
 from hermod.channels.registry import Senders
+from hermod.clock import SystemClock
 from hermod.contracts.notifications.content import AnyContent, Channel, Push
 from hermod.contracts.notifications.messages import Category, Outcome
 from hermod.contracts.notifications.outcomes import Accepted, Fault, RecipientRejected
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.wiring import AdapterContext, WallClock
+from hermod.outbound.wiring import AdapterContext
 from tests.integration.conformance.conftest import Counterpart
 from tests.integration.conformance.suite import DEADLINE, SenderConformance
 
 TOKEN = "0123456789abcdef" * 4
 
 
-class MovableClock(WallClock):
+class MovableClock(SystemClock):
     """The wall's clock, and how far it is off."""
 
     off = timedelta(0)
