@@ -7,7 +7,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, cast
@@ -164,20 +163,29 @@ def _chunks(jobs: Sequence[SendJob]) -> list[list[SendJob]]:
 
 
 async def _work(queue: Iterator[Sequence[SendJob]], stopping: Callable[[], bool]) -> None:
-    for jobs in queue:
-        if not _may_begin(jobs[0], stopping):
-            continue
-        if jobs[0].shared:
-            await _send_together(jobs)
-        else:
-            await _send(jobs[0])
+    """Make one request after another, until none is left."""
+    jobs = next(queue, None)
+    while jobs is not None:
+        try:
+            # One limit for many requests: a timer for each would cost more than all else that is ours of a request.
+            async with _cut_off(jobs[0]) as limit:
+                while jobs is not None:
+                    if _may_begin(jobs[0], stopping):
+                        limit.restart()
+                        await (_send_together(jobs) if jobs[0].shared else _send(jobs[0]))
+                    jobs = next(queue, None)
+        except TimeoutError as error:
+            assert jobs is not None  # noqa: S101 - the limit strikes in the middle of a request
+            for job in jobs:
+                job.outcome = _mistake(job, error)
+            jobs = next(queue, None)
 
 
 def _may_begin(job: SendJob, stopping: Callable[[], bool]) -> bool:
     return not stopping() and time.monotonic() < job.begin_by
 
 
-def _cut_off(job: SendJob) -> AbstractAsyncContextManager[None]:
+def _cut_off(job: SendJob) -> deadline_of:
     return deadline_of(job.sender.capability.deadline.total_seconds(), overtime=OVERTIME.total_seconds())
 
 
@@ -185,8 +193,7 @@ async def _send(job: SendJob) -> None:
     begun = time.perf_counter()
     job.started = True
     try:
-        async with _cut_off(job):
-            job.outcome = await job.sender.send(job.outgoing)
+        job.outcome = await job.sender.send(job.outgoing)
     except Exception as error:  # noqa: BLE001 - whatever an adapter does wrong, the request is accounted for
         job.outcome = _mistake(job, error)
     finally:
@@ -198,8 +205,7 @@ async def _send_together(jobs: Sequence[SendJob]) -> None:
     for job in jobs:
         job.started = True
     try:
-        async with _cut_off(jobs[0]):
-            outcomes = await cast(BatchSender, jobs[0].sender).send_batch([job.outgoing for job in jobs])
+        outcomes = await cast(BatchSender, jobs[0].sender).send_batch([job.outgoing for job in jobs])
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.outcome = outcome
     except Exception as error:  # noqa: BLE001

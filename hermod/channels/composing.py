@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from hermod.channels.redaction import one_line
 from hermod.contracts.notifications.outcomes import AnyOutcome, MessageRejected
@@ -12,6 +11,8 @@ from hermod.ports.notifications.sender import Outgoing
 from hermod.telemetry import get_logger
 
 ERROR_CODE: Final = "not_composed"
+
+Made = TypeVar("Made")
 
 _log = get_logger(__name__)
 
@@ -24,15 +25,14 @@ class Uncomposed(Exception):
         super().__init__(outcome.error)
 
 
-@contextmanager
-def composing(message: Outgoing) -> Iterator[None]:
-    """Raises Uncomposed for whatever goes wrong within.
+def composed(message: Outgoing, compose: Callable[[Outgoing], Made]) -> Made:
+    """What `compose` makes of the message. Raises Uncomposed for whatever goes wrong there.
 
     A ValueError says what is wrong with the content. Everything else is a mistake of ours: it is logged, and its text,
     which may quote the content, goes no further.
     """
     try:
-        yield
+        return compose(message)
     except UnicodeError:
         error = "it holds text that cannot be written as UTF-8"
         raise Uncomposed(MessageRejected(error_code=ERROR_CODE, error=error)) from None
@@ -51,8 +51,7 @@ def composable(
     refused: dict[str, AnyOutcome] = {}
     for one in messages:
         try:
-            with composing(one):
-                compose(one)
+            composed(one, compose)
         except Uncomposed as fault:
             refused[one.id] = fault.outcome
     return [one for one in messages if one.id not in refused], refused

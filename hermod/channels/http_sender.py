@@ -28,7 +28,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from hermod.channels.composing import Uncomposed, composable, composing
+from hermod.channels.composing import Uncomposed, composable, composed
 from hermod.channels.redaction import one_line
 from hermod.contracts.errors import FieldError
 from hermod.contracts.notifications.content import AnyContent
@@ -113,8 +113,7 @@ class HttpSender(ABC):
         # A kept connection may be dying unseen. Where a repeat cannot be recognised, it gets a connection of its own.
         fresh = message.attempt > 1 and not self.capability.idempotency_key
         try:
-            with composing(message):
-                request = self.request(message)
+            request = composed(message, self.request)
         except Uncomposed as fault:
             return fault.outcome
         reply = await self.exchange(request, fresh=fresh)

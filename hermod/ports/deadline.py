@@ -17,32 +17,56 @@ MOMENT: Final = 1.0
 """Seconds in which what has come by then is read."""
 
 
-class deadline_of:  # noqa: N801 - a function to its callers, like `asyncio.timeout`; a generator costs five times as much
+class deadline_of:  # noqa: N801 - a function to its callers, like `asyncio.timeout`, which costs more
     """Raises TimeoutError inside the context when the seconds are over.
 
     `overtime`: for what has a deadline of these seconds itself, and is cut off only where it does not keep to it. They
     begin when that deadline strikes, so that it has its moment first, however late it is.
     """
 
-    __slots__ = ("_due", "_limit", "_overtime", "_seconds", "_timer")
+    __slots__ = ("_cancelling", "_due", "_is_over", "_loop", "_overtime", "_seconds", "_task", "_timer")
 
     def __init__(self, seconds: float, *, overtime: float = 0.0) -> None:
         self._seconds = seconds
         self._overtime = overtime
+        self._is_over = False
 
-    async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._due = loop.time() + self._seconds
-        self._limit = asyncio.Timeout(None)
-        await self._limit.__aenter__()
-        self._timer = loop.call_at(self._due, self._strike)
+    async def __aenter__(self) -> deadline_of:
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in one
+        self._task = task
+        self._cancelling = task.cancelling()
+        self.restart()
+        self._timer = self._loop.call_later(self._seconds, self._strike)
+        return self
+
+    def restart(self) -> None:
+        """Begin the seconds anew, for the next of several exchanges one after another."""
+        self._due = self._loop.time() + self._seconds
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        await self._limit.__aexit__(kind, error, trace)
+        # As in `asyncio.timeout`: a task that somebody else has cancelled as well is cancelled.
+        if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def _strike(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._limit.reschedule(now + self._overtime + (MOMENT if now - self._due > LATE else 0.0))
+        now = self._loop.time()
+        if self._due > now:
+            self._timer = self._loop.call_later(self._due - now, self._strike)
+            return
+        grace = self._overtime + (MOMENT if now - self._due > LATE else 0.0)
+        if grace:
+            self._timer = self._loop.call_later(grace, self._cut_off, self._due)
+        else:
+            self._cut_off(self._due)
+
+    def _cut_off(self, due: float) -> None:
+        if self._due != due:  # the exchange has ended in its overtime, and the next one runs
+            self._strike()
+            return
+        self._is_over = True
+        self._task.cancel()

@@ -18,7 +18,7 @@ from typing import Final
 import aiosmtplib
 
 from hermod.channels.access_tokens import NoToken
-from hermod.channels.composing import Uncomposed, composing
+from hermod.channels.composing import Uncomposed, composed
 from hermod.channels.email import mime
 from hermod.channels.email.smtp import oauth
 from hermod.channels.email.smtp.connections import Connection, Connections, Opening, Server
@@ -137,17 +137,15 @@ class SmtpSender:
 
     async def _composed(self, message: Outgoing) -> mime.Message:
         """The mail, before anybody is called. Raises Uncomposed."""
-        with composing(message):
-            email = message.content
-            if not isinstance(email, Email) or not message.sender:
-                raise ValueError("not an email with a sender")
-            size = sum(file.size for file in email.attachments) + len(email.html or "") + len(email.text or "")
-            if size < _IN_A_THREAD:
-                return self._compose(email, message.sender, message.id)
-            return await asyncio.to_thread(self._compose, email, message.sender, message.id)
+        if _size(message.content) < _IN_A_THREAD:
+            return composed(message, self._compose)
+        return await asyncio.to_thread(composed, message, self._compose)
 
-    def _compose(self, email: Email, sender: str, message_id: str) -> mime.Message:
-        return mime.compose(email, sender=sender, message_id=message_id, date=self._clock.now())
+    def _compose(self, message: Outgoing) -> mime.Message:
+        email = message.content
+        if not isinstance(email, Email) or not message.sender:
+            raise ValueError("not an email with a sender")
+        return mime.compose(email, sender=message.sender, message_id=message.id, date=self._clock.now())
 
     async def _deliver(self, talk: _Talk, mail: mime.Message, message: Outgoing) -> AnyOutcome:
         connection = await self._begin(mail)
@@ -292,3 +290,10 @@ async def _recipients(client: aiosmtplib.SMTP, mail: mime.Message) -> dict[str, 
         if recipient == mail.recipients[0]:
             break
     return refused
+
+
+def _size(content: AnyContent) -> int:
+    """Characters and bytes of a mail."""
+    if not isinstance(content, Email):
+        return 0
+    return sum(file.size for file in content.attachments) + len(content.html or "") + len(content.text or "")

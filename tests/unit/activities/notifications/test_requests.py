@@ -127,3 +127,13 @@ async def test_adapter_does_not_keep_to_its_deadline_is_cut_off_and_blamed(
     jobs = jobs_of(Provider(keeps_time=False), count=count)
     await send_all(jobs, lambda: False)
     assert {job.settled().error_code for job in jobs} == {"adapter_error"}
+
+
+async def test_adapter_is_cut_off_the_requests_after_it_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "OVERTIME", timedelta(seconds=SHORT))
+    hung, well = Provider(keeps_time=False), Provider()
+    well.answer.set_result(Accepted(provider_id="p1"))
+    jobs = [*jobs_of(hung, count=1), *jobs_of(well, count=1), *jobs_of(hung, count=1), *jobs_of(well, count=1)]
+    await send_all(jobs, lambda: False, at_once=1)
+    assert [job.settled().error_code for job in jobs] == ["adapter_error", None, "adapter_error", None]
+    assert all(job.started for job in jobs)
