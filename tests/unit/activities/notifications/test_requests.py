@@ -131,9 +131,10 @@ async def test_adapter_does_not_keep_to_its_deadline_is_cut_off_and_blamed(
 
 async def test_adapter_is_cut_off_the_requests_after_it_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "OVERTIME", timedelta(seconds=SHORT))
-    hung, well = Provider(keeps_time=False), Provider()
-    well.answer.set_result(Accepted(provider_id="p1"))
-    jobs = [*jobs_of(hung, count=1), *jobs_of(well, count=1), *jobs_of(hung, count=1), *jobs_of(well, count=1)]
+    providers = [Provider(keeps_time=False), Provider(), Provider(keeps_time=False), Provider()]
+    for well in providers[1::2]:
+        well.answer.set_result(Accepted(provider_id="p1"))
+    jobs = [job for provider in providers for job in jobs_of(provider, count=1)]
     await send_all(jobs, lambda: False, at_once=1)
     assert [job.settled().error_code for job in jobs] == ["adapter_error", None, "adapter_error", None]
     assert all(job.started for job in jobs)
