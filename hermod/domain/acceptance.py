@@ -52,7 +52,6 @@ def _addresses(email: Email) -> Iterator[tuple[str, str]]:
         yield "from", email.from_
     if isinstance(email.reply_to, str):
         yield "reply_to", email.reply_to
-    lists = {"reply_to": email.reply_to, "cc": email.cc, "bcc": email.bcc}
-    for name, addresses in lists.items():
-        if isinstance(addresses, tuple):
+    for name, addresses in (("reply_to", email.reply_to), ("cc", email.cc), ("bcc", email.bcc)):
+        if addresses and isinstance(addresses, tuple):
             yield from ((f"{name}.{place}", address) for place, address in enumerate(addresses))

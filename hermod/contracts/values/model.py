@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from datetime import datetime
+from typing import Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
@@ -17,6 +18,9 @@ def says_nothing(value: object) -> bool:
 
 
 _Made = TypeVar("_Made", bound=BaseModel)
+
+
+_SCALARS: Final = frozenset({str, int, float, bool, bytes, type(None), datetime})
 
 
 class _Unchecked(set[str]):
@@ -42,6 +46,8 @@ def _marked(model: _Made) -> _Made:
 
 def is_unchecked(value: object) -> bool:
     """Whether it is, or holds, a model of `model_copy(update=…)` or `model_construct`, which check nothing."""
+    if type(value) in _SCALARS:  # most are, and asking a model's class for its instances takes long
+        return False
     if isinstance(value, Model):
         return type(value.__pydantic_fields_set__) is _Unchecked or any(map(is_unchecked, vars(value).values()))
     return isinstance(value, tuple | list) and any(map(is_unchecked, value))
