@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -57,13 +58,27 @@ async def all_wait_with_waiter(house: ProductFixture, endpoint: str, count: int)
     waiter = webhook_endpoint_workflow(house.hermod.tenant, endpoint)
 
     async def wait() -> bool:
-        owners = [row.workflow_id for row in await rows(house) if row.finished_at is None]
-        assert owners == [waiter] * count, (len(owners), set(owners))
+        open_rows = [row for row in await rows(house) if row.finished_at is None]
+        assert {row.workflow_id for row in open_rows} == {waiter}, await what_they_wait_for(house, open_rows)
+        assert len(open_rows) == count
         return True
 
     await eventually(wait, within=60)
     await eventually(lambda: was_woken(house, waiter))
     return waiter
+
+
+async def what_they_wait_for(house: ProductFixture, open_rows: Sequence[Row[Any]]) -> str:
+    """For whoever reads of a failure: how the deliveries stand, and what their workflows are at."""
+    names = ("workflow_id", "status", "attempt_count", "wait_reason", "next_attempt_at")
+    told = [str(Counter(tuple(str(getattr(row, name)) for name in names) for row in open_rows))]
+    for owner in {row.workflow_id for row in open_rows}:
+        if await was_woken(house, owner):
+            found = (await house.client.get_workflow_handle(owner).describe()).raw_description
+            told.append(f"{owner}: {found.pending_activities} {found.pending_workflow_task}")
+        else:
+            told.append(f"{owner}: not known to Temporal")
+    return "\n".join(told)
 
 
 async def was_woken(house: ProductFixture, waiter: str) -> bool:
