@@ -153,7 +153,7 @@ class HttpSender(ABC):
         if message.request_id and message.request_id.isascii() and message.request_id.isprintable():
             headers = [*headers, ("x-request-id", message.request_id)]
         # A request made of a stream is left as it is; one made of content looks for each default header, which costs
-        # more than all the rest. aiohttp adds `host` and `content-length`.
+        # more than all the rest. The client adds `host` and `content-length`.
         request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body))
         request.read()
         return request

@@ -21,8 +21,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
+from hermod.outbound.addresses.names import AddressInfo
 from tests.integration.conformance.scripted import answer, read_request, reset
 
 BOMB: Final = gzip.compress(b"\0" * 20_000_000)
@@ -284,33 +283,23 @@ _AT_ONCE: Final = frozenset({"reset_at_once", "slow_tls"})
 """These come before a request is read."""
 
 
-class Names(AbstractResolver):
-    """A resolver that gives each look-up its next answer; the last one stays. `Names(["1.1.1.1"], ["127.0.0.1"])`
-    rebinds, `Names(["1.1.1.1", "127.0.0.1"])` mixes, `Names(None)` never answers."""
+class Names:
+    """Gives each look-up its next answer; the last one stays. `Names(["1.1.1.1"], ["127.0.0.1"])` rebinds,
+    `Names(["1.1.1.1", "127.0.0.1"])` mixes, `Names(None)` never answers."""
 
     def __init__(self, *answers: Sequence[str] | None) -> None:
         self._answers = list(answers)
         self.asked: list[str] = []
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
         self.asked.append(host)
         addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if addresses is None:
             await asyncio.Event().wait()
             return []
         return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=0,
-            )
+            (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0))
+            if ":" in address
+            else (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))
             for address in addresses
         ]
-
-    async def close(self) -> None:
-        return None

@@ -2,8 +2,8 @@
 
 A tenant chooses the `base_url` of its accounts, and Hermod calls it from inside the operator's network. A check of
 the URL alone is not enough (a name can resolve to anything, and differently the next time), so the decision is made
-on the very addresses that are dialled: `GuardedResolver` refuses a name when any of its answers is off limits.
-Literal addresses never reach a resolver and are checked before the request.
+on the very addresses that are dialled (`hermod.outbound.addresses.dial`): a name is refused when any of its answers is
+off limits.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from hermod.contracts.errors import InvalidInput
 from hermod.outbound.addresses.allow_list import AllowList
@@ -196,24 +194,3 @@ class AddressGuard:
         """Whether the operator's list has this very host: its name, or the address that it spells out."""
         address = _literal(host)
         return self._allowed.has_name(host) if address is None else self._allowed.has_address(_inner(address))
-
-
-class GuardedResolver(AbstractResolver):
-    """The system's resolver, with every answer checked before any of them is dialled."""
-
-    def __init__(self, guard: AddressGuard, inner: AbstractResolver | None = None) -> None:
-        self._guard = guard
-        self._inner = inner or ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Raises OSError where the name does not resolve, NameRefused where an answer is off limits."""
-        answers = await self._inner.resolve(host, port, family)
-        if not answers:
-            raise OSError(f"{host} has no address")
-        self._guard.check_answers(host, (answer["host"] for answer in answers))
-        return answers
-
-    async def close(self) -> None:
-        await self._inner.close()

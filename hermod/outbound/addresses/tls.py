@@ -25,14 +25,6 @@ def http2_context() -> ssl.SSLContext:
     return context
 
 
-@lru_cache(maxsize=1)
-def observed_context(connection: type[ssl.SSLObject]) -> ssl.SSLContext:
-    """The same for connections that are objects of the class `connection`, which watches its handshake."""
-    context = _context()
-    context.sslobject_class = connection
-    return context
-
-
 def _context() -> ssl.SSLContext:
     context = httpx.create_ssl_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,46 +1,33 @@
 """One HTTP exchange with a provider: an `httpx.Request` in, a small `Reply` out, or exactly one of two failures.
 
-`NotSent` is raised where it is proven that the provider did not get the request, `Unknown` for everything else. The
-difference decides whether a message may be sent again, so it rests on a closed list of causes and never on httpx's
-own classes: httpx-aiohttp reports a connection that the server closed *after* reading the request as ConnectTimeout.
-
-The transport is called directly: httpx's client costs another 100 µs per request, and nothing of it is wanted
-(cookies, redirects, proxies from the environment, authentication flows).
+`NotSent` is raised where it is proven that the provider did not get the request: not a byte of it had left. `Unknown`
+is everything else that has no answer. The difference decides whether a message may be sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
-from hermod.outbound.addresses.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, unresolved
-from hermod.outbound.addresses.tls import tls_context
+from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.http.connecting import ConnectFailed, Origin
+from hermod.outbound.http.http1_connection import Answer, Disconnected, InvalidAnswer, request_head
+from hermod.outbound.http.pool import KEEPALIVE, ConnectionPool
+from hermod.outbound.http.timing import Timing
 from hermod.ports.deadline import deadline_of
-
-_NOT_SENT: Final = (
-    aiohttp.ClientConnectorError,  # refused, no route, no such name, TLS handshake or certificate failed
-    aiohttp.ConnectionTimeoutError,  # no connection in time: while connecting, or waiting for a free one
-    aiohttp.InvalidURL,
-    aiohttp.NonHttpUrlClientError,
-)
-"""aiohttp's errors that only occur before the first byte of a request is written."""
-
-_REPEATED_BY_AIOHTTP: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Methods that aiohttp repeats by itself on a lost connection: a failure to connect may be that of the repetition."""
 
 DRAIN_SECONDS: Final = 10.0
 _CONNECT_SHARE: Final = 0.4
 _LONGEST_CONNECT: Final = 10.0
 """Connecting gets 40 % of the deadline and at most 10 s, so that the deadline itself never falls into that phase."""
+_OURS: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"accept-encoding"})
+"""Headers that say how the request is transferred."""
 
 
 class NotSent(Exception):
@@ -73,10 +60,9 @@ class Reply:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
     connections: int = 100
-    """Open connections of one account at most; further requests wait for one within the connect time."""
-    keepalive: float = 4.0
-    """Seconds an idle connection is kept: less than the 5 s after which small servers close it, because a request
-    that meets a closing connection has an unknown outcome."""
+    """Open connections of one account to one host at most; further requests wait for one within the connect time."""
+    keepalive: float = KEEPALIVE
+    """Seconds an idle connection is kept."""
     max_reply_bytes: int = 256 * 1024
     user_agent: str = "Hermod"
 
@@ -95,11 +81,9 @@ class HttpClient:
     """The long-lived HTTP session of one provider account. Connects on first use, inside the running loop."""
 
     def __init__(self, guard: AddressGuard, settings: HttpSettings | None = None) -> None:
-        self._guard = guard
         self._settings = settings or HttpSettings()
-        self._kept = AiohttpTransport(verify=tls_context(), client=self._session)
-        self._fresh = AiohttpTransport(verify=tls_context(), client=partial(self._session, force_close=True))
-        self._vetted: set[bytes] = set()
+        self._pool = ConnectionPool(guard, limit=self._settings.connections, keepalive=self._settings.keepalive)
+        self._user_agent = self._settings.user_agent.encode("ascii")
         self._active = 0
         self._closing = False
         self._drained = asyncio.Event()
@@ -116,7 +100,7 @@ class HttpClient:
         self._active += 1
         self._drained.clear()
         try:
-            return await self._exchange(self._fresh if fresh else self._kept, request, deadline)
+            return await self._exchange(request, deadline, fresh)
         finally:
             self._active -= 1
             if not self._active:
@@ -128,105 +112,72 @@ class HttpClient:
         with contextlib.suppress(TimeoutError):
             async with deadline_of(DRAIN_SECONDS):
                 await self._drained.wait()
-        await self._kept.aclose()
-        await self._fresh.aclose()
+        self._pool.close()
 
-    async def _exchange(self, transport: AiohttpTransport, request: httpx.Request, deadline: float) -> Reply:
-        started = time.perf_counter()
-        response: httpx.Response | None = None
-        body = bytearray()
-        complete = False
+    async def _exchange(self, request: httpx.Request, deadline: float, fresh: bool) -> Reply:
+        timing = Timing()
+        answer = Answer(self._settings.max_reply_bytes, timing)
         try:
-            if (host := request.url.raw_host) not in self._vetted:
-                self._guard.check_host(request.url.host)
-                self._vetted.add(host)
-            connect = connect_time(deadline)
-            request.extensions["timeout"] = {"connect": connect, "pool": connect}
+            origin, content = Origin.of(request.url), request.content
+            head = request_head(request.method, request.url.raw_path, self._headers(request, len(content), fresh))
             async with deadline_of(deadline):
-                response = await transport.handle_async_request(request)
-                complete = await _read(response, body, self._settings.max_reply_bytes)
-        except Exception as error:
-            if response is None:
-                raise classify(error, request.method) from error
-        finally:
-            if response is not None:
-                await _discard(response)
-        plain, whole = decoded(bytes(body), response.headers, self._settings.max_reply_bytes)
+                await self._pool.exchange(
+                    origin, head + content, answer, timing, fresh=fresh, connect_within=connect_time(deadline)
+                )
+        except ConnectFailed as failure:
+            raise NotSent(failure.code, str(failure)) from failure
+        except ValueError as error:
+            raise NotSent("request", f"the request cannot be sent: {error}") from error
+        except (TimeoutError, OSError, InvalidAnswer) as error:
+            if answer.status is None:
+                raise _failure(error, timing) from error
+        headers = httpx.Headers(answer.headers)
+        plain, whole = decoded(bytes(answer.body), headers, self._settings.max_reply_bytes)
         return Reply(
-            status=response.status_code,
-            headers=response.headers,
+            status=answer.status or 0,
+            headers=headers,
             body=plain,
-            truncated=not (complete and whole),
-            duration_ms=round((time.perf_counter() - started) * 1000),
+            truncated=not (answer.complete and whole),
+            duration_ms=timing.milliseconds(),
         )
 
-    def _session(self, *, force_close: bool = False) -> aiohttp.ClientSession:
-        settings = self._settings
-        # aiohttp takes either a keep-alive time or `force_close`, not both.
-        keep = {"force_close": True} if force_close else {"keepalive_timeout": settings.keepalive}
-        connector = aiohttp.TCPConnector(
-            ssl=tls_context(), resolver=GuardedResolver(self._guard), limit=settings.connections, **keep
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            headers={"accept-encoding": "identity", "user-agent": settings.user_agent},
-        )
+    def _headers(self, request: httpx.Request, length: int, fresh: bool) -> Iterator[tuple[bytes, bytes]]:
+        yield b"Host", request.url.netloc
+        named = set()
+        for name, value in request.headers.raw:
+            lowered = name.lower()
+            if lowered not in _OURS:
+                named.add(lowered)
+                yield name, value
+        if b"accept" not in named:
+            yield b"Accept", b"*/*"
+        if b"user-agent" not in named:
+            yield b"User-Agent", self._user_agent
+        yield b"Accept-Encoding", b"identity"
+        if length or request.method != "GET":
+            yield b"Content-Length", b"%d" % length
+        if fresh:
+            yield b"Connection", b"close"
+
+
+def _failure(error: Exception, timing: Timing) -> NotSent | Unknown:
+    """What it comes to that there is no answer."""
+    if timing.nothing_left:
+        if isinstance(error, TimeoutError):
+            return NotSent("connect_timeout", "no connection in time")
+        return NotSent("connect", str(error))
+    if isinstance(error, TimeoutError):
+        return Unknown("timeout", "no answer in time")
+    if isinstance(error, Disconnected):
+        return Unknown("disconnected", str(error))
+    if isinstance(error, OSError):
+        return Unknown("reset", "the connection broke before an answer came")
+    return Unknown("protocol", "no valid HTTP answer")
 
 
 def connect_time(deadline: float) -> float:
     """Seconds for connecting, of an exchange that has `deadline` in all."""
     return min(deadline * _CONNECT_SHARE, _LONGEST_CONNECT)
-
-
-def classify(error: Exception, method: str = "POST") -> NotSent | Unknown:
-    """Say what a failed exchange came to. `error` is httpx's, with aiohttp's own as its cause, or a plain one."""
-    if isinstance(error, AddressRefused):
-        return NotSent("address_refused", str(error))
-    cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
-    if isinstance(cause, _NOT_SENT) and method not in _REPEATED_BY_AIOHTTP:
-        return _not_sent(cause)
-    if isinstance(cause, TimeoutError):
-        return Unknown("timeout", "no answer in time")
-    if isinstance(cause, aiohttp.ServerDisconnectedError):
-        return Unknown("disconnected", "the connection was closed before an answer came")
-    if isinstance(cause, OSError):
-        return Unknown("reset", "the connection broke before an answer came")
-    return Unknown("protocol", f"no valid HTTP answer ({type(cause).__name__})")
-
-
-def _not_sent(cause: BaseException) -> NotSent:
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        reason = cause.os_error
-        if isinstance(reason, AddressRefused):
-            return NotSent("address_refused", str(reason))
-        if isinstance(cause, aiohttp.ClientConnectorDNSError) or isinstance(reason, NameRefused):
-            return NotSent("dns", unresolved(cause.host))
-        if isinstance(cause, aiohttp.ClientSSLError):
-            return NotSent("tls", f"no TLS connection to {cause.host} ({type(reason).__name__})")
-        return NotSent("connect", f"no connection to {cause.host}:{cause.port} ({type(reason).__name__})")
-    if isinstance(cause, aiohttp.ConnectionTimeoutError):
-        return NotSent("connect_timeout", "no connection in time")
-    return NotSent("url", "the provider's URL is not valid")
-
-
-async def _read(response: httpx.Response, body: bytearray, limit: int) -> bool:
-    """Append the body to `body` up to `limit` bytes; whether that was all of it."""
-    async for chunk in cast(httpx.AsyncByteStream, response.stream):
-        body += chunk
-        if len(body) > limit:
-            del body[limit:]
-            return False
-    return True
-
-
-async def _discard(response: httpx.Response) -> None:
-    """Give the connection back, or close it where the body was not read to its end."""
-    try:
-        await cast(httpx.AsyncByteStream, response.stream).aclose()
-    except Exception:  # noqa: BLE001 - the answer has been read; how its connection ends changes nothing
-        return
 
 
 def decoded(body: bytes, headers: httpx.Headers, limit: int) -> tuple[bytes, bool]:

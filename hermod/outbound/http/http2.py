@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import time
 from functools import partial
@@ -17,12 +16,13 @@ from typing import Final
 
 import httpx
 
-from hermod.outbound.addresses.dial import dial
-from hermod.outbound.addresses.guard import AddressGuard, AddressRefused, unresolved
+from hermod.outbound.addresses.guard import AddressGuard
 from hermod.outbound.addresses.tls import http2_context
 from hermod.outbound.http.client import DRAIN_SECONDS, HttpSettings, NotSent, Reply, Unknown, connect_time, decoded
+from hermod.outbound.http.connecting import ConnectFailed, Origin, open_connection
 from hermod.outbound.http.http2_connection import HeaderList, Http2Connection, Stream, Unprocessed
 from hermod.outbound.http.single_flight import SingleFlight
+from hermod.outbound.http.timing import Timing
 from hermod.ports.deadline import deadline_of
 
 KEEPALIVE: Final = 120.0
@@ -44,9 +44,8 @@ class Http2Client:
         *,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        self._host = origin.raw_host.decode("ascii")
-        self._port = origin.port or (443 if origin.scheme == "https" else 80)
-        self._context = (context or http2_context()) if origin.scheme == "https" else None
+        self._origin = Origin.of(origin)
+        self._context = (context or http2_context()) if self._origin.tls else None
         self._guard = guard
         self._settings = settings or HttpSettings()
         self._connection: Http2Connection | None = None
@@ -146,30 +145,19 @@ class Http2Client:
 
     async def _dial(self, patience: float) -> Http2Connection:
         """A new connection, or NotSent."""
-        loop, where = asyncio.get_running_loop(), f"{self._host}:{self._port}"
         try:
             async with asyncio.timeout(patience):
-                dialled = await dial(self._host, self._port, self._guard, patience=patience)
-                transport, connection = await loop.create_connection(
-                    self._protocol,
-                    sock=dialled,
-                    ssl=self._context,
-                    server_hostname=self._host if self._context is not None else None,
+                transport, connection = await open_connection(
+                    self._origin, self._protocol, Timing(), self._guard, self._context
                 )
-        except AddressRefused as refused:
-            raise NotSent("address_refused", str(refused)) from refused
-        except (socket.gaierror, UnicodeError) as error:
-            raise NotSent("dns", unresolved(self._host)) from error
+        except ConnectFailed as failure:
+            raise NotSent(failure.code, str(failure)) from failure
         except TimeoutError as error:
             raise NotSent("connect_timeout", "no connection in time") from error
-        except ssl.SSLError as error:
-            raise NotSent("tls", f"no TLS connection to {self._host} ({type(error).__name__})") from error
-        except OSError as error:
-            raise NotSent("connect", f"no connection to {where} ({type(error).__name__})") from error
         secured = transport.get_extra_info("ssl_object")
         if secured is not None and secured.selected_alpn_protocol() != "h2":
             connection.close()
-            raise NotSent("http2", f"{where} does not speak HTTP/2")
+            raise NotSent("http2", f"{self._origin.host}:{self._origin.port} does not speak HTTP/2")
         return connection
 
     def _protocol(self) -> Http2Connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hermod.outbound.webhooks.requests import SHOWN_HEADERS
@@ -25,12 +25,15 @@ def request_headers(sent: Iterable[tuple[str, str]], given: Iterable[tuple[str, 
     return _joined((name.lower(), _masked(name.lower(), value, shown)) for name, value in sent)
 
 
-def response_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of an answer: bounded in number and size, readable as text, without the cookies it sets."""
+def response_headers(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
+    """The headers of an answer: bounded in number and size, readable as text, without the cookies it sets.
+
+    Their names are given in lower case.
+    """
     kept: list[tuple[str, str]] = []
     room = MOST_BYTES
-    for given, value in list(headers.items())[:MOST_HEADERS]:
-        name = _text(given.lower())
+    for given, value in headers[:MOST_HEADERS]:
+        name = _text(given.encode("latin-1"))
         text = MASK if name in _SECRET_ANSWERS else _text(value)[:_LONGEST_VALUE]
         room -= len(name.encode()) + len(text.encode())
         if room < 0:
@@ -53,7 +56,7 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return joined
 
 
-def _text(value: str) -> str:
+def _text(value: bytes) -> str:
     """The value as text that every database takes: bytes that are no UTF-8 and control characters are replaced."""
-    readable = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    readable = value.decode("utf-8", "replace")
     return "".join(character if character.isprintable() else "�" for character in readable)

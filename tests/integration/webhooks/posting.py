@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from aiohttp.abc import AbstractResolver
-
 from hermod.outbound.addresses.guard import AddressGuard
+from hermod.outbound.addresses.names import Names
 from hermod.outbound.webhooks.poster import PosterSettings, WebhookPoster
 from hermod.ports.webhooks.ledger import Post
 
@@ -36,9 +35,9 @@ class StandingClock:
 
 @asynccontextmanager
 async def posting(
-    guard: AddressGuard, *, resolver: AbstractResolver | None = None, settings: PosterSettings | None = None
+    guard: AddressGuard, *, names: Names | None = None, settings: PosterSettings | None = None
 ) -> AsyncIterator[WebhookPoster]:
-    poster = WebhookPoster(guard, clock=StandingClock(), resolver=resolver, settings=settings)
+    poster = WebhookPoster(guard, clock=StandingClock(), names=names, settings=settings)
     try:
         yield poster
     finally:

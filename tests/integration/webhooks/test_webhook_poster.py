@@ -129,10 +129,10 @@ async def test_post_redirect_is_told_and_never_followed(poster: WebhookPoster, r
 async def test_post_deadline_is_over_everything(poster: WebhookPoster, receiver: Hostile, turn: str) -> None:
     receiver.behave(turn)
     exchange = await poster.post(order(receiver.url, deadline=1))
-    if turn == "drip":
+    if turn in ("drip", "drip_head"):
         assert (exchange.outcome, exchange.status_code, exchange.truncated) == ("success", 200, True)
-        assert 1 < len(exchange.body) <= 20
-        assert exchange.phases.body is not None
+        assert (1 if turn == "drip" else 0) <= len(exchange.body) <= 20
+        assert (exchange.phases.body is not None) == (turn == "drip")
     else:
         assert (exchange.outcome, exchange.status_code, exchange.error) == ("timeout", None, "no answer in time")
         assert exchange.address == "127.0.0.1"
@@ -202,7 +202,7 @@ async def test_post_head_without_end_is_bounded(poster: WebhookPoster, receiver:
         assert len(exchange.response_headers) <= 64
         assert sum(len(name) + len(value) for name, value in exchange.response_headers.items()) <= 8192
     else:
-        assert exchange.outcome == "protocol"
+        assert (exchange.outcome, exchange.status_code, exchange.truncated) == ("success", 200, True)
         assert receiver.sent < 8_000_000
 
 

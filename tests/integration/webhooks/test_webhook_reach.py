@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hermod.outbound.addresses.guard import AddressGuard
-from hermod.outbound.addresses.tls import observed_context
+from hermod.outbound.addresses.tls import tls_context
 from hermod.outbound.webhooks.poster import WebhookPoster
 from tests.integration.conformance.scripted import closed_port, server_context
 from tests.integration.webhooks.posting import order, posting, saying
@@ -41,7 +41,7 @@ async def test_post_name_that_is_none_is_dns(poster: WebhookPoster) -> None:
 
 
 async def test_post_names_that_never_resolve_end_at_the_deadline() -> None:
-    async with posting(AddressGuard(), resolver=Names(None)) as poster:
+    async with posting(AddressGuard(), names=Names(None)) as poster:
         exchange = await poster.post(order("https://hooks.example.com/", deadline=0.3))
     assert (exchange.outcome, exchange.error) == ("timeout", "the name did not resolve in time")
 
@@ -54,14 +54,20 @@ async def test_post_url_that_is_none_is_an_outcome(poster: WebhookPoster, url: s
 @pytest.mark.parametrize(
     "host",
     (
-        "127.0.0.1 10.0.0.1 169.254.169.254 0.0.0.0 2130706433 127.1 0x7f.1 127.0.0.1. １２７.0.0.1 "
+        "127.0.0.1 10.0.0.1 169.254.169.254 0.0.0.0 2130706433 127.1 0x7f.1 127.0.0.1. "
         "[::1] [fe80::1] [::ffff:127.0.0.1] [64:ff9b::7f00:1] [2002:7f00:1::]"
     ).split(),
 )
 async def test_post_address_off_limits_is_refused(receiver: Hostile, host: str) -> None:
-    async with posting(AddressGuard(), resolver=Names(["127.0.0.1"])) as poster:
+    async with posting(AddressGuard(), names=Names(["127.0.0.1"])) as poster:
         exchange = await poster.post(order(f"http://{host}:{receiver.port}/"))
     assert (exchange.outcome, exchange.address, receiver.connections) == ("refused_address", None, 0)
+
+
+async def test_post_address_in_letters_of_another_script_is_no_url(receiver: Hostile) -> None:
+    async with posting(AddressGuard(), names=Names(["127.0.0.1"])) as poster:
+        exchange = await poster.post(order(f"http://１２７.0.0.1:{receiver.port}/"))
+    assert (exchange.outcome, exchange.error, receiver.connections) == ("protocol", "the URL cannot be called", 0)
 
 
 @pytest.mark.parametrize(
@@ -69,36 +75,36 @@ async def test_post_address_off_limits_is_refused(receiver: Hostile, host: str) 
     [["127.0.0.1"], [ALLOWED, "127.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["::ffff:127.0.0.1"], ["64:ff9b::7f00:1"]],
 )
 async def test_post_name_with_an_answer_off_limits_is_refused(receiver: Hostile, answers: list[str]) -> None:
-    async with posting(AddressGuard(allowed=[ALLOWED]), resolver=Names(answers)) as poster:
+    async with posting(AddressGuard(allowed=[ALLOWED]), names=Names(answers)) as poster:
         exchange = await poster.post(order(receiver.at("hooks.example.com")))
     assert (exchange.outcome, exchange.address, receiver.connections) == ("dns", None, 0)
 
 
 async def test_post_name_inside_is_told_in_the_words_of_a_name_that_is_nowhere(receiver: Hostile) -> None:
-    async with posting(AddressGuard(), resolver=Names(["10.0.0.1"])) as poster:
+    async with posting(AddressGuard(), names=Names(["10.0.0.1"])) as poster:
         inside = await poster.post(order("https://hooks.internal/"))
-    async with posting(AddressGuard(), resolver=Names([])) as poster:
+    async with posting(AddressGuard(), names=Names([])) as poster:
         nowhere = await poster.post(order("https://hooks.internal/"))
     told = [(one.outcome, one.error, one.address, one.phases.connect) for one in (inside, nowhere)]
     assert told[0] == told[1] == ("dns", "the name hooks.internal does not resolve to a public address", None, None)
 
 
 async def test_post_name_that_is_bound_anew_never_reaches_the_inside(receiver: Hostile) -> None:
-    resolver = Names([ALLOWED], ["127.0.0.1"])
+    names = Names([ALLOWED], ["127.0.0.1"])
     async with (
         Hostile(host=ALLOWED, port=receiver.port) as outside,
-        posting(AddressGuard(allowed=[ALLOWED]), resolver=resolver) as poster,
+        posting(AddressGuard(allowed=[ALLOWED]), names=names) as poster,
     ):
         first = await poster.post(order(receiver.at("hooks.example.com")))
         second = await poster.post(order(receiver.at("hooks.example.com"), fresh=True))
     assert (first.outcome, first.address) == ("success", ALLOWED)
-    assert (second.outcome, resolver.asked) == ("dns", ["hooks.example.com"] * 2)
+    assert (second.outcome, names.asked) == ("dns", ["hooks.example.com"] * 2)
     assert (len(outside.requests), receiver.connections) == (1, 0)
 
 
 async def test_post_name_that_the_operator_allows_is_called(receiver: Hostile) -> None:
     guard = AddressGuard(allowed=["hooks.internal", ALLOWED])
-    async with posting(guard, resolver=Names(["127.0.0.1"])) as poster:
+    async with posting(guard, names=Names(["127.0.0.1"])) as poster:
         allowed = await poster.post(order(receiver.at("hooks.internal")))
         other = await poster.post(order(receiver.at("other.internal")))
     assert (allowed.outcome, allowed.address, other.outcome) == ("success", "127.0.0.1", "dns")
@@ -138,9 +144,9 @@ async def test_post_certificate_that_nobody_vouches_for_is_tls(poster: WebhookPo
 def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The operator's own authority, as OpenSSL's variable names it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    observed_context.cache_clear()
+    tls_context.cache_clear()
     yield certificate
-    observed_context.cache_clear()
+    tls_context.cache_clear()
 
 
 async def test_post_over_tls_tells_its_handshake(trusted: Path) -> None:

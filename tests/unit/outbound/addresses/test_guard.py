@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 from ipaddress import ip_address
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from hermod.contracts.errors import InvalidInput
-from hermod.outbound.addresses.guard import AddressGuard, AddressRefused, GuardedResolver, NameRefused, is_public
+from hermod.outbound.addresses.dial import resolved
+from hermod.outbound.addresses.guard import AddressGuard, AddressRefused, NameRefused, is_public
+from tests.support.hostile import Names
 
 PRIVATE = [
     "0.0.0.0",
@@ -88,24 +88,6 @@ PUBLIC = [
 ]
 
 
-class Answers(AbstractResolver):
-    """A resolver that knows one answer."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address in self._addresses
-        ]
-
-    async def close(self) -> None:
-        return None
-
-
 @pytest.mark.parametrize("address", PRIVATE + INNER_PRIVATE)
 def test_guard_address_off_limits_is_refused(address: str) -> None:
     assert not is_public(ip_address(address))
@@ -131,22 +113,29 @@ def test_guard_name_passes_until_it_is_resolved(host: str) -> None:
     AddressGuard().check_host(host)
 
 
-async def test_resolver_public_answers_are_passed_on() -> None:
-    resolver = GuardedResolver(AddressGuard(), Answers(["1.1.1.1", "2606:4700::1111"]))
-    assert [answer["host"] for answer in await resolver.resolve("example.com", 443)] == ["1.1.1.1", "2606:4700::1111"]
+async def test_resolved_public_answers_are_passed_on() -> None:
+    answers = ["1.1.1.1", "2606:4700::1111"]
+    found = await resolved("example.com", 443, AddressGuard(), Names(answers))
+    assert [address[:2] for *_, address in found] == [(answer, 443) for answer in answers]
 
 
 @pytest.mark.parametrize("answers", [["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["2606:4700::1111", "::ffff:10.0.0.1"]])
-async def test_resolver_any_answer_off_limits_refuses_the_name(answers: list[str]) -> None:
+async def test_resolved_any_answer_off_limits_refuses_the_name(answers: list[str]) -> None:
     with pytest.raises(NameRefused):
-        await GuardedResolver(AddressGuard(), Answers(answers)).resolve("example.com", 443)
-    allowed = await GuardedResolver(AddressGuard(allow_private=True), Answers(answers)).resolve("example.com", 443)
-    assert len(allowed) == len(answers)
+        await resolved("example.com", 443, AddressGuard(), Names(answers))
+    assert len(await resolved("example.com", 443, AddressGuard(allow_private=True), Names(answers))) == len(answers)
 
 
-async def test_resolver_no_answer_is_a_failed_connection() -> None:
+async def test_resolved_no_answer_is_a_failed_connection() -> None:
     with pytest.raises(OSError, match="no address"):
-        await GuardedResolver(AddressGuard(), Answers([])).resolve("example.com", 443)
+        await resolved("example.com", 443, AddressGuard(), Names([]))
+
+
+@pytest.mark.parametrize(("address", "family"), [("1.1.1.1", socket.AF_INET), ("2606:4700::1111", socket.AF_INET6)])
+async def test_resolved_address_is_not_looked_up(address: str, family: int) -> None:
+    names = Names(None)
+    ((kind, *_, (host, port, *_)),) = await resolved(address, 443, AddressGuard(), names)
+    assert (kind, host, port, names.asked) == (family, address, 443, [])
 
 
 @pytest.mark.parametrize(

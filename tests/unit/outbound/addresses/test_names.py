@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from hermod.outbound.addresses import names
-from hermod.outbound.addresses.names import ReceiverNames
+from hermod.outbound.addresses.names import SystemNames
 
 
 @pytest.fixture
-async def resolver() -> AsyncIterator[ReceiverNames]:
-    resolver = ReceiverNames()
-    yield resolver
-    await resolver.close()
+async def system() -> AsyncIterator[SystemNames]:
+    system = SystemNames()
+    yield system
+    await system.aclose()
 
 
 async def test_names_that_are_never_answered_do_not_hold_up_another(
-    resolver: ReceiverNames, monkeypatch: pytest.MonkeyPatch
+    system: SystemNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = threading.Event()
 
@@ -32,10 +32,10 @@ async def test_names_that_are_never_answered_do_not_hold_up_another(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    slow = [asyncio.create_task(resolver.resolve(f"slow{number}.example", 443)) for number in range(40)]
+    slow = [asyncio.create_task(system.resolve(f"slow{number}.example", 443)) for number in range(40)]
     try:
-        (answer,) = await asyncio.wait_for(resolver.resolve("quick.example", 443), 5)
-        assert (answer["host"], answer["port"], answer["hostname"]) == ("1.1.1.1", 443, "quick.example")
+        (answer,) = await asyncio.wait_for(system.resolve("quick.example", 443), 5)
+        assert answer[4] == ("1.1.1.1", 443)
         assert not any(task.done() for task in slow)
     finally:
         answered.set()
@@ -43,7 +43,7 @@ async def test_names_that_are_never_answered_do_not_hold_up_another(
 
 
 async def test_name_without_an_answer_in_time_is_an_error_of_the_name(
-    resolver: ReceiverNames, monkeypatch: pytest.MonkeyPatch
+    system: SystemNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = threading.Event()
 
@@ -55,6 +55,6 @@ async def test_name_without_an_answer_in_time_is_an_error_of_the_name(
     monkeypatch.setattr(names, "_LONGEST", 0.05)
     try:
         with pytest.raises(OSError, match="do not answer"):
-            await resolver.resolve("slow.example", 443)
+            await system.resolve("slow.example", 443)
     finally:
         answered.set()

@@ -132,8 +132,8 @@ def test_log_of_a_request_shows_known_values_only() -> None:
 
 
 def test_log_of_an_answer_is_bounded_and_readable() -> None:
-    many = response_headers({f"X-{number}": "v" for number in range(500)})
+    many = response_headers([(f"x-{number}", b"v") for number in range(500)])
     assert len(many) == MOST_HEADERS
-    large = response_headers({f"X-{number}": "ż" * 5000 for number in range(50)})
+    large = response_headers([(f"x-{number}", "ż".encode() * 5000) for number in range(50)])
     assert sum(len(name.encode()) + len(value.encode()) for name, value in large.items()) <= MOST_BYTES
-    assert response_headers({"X-A": "a\udcff\x00b", "Set-Cookie": "s=1"}) == {"x-a": "a��b", "set-cookie": "***"}
+    assert response_headers([("x-a", b"a\xff\x00b"), ("set-cookie", b"s=1")]) == {"x-a": "a��b", "set-cookie": "***"}
