@@ -111,7 +111,7 @@ async def test_replay_is_paused_and_resumed_and_cancelled(house: ProductFixture,
 
     async def progress(status: ReplayStatus, begun: int) -> bool:
         step = await handle.query("progress", result_type=ReplayStep)
-        return (step.status, step.begun, step.matching) == (status, begun, 4)
+        return step is not None and (step.status, step.begun, step.matching) == (status, begun, 4)
 
     await eventually(lambda: progress(ReplayStatus.PAUSED, 1))
     await move_replay(house.hermod, view.id, ReplayStatus.RUNNING)
