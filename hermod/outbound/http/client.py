@@ -122,7 +122,7 @@ class HttpClient:
             head = request_head(request.method, request.url.raw_path, self._headers(request, len(content), fresh))
             async with deadline_of(deadline):
                 await self._pool.exchange(
-                    origin, head + content, answer, timing, fresh=fresh, connect_within=connect_time(deadline)
+                    origin, head, content, answer, timing, fresh=fresh, connect_within=connect_time(deadline)
                 )
         except ConnectFailed as failure:
             raise NotSent(failure.code, str(failure)) from failure

@@ -15,6 +15,8 @@ from hermod.outbound.addresses.names import Names
 from hermod.outbound.http.timing import CONNECT, DNS, TLS, Timing
 
 ADDRESS_REFUSED: Final = "address_refused"
+CLOSE_WITHIN: Final = 1.0
+"""Seconds that the other side has for its last word of TLS; who does not say it would keep the connection open."""
 
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 
@@ -77,7 +79,11 @@ async def open_connection(
         timing.begin(TLS)
     try:
         transport, connection = await asyncio.get_running_loop().create_connection(
-            protocol, sock=dialled, ssl=context, server_hostname=host if context is not None else None
+            protocol,
+            sock=dialled,
+            ssl=context,
+            server_hostname=host if context is not None else None,
+            ssl_shutdown_timeout=CLOSE_WITHIN if context is not None else None,
         )
     except OSError as error:  # an SSLError is one, too
         if context is None:

@@ -17,6 +17,8 @@ from hermod.outbound.http.timing import BODY, FIRST_BYTE, SENDING, Timing
 
 LONGEST_HEAD: Final = 256 * 1024
 """Bytes of an answer's head, with those of all informational ones before it."""
+_SMALL: Final = 64 * 1024
+"""Bytes of a body that is sent in one piece with its head."""
 _SWITCHING_PROTOCOLS: Final = 101
 
 
@@ -63,20 +65,25 @@ class Answer:
         self._head = 0
         self._is_cut = False
         self._until_closed = False
-        self._ended = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
         parser = httptools.HttpResponseParser(self)
         # What other clients take as well. What is odd about lengths stays an error: it ends the connection.
         parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
-        self._parser = parser
+        self._parser: httptools.HttpResponseParser | None = parser
 
     async def until_ended(self) -> None:
         """Until nothing more comes of it. Raises OSError or InvalidAnswer where there is no status line."""
-        await self._ended
+        assert self._ended is not None  # noqa: S101 - it is waited for once
+        try:
+            await self._ended
+        finally:
+            # They refer to this, the future by way of its error: a cycle for each request would keep the collector busy.
+            self._parser = self._ended = None
 
     def feed(self, data: bytes) -> None:
-        if self._ended.done():  # nobody has asked for more
+        if self._parser is None or self._ended is None or self._ended.done():  # nobody has asked for more
             self.reusable = False
             return
         if not self._head_is_there:
@@ -127,7 +134,7 @@ class Answer:
         self.body += piece[:room] if len(piece) > room else piece
 
     def on_message_complete(self) -> None:
-        if self.status is not None and not self.complete:
+        if self._parser is not None and self.status is not None and not self.complete:
             self.complete = not self._is_cut
             self.reusable = self.complete and self._parser.should_keep_alive()
 
@@ -136,12 +143,14 @@ class Answer:
         return self._timing.stage >= BODY
 
     def _note_status(self) -> None:
+        if self._parser is None or self.status is not None:
+            return
         status = self._parser.get_status_code()
-        if self.status is None and (status >= 200 or status == _SWITCHING_PROTOCOLS):
+        if status >= 200 or status == _SWITCHING_PROTOCOLS:
             self.status = status
 
     def _end(self, error: Exception | None = None) -> None:
-        if self._ended.done():
+        if self._ended is None or self._ended.done():
             return
         if error is None or self.status is not None:
             self._ended.set_result(None)
@@ -168,8 +177,8 @@ class Http1Connection(asyncio.Protocol):
         """Whether it takes another request."""
         return not self._is_over and self._transport is not None and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes, answer: Answer, timing: Timing) -> None:
-        """Send the request, head and body, and read its answer. Whether the connection can be used again is `usable`.
+    async def exchange(self, head: bytes, body: bytes, answer: Answer, timing: Timing) -> None:
+        """Send a request and read its answer. Whether the connection can be used again is `usable`.
 
         Raises OSError or InvalidAnswer where the answer has no status line. Cancelled, it closes the connection: a
         request that has not left as a whole never does.
@@ -180,14 +189,19 @@ class Http1Connection(asyncio.Protocol):
         self._answer, self._timing = answer, timing
         try:
             timing.begin(SENDING)
-            transport.write(request)
+            if len(body) < _SMALL:
+                transport.write(head + body)
+            else:
+                transport.write(head)
+                transport.write(body)
             if not self._is_full:
                 timing.begin(FIRST_BYTE)
             await answer.until_ended()
         finally:
             self._answer = self._timing = None
-            if not answer.reusable or transport.get_write_buffer_size():
-                self.close(at_once=not answer.complete)
+            unsent = transport.get_write_buffer_size() > 0
+            if unsent or not answer.reusable:
+                self.close(at_once=unsent or not answer.complete)
 
     def close(self, *, at_once: bool = False) -> None:
         """`at_once`: without sending what has not left, and without a word to the other side."""

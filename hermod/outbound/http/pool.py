@@ -57,7 +57,8 @@ class ConnectionPool:
     async def exchange(
         self,
         origin: Origin,
-        request: bytes,
+        head: bytes,
+        body: bytes,
         answer: Answer,
         timing: Timing,
         *,
@@ -77,7 +78,7 @@ class ConnectionPool:
                 connection = await self._opened(place, timing, fresh=fresh)
         try:
             timing.address = connection.address
-            await connection.exchange(request, answer, timing)
+            await connection.exchange(head, body, answer, timing)
         finally:
             self._give_back(place, connection, keep=not fresh)
 

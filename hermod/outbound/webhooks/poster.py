@@ -99,7 +99,7 @@ class WebhookPoster:
             sent = list(_headers(order, target))
             head = request_head("POST", target.path, [(name.encode(), value.encode()) for name, value in sent])
             async with deadline_of(order.deadline.total_seconds()):
-                await self._pool.exchange(target.origin, head + order.body, answer, timing, fresh=order.fresh)
+                await self._pool.exchange(target.origin, head, order.body, answer, timing, fresh=order.fresh)
         except Exception as reason:  # noqa: BLE001 - each is an outcome: of the wire, or of the receiver
             outcome, error = classify(reason, timing)
         if answer.status is not None:

@@ -166,3 +166,29 @@ async def test_word_that_nobody_asked_for_ends_an_idle_connection() -> None:
             await asyncio.sleep(0.2)
     await client.aclose()
     assert connections == 2
+
+
+async def test_answer_before_the_request_was_read_ends_what_is_left_of_it() -> None:
+    """A body that nobody reads would keep the connection, and the memory, for as long as the other side likes."""
+    ended = asyncio.Event()
+
+    async def handler(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        read = 0
+        try:
+            while piece := await reader.read(1_000_000):
+                read += len(piece)
+                await asyncio.sleep(0.01)
+        except OSError:
+            pass
+        assert read < 30_000_000
+        ended.set()
+
+    client = HttpClient(AddressGuard(allow_private=True))
+    async with serving(handler) as port:
+        request = httpx.Request("POST", f"http://127.0.0.1:{port}/", content=b"x" * 30_000_000)
+        assert (await client.exchange(request, deadline=10)).status == 413
+        await asyncio.wait_for(ended.wait(), 10)
+    await client.aclose()

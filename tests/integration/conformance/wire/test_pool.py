@@ -71,7 +71,7 @@ async def get(
     timing = Timing()
     got = Answer(100, timing)
     head = request_head("GET", target.encode(), [(b"Host", b"localhost")])
-    await pool.exchange(origin, head, got, timing, fresh=fresh, connect_within=within)
+    await pool.exchange(origin, head, b"", got, timing, fresh=fresh, connect_within=within)
     assert got.status == 200
     return timing
 
@@ -106,7 +106,7 @@ async def test_no_connection_in_time_is_told_before_anything_has_left() -> None:
         await eventually(lambda: len(it.targets) == 1)
         timing = Timing()
         with pytest.raises(TimeoutError):
-            await pool.exchange(it.origin, b"", Answer(1, timing), timing, connect_within=0.05)
+            await pool.exchange(it.origin, b"", b"", Answer(1, timing), timing, connect_within=0.05)
         assert (timing.stage, timing.nothing_left) == (WAITING, True)
         it.may.set()
         await first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -173,3 +174,18 @@ def test_head_with_a_line_break_in_it_is_refused(value: bytes, where: str) -> No
     name, said, target = (value if where == part else b"x" for part in ("name", "value", "target"))
     with pytest.raises(ValueError, match="line break"):
         request_head("POST", target, [(name, said)])
+
+
+async def test_answer_that_was_read_leaves_nothing_for_the_collector() -> None:
+    """A cycle for each request would keep the collector busy, and memory with it."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await read([WHOLE["length"][0]])
+            with pytest.raises(InvalidAnswer):
+                await read([b"SSH-2.0\r\n"])
+        left = [one for one in gc.get_objects() if isinstance(one, Answer)]
+    finally:
+        gc.enable()
+    assert left == []
