@@ -211,14 +211,14 @@ def _endpoint_health(settings: Settings, database: Database, endpoints: WebhookE
 
 def _promises(settings: Settings) -> Promises:
     """On a connection of its own, where a statement may take longer."""
-    database = Database(settings.database_url.get_secret_value(), pool_size=1, timeout=AUDIT_SECONDS)
+    database = Database(settings.database_url.get_secret_value(), pool_size=2, timeout=AUDIT_SECONDS)
     return Promises(database, {name for name, capability in CAPABILITIES.items() if capability.idempotency_key})
 
 
 def _workers(settings: Settings, database: Database) -> Workers:
     """With a connection of the session's own, which nobody who is busy keeps it waiting for."""
     url = settings.database_url.get_secret_value()
-    return Workers(database, Database(url, pool_size=1, timeout=settings.database_timeout))
+    return Workers(database, Database(url, pool_size=2, timeout=settings.database_timeout))
 
 
 @asynccontextmanager

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     worker_concurrency: int = _env("WORKER_CONCURRENCY", 100, ge=1, le=MOST_AT_ONCE)
     lane_concurrency: Annotated[Mapping[Lane, int], NoDecode] = _env("HERMOD_LANE_CONCURRENCY", {})
     drain_seconds: float = _env("HERMOD_DRAIN_SECONDS", 75.0, ge=0, le=3600)
-    database_pool: int = _env("HERMOD_DATABASE_POOL", 10, ge=1, le=200)
+    database_pool: int = _env("HERMOD_DATABASE_POOL", 20, ge=2, le=400)
     database_timeout: float = _env("HERMOD_DATABASE_TIMEOUT", 10.0, ge=0.1, le=600)
     content_days: int = _env("HERMOD_CONTENT_DAYS", 30, ge=0, le=36_500)
     record_days: int = _env("HERMOD_RECORD_DAYS", 400, ge=0, le=36_500)

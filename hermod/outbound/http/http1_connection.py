@@ -79,7 +79,7 @@ class Answer:
         try:
             await self._ended
         finally:
-            # They refer to this, the future by way of its error: a cycle for each request would keep the collector busy.
+            # They refer to this, the future by way of its error: a cycle a request would keep the collector busy.
             self._parser = self._ended = None
 
     def feed(self, data: bytes) -> None:

@@ -91,12 +91,12 @@ class Database:
     InvalidInput for a value that cannot be stored, with nothing stored.
     """
 
-    def __init__(self, database_url: str, *, pool_size: int = 10, timeout: float = TIMEOUT) -> None:
+    def __init__(self, database_url: str, *, pool_size: int = 20, timeout: float = TIMEOUT) -> None:
         self._connector = Connector()
         self._engine: AsyncEngine = create_async_engine(
             async_url(database_url),
             pool_size=pool_size,
-            max_overflow=pool_size,
+            max_overflow=0,  # one of those is closed as it comes back, and the next one opened: under load, always
             pool_timeout=_POOL_SECONDS,
             pool_recycle=1800,
             hide_parameters=True,

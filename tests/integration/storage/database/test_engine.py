@@ -205,7 +205,7 @@ async def test_connections_are_all_busy_others_are_told_that_nothing_was_stored(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hermod.storage.database.engine._POOL_SECONDS", 0.1)
-    database = Database(line.direct._engine.url.render_as_string(hide_password=False), pool_size=1)
+    database = Database(line.direct._engine.url.render_as_string(hide_password=False), pool_size=2)
     async with database.autocommit(), database.autocommit():
         with pytest.raises(Unavailable, match="nothing was stored") as told:
             await database.execute(INSERT, {"id": 1})

@@ -285,7 +285,7 @@ async def test_number_that_comes_next_is_taken_a_worker_takes_the_one_after_it(d
 async def test_dispatches_have_all_connections_a_worker_that_lost_its_own_has_another(
     database: Database, database_url: str
 ) -> None:
-    settings = settings_for(database_url, "127.0.0.1:1").model_copy(update={"database_pool": 1})
+    settings = settings_for(database_url, "127.0.0.1:1").model_copy(update={"database_pool": 2})
     async with open_storage(settings) as storage, storage.workers.session() as number:
         done = asyncio.Event()
 
