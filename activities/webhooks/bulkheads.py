@@ -82,7 +82,7 @@ class Bulkhead:
         return taken
 
     async def wait(self, limit: int) -> None:
-        """Stand in line for one place, and take it. Raises Crowded."""
+        """Stand in line for one place, and take it. Raises BulkheadFull."""
         if self.is_full:
             raise self.crowded(limit)
         turn = asyncio.get_running_loop().create_future()

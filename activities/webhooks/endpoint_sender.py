@@ -49,7 +49,8 @@ class Deferred:
 class EndpointSender:
     """`send` makes the requests of a wave, each in a task of its own, and returns when all have been begun.
 
-    `nonblocking`: nothing is waited for but the stream's own requests, since others wait for it to end.
+    `nonblocking`: nothing is waited for but the stream's own requests and, briefly, a slot of the lane, since others
+    wait for it to end.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class EndpointSender:
         return None
 
     async def _bulkheads(self, most: int, endpoint: Endpoint, requests: TaskScope) -> int:
-        """Places at the door, and as many slots; none where only our own requests can make room. Raises Crowded."""
+        """Places at the door, and as many slots; none where only our own requests can make room. Raises BulkheadFull."""
         over = self._turn_ends is None or time.monotonic() > self._turn_ends
         limit = self._door.bounded(endpoint.concurrency)
         taken = self._door.take(most, limit, turn_is_over=over)
@@ -151,10 +152,18 @@ class EndpointSender:
             await self._door.wait(limit)
             self._turn_ends, taken = time.monotonic() + TURN, 1
         if taken:
-            taken = await self._door.enter(taken, waits=not (requests.any or self._briefly))
+            taken = await self._slots(taken, requests)
         if not taken and self._briefly and not requests.any:
             raise BulkheadFull(0.0)
         return taken
+
+    async def _slots(self, places: int, requests: TaskScope) -> int:
+        """Slots of the lane for places at the door: they are short for a moment only, and no fault of the endpoint."""
+        try:
+            async with asyncio.timeout(BRIEFLY.total_seconds() if self._briefly else None):
+                return await self._door.enter(places, waits=not requests.any)
+        except TimeoutError:
+            return 0
 
     async def _still_goes(self, endpoint: Endpoint) -> bool:
         """Whether nothing has come in the way while a place or a slot was waited for."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -155,3 +156,20 @@ async def test_deliveries_to_many_endpoints_make_no_more_requests_than_the_lane_
             await delivered(narrow.house, one.id)
     assert narrow.poster.under_way.made == 96
     assert 1 < narrow.poster.under_way.most <= MOST
+
+
+async def test_batch_to_many_endpoints_waits_for_the_lane_and_does_not_fall_apart(narrow: Narrow) -> None:
+    """A lane without a free request is short for a moment. Each workflow more costs the engine more than the wait."""
+    for number in range(30):
+        await add_endpoint(narrow.house, f"{NOWHERE}/{number}", event_types=(f"order.n{number}",))
+    hermod = narrow.house.hermod
+    receipts = await asyncio.gather(*(hermod.emit(f"order.n{n % 30}", {"n": n}) for n in range(60)))
+    for receipt in receipts:
+        (one,) = receipt.deliveries
+        await delivered(narrow.house, one.id)
+    rows = await hermod.core.storage.database.rows(
+        text("SELECT DISTINCT workflow_id FROM webhook_deliveries WHERE tenant_id = :tenant"),
+        {"tenant": hermod.tenant},
+    )
+    assert narrow.poster.under_way.made == 60
+    assert [row.workflow_id.partition("/")[0] for row in rows] == ["webhook-batch"]
