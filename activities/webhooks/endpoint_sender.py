@@ -142,7 +142,7 @@ class EndpointSender:
         return None
 
     async def _bulkheads(self, most: int, endpoint: Endpoint, requests: TaskScope) -> int:
-        """Places at the door, and as many slots; none where only our own requests can make room. Raises BulkheadFull."""
+        """Places at the door, and as many slots; none where only our own requests make room. Raises BulkheadFull."""
         over = self._turn_ends is None or time.monotonic() > self._turn_ends
         limit = self._door.bounded(endpoint.concurrency)
         taken = self._door.take(most, limit, turn_is_over=over)
