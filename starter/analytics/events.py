@@ -15,14 +15,14 @@ from temporalio.client import Client
 from hermod.bootstrap import Storage
 from hermod.contracts.analytics.events import EventsReceipt, RejectedEvent
 from hermod.contracts.errors import FieldError, InvalidInput
+from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
 from hermod.storage.analytics.event_outbox import EventLine
 from hermod.storage.database.apart import store_apart
 from hermod.telemetry import EVENTS
 from starter.analytics.ingest import EventIngest, Throttle
 from starter.analytics.validation import validate
-from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import MicroBatcher
+from starter.concurrency.background import LINGER, Background
 from starter.temporal.starts import Starts
 
 SLICE: Final = 500
@@ -47,7 +47,7 @@ class Events:
         self._background = Background()
         self._storing = 0
         self._calls: MicroBatcher[Sequence[EventLine], int] = MicroBatcher(
-            self._together, self._background, MOST_CALLS, lambda: self._storing >= FREE_STORES
+            self._together, MOST_CALLS, linger=lambda: LINGER if self._storing >= FREE_STORES else 0.0
         )
         ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
         self._throttle = Throttle(ingest, self._background)
@@ -79,7 +79,8 @@ class Events:
 
     async def drain(self) -> None:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(lambda: self._calls.flush() | self._throttle.flush())
+        await self._calls.drain()
+        await self._background.drain(self._throttle.flush)
 
     async def _stored(self, tenant: str, lines: Sequence[EventLine]) -> int:
         """How many of them are new."""

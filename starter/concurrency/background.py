@@ -11,6 +11,8 @@ FREE_STARTS: Final = 4
 MOST_STARTS: Final = 500
 """With so many starts under way the engine is far behind; the rest is left to the sweeper."""
 STARTS_AT_ONCE: Final = 16
+LINGER: Final = 0.02
+"""Seconds that a call waits for company at the most."""
 
 
 class Background:
@@ -19,10 +21,9 @@ class Background:
         self._starts = 0
         self._turns = asyncio.Semaphore(STARTS_AT_ONCE)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether so many starts are under way that it is worth waiting for company."""
-        return self._starts >= FREE_STARTS
+    def linger(self) -> float:
+        """Seconds that are worth waiting for company: none, as long as few starts are under way."""
+        return LINGER if self._starts >= FREE_STARTS else 0.0
 
     def start(self, begin: Callable[[], Awaitable[object]]) -> None:
         """Have something started; with too many starts under way, nothing is done, and the sweeper will do it."""

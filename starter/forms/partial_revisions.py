@@ -22,12 +22,12 @@ from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.forms.forms import MAX_DATA_BYTES, FormId, PartialInput, PartialReceipt, SavePartialInput, Session
 from hermod.contracts.ids import partial_workflow
 from hermod.contracts.values.model import Model
+from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
 from hermod.storage.database.apart import store_apart
 from hermod.storage.forms.partials import PartialDraft, PartialKey, SavedPartial
 from starter.concurrency.background import Background
 from starter.concurrency.gather_limited import gather_limited
-from starter.concurrency.micro_batcher import MicroBatcher
 from starter.forms.submission_intake import without_honeypot
 from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
@@ -61,7 +61,7 @@ class Partials:
         self._starts = Starts(client, storage.limits)
         self._background = Background()
         self._calls: MicroBatcher[PartialDraft, SavedPartial | None] = MicroBatcher(
-            self._store, self._background, MOST_REVISIONS
+            self._store, MOST_REVISIONS, linger=self._background.linger
         )
 
     async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
@@ -103,7 +103,8 @@ class Partials:
 
     async def drain(self) -> None:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(self._calls.flush)
+        await self._calls.drain()
+        await self._background.drain()
 
     async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | Exception | None]:
         partials, now = self._storage.partials, self._clock.now()

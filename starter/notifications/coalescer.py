@@ -13,12 +13,12 @@ from typing import Final
 from hermod.contracts.errors import IdempotencyMismatch, MaybeStored, Unavailable
 from hermod.contracts.ids import batch_id
 from hermod.contracts.notifications.messages import MAX_BATCH, Receipt
+from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
 from hermod.storage.database.apart import store_apart
 from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
 from hermod.telemetry import ACCEPTED
 from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import MicroBatcher
 from starter.notifications.grouping import Grouping
 from starter.temporal.starts import WorkflowBatch, WorkflowStarter
 
@@ -37,7 +37,7 @@ class Coalescer:
         self._dispatcher = dispatcher
         self._clock = clock
         self._background = Background()
-        self._calls: MicroBatcher[_Call, Receipt] = MicroBatcher(self._serve, self._background, MAX_BATCH)
+        self._calls: MicroBatcher[_Call, Receipt] = MicroBatcher(self._serve, MAX_BATCH, linger=self._background.linger)
 
     async def take(self, tenant: str, readies: tuple[Ready, ...], request_id: str | None) -> Receipt:
         """Store the messages of one call and have them started.
@@ -74,7 +74,8 @@ class Coalescer:
 
     async def drain(self) -> None:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(self._calls.flush)
+        await self._calls.drain()
+        await self._background.drain()
 
     async def _serve(self, tenant: str, calls: Sequence[_Call]) -> list[Receipt | Exception]:
         return await self._store(tenant, _drafts(Grouping(tenant, batch_id()), calls))

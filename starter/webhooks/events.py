@@ -18,12 +18,12 @@ from hermod.bootstrap import Storage
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks.deliveries import EventInput, EventReceipt
+from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
 from hermod.storage.database.apart import store_apart
 from hermod.storage.webhooks.acceptance import EventDraft, TakenEvent, event_body, take_events
 from hermod.telemetry import ACCEPTED
 from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import MicroBatcher
 from starter.temporal.endpoint_waiters import EndpointWaiters
 from starter.temporal.starts import Starts
 from starter.webhooks.ordering import WebhookOrders
@@ -47,7 +47,9 @@ class Webhooks:
         self._storage = storage
         self._clock = clock
         self._background = Background()
-        self._calls: MicroBatcher[_Call, TakenEvent] = MicroBatcher(self._store, self._background, MOST_EVENTS)
+        self._calls: MicroBatcher[_Call, TakenEvent] = MicroBatcher(
+            self._store, MOST_EVENTS, linger=self._background.linger
+        )
         starts = Starts(client, storage.limits)
         self.dispatcher = WebhookWorkflowStarter(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
@@ -75,7 +77,8 @@ class Webhooks:
 
     async def drain(self) -> None:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(self._calls.flush)
+        await self._calls.drain()
+        await self._background.drain()
 
     async def wake(self, tenant: str, endpoint: str, key: str) -> bool:
         """Have a line of ordered deliveries looked at again."""
