@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -21,14 +20,15 @@ from hermod.bootstrap import Storage
 from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.forms.forms import MAX_DATA_BYTES, FormId, PartialInput, PartialReceipt, SavePartialInput, Session
 from hermod.contracts.ids import partial_workflow
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.values.model import Model
 from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
 from hermod.storage.database.apart import store_apart
 from hermod.storage.forms.partials import PartialDraft, PartialKey, SavedPartial
 from starter.concurrency.background import Background
-from starter.concurrency.gather_limited import gather_limited
 from starter.forms.submission_intake import without_honeypot
+from starter.housekeeping.sweep_table import PARTIALS
 from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
 from starter.validation_errors import field_errors
@@ -36,12 +36,6 @@ from starter.validation_errors import field_errors
 CHANNEL: Final = "form"
 MOST_REVISIONS: Final = 500
 """In one statement."""
-UNSEEN_AFTER: Final = timedelta(seconds=15)
-"""A change that nobody has looked at for so long has been forgotten by its starter."""
-STILL_AFTER: Final = timedelta(minutes=10)
-"""A partial that has been due for so long may have lost its workflow; one that was woken is left alone for so long."""
-AT_MOST: Final = 500
-AT_ONCE: Final = 10
 
 
 class Place(Model):
@@ -91,15 +85,16 @@ class Partials:
             partial(signal_if_running, self._client, partial_workflow(tenant, form, session), "look_again")
         )
 
-    async def sweep(self) -> int:
-        """Wake the workflows of partials that nobody may be looking at; how many."""
-        now = self._clock.now()
-        keys = await self._storage.partials.forgotten(now, unseen=UNSEEN_AFTER, still=STILL_AFTER, limit=AT_MOST)
-        answers = await gather_limited(AT_ONCE, self._wake, keys)
-        woken = [key for key, answered in zip(keys, answers, strict=True) if answered]
+    async def sweep(self) -> SweepReport:
+        """Wake the workflows of partials that nobody may be looking at. One that was woken is left alone for long."""
+        now, row = self._clock.now(), PARTIALS
+        keys = await self._storage.partials.forgotten(
+            now, unseen=row.unstarted_after, still=row.stalled_after, limit=row.at_most
+        )
+        woken = await row.wake(self._wake, keys)
         if woken:
             await self._storage.partials.touch(woken, now)
-        return len(woken)
+        return SweepReport(restarted=len(woken))
 
     async def drain(self) -> None:
         """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""

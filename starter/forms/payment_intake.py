@@ -10,19 +10,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.domain.payments.stripe_events import StripeEvent
 from hermod.ports.clock import Clock
 from hermod.storage.forms.payments import Payments, TakenPayment, Unannounced
 from hermod.telemetry import PAYMENT_EVENTS
 from starter.concurrency.background import Background
+from starter.housekeeping.sweep_table import PAYMENTS
 
-UNTOLD_AFTER: Final = timedelta(seconds=5)
-"""A payment that changed so long ago, and for which the submission's workflow was not woken, was forgotten."""
-WOKEN_AGAIN_AFTER: Final = timedelta(minutes=10)
-"""A workflow that was woken and has not told of the payment for so long may have been closed before it looked."""
 NAMED_WITHIN: Final = timedelta(days=1)
 """An event may come so long before the submission that it names."""
-AT_MOST: Final = 500
 
 
 class PaymentAcceptor:
@@ -54,16 +51,16 @@ class PaymentAcceptor:
         """Wait until every submission has been woken, or is left to the sweeper."""
         await self._background.drain()
 
-    async def sweep(self) -> int:
-        """Wake the workflows of submissions that have not told of their payments; how many."""
+    async def sweep(self) -> SweepReport:
+        """Wake the workflows of submissions that have not told of their payments."""
         now = self._clock.now()
-        await self._payments.link_named(now, within=NAMED_WITHIN, limit=AT_MOST)
-        untold = await self._payments.untold(now, older_than=UNTOLD_AFTER, limit=AT_MOST)
-        return sum([await self._wake_for(one) for one in untold])
+        await self._payments.link_named(now, within=NAMED_WITHIN, limit=PAYMENTS.at_most)
+        untold = await self._payments.untold(now, older_than=PAYMENTS.unstarted_after, limit=PAYMENTS.at_most)
+        return SweepReport(restarted=len(await PAYMENTS.wake(self._wake_for, untold)))
 
     async def _wake_for(self, untold: Unannounced) -> bool:
         """What changes while it is woken stays marked, and wakes it again."""
         if not await self._wake(untold.tenant, untold.submission):
             return False
-        await self._payments.mark_woken(untold, self._clock.now() + WOKEN_AGAIN_AFTER)
+        await self._payments.mark_woken(untold, self._clock.now() + PAYMENTS.stalled_after)
         return True

@@ -113,6 +113,11 @@ _ADVANCE: Final = sql("""
 _STILL: Final = sql("""
     UPDATE webhook_replays SET updated_at = :now
      WHERE finished_at IS NULL AND status = 'running' AND updated_at < :until
+       AND (tenant_id, id) IN (
+         SELECT tenant_id, id FROM webhook_replays
+          WHERE finished_at IS NULL AND status = 'running' AND updated_at < :until
+          ORDER BY updated_at LIMIT CAST(:limit AS int)
+       )
     RETURNING tenant_id, id
 """)
 
@@ -220,9 +225,9 @@ class WebhookReplays:
                 return Begun(_step(row, 0.0), row.endpoint_id)
             return await _begin(connection, row, unseal, now)
 
-    async def still(self, now: datetime, *, older_than: timedelta) -> Sequence[tuple[str, str]]:
+    async def still(self, now: datetime, *, older_than: timedelta, limit: int) -> Sequence[tuple[str, str]]:
         """Running replays that nobody moved for so long, as (tenant, replay); not named again for as long."""
-        rows = await self._database.rows(_STILL, {"now": now, "until": now - older_than})
+        rows = await self._database.rows(_STILL, {"now": now, "until": now - older_than, "limit": limit})
         return [(row.tenant_id, row.id) for row in rows]
 
 

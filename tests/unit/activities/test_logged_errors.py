@@ -127,7 +127,7 @@ async def of_a_sweep() -> None:
     async def sweep() -> Any:
         raise raised()
 
-    await Sweepers({"messages": cast(Any, SimpleNamespace(sweep=sweep))}, {}).sweep()
+    await Sweepers({"messages": cast(Any, SimpleNamespace(sweep=sweep))}).sweep()
 
 
 async def of_a_call() -> None:
