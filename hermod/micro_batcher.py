@@ -51,10 +51,13 @@ class MicroBatcher(Generic[Asked, Answer]):
             self._begin(key)
         return bool(waiting)
 
-    async def drain(self) -> None:
-        """Serve all that wait, and wait for the end of it."""
+    async def drain(self) -> bool:
+        """Serve all that wait, and wait for the end of it; whether there was any."""
+        had_any = False
         while self.flush() or self._served:
+            had_any = True
             await asyncio.gather(*self._served, return_exceptions=True)
+        return had_any
 
     def close(self) -> None:
         """Cut off what is being served; its callers, and those that wait, are cancelled."""

@@ -11,7 +11,7 @@ from hermod.contracts.ids import events_workflow, new_id
 from hermod.contracts.notifications.delivery import SweepReport
 from hermod.ports.clock import Clock
 from hermod.storage.analytics.event_claims import SqlEventOutbox
-from starter.concurrency.background import Background
+from starter.concurrency.relay import Relay
 from starter.housekeeping.sweep_table import EVENTS
 from starter.temporal.starts import Start, Starts
 
@@ -65,9 +65,9 @@ class EventIngest:
 class Throttle:
     """A start at once where there was none lately, else one at the end of the pause, whoever asked in between."""
 
-    def __init__(self, ingest: EventIngest, background: Background) -> None:
+    def __init__(self, ingest: EventIngest, relay: Relay) -> None:
         self._ingest = ingest
-        self._background = background
+        self._relay = relay
         self._asked: dict[str, bool] = {}
         """By tenants whose pause is not over: whether anybody asked in it."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -88,7 +88,7 @@ class Throttle:
 
     def _begin(self, tenant: str) -> None:
         self._asked[tenant] = False
-        self._background.start(lambda: self._ingest.begin(tenant))
+        self._relay.start(lambda: self._ingest.begin(tenant))
         self._timers[tenant] = asyncio.get_running_loop().call_later(PAUSE, self._over, tenant)
 
     def _over(self, tenant: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -22,11 +23,9 @@ from hermod.contracts.forms.forms import MAX_DATA_BYTES, FormId, PartialInput, P
 from hermod.contracts.ids import partial_workflow
 from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.values.model import Model
-from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
-from hermod.storage.database.apart import store_apart
 from hermod.storage.forms.partials import PartialDraft, PartialKey, SavedPartial
-from starter.concurrency.background import Background
+from starter.concurrency.outbox import SharedOutbox
 from starter.forms.submission_intake import without_honeypot
 from starter.housekeeping.sweep_table import PARTIALS
 from starter.temporal.signals import signal_if_running
@@ -45,18 +44,14 @@ class Place(Model):
     session: Session
 
 
-class Partials:
-    """What the partials of all tenants of one process share."""
+class Partials(SharedOutbox[PartialDraft, PartialDraft, SavedPartial | None]):
+    """What the partials of all tenants of one process share. The answer is None where there is no such form."""
 
     def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        super().__init__(clock, MOST_REVISIONS)
         self._client = client
         self._storage = storage
-        self._clock = clock
         self._starts = Starts(client, storage.limits)
-        self._background = Background()
-        self._calls: MicroBatcher[PartialDraft, SavedPartial | None] = MicroBatcher(
-            self._store, MOST_REVISIONS, linger=self._background.linger
-        )
 
     async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
         """Keep a revision where it is the highest one.
@@ -81,7 +76,7 @@ class Partials:
 
         It would find out by itself when the form counts as abandoned.
         """
-        self._background.start(
+        self._relay.start(
             partial(signal_if_running, self._client, partial_workflow(tenant, form, session), "look_again")
         )
 
@@ -96,22 +91,20 @@ class Partials:
             await self._storage.partials.touch(woken, now)
         return SweepReport(restarted=len(woken))
 
-    async def drain(self) -> None:
-        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._calls.drain()
-        await self._background.drain()
+    async def _drafts(self, tenant: str, calls: Sequence[PartialDraft]) -> Sequence[PartialDraft]:
+        return calls
 
-    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | Exception | None]:
-        partials, now = self._storage.partials, self._clock.now()
-        answers = await store_apart(lambda some: partials.save(tenant, some, now), drafts)
-        woken = {
+    async def _store(self, tenant: str, drafts: Sequence[PartialDraft], now: datetime) -> Sequence[SavedPartial | None]:
+        return await self._storage.partials.save(tenant, drafts, now)
+
+    def _start_stored(self, tenant: str, stored: Sequence[tuple[PartialDraft, SavedPartial | None]]) -> None:
+        keys = {
             PartialKey(tenant, draft.form, draft.session)
-            for draft, saved in zip(drafts, answers, strict=True)
-            if isinstance(saved, SavedPartial) and saved.wakes
+            for draft, saved in stored
+            if saved is not None and saved.wakes
         }
-        for key in woken:
-            self._background.start(partial(self._wake, key))
-        return answers
+        for key in keys:
+            self._relay.start(partial(self._wake, key))
 
     async def _wake(self, key: PartialKey) -> bool:
         start = Start(

@@ -4,8 +4,10 @@ Temporal: accepted means durable, and the sweeper starts what could not be start
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -28,9 +30,9 @@ from hermod.domain.steps import TooManySteps
 from hermod.heavy_work import off_loop
 from hermod.ports.clock import Clock
 from hermod.storage.forms.forms import Form
-from hermod.storage.forms.submission_acceptance import SubmissionDraft
+from hermod.storage.forms.submission_acceptance import SubmissionDraft, TakenSubmission
 from hermod.telemetry import SUBMISSIONS
-from starter.concurrency.background import Background
+from starter.concurrency.outbox import Outbox
 from starter.temporal.starts import USE_RUNNING, Start, Starts
 from starter.validation_errors import field_errors
 
@@ -40,7 +42,7 @@ CHANNEL: Final = "form"
 """As the search attribute says it."""
 
 
-class Submissions:
+class Submissions(Outbox[SubmissionDraft, TakenSubmission]):
     """What the submissions of all tenants of one process share."""
 
     def __init__(
@@ -52,10 +54,9 @@ class Submissions:
         converted: Callable[[str, str, str], None] = lambda tenant, form, session: None,
     ) -> None:
         """`converted` is told of each session (tenant, form, session) whose partial a submission may have ended."""
+        super().__init__(clock)
         self._storage = storage
-        self._clock = clock
         self._starts = Starts(client, storage.limits)
-        self._background = Background()
         self._converted = converted
 
     async def take(
@@ -78,15 +79,13 @@ class Submissions:
                 return known
             raise
         try:
-            taken = await self._storage.submission_acceptance.take(tenant, draft, self._clock.now())
+            taken = await self._keep_one(tenant, draft)
         except IdempotencyMismatch:
             SUBMISSIONS.labels("refused").inc()
             raise
         SUBMISSIONS.labels("spam" if draft.is_spam else "accepted" if taken.new else "repeated").inc()
         if taken.new and asked.session is not None:
             self._converted(tenant, form, asked.session)
-        if taken.receipt.status is SubmissionStatus.PENDING:
-            self._background.start(lambda: self.begin(tenant, taken.receipt.id, request_id))
         return taken.receipt
 
     async def check(self, tenant: str, form: str, data: Mapping[str, Any]) -> None:
@@ -138,9 +137,14 @@ class Submissions:
             await self.mark_started(tenant, submission)
         return runs
 
-    async def drain(self) -> None:
-        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain()
+    async def _store(self, tenant: str, drafts: Sequence[SubmissionDraft], now: datetime) -> Sequence[TakenSubmission]:
+        """Each has a statement of its own: few come together."""
+        return [await self._storage.submission_acceptance.take(tenant, draft, now) for draft in drafts]
+
+    def _start_stored(self, tenant: str, stored: Sequence[tuple[SubmissionDraft, TakenSubmission]]) -> None:
+        for draft, taken in stored:
+            if taken.receipt.status is SubmissionStatus.PENDING:
+                self._relay.start(partial(self.begin, tenant, taken.receipt.id, draft.request_id))
 
     async def _draft(
         self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None

@@ -23,7 +23,7 @@ from hermod.ports.clock import Clock
 from hermod.storage.webhook_endpoints.endpoints import Subscriber
 from hermod.storage.webhooks.acceptance import PlannedDelivery
 from hermod.storage.webhooks.deliveries import WebhookDeliveries
-from starter.concurrency.background import FREE_STARTS
+from starter.concurrency.relay import FREE_STARTS
 from starter.temporal.starts import USE_RUNNING, Start, Starts
 
 CHANNEL: Final = "webhook"
