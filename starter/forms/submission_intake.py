@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from pydantic import ValidationError
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.bootstrap import Storage
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, NotFound, TooMany
@@ -31,15 +30,39 @@ from hermod.heavy_work import off_loop
 from hermod.ports.clock import Clock
 from hermod.storage.forms.forms import Form
 from hermod.storage.forms.submission_acceptance import SubmissionDraft, TakenSubmission
+from hermod.storage.forms.submissions import Submissions as StoredSubmissions
 from hermod.telemetry import SUBMISSIONS
 from starter.concurrency.outbox import Outbox
-from starter.temporal.starts import USE_RUNNING, Start, Starts
+from starter.temporal.starts import RecordStarter, Start, Starts
 from starter.validation_errors import field_errors
 
 SMALL: Final = 16 * 1024
 """Bytes of JSON that are walked over in a moment."""
 CHANNEL: Final = "form"
 """As the search attribute says it."""
+
+
+class OneSubmission(NamedTuple):
+    """What starts a submission's workflow, which has no other in it."""
+
+    tenant: str
+    id: str
+    request_id: str | None
+
+
+class SubmissionStarter(RecordStarter[OneSubmission]):
+    def __init__(self, starts: Starts, submissions: StoredSubmissions, clock: Clock) -> None:
+        super().__init__(starts, clock)
+        self._submissions = submissions
+
+    async def mark_started(self, unit: OneSubmission) -> None:
+        await self._submissions.mark_started(unit.tenant, unit.id, self._clock.now())
+
+    async def _is_pending(self, unit: OneSubmission) -> bool:
+        return await self._submissions.is_pending(unit.tenant, unit.id)
+
+    def _start(self, unit: OneSubmission) -> Start:
+        return _start(unit)
 
 
 class Submissions(Outbox[SubmissionDraft, TakenSubmission]):
@@ -57,6 +80,7 @@ class Submissions(Outbox[SubmissionDraft, TakenSubmission]):
         super().__init__(clock)
         self._storage = storage
         self._starts = Starts(client, storage.limits)
+        self.starter = SubmissionStarter(self._starts, storage.submissions, clock)
         self._converted = converted
 
     async def take(
@@ -102,40 +126,11 @@ class Submissions(Outbox[SubmissionDraft, TakenSubmission]):
 
         Starts its workflow where it has ended. False where Temporal is away.
         """
-        return await self._starts.begin(_start(tenant, submission, request_id, signal="look_again"))
-
-    async def begin(
-        self,
-        tenant: str,
-        submission: str,
-        request_id: str | None,
-        *,
-        conflict: WorkflowIDConflictPolicy = USE_RUNNING,
-    ) -> bool:
-        """Start a submission's workflow; False where Temporal is away.
-
-        `conflict` as for `starter.temporal.starts.WorkflowStarter.start`.
-        """
-        runs = await self._starts.begin(_start(tenant, submission, request_id), conflict=conflict)
-        return await self._started(tenant, submission, runs)
+        return await self._starts.begin(_start(OneSubmission(tenant, submission, request_id), signal="look_again"))
 
     async def begin_again(self, tenant: str, submission: str, request_id: str | None) -> bool:
-        """`begin` for one that had been given up and was reopened."""
-
-        async def is_pending() -> bool:
-            return await self._storage.submissions.is_pending(tenant, submission)
-
-        runs = await self._starts.begin_again(_start(tenant, submission, request_id), is_pending)
-        return await self._started(tenant, submission, runs)
-
-    async def mark_started(self, tenant: str, submission: str) -> None:
-        """Its workflow runs."""
-        await self._storage.submissions.mark_started(tenant, submission, self._clock.now())
-
-    async def _started(self, tenant: str, submission: str, runs: bool) -> bool:
-        if runs:
-            await self.mark_started(tenant, submission)
-        return runs
+        """Start the workflow of a submission that had been given up and was reopened; False where Temporal is away."""
+        return await self.starter.restart(OneSubmission(tenant, submission, request_id))
 
     async def _store(self, tenant: str, drafts: Sequence[SubmissionDraft], now: datetime) -> Sequence[TakenSubmission]:
         """Each has a statement of its own: few come together."""
@@ -144,7 +139,8 @@ class Submissions(Outbox[SubmissionDraft, TakenSubmission]):
     def _start_stored(self, tenant: str, stored: Sequence[tuple[SubmissionDraft, TakenSubmission]]) -> None:
         for draft, taken in stored:
             if taken.receipt.status is SubmissionStatus.PENDING:
-                self._relay.start(partial(self.begin, tenant, taken.receipt.id, draft.request_id))
+                one = OneSubmission(tenant, taken.receipt.id, draft.request_id)
+                self._relay.start(partial(self.starter.start, one))
 
     async def _draft(
         self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None
@@ -209,14 +205,14 @@ def submitted(
         raise InvalidInput(field_errors(error, given)) from None
 
 
-def _start(tenant: str, submission: str, request_id: str | None, signal: str | None = None) -> Start:
+def _start(one: OneSubmission, signal: str | None = None) -> Start:
     return Start(
         name="ProcessSubmission",
-        order=ProcessSubmissionInput(tenant=tenant, submission=submission),
-        workflow_id=submission_workflow(tenant, submission),
-        tenant=tenant,
+        order=ProcessSubmissionInput(tenant=one.tenant, submission=one.id),
+        workflow_id=submission_workflow(one.tenant, one.id),
+        tenant=one.tenant,
         channel=CHANNEL,
-        request_id=request_id,
+        request_id=one.request_id,
         summary="submission",
         signal=signal,
     )

@@ -73,7 +73,7 @@ async def as_if_untouched_for_an_hour(house: ProductFixture, own: str) -> None:
 def sweeper(house: ProductFixture) -> LedgerSweeper[Orphan]:
     core = house.hermod.core
     return LedgerSweeper(
-        core.storage.orphaned_submissions, SubmissionWorkflows(core.submissions), core.temporal, core.clock
+        core.storage.orphaned_submissions, SubmissionWorkflows(core.submissions.starter), core.temporal, core.clock
     )
 
 
