@@ -7,7 +7,7 @@ insert; the pauses between the starts of IngestEvents let more events share a wo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -93,7 +93,7 @@ class Events(SharedOutbox[Sequence[EventLine], Sequence[EventLine], int]):
             self._storing -= 1
         return [sum(next(added) for _ in lines) for lines in drafts]
 
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[Sequence[EventLine], int]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[Sequence[EventLine], int]]) -> None:
         self.look(tenant)
 
 

@@ -8,7 +8,7 @@ what could not be started, since Temporal or the process was away, is found by t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -36,7 +36,7 @@ class Outbox(ABC, Generic[Draft, Stored]):
         """
 
     @abstractmethod
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[Draft, Stored]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[Draft, Stored]]) -> None:
         """Have what was stored started, by the relay."""
 
     async def drain(self) -> bool:
@@ -54,10 +54,8 @@ class Outbox(ABC, Generic[Draft, Stored]):
         """
         now = self._clock.now()
         answers = await store_apart(lambda some: self._store(tenant, some, now), drafts)
-        self._start_stored(
-            tenant,
-            [(draft, one) for draft, one in zip(drafts, answers, strict=True) if not isinstance(one, Exception)],
-        )
+        pairs = zip(drafts, answers, strict=True)
+        self._start_stored(tenant, ((draft, one) for draft, one in pairs if not isinstance(one, Exception)))
         return answers
 
     async def _keep_one(self, tenant: str, draft: Draft) -> Stored:

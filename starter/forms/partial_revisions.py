@@ -7,7 +7,7 @@ types meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -97,7 +97,7 @@ class Partials(SharedOutbox[PartialDraft, PartialDraft, SavedPartial | None]):
     async def _store(self, tenant: str, drafts: Sequence[PartialDraft], now: datetime) -> Sequence[SavedPartial | None]:
         return await self._storage.partials.save(tenant, drafts, now)
 
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[PartialDraft, SavedPartial | None]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[PartialDraft, SavedPartial | None]]) -> None:
         keys = {
             PartialKey(tenant, draft.form, draft.session)
             for draft, saved in stored

@@ -5,7 +5,7 @@ Like submissions, an answer waits for the database and never for Temporal; the s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -54,7 +54,7 @@ class PaymentAcceptor(Outbox[StripeEvent, TakenPayment]):
         """Each has a transaction of its own: the events of a tenant go one after another."""
         return [await self._payments.take(tenant, event, now) for event in drafts]
 
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[StripeEvent, TakenPayment]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[StripeEvent, TakenPayment]]) -> None:
         for _, taken in stored:
             if taken.untold is not None:
                 self._relay.start(partial(self._wake_for, taken.untold))

@@ -4,7 +4,7 @@ Temporal: accepted means durable, and the sweeper starts what could not be start
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -136,7 +136,7 @@ class Submissions(Outbox[SubmissionDraft, TakenSubmission]):
         """Each has a statement of its own: few come together."""
         return [await self._storage.submission_acceptance.take(tenant, draft, now) for draft in drafts]
 
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[SubmissionDraft, TakenSubmission]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[SubmissionDraft, TakenSubmission]]) -> None:
         for draft, taken in stored:
             if taken.receipt.status is SubmissionStatus.PENDING:
                 one = OneSubmission(tenant, taken.receipt.id, draft.request_id)

@@ -6,7 +6,7 @@ An answer waits for the insert, never for Temporal: accepted means durable, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -83,7 +83,7 @@ class Coalescer(SharedOutbox[_Call, list[Draft], list[_Answer]]):
         taken = await self._acceptance.take(tenant, [draft for of_call in drafts for draft in of_call], now)
         return [[taken[draft.id] for draft in of_call] for of_call in drafts]
 
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[list[Draft], list[_Answer]]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[list[Draft], list[_Answer]]]) -> None:
         fresh = [draft for drafts, answers in stored for draft in _new(drafts, answers)]
         for draft in fresh:
             ACCEPTED.labels(draft.submission.content.channel.value).inc()

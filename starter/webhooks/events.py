@@ -6,7 +6,7 @@ deliveries to one endpoint among it share a workflow. An answer waits for the in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -97,7 +97,7 @@ class Webhooks(SharedOutbox[_Call, EventDraft, TakenEvent]):
     ) -> Sequence[TakenEvent | InvalidInput]:
         return await self._storage.webhook_acceptance.take(tenant, drafts, now)
 
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[EventDraft, TakenEvent]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[EventDraft, TakenEvent]]) -> None:
         started = [(delivery, draft.request_id) for draft, taken in stored for delivery in taken.started]
         ACCEPTED.labels(CHANNEL).inc(len(started))
         for unit in units(tenant, (one for one in started if one[0].order_key is None)):

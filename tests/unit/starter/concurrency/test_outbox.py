@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -55,7 +55,7 @@ class Numbers(SharedOutbox[int, int, str]):
         self.stored += [number for number in drafts if number != REFUSED]
         return [f"{number}" if number != REFUSED else InvalidInput.of("number", "is refused") for number in drafts]
 
-    def _start_stored(self, tenant: str, stored: Sequence[tuple[int, str]]) -> None:
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[int, str]]) -> None:
         for number, answer in stored:
             assert answer == f"{number}"
             self._relay.start(partial(self._begin, number))
