@@ -48,14 +48,14 @@ def sweepers(client: Client, storage: Storage, events: Webhooks, replays: PagedR
         {
             "messages": LedgerSweeper(storage.orphaned_messages, messages, client, clock),
             "webhooks": LedgerSweeper(storage.orphaned_deliveries, deliveries, client, clock),
-            "submissions": LedgerSweeper(storage.orphaned_submissions, SubmissionWorkflows(submissions), client, clock),
-        },
-        {
-            "ordered_webhooks": events.orders.sweep,
-            "waiting_webhooks": events.waiters.sweep,
-            "replays": replays.sweep,
-            "partials": Partials(client, storage, clock).sweep,
-            "events": ingest.sweep,
-            "payments": payments.sweep,
-        },
+            "submissions": LedgerSweeper(
+                storage.orphaned_submissions, SubmissionWorkflows(submissions.starter), client, clock
+            ),
+            "ordered_webhooks": events.orders,
+            "waiting_webhooks": events.waiters,
+            "replays": replays,
+            "partials": Partials(client, storage, clock),
+            "events": ingest,
+            "payments": payments,
+        }
     )

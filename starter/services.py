@@ -14,7 +14,7 @@ from hermod.ports.clock import Clock
 from hermod.ports.webhooks.ledger import Poster
 from hermod.settings import Settings
 from starter.analytics.events import Events
-from starter.concurrency.background import Background
+from starter.concurrency.relay import Relay
 from starter.forms.partial_revisions import Partials
 from starter.forms.payment_intake import PaymentAcceptor
 from starter.forms.submission_intake import Submissions
@@ -46,7 +46,7 @@ class Services:
     partials: Partials
     analytics: Analytics
     backlog: BacklogWatch
-    restarts: Background
+    restarts: Relay
     """Dead letters, many at once, that begin again."""
     events: Events
     submissions: Submissions
@@ -80,7 +80,7 @@ async def open_core(settings: Settings, temporal: Client | None) -> AsyncIterato
         stack.push_async_callback(events.drain)
         submissions = Submissions(temporal, storage, clock, converted=partials.converted)
         stack.push_async_callback(submissions.drain)
-        restarts = Background()
+        restarts = Relay()
         stack.push_async_callback(restarts.drain)
         payments = PaymentAcceptor(storage.payments, submissions.wake, clock)
         stack.push_async_callback(payments.drain)

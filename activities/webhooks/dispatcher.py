@@ -13,6 +13,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -26,11 +27,11 @@ from activities.webhooks.bulkheads import Bulkhead, Bulkheads
 from activities.webhooks.endpoint_sender import EndpointSender
 from activities.webhooks.handoff import at_rest, by_endpoint, hand_off, in_trouble, is_waiter
 from activities.webhooks.heartbeat_details import HeartbeatDetails
-from activities.webhooks.micro_batcher import MicroBatcher
 from activities.webhooks.transitions import INTERRUPTED, LOST, NOT_MADE, cancelled, parked, settled
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, DeliveryStatus
 from hermod.domain.webhooks.endpoint_health import FOR_THE_ENDPOINT
+from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
 from hermod.ports.notifications.ledger import Ending, InFlight
 from hermod.ports.notifications.limiter import Limiter
@@ -109,7 +110,7 @@ class WebhookDispatcher:
         """Of what the ledger did not take a step: it has turned out to be in other hands."""
         self._recovered: set[str] = set()
         """Endpoints whose breaker a request has closed."""
-        self._grants: MicroBatcher[Sequence[WebhookIntent], set[str]] = MicroBatcher(self._grant_all)
+        self._grants: MicroBatcher[Sequence[WebhookIntent], set[str]] = MicroBatcher(self._grant_all, in_turn=True)
 
     async def run(self, carried: HeartbeatDetails) -> DispatchProgress:
         """Bring the deliveries as far as they can go now. Raises Unavailable, and OutcomesNotPersisted with what must
@@ -123,9 +124,10 @@ class WebhookDispatcher:
         ready = self._ready([item for item in at_rest(items) if item.id not in self._fenced], busy=busy)
         several = len(by_endpoint(items)) > 1
         try:
-            async with TaskScope() as endpoints:
-                for endpoint, group in by_endpoint(ready).items():
-                    endpoints.begin(self._send_to(endpoint, group, nonblocking=several))
+            with closing(self._grants):
+                async with TaskScope() as endpoints:
+                    for endpoint, group in by_endpoint(ready).items():
+                        endpoints.begin(self._send_to(endpoint, group, nonblocking=several))
         except asyncio.CancelledError:
             await self._last_words()
             raise
@@ -226,7 +228,7 @@ class WebhookDispatcher:
         begin_by = time.monotonic() + BEGIN_WITHIN.total_seconds()
         intents = [WebhookIntent(delivery=item.id, number=item.attempts + 1, ends_by=ends_by) for item in items]
         try:
-            allowed = await self._grants.ask(intents)
+            allowed = await self._grants.ask(self._work.owner, intents)
         except Unavailable:
             raise OutcomesNotPersisted([self._never_made(item, endpoint, ends_by) for item in items]) from None
         for item in items:
@@ -238,10 +240,11 @@ class WebhookDispatcher:
                 self._lose(item)
         self._away += granted
 
-    async def _grant_all(self, waves: Sequence[Sequence[WebhookIntent]]) -> set[str]:
-        work = self._work
+    async def _grant_all(self, owner: str, waves: Sequence[Sequence[WebhookIntent]]) -> list[set[str]]:
+        """One statement for the waves that come together, and its answer for each of them."""
         intents = [intent for wave in waves for intent in wave]
-        return await self._ways.ledger.grant(work.tenant, work.owner, intents, self._clock.now())
+        allowed = await self._ways.ledger.grant(self._work.tenant, owner, intents, self._clock.now())
+        return [allowed] * len(waves)
 
     def _never_made(self, item: DeliveryItem, endpoint: Endpoint, ends_by: datetime) -> WebhookResult:
         _begin(item, ends_by)

@@ -7,7 +7,8 @@ insert; the pauses between the starts of IngestEvents let more events share a wo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from temporalio.client import Client
@@ -17,12 +18,11 @@ from hermod.contracts.analytics.events import EventsReceipt, RejectedEvent
 from hermod.contracts.errors import FieldError, InvalidInput
 from hermod.ports.clock import Clock
 from hermod.storage.analytics.event_outbox import EventLine
-from hermod.storage.database.apart import store_apart
 from hermod.telemetry import EVENTS
 from starter.analytics.ingest import EventIngest, Throttle
 from starter.analytics.validation import validate
-from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import MicroBatcher
+from starter.concurrency.outbox import SharedOutbox
+from starter.concurrency.relay import LINGER
 from starter.temporal.starts import Starts
 
 SLICE: Final = 500
@@ -38,19 +38,15 @@ _DUPLICATE: Final = EVENTS.labels("duplicate")
 _REJECTED: Final = EVENTS.labels("rejected")
 
 
-class Events:
-    """What the events of all tenants of one process share."""
+class Events(SharedOutbox[Sequence[EventLine], Sequence[EventLine], int]):
+    """What the events of all tenants of one process share. The answer to a call is how many of its events are new."""
 
     def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        super().__init__(clock, MOST_CALLS, lambda: LINGER if self._storing >= FREE_STORES else 0.0)
         self._acceptance = storage.event_acceptance
-        self._clock = clock
-        self._background = Background()
         self._storing = 0
-        self._calls: MicroBatcher[Sequence[EventLine], int] = MicroBatcher(
-            self._together, self._background, MOST_CALLS, lambda: self._storing >= FREE_STORES
-        )
         ingest = EventIngest(Starts(client, storage.limits), storage.event_outbox, clock)
-        self._throttle = Throttle(ingest, self._background)
+        self._throttle = Throttle(ingest, self._relay)
 
     async def take(self, tenant: str, given: Sequence[object]) -> EventsReceipt:
         """Check and store events: `TrackedEvent`s, or what should become some.
@@ -77,32 +73,28 @@ class Events:
         """Have the tenant's stored events inserted soon. Call it after a commit that `event_outbox.add` was part of."""
         self._throttle.ask(tenant)
 
-    async def drain(self) -> None:
-        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(lambda: self._calls.flush() | self._throttle.flush())
+    def _flush(self) -> bool:
+        return self._throttle.flush()
 
     async def _stored(self, tenant: str, lines: Sequence[EventLine]) -> int:
         """How many of them are new."""
         if len(lines) <= SMALL:
             return await self._calls.ask(tenant, lines)
-        (new,) = await self._together(tenant, [lines])
-        if isinstance(new, Exception):
-            raise new
-        return new
+        return await self._keep_one(tenant, lines)
 
-    async def _together(self, tenant: str, calls: Sequence[Sequence[EventLine]]) -> Sequence[int | Exception]:
-        async def store(some: Sequence[Sequence[EventLine]]) -> list[int]:
-            added = iter(await self._acceptance.take(tenant, [line for lines in some for line in lines], now))
-            return [sum(next(added) for _ in lines) for lines in some]
+    async def _drafts(self, tenant: str, calls: Sequence[Sequence[EventLine]]) -> Sequence[Sequence[EventLine]]:
+        return calls
 
+    async def _store(self, tenant: str, drafts: Sequence[Sequence[EventLine]], now: datetime) -> list[int]:
         self._storing += 1
-        now = self._clock.now()
         try:
-            answers = await store_apart(store, calls)
+            added = iter(await self._acceptance.take(tenant, [line for lines in drafts for line in lines], now))
         finally:
             self._storing -= 1
+        return [sum(next(added) for _ in lines) for lines in drafts]
+
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[Sequence[EventLine], int]]) -> None:
         self.look(tenant)
-        return answers
 
 
 def taken_alone(receipt: EventsReceipt) -> EventsReceipt:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Final
 
 from hermod.contracts.analytics.events import IngestEventsInput
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import events_workflow, new_id
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.ports.clock import Clock
 from hermod.storage.analytics.event_claims import SqlEventOutbox
-from starter.concurrency.background import Background
-from starter.concurrency.gather_limited import gather_limited
+from starter.concurrency.relay import Relay
+from starter.housekeeping.sweep_table import EVENTS
 from starter.temporal.starts import Start, Starts
 
 CHANNEL: Final = "events"
 PAUSE: Final = 0.25
 """Seconds between two starts for one tenant."""
-WAITING_AFTER: Final = timedelta(seconds=5)
-"""Events that nobody has taken for so long have been forgotten by their starter, or never had one."""
-STILL_AFTER: Final = timedelta(minutes=10)
-"""An insert that is under way for so long may have lost its workflow."""
-AT_MOST: Final = 500
-AT_ONCE: Final = 10
 
 
 class EventIngest:
@@ -44,17 +38,15 @@ class EventIngest:
             return False
         return await self._start(tenant, new_id("evb"))
 
-    async def sweep(self) -> int:
-        """Start inserts of what waits, and those again whose workflow may be gone; how many tenants and inserts."""
-        now = self._clock.now()
-        found = [
-            (tenant, new_id("evb"))
-            for tenant in await self._outbox.waiting(now, older_than=WAITING_AFTER, limit=AT_MOST)
-        ]
-        for still in await self._outbox.still(now, older_than=STILL_AFTER, limit=AT_MOST):
+    async def sweep(self) -> SweepReport:
+        """Start inserts of what nobody has taken, one for each tenant, and those again whose workflow may be gone."""
+        now, row = self._clock.now(), EVENTS
+        waiting = await self._outbox.waiting(now, older_than=row.unstarted_after, limit=row.at_most)
+        found = [(tenant, new_id("evb")) for tenant in waiting]
+        for still in await self._outbox.still(now, older_than=row.stalled_after, limit=row.at_most):
             await self._outbox.touch(still, now)
             found.append((still.tenant, still.insert))
-        return sum(await gather_limited(AT_ONCE, lambda one: self._start(*one), found))
+        return SweepReport(restarted=len(await row.wake(lambda one: self._start(*one), found)))
 
     async def _start(self, tenant: str, insert: str) -> bool:
         return await self._starts.begin(
@@ -73,9 +65,9 @@ class EventIngest:
 class Throttle:
     """A start at once where there was none lately, else one at the end of the pause, whoever asked in between."""
 
-    def __init__(self, ingest: EventIngest, background: Background) -> None:
+    def __init__(self, ingest: EventIngest, relay: Relay) -> None:
         self._ingest = ingest
-        self._background = background
+        self._relay = relay
         self._asked: dict[str, bool] = {}
         """By tenants whose pause is not over: whether anybody asked in it."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -96,7 +88,7 @@ class Throttle:
 
     def _begin(self, tenant: str) -> None:
         self._asked[tenant] = False
-        self._background.start(lambda: self._ingest.begin(tenant))
+        self._relay.start(lambda: self._ingest.begin(tenant))
         self._timers[tenant] = asyncio.get_running_loop().call_later(PAUSE, self._over, tenant)
 
     def _over(self, tenant: str) -> None:

@@ -7,9 +7,9 @@ types meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -21,14 +21,13 @@ from hermod.bootstrap import Storage
 from hermod.contracts.errors import InvalidInput, NotFound
 from hermod.contracts.forms.forms import MAX_DATA_BYTES, FormId, PartialInput, PartialReceipt, SavePartialInput, Session
 from hermod.contracts.ids import partial_workflow
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.values.model import Model
 from hermod.ports.clock import Clock
-from hermod.storage.database.apart import store_apart
 from hermod.storage.forms.partials import PartialDraft, PartialKey, SavedPartial
-from starter.concurrency.background import Background
-from starter.concurrency.gather_limited import gather_limited
-from starter.concurrency.micro_batcher import MicroBatcher
+from starter.concurrency.outbox import SharedOutbox
 from starter.forms.submission_intake import without_honeypot
+from starter.housekeeping.sweep_table import PARTIALS
 from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
 from starter.validation_errors import field_errors
@@ -36,12 +35,6 @@ from starter.validation_errors import field_errors
 CHANNEL: Final = "form"
 MOST_REVISIONS: Final = 500
 """In one statement."""
-UNSEEN_AFTER: Final = timedelta(seconds=15)
-"""A change that nobody has looked at for so long has been forgotten by its starter."""
-STILL_AFTER: Final = timedelta(minutes=10)
-"""A partial that has been due for so long may have lost its workflow; one that was woken is left alone for so long."""
-AT_MOST: Final = 500
-AT_ONCE: Final = 10
 
 
 class Place(Model):
@@ -51,18 +44,14 @@ class Place(Model):
     session: Session
 
 
-class Partials:
-    """What the partials of all tenants of one process share."""
+class Partials(SharedOutbox[PartialDraft, PartialDraft, SavedPartial | None]):
+    """What the partials of all tenants of one process share. The answer is None where there is no such form."""
 
     def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        super().__init__(clock, MOST_REVISIONS)
         self._client = client
         self._storage = storage
-        self._clock = clock
         self._starts = Starts(client, storage.limits)
-        self._background = Background()
-        self._calls: MicroBatcher[PartialDraft, SavedPartial | None] = MicroBatcher(
-            self._store, self._background, MOST_REVISIONS
-        )
 
     async def save(self, tenant: str, draft: PartialDraft) -> PartialReceipt:
         """Keep a revision where it is the highest one.
@@ -87,35 +76,35 @@ class Partials:
 
         It would find out by itself when the form counts as abandoned.
         """
-        self._background.start(
+        self._relay.start(
             partial(signal_if_running, self._client, partial_workflow(tenant, form, session), "look_again")
         )
 
-    async def sweep(self) -> int:
-        """Wake the workflows of partials that nobody may be looking at; how many."""
-        now = self._clock.now()
-        keys = await self._storage.partials.forgotten(now, unseen=UNSEEN_AFTER, still=STILL_AFTER, limit=AT_MOST)
-        answers = await gather_limited(AT_ONCE, self._wake, keys)
-        woken = [key for key, answered in zip(keys, answers, strict=True) if answered]
+    async def sweep(self) -> SweepReport:
+        """Wake the workflows of partials that nobody may be looking at. One that was woken is left alone for long."""
+        now, row = self._clock.now(), PARTIALS
+        keys = await self._storage.partials.forgotten(
+            now, unseen=row.unstarted_after, still=row.stalled_after, limit=row.at_most
+        )
+        woken = await row.wake(self._wake, keys)
         if woken:
             await self._storage.partials.touch(woken, now)
-        return len(woken)
+        return SweepReport(restarted=len(woken))
 
-    async def drain(self) -> None:
-        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(self._calls.flush)
+    async def _drafts(self, tenant: str, calls: Sequence[PartialDraft]) -> Sequence[PartialDraft]:
+        return calls
 
-    async def _store(self, tenant: str, drafts: Sequence[PartialDraft]) -> Sequence[SavedPartial | Exception | None]:
-        partials, now = self._storage.partials, self._clock.now()
-        answers = await store_apart(lambda some: partials.save(tenant, some, now), drafts)
-        woken = {
+    async def _store(self, tenant: str, drafts: Sequence[PartialDraft], now: datetime) -> Sequence[SavedPartial | None]:
+        return await self._storage.partials.save(tenant, drafts, now)
+
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[PartialDraft, SavedPartial | None]]) -> None:
+        keys = {
             PartialKey(tenant, draft.form, draft.session)
-            for draft, saved in zip(drafts, answers, strict=True)
-            if isinstance(saved, SavedPartial) and saved.wakes
+            for draft, saved in stored
+            if saved is not None and saved.wakes
         }
-        for key in woken:
-            self._background.start(partial(self._wake, key))
-        return answers
+        for key in keys:
+            self._relay.start(partial(self._wake, key))
 
     async def _wake(self, key: PartialKey) -> bool:
         start = Start(

@@ -4,14 +4,15 @@ Temporal: accepted means durable, and the sweeper starts what could not be start
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import orjson
 from pydantic import ValidationError
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
 
 from hermod.bootstrap import Storage
 from hermod.contracts.errors import FieldError, IdempotencyMismatch, InvalidInput, NotFound, TooMany
@@ -28,10 +29,11 @@ from hermod.domain.steps import TooManySteps
 from hermod.heavy_work import off_loop
 from hermod.ports.clock import Clock
 from hermod.storage.forms.forms import Form
-from hermod.storage.forms.submission_acceptance import SubmissionDraft
+from hermod.storage.forms.submission_acceptance import SubmissionDraft, TakenSubmission
+from hermod.storage.forms.submissions import Submissions as StoredSubmissions
 from hermod.telemetry import SUBMISSIONS
-from starter.concurrency.background import Background
-from starter.temporal.starts import USE_RUNNING, Start, Starts
+from starter.concurrency.outbox import Outbox
+from starter.temporal.starts import RecordStarter, Start, Starts
 from starter.validation_errors import field_errors
 
 SMALL: Final = 16 * 1024
@@ -40,7 +42,30 @@ CHANNEL: Final = "form"
 """As the search attribute says it."""
 
 
-class Submissions:
+class OneSubmission(NamedTuple):
+    """What starts a submission's workflow, which has no other in it."""
+
+    tenant: str
+    id: str
+    request_id: str | None
+
+
+class SubmissionStarter(RecordStarter[OneSubmission]):
+    def __init__(self, starts: Starts, submissions: StoredSubmissions, clock: Clock) -> None:
+        super().__init__(starts, clock)
+        self._submissions = submissions
+
+    async def mark_started(self, unit: OneSubmission) -> None:
+        await self._submissions.mark_started(unit.tenant, unit.id, self._clock.now())
+
+    async def _is_pending(self, unit: OneSubmission) -> bool:
+        return await self._submissions.is_pending(unit.tenant, unit.id)
+
+    def _start(self, unit: OneSubmission) -> Start:
+        return _start(unit)
+
+
+class Submissions(Outbox[SubmissionDraft, TakenSubmission]):
     """What the submissions of all tenants of one process share."""
 
     def __init__(
@@ -52,10 +77,10 @@ class Submissions:
         converted: Callable[[str, str, str], None] = lambda tenant, form, session: None,
     ) -> None:
         """`converted` is told of each session (tenant, form, session) whose partial a submission may have ended."""
+        super().__init__(clock)
         self._storage = storage
-        self._clock = clock
         self._starts = Starts(client, storage.limits)
-        self._background = Background()
+        self.starter = SubmissionStarter(self._starts, storage.submissions, clock)
         self._converted = converted
 
     async def take(
@@ -78,15 +103,13 @@ class Submissions:
                 return known
             raise
         try:
-            taken = await self._storage.submission_acceptance.take(tenant, draft, self._clock.now())
+            taken = await self._keep_one(tenant, draft)
         except IdempotencyMismatch:
             SUBMISSIONS.labels("refused").inc()
             raise
         SUBMISSIONS.labels("spam" if draft.is_spam else "accepted" if taken.new else "repeated").inc()
         if taken.new and asked.session is not None:
             self._converted(tenant, form, asked.session)
-        if taken.receipt.status is SubmissionStatus.PENDING:
-            self._background.start(lambda: self.begin(tenant, taken.receipt.id, request_id))
         return taken.receipt
 
     async def check(self, tenant: str, form: str, data: Mapping[str, Any]) -> None:
@@ -103,44 +126,21 @@ class Submissions:
 
         Starts its workflow where it has ended. False where Temporal is away.
         """
-        return await self._starts.begin(_start(tenant, submission, request_id, signal="look_again"))
-
-    async def begin(
-        self,
-        tenant: str,
-        submission: str,
-        request_id: str | None,
-        *,
-        conflict: WorkflowIDConflictPolicy = USE_RUNNING,
-    ) -> bool:
-        """Start a submission's workflow; False where Temporal is away.
-
-        `conflict` as for `starter.temporal.starts.WorkflowStarter.start`.
-        """
-        runs = await self._starts.begin(_start(tenant, submission, request_id), conflict=conflict)
-        return await self._started(tenant, submission, runs)
+        return await self._starts.begin(_start(OneSubmission(tenant, submission, request_id), signal="look_again"))
 
     async def begin_again(self, tenant: str, submission: str, request_id: str | None) -> bool:
-        """`begin` for one that had been given up and was reopened."""
+        """Start the workflow of a submission that had been given up and was reopened; False where Temporal is away."""
+        return await self.starter.restart(OneSubmission(tenant, submission, request_id))
 
-        async def is_pending() -> bool:
-            return await self._storage.submissions.is_pending(tenant, submission)
+    async def _store(self, tenant: str, drafts: Sequence[SubmissionDraft], now: datetime) -> Sequence[TakenSubmission]:
+        """Each has a statement of its own: few come together."""
+        return [await self._storage.submission_acceptance.take(tenant, draft, now) for draft in drafts]
 
-        runs = await self._starts.begin_again(_start(tenant, submission, request_id), is_pending)
-        return await self._started(tenant, submission, runs)
-
-    async def mark_started(self, tenant: str, submission: str) -> None:
-        """Its workflow runs."""
-        await self._storage.submissions.mark_started(tenant, submission, self._clock.now())
-
-    async def _started(self, tenant: str, submission: str, runs: bool) -> bool:
-        if runs:
-            await self.mark_started(tenant, submission)
-        return runs
-
-    async def drain(self) -> None:
-        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain()
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[SubmissionDraft, TakenSubmission]]) -> None:
+        for draft, taken in stored:
+            if taken.receipt.status is SubmissionStatus.PENDING:
+                one = OneSubmission(tenant, taken.receipt.id, draft.request_id)
+                self._relay.start(partial(self.starter.start, one))
 
     async def _draft(
         self, form: Form, asked: SubmissionInput, key: str | None, request_id: str | None
@@ -205,14 +205,14 @@ def submitted(
         raise InvalidInput(field_errors(error, given)) from None
 
 
-def _start(tenant: str, submission: str, request_id: str | None, signal: str | None = None) -> Start:
+def _start(one: OneSubmission, signal: str | None = None) -> Start:
     return Start(
         name="ProcessSubmission",
-        order=ProcessSubmissionInput(tenant=tenant, submission=submission),
-        workflow_id=submission_workflow(tenant, submission),
-        tenant=tenant,
+        order=ProcessSubmissionInput(tenant=one.tenant, submission=one.id),
+        workflow_id=submission_workflow(one.tenant, one.id),
+        tenant=one.tenant,
         channel=CHANNEL,
-        request_id=request_id,
+        request_id=one.request_id,
         summary="submission",
         signal=signal,
     )

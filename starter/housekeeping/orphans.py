@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from hermod.contracts.ids import (
     batch_id,
@@ -16,90 +18,83 @@ from hermod.contracts.ids import (
 from hermod.storage.notifications.orphans import OrphanedMessage
 from hermod.storage.operations.orphaned_records import Orphan
 from hermod.storage.webhooks.orphans import OrphanedDelivery
-from starter.forms.submission_intake import Submissions
-from starter.temporal.starts import IF_NONE_RUNS, WorkflowBatch, WorkflowStarter
-from starter.webhooks.starts import WebhookUnit, WebhookWorkflowStarter
+from starter.forms.submission_intake import OneSubmission
+from starter.temporal.starts import IF_NONE_RUNS, RecordStarter, WorkflowBatch
+from starter.webhooks.starts import WebhookUnit
+
+Record = TypeVar("Record", bound=Orphan)
+Unit = TypeVar("Unit")
 
 
-class MessageWorkflows:
-    """`starter.housekeeping.sweeping.Workflows` of messages."""
+class OrphanWorkflows(ABC, Generic[Record, Unit]):
+    """`starter.housekeeping.sweeping.Workflows` of one ledger."""
 
-    def __init__(self, dispatcher: WorkflowStarter) -> None:
-        self._dispatcher = dispatcher
+    def __init__(self, starter: RecordStarter[Unit]) -> None:
+        self._starter = starter
 
-    async def start(self, messages: Sequence[OrphanedMessage]) -> bool:
-        return await self._dispatcher.start(_unit(messages), conflict=IF_NONE_RUNS)
+    async def start(self, records: Sequence[Record]) -> bool:
+        return await self._starter.start(self._unit(records), conflict=IF_NONE_RUNS)
 
-    async def mark_started(self, messages: Sequence[OrphanedMessage]) -> None:
-        await self._dispatcher.mark_started(_unit(messages))
+    async def mark_started(self, records: Sequence[Record]) -> None:
+        await self._starter.mark_started(self._unit(records))
 
-    def own(self, messages: Sequence[OrphanedMessage]) -> str:
-        first = messages[0]
-        if len(messages) == 1:
+    @abstractmethod
+    def own(self, records: Sequence[Record]) -> str:
+        """The id of the workflow of one record alone; of several, a new id."""
+
+    @abstractmethod
+    def _unit(self, records: Sequence[Record]) -> Unit:
+        """What starts their owner."""
+
+
+class MessageWorkflows(OrphanWorkflows[OrphanedMessage, WorkflowBatch]):
+    def own(self, records: Sequence[OrphanedMessage]) -> str:
+        first = records[0]
+        if len(records) == 1:
             return message_workflow(first.tenant, first.id)
         return batch_workflow(first.tenant, batch_id())
 
+    def _unit(self, records: Sequence[OrphanedMessage]) -> WorkflowBatch:
+        first = records[0]
+        return WorkflowBatch(
+            workflow_id=first.workflow_id,
+            tenant=first.tenant,
+            channel=first.channel,
+            messages=tuple(message.id for message in records),
+            priority=first.priority,
+            due_at=first.send_at,
+            request_id=_only_request(records),
+        )
 
-class DeliveryWorkflows:
-    """`starter.housekeeping.sweeping.Workflows` of webhook deliveries."""
 
-    def __init__(self, dispatcher: WebhookWorkflowStarter) -> None:
-        self._dispatcher = dispatcher
-
-    async def start(self, deliveries: Sequence[OrphanedDelivery]) -> bool:
-        return await self._dispatcher.start(_webhook_unit(deliveries), conflict=IF_NONE_RUNS)
-
-    async def mark_started(self, deliveries: Sequence[OrphanedDelivery]) -> None:
-        await self._dispatcher.mark_started(_webhook_unit(deliveries))
-
-    def own(self, deliveries: Sequence[OrphanedDelivery]) -> str:
-        first = deliveries[0]
-        if len(deliveries) == 1:
+class DeliveryWorkflows(OrphanWorkflows[OrphanedDelivery, WebhookUnit]):
+    def own(self, records: Sequence[OrphanedDelivery]) -> str:
+        first = records[0]
+        if len(records) == 1:
             return webhook_workflow(first.tenant, first.id)
         return webhook_batch_workflow(first.tenant, new_id("bat"))
 
+    def _unit(self, records: Sequence[OrphanedDelivery]) -> WebhookUnit:
+        first = records[0]
+        return WebhookUnit(
+            workflow_id=first.workflow_id,
+            tenant=first.tenant,
+            endpoint=first.endpoint if len({delivery.endpoint for delivery in records}) == 1 else None,
+            deliveries=tuple(delivery.id for delivery in records),
+            request_id=_only_request(records),
+        )
 
-class SubmissionWorkflows:
-    """`starter.housekeeping.sweeping.Workflows` of submissions: each has its own."""
 
-    def __init__(self, submissions: Submissions) -> None:
-        self._submissions = submissions
+class SubmissionWorkflows(OrphanWorkflows[Orphan, OneSubmission]):
+    """Each submission has its own."""
 
-    async def start(self, submissions: Sequence[Orphan]) -> bool:
-        (one,) = submissions
-        return await self._submissions.begin(one.tenant, one.id, one.request_id, conflict=IF_NONE_RUNS)
-
-    async def mark_started(self, submissions: Sequence[Orphan]) -> None:
-        (one,) = submissions
-        await self._submissions.mark_started(one.tenant, one.id)
-
-    def own(self, submissions: Sequence[Orphan]) -> str:
-        (one,) = submissions
+    def own(self, records: Sequence[Orphan]) -> str:
+        (one,) = records
         return submission_workflow(one.tenant, one.id)
 
-
-def _unit(messages: Sequence[OrphanedMessage]) -> WorkflowBatch:
-    first = messages[0]
-    return WorkflowBatch(
-        workflow_id=first.workflow_id,
-        tenant=first.tenant,
-        channel=first.channel,
-        messages=tuple(message.id for message in messages),
-        priority=first.priority,
-        due_at=first.send_at,
-        request_id=_only_request(messages),
-    )
-
-
-def _webhook_unit(deliveries: Sequence[OrphanedDelivery]) -> WebhookUnit:
-    first = deliveries[0]
-    return WebhookUnit(
-        workflow_id=first.workflow_id,
-        tenant=first.tenant,
-        endpoint=first.endpoint if len({delivery.endpoint for delivery in deliveries}) == 1 else None,
-        deliveries=tuple(delivery.id for delivery in deliveries),
-        request_id=_only_request(deliveries),
-    )
+    def _unit(self, records: Sequence[Orphan]) -> OneSubmission:
+        (one,) = records
+        return OneSubmission(one.tenant, one.id, one.request_id)
 
 
 def _only_request(records: Sequence[Orphan]) -> str | None:

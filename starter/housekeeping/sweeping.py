@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -26,17 +25,13 @@ from hermod.ports.sweeper import Sweeper
 from hermod.storage.operations.orphaned_records import Limit, Orphan
 from hermod.telemetry import SWEEP_FAILURES, fault, get_logger
 from starter.concurrency.gather_limited import gather_limited
+from starter.housekeeping.sweep_table import LEDGERS
 from starter.temporal.runs import begun_with, workflow_status
 
-UNSTARTED_AFTER: Final = timedelta(seconds=5)
-"""What was accepted or staged this long ago and is still pending has been forgotten by its starter."""
-STALLED_AFTER: Final = timedelta(minutes=10)
-"""What is open and due, and was not touched for so long, may have lost its workflow."""
-LIMIT: Final = Limit(workflows=2_000, records=20_000)
-"""Of one look: some forty batches, or as many workflows as the engine starts in ten seconds."""
+LIMIT: Final = Limit(workflows=LEDGERS.at_most, records=20_000)
+"""Of one look."""
 LOOK_TIME: Final = timedelta(seconds=10)
 """No further workflow is taken up after so long: the next sweep goes on, and other records have their turn."""
-AT_ONCE: Final = 10
 
 _CLOSED_ABNORMALLY: Final = frozenset(
     {
@@ -118,10 +113,10 @@ class LedgerSweeper(Generic[Record]):
     async def sweep(self) -> SweepReport:
         """Raises Incomplete when all has been tried; where nothing could be done, the first error instead."""
         now = self._clock.now()
-        unstarted = await self._records.unstarted(now, older_than=UNSTARTED_AFTER, limit=self._limit)
+        unstarted = await self._records.unstarted(now, older_than=LEDGERS.unstarted_after, limit=self._limit)
         started, errors = await self._each(unstarted, self._start)
         now = self._clock.now()
-        stalled = await self._records.stalled(now, older_than=STALLED_AFTER, limit=self._limit)
+        stalled = await self._records.stalled(now, older_than=LEDGERS.stalled_after, limit=self._limit)
         reports, more_errors = await self._each(stalled, self._look_after)
         report = SweepReport(
             started=sum(started),
@@ -150,7 +145,7 @@ class LedgerSweeper(Generic[Record]):
                 names = {"workflow_id": group[0].workflow_id, "tenant": group[0].tenant}
                 _log.error("workflow_not_swept", **names, **_described(error))
 
-        _ = await gather_limited(AT_ONCE, take_up, _by_workflow(records))
+        _ = await gather_limited(LEDGERS.at_once, take_up, _by_workflow(records))
         return answers, errors
 
     async def _start(self, group: Sequence[Record]) -> int:
@@ -223,13 +218,14 @@ class LedgerSweeper(Generic[Record]):
             await self._records.transfer([record], own, self._clock.now())
             return True
 
-        moved = await gather_limited(AT_ONCE, moves, group)
+        moved = await gather_limited(LEDGERS.at_once, moves, group)
         return [record for record, has_moved in zip(group, moved, strict=True) if not has_moved]
 
     async def _dead_letter(self, group: Sequence[Record], status: str, run_id: str) -> SweepReport:
         overdue, now = [record for record in group if record.overdue], self._clock.now()
         reason = f"its workflow was closed as {status} without finishing it"
-        ended = await self._records.dead_letter(overdue, run_id, reason, now, untouched_since=now - STALLED_AFTER)
+        untouched_since = now - LEDGERS.stalled_after
+        ended = await self._records.dead_letter(overdue, run_id, reason, now, untouched_since=untouched_since)
         if ended:
             names = {"workflow_id": group[0].workflow_id, "tenant": group[0].tenant}
             _log.warning("workflow_closed_abnormally", closed_as=status, dead_letters=ended, **names)
@@ -237,23 +233,18 @@ class LedgerSweeper(Generic[Record]):
 
 
 class Sweepers:
-    """All of them, by the kind of their records, one after another; one that fails does not stop those after it.
+    """All of them, by the kind of their records, one after another; one that fails does not stop those after it."""
 
-    `wakers` answer how many of their own they have woken.
-    """
-
-    def __init__(self, sweepers: Mapping[str, Sweeper], wakers: Mapping[str, Callable[[], Awaitable[int]]]) -> None:
-        self._sweeps = {kind: one.sweep for kind, one in sweepers.items()} | {
-            kind: partial(_woken, wake) for kind, wake in wakers.items()
-        }
+    def __init__(self, sweepers: Mapping[str, Sweeper]) -> None:
+        self._sweepers = sweepers
 
     async def sweep(self) -> SweepReport:
         """`failed` names the kinds that went wrong. Raises Unavailable where a server was away for every one."""
         reports: list[SweepReport] = []
         errors: dict[str, Exception] = {}
-        for kind, sweep in self._sweeps.items():
+        for kind, sweeper in self._sweepers.items():
             try:
-                reports.append(await sweep())
+                reports.append(await sweeper.sweep())
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are swept
                 errors[kind] = error
                 SWEEP_FAILURES.labels(kind).inc()
@@ -275,10 +266,6 @@ def _described(error: Exception) -> dict[str, str]:
     if isinstance(error, Unavailable | Incomplete):
         return {"error": type(error).__name__, "reason": str(error)}
     return fault(error)
-
-
-async def _woken(wake: Callable[[], Awaitable[int]]) -> SweepReport:
-    return SweepReport(restarted=await wake())
 
 
 def _by_workflow(records: Iterable[Record]) -> list[list[Record]]:

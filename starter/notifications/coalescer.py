@@ -6,22 +6,22 @@ An answer waits for the insert, never for Temporal: accepted means durable, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from hermod.contracts.errors import IdempotencyMismatch, MaybeStored, Unavailable
 from hermod.contracts.ids import batch_id
 from hermod.contracts.notifications.messages import MAX_BATCH, Receipt
 from hermod.ports.clock import Clock
-from hermod.storage.database.apart import store_apart
 from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
 from hermod.telemetry import ACCEPTED
-from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import MicroBatcher
+from starter.concurrency.outbox import SharedOutbox
 from starter.notifications.grouping import Grouping
 from starter.temporal.starts import WorkflowBatch, WorkflowStarter
 
+_Answer = Receipt | IdempotencyMismatch
 _IN_DOUBT: Final = "the others may be; only with idempotency keys is it safe to repeat the call"
 
 
@@ -31,20 +31,23 @@ class _Call:
     request_id: str | None
 
 
-class Coalescer:
+class Coalescer(SharedOutbox[_Call, list[Draft], list[_Answer]]):
+    """The outbox of messages. The answer to a call is that to its first message, with the ids of the others."""
+
     def __init__(self, acceptance: Acceptance, dispatcher: WorkflowStarter, clock: Clock) -> None:
+        super().__init__(clock, MAX_BATCH)
         self._acceptance = acceptance
         self._dispatcher = dispatcher
-        self._clock = clock
-        self._background = Background()
-        self._calls: MicroBatcher[_Call, Receipt] = MicroBatcher(self._serve, self._background, MAX_BATCH)
 
     async def take(self, tenant: str, readies: tuple[Ready, ...], request_id: str | None) -> Receipt:
         """Store the messages of one call and have them started.
 
         Raises InvalidInput and Unavailable, with nothing stored, and MaybeStored.
         """
-        return await self._calls.ask(tenant, _Call(readies, request_id))
+        answer = _joined(await self._calls.ask(tenant, _Call(readies, request_id)))
+        if isinstance(answer, IdempotencyMismatch):
+            raise answer
+        return answer
 
     async def take_many(
         self, tenant: str, calls: Sequence[tuple[Ready, ...]], request_id: str | None, batch: str
@@ -58,42 +61,34 @@ class Coalescer:
         for at in range(0, len(calls), MAX_BATCH):
             part = [_Call(readies, request_id) for readies in calls[at : at + MAX_BATCH]]
             try:
-                answers += await self._store(tenant, _drafts(grouping, part))
+                kept = await self._keep(tenant, _drafts(grouping, part))
             except Unavailable as error:
                 if not at:
                     raise
                 raise MaybeStored(f"the first {at} messages are stored, and {_IN_DOUBT}") from error
-            for answer in answers[at:]:
+            for answer in kept:
                 if isinstance(answer, Unavailable):
                     raise MaybeStored(f"some of the messages are stored, and {_IN_DOUBT}") from answer
+            answers += [answer if isinstance(answer, Exception) else _joined(answer) for answer in kept]
         return answers
 
     def start(self, unit: WorkflowBatch) -> None:
         """Have a workflow started in the background."""
-        self._background.start(lambda: self._dispatcher.start(unit))
+        self._relay.start(lambda: self._dispatcher.start(unit))
 
-    async def drain(self) -> None:
-        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(self._calls.flush)
+    async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[list[Draft]]:
+        return _drafts(Grouping(tenant, batch_id()), calls)
 
-    async def _serve(self, tenant: str, calls: Sequence[_Call]) -> list[Receipt | Exception]:
-        return await self._store(tenant, _drafts(Grouping(tenant, batch_id()), calls))
+    async def _store(self, tenant: str, drafts: Sequence[list[Draft]], now: datetime) -> list[list[_Answer]]:
+        taken = await self._acceptance.take(tenant, [draft for of_call in drafts for draft in of_call], now)
+        return [[taken[draft.id] for draft in of_call] for of_call in drafts]
 
-    async def _store(self, tenant: str, calls: Sequence[Sequence[Draft]]) -> list[Receipt | Exception]:
-        """One answer for each call: that of its first message, with the ids of the others."""
-
-        async def store(some: Sequence[Sequence[Draft]]) -> list[list[Receipt | IdempotencyMismatch]]:
-            taken = await self._acceptance.take(tenant, [draft for drafts in some for draft in drafts], now)
-            return [[taken[draft.id] for draft in drafts] for drafts in some]
-
-        now = self._clock.now()
-        answers = await store_apart(store, calls)
-        fresh = [draft for drafts, answer in zip(calls, answers, strict=True) for draft in _new(drafts, answer)]
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[list[Draft], list[_Answer]]]) -> None:
+        fresh = [draft for drafts, answers in stored for draft in _new(drafts, answers)]
         for draft in fresh:
             ACCEPTED.labels(draft.submission.content.channel.value).inc()
         for unit in Grouping.units(tenant, fresh):
             self.start(unit)
-        return [answer if isinstance(answer, Exception) else _joined(answer) for answer in answers]
 
 
 def _drafts(grouping: Grouping, calls: Sequence[_Call]) -> list[list[Draft]]:
@@ -105,17 +100,15 @@ def _drafts(grouping: Grouping, calls: Sequence[_Call]) -> list[list[Draft]]:
     ]
 
 
-def _joined(answers: Sequence[Receipt | IdempotencyMismatch]) -> Receipt | IdempotencyMismatch:
+def _joined(answers: Sequence[_Answer]) -> _Answer:
     first, *others = answers
     if isinstance(first, Receipt) and others:
         return first.model_copy(update={"also": tuple(one.id for one in others if isinstance(one, Receipt))})
     return first
 
 
-def _new(drafts: Sequence[Draft], answers: Sequence[Receipt | IdempotencyMismatch] | Exception) -> Iterator[Draft]:
+def _new(drafts: Sequence[Draft], answers: Sequence[_Answer]) -> Iterator[Draft]:
     """Those that were stored just now."""
-    if isinstance(answers, Exception):
-        return
     for draft, answer in zip(drafts, answers, strict=True):
         if isinstance(answer, Receipt) and answer.id == draft.id:
             yield draft

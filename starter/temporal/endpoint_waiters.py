@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
-from typing import Final
 
 from temporalio.client import Client
 
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.ids import webhook_endpoint_workflow
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.webhooks.deliveries import DrainEndpointInput
 from hermod.ports.clock import Clock
 from hermod.storage.webhooks.waiting import WaitingFor, WebhookWaiting
 from hermod.telemetry import get_logger
-from starter.concurrency.gather_limited import gather_limited
+from starter.housekeeping.sweep_table import WAITING_WEBHOOKS
 from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
 from starter.webhooks.starts import CHANNEL
-
-STILL_AFTER: Final = timedelta(minutes=1)
-"""Where something could have gone for so long, the endpoint's waiter may be gone."""
-AT_MOST: Final = 500
-AT_ONCE: Final = 10
 
 _log = get_logger(__name__)
 
@@ -48,10 +42,11 @@ class EndpointWaiters:
     async def look_again(self, tenant: str, endpoint: str) -> None:
         await signal_if_running(self._client, webhook_endpoint_workflow(tenant, endpoint), "look_again")
 
-    async def sweep(self) -> int:
-        """Wake the waiters that may be gone, which is harmless where they are at work; how many."""
-        found = await self._waiting.forgotten(self._clock.now(), still=STILL_AFTER, limit=AT_MOST)
-        return sum(await gather_limited(AT_ONCE, self._signal, found))
+    async def sweep(self) -> SweepReport:
+        """Wake the waiters that may be gone, since something could have gone for long; harmless where they work."""
+        still, limit = WAITING_WEBHOOKS.stalled_after, WAITING_WEBHOOKS.at_most
+        found = await self._waiting.forgotten(self._clock.now(), still=still, limit=limit)
+        return SweepReport(restarted=len(await WAITING_WEBHOOKS.wake(self._signal, found)))
 
     async def _signal(self, one: WaitingFor) -> bool:
         start = Start(

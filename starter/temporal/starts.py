@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from temporalio.client import Client
 from temporalio.common import (
@@ -35,6 +36,7 @@ from workflows.summaries import details, summary
 IF_NONE_RUNS: Final = WorkflowIDConflictPolicy.FAIL
 USE_RUNNING: Final = WorkflowIDConflictPolicy.USE_EXISTING
 START_TIMEOUT: Final = timedelta(seconds=5)
+Unit = TypeVar("Unit")
 _log = get_logger(__name__)
 
 
@@ -135,36 +137,64 @@ class Starts:
             return 1.0
 
 
-class WorkflowStarter:
-    def __init__(self, client: Client, messages: Messages, limits: TenantLimits, clock: Clock) -> None:
-        self._starts = Starts(client, limits)
-        self._messages = messages
+class RecordStarter(ABC, Generic[Unit]):
+    """Starts the workflows of stored records. A unit: the records that one workflow has in its input."""
+
+    def __init__(self, starts: Starts, clock: Clock) -> None:
+        self._starts = starts
         self._clock = clock
 
-    async def start(self, unit: WorkflowBatch, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
-        """Start the unit's workflow and mark its messages; False where Temporal is away, and the sweeper will do it.
+    async def start(self, unit: Unit, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
+        """Start the unit's workflow and mark its records; False where Temporal is away, and the sweeper will do it.
 
-        A run that is there already is the sweeper's: it takes all messages of a workflow, so it has the unit's. The
+        A run that is there already is the sweeper's: it takes all records of a workflow, so it has the unit's. The
         sweeper itself starts with `IF_NONE_RUNS`, which raises WorkflowAlreadyStartedError.
         """
-        return await self._started(unit, await self._starts.begin(_start(unit), conflict=conflict))
+        return await self._marked(unit, await self._starts.begin(self._start(unit), conflict=conflict))
 
-    async def begin_again(self, unit: WorkflowBatch) -> bool:
-        """`start` for messages that had ended and were reopened."""
+    async def restart(self, unit: Unit) -> bool:
+        """`start` for records that had ended and were reopened."""
+        return await self._marked(
+            unit, await self._starts.begin_again(self._start(unit), lambda: self._is_pending(unit))
+        )
 
-        async def is_pending() -> bool:
-            return await self._messages.any_pending(unit.tenant, unit.messages)
+    @abstractmethod
+    async def mark_started(self, unit: Unit) -> None:
+        """The unit's workflow runs, and knows its records."""
 
-        return await self._started(unit, await self._starts.begin_again(_start(unit), is_pending))
+    @abstractmethod
+    async def _is_pending(self, unit: Unit) -> bool:
+        """Whether any of its records is not marked as started."""
 
-    async def mark_started(self, unit: WorkflowBatch) -> None:
-        """The unit's workflow runs, and knows its messages."""
-        await self._messages.mark_started(unit.tenant, unit.workflow_id, unit.messages, self._clock.now())
+    @abstractmethod
+    def _start(self, unit: Unit) -> Start:
+        """The workflow, and what it is given."""
 
-    async def _started(self, unit: WorkflowBatch, runs: bool) -> bool:
+    async def _marked(self, unit: Unit, runs: bool) -> bool:
         if runs:
             await self.mark_started(unit)
         return runs
+
+
+class WorkflowStarter(RecordStarter[WorkflowBatch]):
+    """The workflows of messages."""
+
+    def __init__(self, client: Client, messages: Messages, limits: TenantLimits, clock: Clock) -> None:
+        super().__init__(Starts(client, limits), clock)
+        self._messages = messages
+
+    async def begin_again(self, unit: WorkflowBatch) -> bool:
+        """`start` for messages that had ended and were reopened."""
+        return await self.restart(unit)
+
+    async def mark_started(self, unit: WorkflowBatch) -> None:
+        await self._messages.mark_started(unit.tenant, unit.workflow_id, unit.messages, self._clock.now())
+
+    async def _is_pending(self, unit: WorkflowBatch) -> bool:
+        return await self._messages.any_pending(unit.tenant, unit.messages)
+
+    def _start(self, unit: WorkflowBatch) -> Start:
+        return _start(unit)
 
 
 def _start(unit: WorkflowBatch) -> Start:

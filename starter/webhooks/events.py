@@ -6,8 +6,9 @@ deliveries to one endpoint among it share a workflow. An answer waits for the in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -19,11 +20,9 @@ from hermod.contracts.errors import InvalidInput
 from hermod.contracts.ids import new_id
 from hermod.contracts.webhooks.deliveries import EventInput, EventReceipt
 from hermod.ports.clock import Clock
-from hermod.storage.database.apart import store_apart
 from hermod.storage.webhooks.acceptance import EventDraft, TakenEvent, event_body, take_events
 from hermod.telemetry import ACCEPTED
-from starter.concurrency.background import Background
-from starter.concurrency.micro_batcher import MicroBatcher
+from starter.concurrency.outbox import SharedOutbox
 from starter.temporal.endpoint_waiters import EndpointWaiters
 from starter.temporal.starts import Starts
 from starter.webhooks.ordering import WebhookOrders
@@ -40,14 +39,12 @@ class _Call:
     request_id: str | None
 
 
-class Webhooks:
+class Webhooks(SharedOutbox[_Call, EventDraft, TakenEvent]):
     """What the webhooks of all tenants of one process share."""
 
     def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
+        super().__init__(clock, MOST_EVENTS)
         self._storage = storage
-        self._clock = clock
-        self._background = Background()
-        self._calls: MicroBatcher[_Call, TakenEvent] = MicroBatcher(self._store, self._background, MOST_EVENTS)
         starts = Starts(client, storage.limits)
         self.dispatcher = WebhookWorkflowStarter(starts, storage.webhook_deliveries, clock)
         self.orders = WebhookOrders(client, starts, storage.webhook_order, clock)
@@ -73,27 +70,16 @@ class Webhooks:
             raise answer
         return answer.receipt
 
-    async def drain(self) -> None:
-        """Wait until everything accepted has been handed to Temporal, or left to the sweeper."""
-        await self._background.drain(self._calls.flush)
-
     async def wake(self, tenant: str, endpoint: str, key: str) -> bool:
         """Have a line of ordered deliveries looked at again."""
         return await self.orders.wake(tenant, endpoint, key)
 
     def endpoint_changed(self, tenant: str, endpoint: str) -> None:
         """Have what waits for the endpoint looked at again, soon."""
-        self._background.start(partial(self.waiters.look_again, tenant, endpoint))
+        self._relay.start(partial(self.waiters.look_again, tenant, endpoint))
 
     def _call(self, event: EventInput, request_id: str | None) -> _Call:
         return _Call(event, event_body(event, self._clock.now()), request_id)
-
-    async def _store(self, tenant: str, calls: Sequence[_Call]) -> Sequence[TakenEvent | Exception]:
-        acceptance, now = self._storage.webhook_acceptance, self._clock.now()
-        drafts = await self._drafts(tenant, calls)
-        answers = await store_apart(lambda some: acceptance.take(tenant, some, now), drafts)
-        self._start(tenant, calls, answers)
-        return answers
 
     async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
         asked = await self._storage.webhook_endpoints.subscriptions(tenant)
@@ -106,19 +92,19 @@ class Webhooks:
             for call, deliveries in zip(calls, planned(tenant, fans), strict=True)
         ]
 
-    def _start(self, tenant: str, calls: Sequence[_Call], answers: Sequence[TakenEvent | Exception]) -> None:
-        started = [
-            (delivery, call.request_id)
-            for call, answer in zip(calls, answers, strict=True)
-            if isinstance(answer, TakenEvent)
-            for delivery in answer.started
-        ]
+    async def _store(
+        self, tenant: str, drafts: Sequence[EventDraft], now: datetime
+    ) -> Sequence[TakenEvent | InvalidInput]:
+        return await self._storage.webhook_acceptance.take(tenant, drafts, now)
+
+    def _start_stored(self, tenant: str, stored: Iterable[tuple[EventDraft, TakenEvent]]) -> None:
+        started = [(delivery, draft.request_id) for draft, taken in stored for delivery in taken.started]
         ACCEPTED.labels(CHANNEL).inc(len(started))
         for unit in units(tenant, (one for one in started if one[0].order_key is None)):
-            self._background.start(partial(self.dispatcher.start, unit))
+            self._relay.start(partial(self.dispatcher.start, unit))
         lines: dict[tuple[str, str], list[str]] = {}
         for delivery, _ in started:
             if delivery.order_key is not None:
                 lines.setdefault((delivery.endpoint, delivery.order_key), []).append(delivery.id)
         for (endpoint, key), ids in lines.items():
-            self._background.start(partial(self.orders.wake, tenant, endpoint, key, accepted=ids))
+            self._relay.start(partial(self.orders.wake, tenant, endpoint, key, accepted=ids))

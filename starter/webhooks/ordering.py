@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
-from typing import Final
 
 from temporalio.client import Client
 
 from hermod.contracts.ids import webhook_order_workflow
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.webhooks.deliveries import OrderedEndpointInput
 from hermod.ports.clock import Clock
 from hermod.storage.webhooks.order import Line, WebhookOrder
-from starter.concurrency.gather_limited import gather_limited
+from starter.housekeeping.sweep_table import ORDERED_WEBHOOKS
 from starter.temporal.signals import signal_if_running
 from starter.temporal.starts import Start, Starts
 from starter.webhooks.starts import CHANNEL
-
-UNSTARTED_AFTER: Final = timedelta(seconds=5)
-"""A line whose first delivery has been pending for so long has been forgotten by its starter."""
-STILL_AFTER: Final = timedelta(minutes=10)
-"""A line with a due delivery that nobody touched for so long may have lost its workflow."""
-AT_MOST: Final = 500
-AT_ONCE: Final = 10
 
 
 class WebhookOrders:
@@ -55,15 +47,19 @@ class WebhookOrders:
         """
         await signal_if_running(self._client, webhook_order_workflow(tenant, endpoint, key), "let_go", delivery)
 
-    async def sweep(self) -> int:
-        """Wake the lines that nobody may be working on, which is harmless where somebody is; how many."""
-        now = self._clock.now()
-        found = await self._order.forgotten(now, unstarted=UNSTARTED_AFTER, still=STILL_AFTER, limit=AT_MOST)
-        answers = await gather_limited(AT_ONCE, self._signal, [line for line, _ in found])
-        woken = [one for one, answered in zip(found, answers, strict=True) if answered]
+    async def sweep(self) -> SweepReport:
+        """Wake the lines that nobody may be working on, which is harmless where somebody is.
+
+        Found are those whose first delivery is pending for too long, or due and untouched.
+        """
+        now, row = self._clock.now(), ORDERED_WEBHOOKS
+        found = await self._order.forgotten(
+            now, unstarted=row.unstarted_after, still=row.stalled_after, limit=row.at_most
+        )
+        woken = await row.wake(lambda one: self._signal(one[0]), found)
         if woken:
             await self._order.seen(woken, now)
-        return len(woken)
+        return SweepReport(restarted=len(woken))
 
     async def _signal(self, line: Line) -> bool:
         start = Start(

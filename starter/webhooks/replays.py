@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Final
 
 from hermod.contracts.errors import InvalidInput
 from hermod.contracts.ids import replay_workflow
+from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.webhooks.deliveries import (
     OPEN_DELIVERIES,
     ReplayDeliveriesInput,
@@ -23,11 +23,10 @@ from hermod.contracts.webhooks.steps import ReplayStep
 from hermod.ports.clock import Clock
 from hermod.storage.webhooks.replays import WebhookReplays
 from starter.client import Hermod
+from starter.housekeeping.sweep_table import REPLAYS
 from starter.temporal.starts import Start, Starts
 from starter.webhooks.starts import CHANNEL
 
-STILL_AFTER: Final = timedelta(minutes=2)
-"""A replay that runs and has begun nothing for so long may have lost its workflow."""
 AT_ONCE: Final = 10
 SIGNALS: Final = {
     ReplayStatus.PAUSED: "pause",
@@ -65,10 +64,12 @@ class PagedReplayer:
         await asyncio.gather(*alone, *lines)
         return page.step
 
-    async def sweep(self) -> int:
-        """Start the workflows of replays that have stood still; one that is at work is left alone. How many."""
-        still = await self._replays.still(self._clock.now(), older_than=STILL_AFTER)
-        return sum([await self._starts.begin(_start(tenant, replay)) for tenant, replay in still])
+    async def sweep(self) -> SweepReport:
+        """Start the workflows of replays that have stood still; one that is at work is left alone."""
+        older_than, limit = REPLAYS.stalled_after, REPLAYS.at_most
+        still = await self._replays.still(self._clock.now(), older_than=older_than, limit=limit)
+        begun = await REPLAYS.wake(lambda one: self._starts.begin(_start(*one)), still)
+        return SweepReport(restarted=len(begun))
 
 
 def _start(tenant: str, replay: str, signal: str | None = None) -> Start:

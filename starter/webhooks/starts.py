@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
-from temporalio.common import WorkflowIDConflictPolicy
-
 from hermod.contracts.ids import (
     new_id,
     parse_workflow_id,
@@ -23,8 +21,8 @@ from hermod.ports.clock import Clock
 from hermod.storage.webhook_endpoints.endpoints import Subscriber
 from hermod.storage.webhooks.acceptance import PlannedDelivery
 from hermod.storage.webhooks.deliveries import WebhookDeliveries
-from starter.concurrency.background import FREE_STARTS
-from starter.temporal.starts import USE_RUNNING, Start, Starts
+from starter.concurrency.relay import FREE_STARTS
+from starter.temporal.starts import RecordStarter, Start, Starts
 
 CHANNEL: Final = "webhook"
 OWN_BATCH: Final = 50
@@ -43,29 +41,18 @@ class WebhookUnit:
     request_id: str | None
 
 
-class WebhookWorkflowStarter:
+class WebhookWorkflowStarter(RecordStarter[WebhookUnit]):
+    """The workflows of deliveries that keep no order."""
+
     def __init__(self, starts: Starts, deliveries: WebhookDeliveries, clock: Clock) -> None:
-        self._starts = starts
+        super().__init__(starts, clock)
         self._deliveries = deliveries
-        self._clock = clock
-
-    async def start(self, unit: WebhookUnit, *, conflict: WorkflowIDConflictPolicy = USE_RUNNING) -> bool:
-        """Start the unit's workflow and mark its deliveries; False where Temporal is away, and the sweeper will do it.
-
-        `conflict` as for `starter.temporal.starts.WorkflowStarter.start`.
-        """
-        return await self._started(unit, await self._starts.begin(_start(unit), conflict=conflict))
 
     async def mark_started(self, unit: WebhookUnit) -> None:
-        """The unit's workflow runs, and knows its deliveries."""
         await self._deliveries.mark_started(unit.tenant, unit.workflow_id, unit.deliveries, self._clock.now())
 
     async def begin_again(self, tenant: str, endpoint: str, delivery: str, request_id: str | None = None) -> bool:
         """Start the own workflow of a delivery that was reopened."""
-
-        async def is_pending() -> bool:
-            return await self._deliveries.any_pending(tenant, [delivery])
-
         unit = WebhookUnit(
             workflow_id=webhook_workflow(tenant, delivery),
             tenant=tenant,
@@ -73,12 +60,13 @@ class WebhookWorkflowStarter:
             deliveries=(delivery,),
             request_id=request_id,
         )
-        return await self._started(unit, await self._starts.begin_again(_start(unit), is_pending))
+        return await self.restart(unit)
 
-    async def _started(self, unit: WebhookUnit, runs: bool) -> bool:
-        if runs:
-            await self.mark_started(unit)
-        return runs
+    async def _is_pending(self, unit: WebhookUnit) -> bool:
+        return await self._deliveries.any_pending(unit.tenant, unit.deliveries)
+
+    def _start(self, unit: WebhookUnit) -> Start:
+        return _start(unit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -45,6 +45,17 @@ def listed(
     """The records of a list, without those that cannot be read: the log names them."""
     found = (or_none(kind, str(getattr(row, key)), lambda row=row: read(row)) for row in rows)  # type: ignore[misc]
     return tuple(record for record in found if record is not None)
+
+
+def page_of(
+    kind: str, rows: Sequence[Row[Any]], limit: int, read: Callable[[Row[Any]], Record]
+) -> tuple[tuple[Record, ...], str | None]:
+    """The records of a page, as `listed`, and the id after which the next one begins; None where there is none.
+
+    `rows` were read with one more than `limit`.
+    """
+    shown = rows[:limit]
+    return listed(kind, shown, read), shown[-1].id if len(rows) > limit else None
 
 
 def or_none(kind: str, name: str, read: Callable[[], Record]) -> Record | None:

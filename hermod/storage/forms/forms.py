@@ -17,7 +17,7 @@ from hermod.domain.forms.definitions import check
 from hermod.domain.forms.schemas import FormSchema, compiled
 from hermod.heavy_work import off_loop
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed
+from hermod.storage.database.readable import page_of
 from hermod.storage.database.ttl_cache import TtlCache
 
 CACHE_SECONDS: Final = 1.0
@@ -101,9 +101,8 @@ class Forms:
     async def page(self, tenant: str, *, cursor: str | None, limit: int) -> FormPage:
         """By id."""
         rows = await self._database.rows(_LIST, {"tenant": tenant, "cursor": cursor, "limit": limit + 1})
-        shown = rows[:limit]
-        items = listed("form", shown, lambda row: FormSummary(**row._asdict()))
-        return FormPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
+        items, next_cursor = page_of("form", rows, limit, lambda row: FormSummary(**row._asdict()))
+        return FormPage(items=items, next_cursor=next_cursor)
 
     async def delete(self, tenant: str, form: str, *, actor: str, now: datetime) -> None:
         """Take no more submissions; those that there are go on. Raises NotFound."""

@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from hermod.storage.database.engine import Database, sql
-from hermod.storage.operations.orphaned_records import Orphan, OrphanedRecords, Statements, as_read, finding, touching
+from hermod.storage.database.engine import Database
+from hermod.storage.operations.orphaned_records import Orphan, OrphanedRecords, Statements, as_read
 
 _TABLE: Final = "form_submissions"
-_COLUMNS: Final = "0 AS attempt_count"
 
-_DEAD_LETTER: Final = sql(f"""
+_DEAD_LETTER: Final = f"""
     UPDATE {_TABLE} s
        SET status = 'failed', error_code = 'workflow_closed', error = :reason, dead_at = :now, finished_at = :now,
            failed_run = :run, updated_at = :now, untold_since = NULL, fencing_token = fencing_token + 1
@@ -25,18 +24,13 @@ _DEAD_LETTER: Final = sql(f"""
        AND CASE WHEN s.workflow_id = :owner AND s.updated_at < :until AND s.finished_at IS NULL
                 THEN s.status = i.state END
     RETURNING s.id
-""")  # noqa: S608 - constants of ours
+"""  # noqa: S608 - constants of ours
 
-_STATEMENTS: Final = Statements(
-    unstarted=finding(_TABLE, _COLUMNS, among="status = 'pending'", overdue="updated_at < :until"),
+_STATEMENTS: Final = Statements.of(
+    _TABLE,
+    "0 AS attempt_count",
     # One that waits for its payment is left alone until that has expired; a payment that comes wakes it by itself.
-    stalled=finding(
-        _TABLE,
-        _COLUMNS,
-        among="status <> 'pending'",
-        overdue="(updated_at < :until AND (status <> 'awaiting_payment' OR payment_expires_at < :until))",
-    ),
-    touch=touching(_TABLE),
+    due="(status <> 'awaiting_payment' OR payment_expires_at < :until)",
     dead_letter=_DEAD_LETTER,
 )
 

@@ -30,7 +30,7 @@ from hermod.contracts.forms.payments import PaymentEventPage, PaymentEventView
 from hermod.domain.payments.payments import Fact, Payment, payment_of
 from hermod.domain.payments.stripe_events import StripeEvent
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed
+from hermod.storage.database.readable import page_of
 from hermod.storage.operations.journeys import Step, note
 
 LATE: Final = "payment.late"
@@ -201,9 +201,8 @@ class Payments:
         """What was told, the newest first."""
         names = {"tenant": tenant, "submission": submission, "unlinked": unlinked, "cursor": cursor, "limit": limit + 1}
         rows = await self._database.rows(_PAGE, names)
-        shown = rows[:limit]
-        items = listed("payment_event", shown, _view)
-        return PaymentEventPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
+        items, next_cursor = page_of("payment_event", rows, limit, _view)
+        return PaymentEventPage(items=items, next_cursor=next_cursor)
 
 
 async def _apply(connection: AsyncConnection, tenant: str, event: str, now: datetime) -> bool:

@@ -20,7 +20,7 @@ from hermod.contracts.forms.forms import (
     SubmissionView,
 )
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed, or_none
+from hermod.storage.database.readable import or_none, page_of
 from hermod.storage.secrets.contents import Contents
 
 _ONE: Final = sql("SELECT * FROM form_submissions WHERE tenant_id = :tenant AND id = :id")
@@ -138,9 +138,8 @@ class Submissions:
             "limit": limit + 1,
         }
         rows = await self._database.rows(_LIST, names)
-        shown = rows[:limit]
-        items = listed("submission", shown, summary)
-        return SubmissionPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
+        items, next_cursor = page_of("submission", rows, limit, summary)
+        return SubmissionPage(items=items, next_cursor=next_cursor)
 
     async def retry(self, tenant: str, submission: str, *, actor: str, now: datetime) -> MovedSubmission:
         """A dead letter begins again, at the step that failed. Raises NotFound and Conflict."""

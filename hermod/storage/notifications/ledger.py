@@ -42,7 +42,7 @@ from hermod.storage.notifications.ledger_statements import (
     UNDER_WAY,
     WITHDRAW,
 )
-from hermod.storage.operations.workers import Workers
+from hermod.storage.operations.workers import Workers, lost_requests
 from hermod.storage.secrets.contents import Contents
 from hermod.storage.tenants.retry_defaults import retry_of
 
@@ -160,8 +160,7 @@ class SqlLedger:
         names = {"tenant": tenant, "owner": owner, "ids": list(messages), "reason": reason, "now": now}
         await self._database.execute(WITHDRAW, names)
         under_way = await self._database.rows(UNDER_WAY, names)
-        living = await self._workers.living({row.worker for row in under_way})
-        lost = [row for row in under_way if row.over or row.worker not in living]
+        lost = await lost_requests(self._workers, under_way)
         if lost:
             numbers = {"ids": [row.id for row in lost], "numbers": [row.number for row in lost]}
             await self._database.execute(END_LOST, names | numbers)

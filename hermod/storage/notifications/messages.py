@@ -26,7 +26,7 @@ from hermod.contracts.notifications.messages import (
 from hermod.contracts.notifications.receipts import ReceiptView
 from hermod.domain.states import CANCELLABLE
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed
+from hermod.storage.database.readable import page_of
 from hermod.storage.notifications.reopening import with_content
 from hermod.storage.tenants.retry_defaults import stored_retry
 
@@ -323,8 +323,5 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
 
 
 def _page(rows: Sequence[Row[Any]], limit: int) -> Page:
-    shown = rows[:limit]
-    return Page(
-        items=listed("message", shown, lambda row: MessageSummary(**_shared(row))),
-        next_cursor=shown[-1].id if len(rows) > limit else None,
-    )
+    items, next_cursor = page_of("message", rows, limit, lambda row: MessageSummary(**_shared(row)))
+    return Page(items=items, next_cursor=next_cursor)

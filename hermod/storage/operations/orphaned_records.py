@@ -17,7 +17,7 @@ from sqlalchemy import Row, TextClause
 
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.readable import listed
-from hermod.storage.operations.workers import Workers
+from hermod.storage.operations.workers import Workers, lost_requests
 
 _SENDING: Final = "sending"
 
@@ -58,6 +58,21 @@ class Statements:
     touch: TextClause
     dead_letter: TextClause
     """Of records without a request under way. It answers the ids."""
+
+    @classmethod
+    def of(cls, table: str, columns: str, *, due: str, dead_letter: str, among: str = "") -> Statements:
+        """`due`: of an open record, whether something should have been done about it by `:until`. `columns` are read
+        beside those of an `Orphan`, and `attempt_count`; `among` leaves out what is found in another way.
+        """
+        others = f"{among} AND " if among else ""
+        return cls(
+            unstarted=finding(table, columns, among=f"{others}status = 'pending'", overdue="updated_at < :until"),
+            stalled=finding(
+                table, columns, among=f"{others}status <> 'pending'", overdue=f"(updated_at < :until AND {due})"
+            ),
+            touch=touching(table),
+            dead_letter=sql(dead_letter),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +130,16 @@ AS_READ: Final = """
 
 def transferring(table: str) -> TextClause:
     return sql(f"UPDATE {table} r SET workflow_id = CAST(:to AS text) {AS_READ} RETURNING r.id")  # noqa: S608
+
+
+def dead_lettering(table: str, also: str = "") -> str:
+    """The records as they were read, untouched since `:until`, are dead letters. `also`: of what else the row has."""
+    return f"""
+    UPDATE {table} r SET status = 'failed', error = :reason, finished_at = :now, dead_at = :now, updated_at = :now,
+           failed_run = :run, next_attempt_at = NULL, wait_reason = NULL{also}
+    {AS_READ} AND r.updated_at < :until
+    RETURNING r.id
+    """  # noqa: S608
 
 
 def as_read(row: Row[Any]) -> dict[str, Any]:
@@ -193,8 +218,7 @@ class OrphanedRecords(Generic[Record]):
             return []
         statements, workers = self._shared
         rows = await self._database.rows(statements.under_way, _names(asked) | {"now": now})
-        living = await workers.living({row.worker for row in rows})
-        lost = {row.id: row.number for row in rows if row.over or row.worker not in living}
+        lost = {row.id: row.number for row in await lost_requests(workers, rows)}
         return [record for record in asked if lost.get(record.id) == record.attempts]
 
     async def _found(self, statement: TextClause, until: datetime, limit: Limit) -> list[Record]:

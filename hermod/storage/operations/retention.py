@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from hermod.contracts.errors import NotFound
 from hermod.contracts.tenants.retention import Retention
 from hermod.storage.database.engine import Database, sql
+from hermod.storage.tenants.missing import no_tenant
 
 _GET: Final = sql("SELECT retention FROM tenants WHERE id = :tenant AND deleted_at IS NULL")
 _PUT: Final = sql("""
@@ -27,12 +27,12 @@ class TenantRetention:
         """Raises NotFound."""
         rows = await self._database.rows(_GET, {"tenant": tenant})
         if not rows:
-            raise NotFound(f"there is no tenant {tenant}")
+            raise no_tenant(tenant)
         return Retention.model_validate(rows[0].retention or {})
 
     async def put(self, tenant: str, retention: Retention, *, actor: str, now: datetime) -> Retention:
         """Goes from the next run of the retention on. Raises NotFound."""
         names = {"tenant": tenant, "retention": retention.model_dump_json(), "actor": actor, "now": now}
         if not await self._database.rows(_PUT, names):
-            raise NotFound(f"there is no tenant {tenant}")
+            raise no_tenant(tenant)
         return retention

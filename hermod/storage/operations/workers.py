@@ -21,12 +21,13 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hermod.storage.database.engine import Database, sql
@@ -205,3 +206,11 @@ def _name(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return type(error).__name__
+
+
+async def lost_requests(workers: Workers, under_way: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """Of requests under way, with their `worker` and whether their own deadline is `over`, those that nobody will
+    record. Raises Unavailable.
+    """
+    living = await workers.living({row.worker for row in under_way})
+    return [row for row in under_way if row.over or row.worker not in living]

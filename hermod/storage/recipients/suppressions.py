@@ -25,7 +25,7 @@ from hermod.domain.notifications.recipients import bare, fingerprint
 from hermod.domain.notifications.suppressions import LIFTED_BY_RECIPIENT, STRENGTH
 from hermod.ports.notifications.hygiene import Refused
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed
+from hermod.storage.database.readable import page_of
 
 ANY: Final = "*"
 _REASONS: Final = {
@@ -181,9 +181,8 @@ class Suppressions:
         """Those in force, newest first. `hashes`: of one address, in the forms that it may have."""
         names = {"tenant": tenant, "hashes": hashes, "channel": channel, "reason": reason, "cursor": cursor}
         rows = await self._database.rows(_PAGE, names | {"limit": limit + 1, "now": now})
-        shown = rows[:limit]
-        items = listed("suppression", shown, _view)
-        return SuppressionPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
+        items, next_cursor = page_of("suppression", rows, limit, _view)
+        return SuppressionPage(items=items, next_cursor=next_cursor)
 
     async def remove(self, tenant: str, suppression: str, *, actor: str, now: datetime) -> None:
         """Raises NotFound."""

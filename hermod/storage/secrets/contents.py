@@ -36,12 +36,13 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hermod.contracts.errors import NotFound, Unavailable, Unreadable
+from hermod.contracts.errors import Unavailable, Unreadable
 from hermod.contracts.ids import since
 from hermod.contracts.tenants.tenants import ContentPolicy
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
+from hermod.storage.tenants.missing import no_tenant
 from hermod.telemetry import get_logger
 
 CACHE_SECONDS: Final = 5.0
@@ -191,7 +192,7 @@ class Contents:
         """Raises NotFound."""
         rows = await self._database.rows(_KEY, {"tenant": tenant})
         if not rows:
-            raise NotFound(f"there is no tenant {tenant}")
+            raise no_tenant(tenant)
         return self._policy(tenant, rows[0].encrypts, rows[0].content_days)
 
     async def set_policy(
@@ -202,7 +203,7 @@ class Contents:
         names = {"tenant": tenant, "encrypts": encrypts, "days": days, "key": key, "actor": actor, "now": now}
         rows = await self._database.rows(_SET, names)
         if not rows:
-            raise NotFound(f"there is no tenant {tenant}")
+            raise no_tenant(tenant)
         self._known.pop(tenant, None)
         return self._policy(tenant, rows[0].encrypts, rows[0].content_days)
 

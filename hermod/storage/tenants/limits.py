@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from hermod.contracts.errors import InvalidInput, NotFound
+from hermod.contracts.errors import InvalidInput
 from hermod.contracts.tenants.limits import LEAST_WEIGHT, MOST_WEIGHT, Limits
 from hermod.domain.rates import countable
 from hermod.ports.notifications.limiter import RateRules
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.database.ttl_cache import TtlCache
+from hermod.storage.tenants.missing import no_tenant
 
 CACHE_SECONDS: Final = 1.0
 
@@ -59,7 +60,7 @@ class TenantLimits:
         """Raises NotFound."""
         found = await self._read(tenant)
         if found is None:
-            raise _no_tenant(tenant)
+            raise no_tenant(tenant)
         return _limits(found.rate, found.domains)
 
     async def put(self, tenant: str, limits: Limits, *, actor: str, now: datetime) -> Limits:
@@ -73,7 +74,7 @@ class TenantLimits:
             "now": now,
         }
         if not await self._database.rows(_PUT, names):
-            raise _no_tenant(tenant)
+            raise no_tenant(tenant)
         self._recent.forget(tenant)
         return _limits(limits.rate_per_second, limits.domains)
 
@@ -83,7 +84,7 @@ class TenantLimits:
             raise InvalidInput.of("weight", f"between {LEAST_WEIGHT} and {MOST_WEIGHT:.0f}")
         names = {"tenant": tenant, "weight": weight, "actor": actor, "now": now}
         if not await self._database.rows(_WEIGH, names):
-            raise _no_tenant(tenant)
+            raise no_tenant(tenant)
         self._recent.forget(tenant)
 
     async def _read(self, tenant: str) -> RateRules | None:
@@ -98,7 +99,3 @@ class TenantLimits:
 
 def _limits(rate: float | None, domains: Mapping[str, float]) -> Limits:
     return Limits(rate_per_second=rate, domains=dict(sorted(domains.items())))
-
-
-def _no_tenant(tenant: str) -> NotFound:
-    return NotFound(f"there is no tenant {tenant}; create it with `hermod tenants create {tenant}`")

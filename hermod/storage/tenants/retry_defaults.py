@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import orjson
 
-from hermod.contracts.errors import NotFound
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.retries import Preset, RetryDefaults
 from hermod.storage.database.engine import Database, sql
+from hermod.storage.tenants.missing import no_tenant
 
 DEFAULT: Final = "default"
 """Beside the channels' names, in `tenants.retry`."""
@@ -33,7 +33,7 @@ class RetryDefaultsOfTenants:
         """Raises NotFound."""
         rows = await self._database.rows(_GET, {"tenant": tenant})
         if not rows:
-            raise _no_tenant(tenant)
+            raise no_tenant(tenant)
         stored = dict(rows[0].retry)
         default = stored.pop(DEFAULT, None)
         return RetryDefaults(default=default, channels={Channel(name): retry for name, retry in stored.items()})
@@ -45,7 +45,7 @@ class RetryDefaultsOfTenants:
             stored[DEFAULT] = defaults.default
         names = {"tenant": tenant, "retry": orjson.dumps(stored).decode(), "actor": actor, "now": now}
         if not await self._database.rows(_PUT, names):
-            raise _no_tenant(tenant)
+            raise no_tenant(tenant)
         return defaults
 
 
@@ -57,7 +57,3 @@ def stored_retry(stored: Any) -> Preset | tuple[float, ...] | None:
 def retry_of(stored: Any) -> Preset | tuple[float, ...]:
     """A column with the name of a preset, or a list of seconds."""
     return Preset(stored) if isinstance(stored, str) else tuple(map(float, stored))
-
-
-def _no_tenant(tenant: str) -> NotFound:
-    return NotFound(f"there is no tenant {tenant}; create it with `hermod tenants create {tenant}`")

@@ -15,6 +15,7 @@ from hermod.contracts.ids import TENANT_PATTERN
 from hermod.contracts.tenants.tenants import ApiKey, NewApiKey, Tenant
 from hermod.storage.database.engine import Database, sql
 from hermod.storage.tenants.deleting import Deleting
+from hermod.storage.tenants.missing import no_tenant
 
 CACHE_SECONDS: Final = 5.0
 """A revoked key may still work for this long."""
@@ -76,7 +77,7 @@ class Tenants:
     async def get(self, tenant: str) -> Tenant:
         rows = await self._database.rows(_ONE, {"tenant": tenant})
         if not rows:
-            raise _no_tenant(tenant)
+            raise no_tenant(tenant)
         return Tenant.model_validate(rows[0]._mapping)
 
     async def set_owner(self, tenant: str, email: str | None, *, actor: str, now: datetime) -> Tenant:
@@ -84,7 +85,7 @@ class Tenants:
         names = {"tenant": tenant, "email": email, "actor": actor, "now": now}
         rows = await self._database.rows(_OWNER, names)
         if not rows:
-            raise _no_tenant(tenant)
+            raise no_tenant(tenant)
         return Tenant.model_validate(rows[0]._mapping)
 
     async def delete(self, tenant: str, *, actor: str, now: datetime) -> None:
@@ -126,10 +127,6 @@ class Tenants:
             self._known.clear()
         self._known[digest] = (time.monotonic(), rows[0].tenant_id, identity)
         return rows[0].tenant_id, identity
-
-
-def _no_tenant(tenant: str) -> NotFound:
-    return NotFound(f"there is no tenant {tenant}; create it with `hermod tenants create {tenant}`")
 
 
 def new_key() -> str:

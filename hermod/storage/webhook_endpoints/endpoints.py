@@ -32,7 +32,7 @@ from hermod.outbound.webhooks.signatures import new_key_pair, new_secret, public
 from hermod.ports.clock import Clock
 from hermod.ports.webhooks.ledger import Endpoint
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed, or_none
+from hermod.storage.database.readable import or_none, page_of
 from hermod.storage.database.ttl_cache import TtlCache
 from hermod.storage.secrets.rotation import Rotated, rotate
 from hermod.storage.secrets.vault import UndecryptableSecret, Vault
@@ -222,9 +222,8 @@ class WebhookEndpoints:
         """The newest first."""
         names = {"tenant": tenant, "cursor": cursor, "limit": limit + 1, "since": now - WINDOW}
         rows = await self._database.rows(_PAGE, names)
-        shown = rows[:limit]
-        items = listed("endpoint", shown, lambda row: as_view(row, now))
-        return EndpointPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
+        items, next_cursor = page_of("endpoint", rows, limit, lambda row: as_view(row, now))
+        return EndpointPage(items=items, next_cursor=next_cursor)
 
     async def update(
         self,

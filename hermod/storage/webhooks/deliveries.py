@@ -25,7 +25,7 @@ from hermod.contracts.webhooks.deliveries import (
     Phases,
 )
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed, or_none
+from hermod.storage.database.readable import or_none, page_of
 from hermod.storage.secrets.contents import Contents
 from hermod.storage.webhooks.event_filters import asks_for
 from hermod.storage.webhooks.ledger import answer_name
@@ -263,6 +263,5 @@ def _shared(row: Row[Any]) -> dict[str, Any]:
 
 
 def _page(rows: Sequence[Row[Any]], limit: int) -> DeliveryPage:
-    shown = rows[:limit]
-    items = listed("delivery", shown, lambda row: DeliverySummary(**_shared(row)))
-    return DeliveryPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
+    items, next_cursor = page_of("delivery", rows, limit, lambda row: DeliverySummary(**_shared(row)))
+    return DeliveryPage(items=items, next_cursor=next_cursor)

@@ -17,7 +17,7 @@ from hermod.ports.notifications.ledger import Ending, InFlight
 from hermod.ports.webhooks.ledger import DeliveryItem, Exchange, HandedOff, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.database.engine import Database
 from hermod.storage.database.readable import each
-from hermod.storage.operations.workers import Workers
+from hermod.storage.operations.workers import Workers, lost_requests
 from hermod.storage.secrets.contents import Contents, Seal
 from hermod.storage.webhooks.ledger_statements import (
     ANY_DEAD,
@@ -139,8 +139,7 @@ class SqlWebhookLedger:
         names = {"tenant": tenant, "owner": owner, "ids": list(deliveries), "now": now}
         await self._database.execute(WITHDRAW, names)
         under_way = await self._database.rows(UNDER_WAY, names)
-        living = await self._workers.living({row.worker for row in under_way})
-        lost = [row for row in under_way if row.over or row.worker not in living]
+        lost = await lost_requests(self._workers, under_way)
         if lost:
             numbers = {"ids": [row.id for row in lost], "numbers": [row.number for row in lost]}
             ending = {"otherwise": "cancelled", "run": None, "reason": "cancelled after its worker was lost"}

@@ -22,7 +22,7 @@ from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, ReplayInput, R
 from hermod.contracts.webhooks.steps import ReplayStep
 from hermod.domain.rates import countable
 from hermod.storage.database.engine import Database, sql
-from hermod.storage.database.readable import listed
+from hermod.storage.database.readable import page_of
 from hermod.storage.secrets.contents import Contents
 from hermod.storage.webhooks.reopening import AFRESH, with_event
 from hermod.storage.webhooks.replay_matches import MATCHING, MOST_PAYLOADS, Unseal, count, filter_of, look
@@ -113,6 +113,11 @@ _ADVANCE: Final = sql("""
 _STILL: Final = sql("""
     UPDATE webhook_replays SET updated_at = :now
      WHERE finished_at IS NULL AND status = 'running' AND updated_at < :until
+       AND (tenant_id, id) IN (
+         SELECT tenant_id, id FROM webhook_replays
+          WHERE finished_at IS NULL AND status = 'running' AND updated_at < :until
+          ORDER BY updated_at LIMIT CAST(:limit AS int)
+       )
     RETURNING tenant_id, id
 """)
 
@@ -186,9 +191,8 @@ class WebhookReplays:
         """Newest first."""
         names = {"tenant": tenant, "endpoint": endpoint, "status": status, "cursor": cursor, "limit": limit + 1}
         rows = await self._database.rows(_LIST, names)
-        shown = rows[:limit]
-        items = listed("replay", shown, _view)
-        return ReplayPage(items=items, next_cursor=shown[-1].id if len(rows) > limit else None)
+        items, next_cursor = page_of("replay", rows, limit, _view)
+        return ReplayPage(items=items, next_cursor=next_cursor)
 
     async def move(self, tenant: str, replay: str, wanted: ReplayStatus, *, actor: str, now: datetime) -> ReplayView:
         """Pause, resume or cancel. Raises NotFound, and Conflict where it has ended or its endpoint is disabled."""
@@ -220,9 +224,9 @@ class WebhookReplays:
                 return Begun(_step(row, 0.0), row.endpoint_id)
             return await _begin(connection, row, unseal, now)
 
-    async def still(self, now: datetime, *, older_than: timedelta) -> Sequence[tuple[str, str]]:
+    async def still(self, now: datetime, *, older_than: timedelta, limit: int) -> Sequence[tuple[str, str]]:
         """Running replays that nobody moved for so long, as (tenant, replay); not named again for as long."""
-        rows = await self._database.rows(_STILL, {"now": now, "until": now - older_than})
+        rows = await self._database.rows(_STILL, {"now": now, "until": now - older_than, "limit": limit})
         return [(row.tenant_id, row.id) for row in rows]
 
 

@@ -128,6 +128,6 @@ def _swept(house: ProductFixture) -> Callable[[], Awaitable[bool]]:
     ingest = EventIngest(Starts(house.client, core.storage.limits), core.storage.event_outbox, core.clock)
 
     async def swept() -> bool:
-        return await ingest.sweep() > 0 or bool(await events_of(house.hermod))
+        return (await ingest.sweep()).restarted > 0 or bool(await events_of(house.hermod))
 
     return swept

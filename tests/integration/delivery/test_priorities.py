@@ -137,7 +137,7 @@ async def test_every_kind_of_work_carries_the_default_key_and_housekeeping_the_f
     await core.webhooks.drain()
     await replay(house.hermod, line.id, ReplayInput(since=core.clock.now() - timedelta(hours=1)))
     await core.storage.database.execute(text(_WAITS_SINCE_LONG), {"tenant": tenant})
-    assert await core.webhooks.waiters.sweep() == 1
+    assert (await core.webhooks.waiters.sweep()).restarted == 1
     await schedules.apply(house.client)
     for one in schedules.SCHEDULES:
         await schedules.change(house.client, one.name, "run")

@@ -34,7 +34,8 @@ from hermod.storage.forms.submission_acceptance import SubmissionDraft
 from hermod.storage.operations.orphaned_records import Limit, Orphan
 from starter.forms.submissions import retry_submission, submission
 from starter.housekeeping.orphans import SubmissionWorkflows
-from starter.housekeeping.sweeping import STALLED_AFTER, LedgerSweeper
+from starter.housekeeping.sweep_table import LEDGERS
+from starter.housekeeping.sweeping import LedgerSweeper
 from tests.support.forms.product import ENTERED, add_form, ended, pay, submitted
 from tests.support.product import ProductFixture
 
@@ -72,7 +73,7 @@ async def as_if_untouched_for_an_hour(house: ProductFixture, own: str) -> None:
 def sweeper(house: ProductFixture) -> LedgerSweeper[Orphan]:
     core = house.hermod.core
     return LedgerSweeper(
-        core.storage.orphaned_submissions, SubmissionWorkflows(core.submissions), core.temporal, core.clock
+        core.storage.orphaned_submissions, SubmissionWorkflows(core.submissions.starter), core.temporal, core.clock
     )
 
 
@@ -251,13 +252,15 @@ async def test_payment_of_what_is_given_up_in_the_same_moment_wakes_nobody(skipp
 async def orphan(house: ProductFixture, own: str) -> Orphan:
     """The submission, as the sweeper reads it."""
     core, limit = house.hermod.core, Limit(workflows=100, records=100)
-    found = await core.storage.orphaned_submissions.stalled(core.clock.now(), older_than=STALLED_AFTER, limit=limit)
+    found = await core.storage.orphaned_submissions.stalled(
+        core.clock.now(), older_than=LEDGERS.stalled_after, limit=limit
+    )
     return next(one for one in found if one.id == own)
 
 
 async def given_up(house: ProductFixture, one: Orphan, now: datetime) -> SubmissionStatus:
     """As by the sweeper that looked at `now`."""
-    orphaned, since = house.hermod.core.storage.orphaned_submissions, now - STALLED_AFTER
+    orphaned, since = house.hermod.core.storage.orphaned_submissions, now - LEDGERS.stalled_after
     await orphaned.dead_letter([one], "run-1", "closed", now, untouched_since=since)
     return (await submission(house.hermod, one.id)).status
 
@@ -365,5 +368,5 @@ async def test_submission_that_waits_for_its_payment_is_not_swept(house: Product
     statement = text("UPDATE form_submissions SET updated_at = now() - interval '1 hour' WHERE id = :id")
     await house.hermod.core.storage.database.execute(statement, {"id": own})
     orphaned, limit = house.hermod.core.storage.orphaned_submissions, Limit(workflows=100, records=100)
-    found = await orphaned.stalled(house.hermod.core.clock.now(), older_than=STALLED_AFTER, limit=limit)
+    found = await orphaned.stalled(house.hermod.core.clock.now(), older_than=LEDGERS.stalled_after, limit=limit)
     assert own not in {one.id for one in found}

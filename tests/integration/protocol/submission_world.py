@@ -43,13 +43,9 @@ from hermod.storage.forms.submission_steps import SqlSubmissionLedger
 from hermod.storage.forms.submissions import Submissions
 from hermod.storage.operations.orphaned_records import Limit
 from hermod.storage.operations.promises import Promises
+from starter.housekeeping.sweep_table import LEDGERS, PAYMENTS
 from tests.integration.protocol.simulation import BEGIN, Executor, Gated, Run, Simulation
 
-UNSTARTED_AFTER: Final = timedelta(seconds=5)
-STALLED_AFTER: Final = timedelta(minutes=10)
-UNTOLD_AFTER: Final = timedelta(seconds=5)
-WOKEN_AGAIN_AFTER: Final = timedelta(minutes=10)
-"""As the sweeper has them."""
 _LIMIT: Final = Limit(workflows=100, records=100)
 EXPIRES_IN: Final = timedelta(hours=2)
 _PAID: Final = (PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED)
@@ -168,7 +164,7 @@ class SubmissionWorld(Simulation):
         self.untold = [one for one in self.untold if one is not untold]
         self.wake(untold.submission)
         if marked:
-            await self._payments.mark_woken(untold, self.time + WOKEN_AGAIN_AFTER)
+            await self._payments.mark_woken(untold, self.time + PAYMENTS.stalled_after)
 
     async def retry(self, submission: str, *, started: bool) -> None:
         """`started`: the call that asked for it lived to start the workflow, else the sweeper does."""
@@ -181,11 +177,11 @@ class SubmissionWorld(Simulation):
 
     async def sweep(self) -> None:
         # In an order of their own: the database has none for what came at the same moment.
-        unstarted = await self._orphaned.unstarted(self.time, older_than=UNSTARTED_AFTER, limit=_LIMIT)
+        unstarted = await self._orphaned.unstarted(self.time, older_than=LEDGERS.unstarted_after, limit=_LIMIT)
         for found in sorted(unstarted, key=lambda one: one.id):
             self._begin(found.id)
             await self._submissions.mark_started(self.tenant, found.id, self.time)
-        stalled = await self._orphaned.stalled(self.time, older_than=STALLED_AFTER, limit=_LIMIT)
+        stalled = await self._orphaned.stalled(self.time, older_than=LEDGERS.stalled_after, limit=_LIMIT)
         for found in sorted(stalled, key=lambda one: one.id):
             flow = self.flows.get(found.id)
             if flow is None or flow.state == "completed":
@@ -199,9 +195,9 @@ class SubmissionWorld(Simulation):
                     flow.run_id,
                     "its workflow was closed",
                     self.time,
-                    untouched_since=self.time - STALLED_AFTER,
+                    untouched_since=self.time - LEDGERS.stalled_after,
                 )
-        for untold in sorted(await self._payments.untold(self.time, older_than=UNTOLD_AFTER, limit=100)):
+        for untold in sorted(await self._payments.untold(self.time, older_than=PAYMENTS.unstarted_after, limit=100)):
             await self.tell(untold, marked=True)
 
     # What Temporal does

@@ -23,7 +23,7 @@ from hermod.contracts.notifications.content import Email
 from hermod.ports.forms.forms import Announcement
 from hermod.telemetry import fault, get_logger
 from starter.client import _rejected
-from starter.concurrency.background import Background
+from starter.concurrency.relay import Relay
 from starter.forms.announcer import FormAnnouncer
 from starter.housekeeping.sweeping import Sweepers
 from tests.support.log_lines import logged
@@ -118,16 +118,16 @@ async def of_work_in_the_background() -> None:
     async def fails() -> None:
         raise raised()
 
-    background = Background()
-    background.spawn(fails())
-    await background.drain()
+    relay = Relay()
+    relay.start(fails)
+    await relay.drain()
 
 
 async def of_a_sweep() -> None:
     async def sweep() -> Any:
         raise raised()
 
-    await Sweepers({"messages": cast(Any, SimpleNamespace(sweep=sweep))}, {}).sweep()
+    await Sweepers({"messages": cast(Any, SimpleNamespace(sweep=sweep))}).sweep()
 
 
 async def of_a_call() -> None:

@@ -105,15 +105,13 @@ async def test_sweep_of_all_kinds_with_a_workflow_that_cannot_be_looked_at_count
 ):
     before = SWEEP_FAILURES.labels("incomplete")._value.get()
     ledger = Ledger([], IDS, ["r3"], TimeoutError())
-    assert await Sweepers({"incomplete": ledger.sweeper}, {}).sweep() == SweepReport(
-        restarted=29, failed=("incomplete",)
-    )
+    assert await Sweepers({"incomplete": ledger.sweeper}).sweep() == SweepReport(restarted=29, failed=("incomplete",))
     assert SWEEP_FAILURES.labels("incomplete")._value.get() == before + 1
 
 
 async def test_no_workflow_can_be_looked_at_is_unavailable() -> None:
     with pytest.raises(Unavailable):
-        _ = await Sweepers({"away": Ledger([], IDS, IDS, TimeoutError()).sweeper}, {}).sweep()
+        _ = await Sweepers({"away": Ledger([], IDS, IDS, TimeoutError()).sweeper}).sweep()
 
 
 async def test_workflow_that_cannot_be_looked_at_is_named_in_the_log() -> None:

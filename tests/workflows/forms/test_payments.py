@@ -20,8 +20,9 @@ from hermod.contracts.forms.forms import SubmissionInput, SubmissionView
 from hermod.domain.payments.stripe_events import read_event
 from hermod.storage.forms.submission_acceptance import SubmissionDraft
 from starter.forms.journeys import journey
-from starter.forms.payment_intake import UNTOLD_AFTER, WOKEN_AGAIN_AFTER, PaymentAcceptor
+from starter.forms.payment_intake import PaymentAcceptor
 from starter.forms.submissions import release_submission, submission
+from starter.housekeeping.sweep_table import PAYMENTS
 from tests.integration.api.conftest import calling
 from tests.support.forms.rows import add_form
 from tests.support.forms.stripe_sender import StripeSender, stripe_sender
@@ -69,8 +70,10 @@ class Till:
 
     async def untold(self) -> list[str]:
         """The tenant's submissions that the sweeper would wake, were it much later."""
-        tenant, later = self.house.hermod.tenant, Ahead(2 * WOKEN_AGAIN_AFTER).now()
-        found = await self.house.hermod.core.storage.payments.untold(later, older_than=UNTOLD_AFTER, limit=1_000)
+        tenant, later = self.house.hermod.tenant, Ahead(2 * PAYMENTS.stalled_after).now()
+        found = await self.house.hermod.core.storage.payments.untold(
+            later, older_than=PAYMENTS.unstarted_after, limit=1_000
+        )
         return [one.submission for one in found if one.tenant == tenant]
 
     async def reached(self, own: str, status: str, payment: str, *marks: str) -> SubmissionView:
@@ -117,7 +120,7 @@ class Ahead:
         self._by = by
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self._by + 2 * UNTOLD_AFTER
+        return datetime.now(UTC) + self._by + 2 * PAYMENTS.unstarted_after
 
 
 @pytest.fixture
@@ -198,7 +201,7 @@ async def test_signal_is_lost_the_sweeper_tells(till: Till) -> None:
     desk = PaymentAcceptor(core.storage.payments, lost, core.clock)
     await desk.take(till.house.hermod.tenant, read_event(StripePayment(own).succeeded()))
     await desk.drain()
-    assert await PaymentAcceptor(core.storage.payments, core.submissions.wake, Ahead()).sweep() >= 1
+    assert (await PaymentAcceptor(core.storage.payments, core.submissions.wake, Ahead()).sweep()).restarted >= 1
     await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
 
 
@@ -223,7 +226,7 @@ async def test_workflow_is_terminated_before_it_has_told_the_sweeper_begins_it_a
 
     await PaymentAcceptor(core.storage.payments, wake, Ahead()).sweep()
     assert own not in woken_again, "just woken"
-    await PaymentAcceptor(core.storage.payments, wake, Ahead(WOKEN_AGAIN_AFTER)).sweep()
+    await PaymentAcceptor(core.storage.payments, wake, Ahead(PAYMENTS.stalled_after)).sweep()
     assert own in woken_again
     await till.reached(own, "completed", "paid", "submission.paid", "submission.completed")
     assert own not in await till.untold()

@@ -152,7 +152,7 @@ async def test_submission_under_way_at_the_very_moment_wins_over_the_abandonment
         await convert(connection, tenant, "order", session, "sub_1", core.clock.now())
         sweep = asyncio.create_task(core.partials.sweep())
         await eventually(lambda: _is_blocked(skipping))
-    assert await sweep == 1, "nobody had woken its workflow"
+    assert (await sweep).restarted == 1, "nobody had woken its workflow"
     assert await result(skipping, session) == SavePartialResult(
         status=PartialStatus.CONVERTED, revision=1, abandonments=0
     )

@@ -222,9 +222,18 @@ async def test_nothing_is_found_of_another_tenant(replays: WebhookReplays, rows:
 
 async def test_still_names_running_replays_that_nobody_moved_once(replays: WebhookReplays, rows: WebhookRows) -> None:
     replay = await start(replays, rows)
-    assert await replays.still(NOW, older_than=HOUR) == []
-    assert await replays.still(NOW + HOUR, older_than=timedelta(minutes=1)) == [("shop", replay)]
-    assert await replays.still(NOW + HOUR, older_than=timedelta(minutes=1)) == []
+    assert await replays.still(NOW, older_than=HOUR, limit=10) == []
+    assert await replays.still(NOW + HOUR, older_than=timedelta(minutes=1), limit=10) == [("shop", replay)]
+    assert await replays.still(NOW + HOUR, older_than=timedelta(minutes=1), limit=10) == []
+
+
+async def test_more_replays_stand_still_than_a_pass_takes_the_next_pass_names_the_rest(
+    replays: WebhookReplays, rows: WebhookRows
+) -> None:
+    standing = {await start(replays, rows, since=NOW - hours * HOUR) for hours in range(1, 4)}
+    passes = [await replays.still(NOW + HOUR, older_than=timedelta(minutes=1), limit=2) for _ in range(3)]
+    assert [len(named) for named in passes] == [2, 1, 0]
+    assert {replay for named in passes for _, replay in named} == standing
 
 
 PAID = [{"path": "data.status", "op": "eq", "value": "paid"}]

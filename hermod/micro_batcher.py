@@ -1,0 +1,123 @@
+"""Calls that come together share one call of what serves them: a statement for many in place of one for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+class MicroBatcher(Generic[Asked, Answer]):
+    """`serve(key, calls)` answers calls of one key that came together, in their order, at most `most` of them.
+
+    An answer that is an error is raised to its caller, and what serving raises to all whom it served. Serving goes on
+    when a caller is cancelled: the others wait for it.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[str, Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]],
+        most: int | None = None,
+        *,
+        linger: Callable[[], float] = lambda: 0.0,
+        in_turn: bool = False,
+    ) -> None:
+        """`linger`: seconds that a call waits for company. `in_turn`: of a key, one is served at a time, and those who
+        come meanwhile go together in the next one.
+        """
+        self._serve = serve
+        self._most = most
+        self._linger = linger
+        self._in_turn = in_turn
+        self._calls: dict[str, list[tuple[Asked, asyncio.Future[Answer]]]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._served: dict[asyncio.Task[None], str] = {}
+        """The keys of what is being served."""
+
+    async def ask(self, key: str, asked: Asked) -> Answer:
+        """Raises what serving raises, and the error that is this call's answer."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._calls.setdefault(key, []).append((asked, answer))
+        self._arrange(key)
+        return await answer
+
+    def flush(self) -> bool:
+        """Serve all that wait, without more company; whether there were any."""
+        waiting = list(self._calls)
+        for key in waiting:
+            self._begin(key)
+        return bool(waiting)
+
+    async def drain(self) -> bool:
+        """Serve all that wait, and wait for the end of it; whether there was any."""
+        had_any = False
+        while self.flush() or self._served:
+            had_any = True
+            await asyncio.gather(*self._served, return_exceptions=True)
+        return had_any
+
+    def close(self) -> None:
+        """Cut off what is being served; its callers, and those that wait, are cancelled."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for calls in self._calls.values():
+            _cancel(calls)
+        self._timers.clear()
+        self._calls.clear()
+        for task in self._served:
+            task.cancel()
+
+    def _arrange(self, key: str) -> None:
+        if key not in self._timers and not self._is_behind(key):
+            # Even "at once" lets the calls of this very moment come along.
+            self._timers[key] = asyncio.get_running_loop().call_later(self._linger(), self._begin, key)
+
+    def _is_behind(self, key: str) -> bool:
+        """Whether calls of the key have to wait for the end of others."""
+        return self._in_turn and key in self._served.values()
+
+    def _begin(self, key: str) -> None:
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
+        if self._is_behind(key) or not (calls := self._calls.pop(key, [])):
+            return
+        if self._most is not None and len(calls) > self._most:
+            self._calls[key], calls = calls[self._most :], calls[: self._most]
+        task = asyncio.create_task(self._answer(key, calls))
+        self._served[task] = key
+        task.add_done_callback(self._ended)
+        if key in self._calls:
+            self._arrange(key)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        key = self._served.pop(task)
+        if self._in_turn and key in self._calls:
+            self._begin(key)
+
+    async def _answer(self, key: str, calls: Sequence[tuple[Asked, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._serve(key, [asked for asked, _ in calls])
+            for (_, future), answer in zip(calls, answers, strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+        except asyncio.CancelledError:
+            _cancel(calls)
+            raise
+        except BaseException as error:
+            for _, future in calls:
+                if not future.done():
+                    future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+
+
+def _cancel(calls: Sequence[tuple[Asked, asyncio.Future[Answer]]]) -> None:
+    for _, future in calls:
+        future.cancel()
