@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
@@ -23,19 +25,20 @@ class MicroBatcher(Generic[Asked, Answer]):
         most: int | None = None,
         *,
         linger: Callable[[], float] = lambda: 0.0,
-        in_turn: bool = False,
+        at_once: int | None = None,
     ) -> None:
-        """`linger`: seconds that a call waits for company. `in_turn`: of a key, one is served at a time, and those who
-        come meanwhile go together in the next one.
+        """`linger`: seconds that a call waits for company. `at_once`: of a key, so many are served at a time, and those
+        who come meanwhile go together in the next one.
         """
         self._serve = serve
         self._most = most
         self._linger = linger
-        self._in_turn = in_turn
+        self._at_once = at_once
         self._calls: dict[str, list[tuple[Asked, asyncio.Future[Answer]]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._served: dict[asyncio.Task[None], str] = {}
-        """The keys of what is being served."""
+        self._served: set[asyncio.Task[None]] = set()
+        self._serving: Counter[str] = Counter()
+        """How many are being served, by key."""
 
     async def ask(self, key: str, asked: Asked) -> Answer:
         """Raises what serving raises, and the error that is this call's answer."""
@@ -77,7 +80,7 @@ class MicroBatcher(Generic[Asked, Answer]):
 
     def _is_behind(self, key: str) -> bool:
         """Whether calls of the key have to wait for the end of others."""
-        return self._in_turn and key in self._served.values()
+        return self._at_once is not None and self._serving[key] >= self._at_once
 
     def _begin(self, key: str) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
@@ -87,14 +90,18 @@ class MicroBatcher(Generic[Asked, Answer]):
         if self._most is not None and len(calls) > self._most:
             self._calls[key], calls = calls[self._most :], calls[: self._most]
         task = asyncio.create_task(self._answer(key, calls))
-        self._served[task] = key
-        task.add_done_callback(self._ended)
+        self._served.add(task)
+        self._serving[key] += 1
+        task.add_done_callback(partial(self._ended, key))
         if key in self._calls:
             self._arrange(key)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        key = self._served.pop(task)
-        if self._in_turn and key in self._calls:
+    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+        self._served.discard(task)
+        self._serving[key] -= 1
+        if not self._serving[key]:
+            del self._serving[key]
+        if self._at_once is not None and key in self._calls:
             self._begin(key)
 
     async def _answer(self, key: str, calls: Sequence[tuple[Asked, asyncio.Future[Answer]]]) -> None:

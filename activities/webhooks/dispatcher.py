@@ -110,7 +110,7 @@ class WebhookDispatcher:
         """Of what the ledger did not take a step: it has turned out to be in other hands."""
         self._recovered: set[str] = set()
         """Endpoints whose breaker a request has closed."""
-        self._grants: MicroBatcher[Sequence[WebhookIntent], set[str]] = MicroBatcher(self._grant_all, in_turn=True)
+        self._grants: MicroBatcher[Sequence[WebhookIntent], set[str]] = MicroBatcher(self._grant_all, at_once=1)
 
     async def run(self, carried: HeartbeatDetails) -> DispatchProgress:
         """Bring the deliveries as far as they can go now. Raises Unavailable, and OutcomesNotPersisted with what must

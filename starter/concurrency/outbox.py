@@ -8,18 +8,23 @@ what could not be started, since Temporal or the process was away, is found by t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from hermod.micro_batcher import MicroBatcher
 from hermod.ports.clock import Clock
 from hermod.storage.database.apart import store_apart
 from starter.concurrency.relay import Relay
+from starter.concurrency.windows import Windows
 
 Asked = TypeVar("Asked")
 Draft = TypeVar("Draft")
 Stored = TypeVar("Stored")
+Group = TypeVar("Group")
+
+STATEMENTS_AT_ONCE: Final = 4
+"""Of one tenant. A statement may wait for another transaction, and must not hold up all the others."""
 
 
 class Outbox(ABC, Generic[Draft, Stored]):
@@ -52,11 +57,13 @@ class Outbox(ABC, Generic[Draft, Stored]):
 
         For each its answer, or the error that is its own. Raises Unavailable where nothing was stored.
         """
-        now = self._clock.now()
-        answers = await store_apart(lambda some: self._store(tenant, some, now), drafts)
-        pairs = zip(drafts, answers, strict=True)
-        self._start_stored(tenant, ((draft, one) for draft, one in pairs if not isinstance(one, Exception)))
+        answers = await self._answers(tenant, drafts)
+        self._start_stored(tenant, _good(drafts, answers))
         return answers
+
+    async def _answers(self, tenant: str, drafts: Sequence[Draft]) -> list[Stored | Exception]:
+        now = self._clock.now()
+        return await store_apart(lambda some: self._store(tenant, some, now), drafts)
 
     async def _keep_one(self, tenant: str, draft: Draft) -> Stored:
         """Raises what `_keep` raises, and the error that is the answer."""
@@ -89,3 +96,54 @@ class SharedOutbox(Outbox[Draft, Stored], Generic[Asked, Draft, Stored]):
 
     async def _serve(self, tenant: str, calls: Sequence[Asked]) -> Sequence[Stored | Exception]:
         return await self._keep(tenant, await self._drafts(tenant, calls))
+
+
+class GroupingOutbox(Outbox[Draft, Stored], Generic[Asked, Draft, Stored, Group]):
+    """Calls of a tenant share workflows where they are many (`starter.concurrency.windows`), and a statement only where
+    they would wait for one.
+    """
+
+    def __init__(self, clock: Clock, most: int) -> None:
+        """`most` calls share a statement."""
+        super().__init__(clock)
+        self._calls: MicroBatcher[Asked, Stored] = MicroBatcher(self._serve, most, at_once=STATEMENTS_AT_ONCE)
+        self._windows: Windows[Group, tuple[Draft, Stored]] = Windows(
+            lambda tenant: self._group(tenant, shared=True), self._start_stored, lambda: self._relay.is_busy
+        )
+
+    @abstractmethod
+    def _group(self, tenant: str, *, shared: bool) -> Group:
+        """What says which records share a workflow. `shared`: more of them will come than are known yet."""
+
+    @abstractmethod
+    async def _grouped(self, tenant: str, calls: Sequence[Asked], group: Group) -> Sequence[Draft]:
+        """One for each call, with its ids and its workflow."""
+
+    async def drain(self) -> bool:
+        had_any = False
+        while await self._calls.drain() | await super().drain():
+            had_any = True
+        return had_any
+
+    def _flush(self) -> bool:
+        return self._windows.flush()
+
+    async def _serve(self, tenant: str, calls: Sequence[Asked]) -> Sequence[Stored | Exception]:
+        window = self._windows.join(tenant, len(calls))
+        if window is None:
+            return await self._keep(tenant, await self._grouped(tenant, calls, self._group(tenant, shared=False)))
+        stored: list[tuple[Draft, Stored]] = []
+        try:
+            drafts = await self._grouped(tenant, calls, window.group)
+            answers = await self._answers(tenant, drafts)
+            stored += _good(drafts, answers)
+        finally:
+            self._windows.leave(tenant, window, stored)
+        return answers
+
+
+def _good(drafts: Sequence[Draft], answers: Sequence[Stored | Exception]) -> Iterator[tuple[Draft, Stored]]:
+    """Those that were stored, with their answers."""
+    for draft, answer in zip(drafts, answers, strict=True):
+        if not isinstance(answer, Exception):
+            yield draft, answer

@@ -22,9 +22,14 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(STARTS_AT_ONCE)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether so many starts are under way that the engine does not keep up with more of them."""
+        return len(self._tasks) >= FREE_STARTS
+
     def linger(self) -> float:
         """Seconds that are worth waiting for company: none, as long as few starts are under way."""
-        return LINGER if len(self._tasks) >= FREE_STARTS else 0.0
+        return LINGER if self.is_busy else 0.0
 
     def start(self, begin: Callable[[], Awaitable[object]]) -> None:
         """Have something started; with too many starts under way, nothing is done, and the sweeper will do it."""

@@ -17,7 +17,7 @@ from hermod.contracts.notifications.messages import MAX_BATCH, Receipt
 from hermod.ports.clock import Clock
 from hermod.storage.notifications.acceptance import Acceptance, Draft, Ready
 from hermod.telemetry import ACCEPTED
-from starter.concurrency.outbox import SharedOutbox
+from starter.concurrency.outbox import GroupingOutbox
 from starter.notifications.grouping import Grouping
 from starter.temporal.starts import WorkflowBatch, WorkflowStarter
 
@@ -31,7 +31,7 @@ class _Call:
     request_id: str | None
 
 
-class Coalescer(SharedOutbox[_Call, list[Draft], list[_Answer]]):
+class Coalescer(GroupingOutbox[_Call, list[Draft], list[_Answer], Grouping]):
     """The outbox of messages. The answer to a call is that to its first message, with the ids of the others."""
 
     def __init__(self, acceptance: Acceptance, dispatcher: WorkflowStarter, clock: Clock) -> None:
@@ -76,8 +76,11 @@ class Coalescer(SharedOutbox[_Call, list[Draft], list[_Answer]]):
         """Have a workflow started in the background."""
         self._relay.start(lambda: self._dispatcher.start(unit))
 
-    async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[list[Draft]]:
-        return _drafts(Grouping(tenant, batch_id()), calls)
+    def _group(self, tenant: str, *, shared: bool) -> Grouping:
+        return Grouping(tenant, batch_id(), shared=shared)
+
+    async def _grouped(self, tenant: str, calls: Sequence[_Call], group: Grouping) -> list[list[Draft]]:
+        return _drafts(group, calls)
 
     async def _store(self, tenant: str, drafts: Sequence[list[Draft]], now: datetime) -> list[list[_Answer]]:
         taken = await self._acceptance.take(tenant, [draft for of_call in drafts for draft in of_call], now)

@@ -26,27 +26,34 @@ def kind_of(submission: Submission) -> Kind:
 
 
 class Grouping:
-    """Gives ids to messages that came together. `batch` names the group; its workflows are numbered."""
+    """Gives ids to messages that came together. `batch` names the group; its workflows are numbered.
 
-    def __init__(self, tenant: str, batch: str) -> None:
+    `shared`: others of a kind are still to come, so that none has a workflow of its own.
+    """
+
+    def __init__(self, tenant: str, batch: str, *, shared: bool = False) -> None:
         self._tenant = tenant
         self._batch = batch
+        self._shared = shared
         self._workflows = 0
+        self._open: dict[Kind, tuple[str, int]] = {}
+        """Workflows with room for so many more."""
 
     def drafts(self, asked: Sequence[tuple[Ready, str | None]]) -> list[Draft]:
         """A draft per (message, request id), in order."""
+        if not self._shared:
+            self._open.clear()  # those of the call before are started by now
         sizes = Counter(kind_of(ready.submission) for ready, _ in asked)
-        open_workflow: dict[Kind, tuple[str, int]] = {}
         drafts = []
         for ready, request_id in asked:
             kind, own = kind_of(ready.submission), message_id()
-            if sizes[kind] == 1:
+            if sizes[kind] == 1 and not self._shared:
                 workflow = message_workflow(self._tenant, own)
             else:
-                workflow, room = open_workflow.get(kind, ("", 0))
+                workflow, room = self._open.get(kind, ("", 0))
                 if not room:
                     workflow, room = self._next_workflow(), BATCH_SIZE
-                open_workflow[kind] = (workflow, room - 1)
+                self._open[kind] = (workflow, room - 1)
             drafts.append(Draft(own, workflow, request_id, ready))
         return drafts
 

@@ -22,11 +22,11 @@ from hermod.contracts.webhooks.deliveries import EventInput, EventReceipt
 from hermod.ports.clock import Clock
 from hermod.storage.webhooks.acceptance import EventDraft, TakenEvent, event_body, take_events
 from hermod.telemetry import ACCEPTED
-from starter.concurrency.outbox import SharedOutbox
+from starter.concurrency.outbox import GroupingOutbox
 from starter.temporal.endpoint_waiters import EndpointWaiters
 from starter.temporal.starts import Starts
 from starter.webhooks.ordering import WebhookOrders
-from starter.webhooks.starts import CHANNEL, EventFanOut, WebhookWorkflowStarter, planned, units
+from starter.webhooks.starts import CHANNEL, EventFanOut, WebhookGrouping, WebhookWorkflowStarter, units
 
 MOST_EVENTS: Final = 500
 """In one insert."""
@@ -39,7 +39,7 @@ class _Call:
     request_id: str | None
 
 
-class Webhooks(SharedOutbox[_Call, EventDraft, TakenEvent]):
+class Webhooks(GroupingOutbox[_Call, EventDraft, TakenEvent, WebhookGrouping]):
     """What the webhooks of all tenants of one process share."""
 
     def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
@@ -64,7 +64,7 @@ class Webhooks(SharedOutbox[_Call, EventDraft, TakenEvent]):
         """Store an event within the connection's transaction; the sweeper starts its deliveries after the commit."""
         call = self._call(event, request_id)
         seal = await self._storage.contents.sealing(tenant)
-        drafts = await self._drafts(tenant, [call])
+        drafts = await self._grouped(tenant, [call], WebhookGrouping(tenant))
         (answer,) = await take_events(connection, tenant, drafts, seal, self._clock.now())
         if isinstance(answer, InvalidInput):
             raise answer
@@ -81,7 +81,10 @@ class Webhooks(SharedOutbox[_Call, EventDraft, TakenEvent]):
     def _call(self, event: EventInput, request_id: str | None) -> _Call:
         return _Call(event, event_body(event, self._clock.now()), request_id)
 
-    async def _drafts(self, tenant: str, calls: Sequence[_Call]) -> list[EventDraft]:
+    def _group(self, tenant: str, *, shared: bool) -> WebhookGrouping:
+        return WebhookGrouping(tenant, shared=shared)
+
+    async def _grouped(self, tenant: str, calls: Sequence[_Call], group: WebhookGrouping) -> list[EventDraft]:
         asked = await self._storage.webhook_endpoints.subscriptions(tenant)
         fans = [
             EventFanOut(len(call.body), call.event.ordering_key, asked.to(call.event.type, call.event.payload))
@@ -89,7 +92,7 @@ class Webhooks(SharedOutbox[_Call, EventDraft, TakenEvent]):
         ]
         return [
             EventDraft(call.event.event_id or new_id("evt"), call.event, call.body, call.request_id, deliveries)
-            for call, deliveries in zip(calls, planned(tenant, fans), strict=True)
+            for call, deliveries in zip(calls, group.plan(fans), strict=True)
         ]
 
     async def _store(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,39 +78,38 @@ class EventFanOut:
     subscribers: Sequence[Subscriber]
 
 
-def planned(tenant: str, fans: Sequence[EventFanOut]) -> list[tuple[PlannedDelivery, ...]]:
-    """The deliveries of events that came together: those to one endpoint share a workflow, unless it keeps order.
+class WebhookGrouping:
+    """Gives ids to the deliveries of events that came together: those to one endpoint share a workflow, unless it keeps
+    order.
 
-    Where there would be more workflows than the engine starts at once, endpoints with few deliveries share them too.
+    Where there would be more workflows than the engine starts at once, or `shared` says that more events will come,
+    endpoints with few deliveries share them too.
     """
-    counts = Counter(one.id for fan in fans for one in fan.subscribers if not _in_order(fan, one))
-    pooled = len(counts) > FREE_STARTS
-    batches = _Batches(tenant)
-    plans = []
-    for fan in fans:
-        deliveries = []
+
+    def __init__(self, tenant: str, *, shared: bool = False) -> None:
+        self._tenant = tenant
+        self._shared = shared
+        self._open: dict[str | None, tuple[str, int, int]] = {}
+        """Workflows with room for so many more, and so many bytes: of one endpoint, or of several (None)."""
+
+    def plan(self, fans: Sequence[EventFanOut]) -> list[tuple[PlannedDelivery, ...]]:
+        counts = Counter(one.id for fan in fans for one in fan.subscribers if not _in_order(fan, one))
+        pooled = self._shared or len(counts) > FREE_STARTS
+        return [tuple(self._planned(fan, counts, pooled=pooled)) for fan in fans]
+
+    def _planned(self, fan: EventFanOut, counts: Mapping[str, int], *, pooled: bool) -> Iterator[PlannedDelivery]:
         for subscriber in fan.subscribers:
             own, key, count = new_id("whd"), None, counts[subscriber.id]
             if _in_order(fan, subscriber):
-                key = fingerprint(tenant, fan.ordering_key or "")
-                workflow = webhook_order_workflow(tenant, subscriber.id, key)
+                key = fingerprint(self._tenant, fan.ordering_key or "")
+                workflow = webhook_order_workflow(self._tenant, subscriber.id, key)
             elif count >= OWN_BATCH or (count > 1 and not pooled):
-                workflow = batches.place(subscriber.id, fan.size)
+                workflow = self._place(subscriber.id, fan.size)
             else:
-                workflow = batches.place(None, fan.size) if pooled else webhook_workflow(tenant, own)
-            deliveries.append(PlannedDelivery(own, subscriber.id, key, workflow))
-        plans.append(tuple(deliveries))
-    return plans
+                workflow = self._place(None, fan.size) if pooled else webhook_workflow(self._tenant, own)
+            yield PlannedDelivery(own, subscriber.id, key, workflow)
 
-
-class _Batches:
-    """Workflows with room left: of one endpoint, or of several (None)."""
-
-    def __init__(self, tenant: str) -> None:
-        self._tenant = tenant
-        self._open: dict[str | None, tuple[str, int, int]] = {}
-
-    def place(self, endpoint: str | None, size: int) -> str:
+    def _place(self, endpoint: str | None, size: int) -> str:
         """The workflow that has room for so many bytes more."""
         workflow, places, room = self._open.get(endpoint, ("", 0, 0))
         if not places or room < size:

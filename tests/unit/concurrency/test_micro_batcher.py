@@ -119,7 +119,7 @@ async def test_batches_of_one_key_are_served_side_by_side() -> None:
 
 async def test_in_turn_those_who_come_meanwhile_go_together_in_the_next() -> None:
     server = Server(is_open=False)
-    batcher = MicroBatcher(server.serve, in_turn=True)
+    batcher = MicroBatcher(server.serve, at_once=1)
     asked = asking(batcher, "a", [1])
     await turns()
     asked += asking(batcher, "a", [2, 3]) + asking(batcher, "b", [4])
@@ -132,7 +132,7 @@ async def test_in_turn_those_who_come_meanwhile_go_together_in_the_next() -> Non
 
 async def test_in_turn_a_batch_fails_those_who_came_meanwhile_are_served() -> None:
     server = Server(is_open=False, error=Unavailable("away"))
-    batcher = MicroBatcher(server.serve, in_turn=True)
+    batcher = MicroBatcher(server.serve, at_once=1)
     first = asking(batcher, "a", [1])
     await turns()
     second = asking(batcher, "a", [2])
@@ -144,11 +144,11 @@ async def test_in_turn_a_batch_fails_those_who_came_meanwhile_are_served() -> No
     assert await second[0] == 4
 
 
-@pytest.mark.parametrize("in_turn", [False, True])
+@pytest.mark.parametrize("at_once", [None, 1])
 @pytest.mark.parametrize("while_served", [False, True])
-async def test_caller_is_cancelled_the_others_have_their_answers(in_turn: bool, while_served: bool) -> None:
+async def test_caller_is_cancelled_the_others_have_their_answers(at_once: int | None, while_served: bool) -> None:
     server = Server(is_open=False)
-    batcher = MicroBatcher(server.serve, in_turn=in_turn)
+    batcher = MicroBatcher(server.serve, at_once=at_once)
     asked = asking(batcher, "a", [1, 2, 3])
     await turns(5 if while_served else 1)
     asked[0].cancel()
@@ -194,7 +194,7 @@ async def test_drained_everything_that_waits_is_served_whatever_it_waits_for() -
 
 async def test_closed_what_is_served_is_cut_off_and_everybody_is_cancelled() -> None:
     server = Server(is_open=False)
-    batcher = MicroBatcher(server.serve, in_turn=True)
+    batcher = MicroBatcher(server.serve, at_once=1)
     asked = asking(batcher, "a", [1])
     await turns()
     asked += asking(batcher, "a", [2])
