@@ -10,10 +10,10 @@ from temporalio import activity
 
 from activities import errors
 from activities.dispatch.progress import LEAVES_AFTER, DispatchProgress, WorkItem
-from activities.heartbeat import ActivityHeartbeat, heartbeating
+from activities.heartbeat import ActivityHeartbeat, current_heartbeat
 from activities.notifications.batch_slots import QueueFull
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
-from hermod.contracts.errors import NewerRecord, Unavailable
+from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport, DispatchWaits
 from hermod.telemetry import RECORDS_MISSING, get_logger, log_names
 
@@ -45,24 +45,22 @@ async def run_dispatch(
     first: of what a batch of the released version has left to its next workflow.
     """
     info = activity.info()
-    async with heartbeating() as heartbeat:
-        carried = carrier.decode(info.heartbeat_details)
-        heartbeat.details = info.heartbeat_details[0] if carried else None
-        try:
-            if take_over is not None:
-                await take_over()
-            progress = await heartbeat.finish(run(carried, heartbeat), drain=drain)
-        except QueueFull as away:
-            raise errors.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
-        except OutcomesNotPersisted as lost:
-            heartbeat.details = carrier.encode(lost.results)
-            heartbeat.beat()
-            raise errors.ledger_unavailable(lost.results) from None
-        except Unavailable:
-            raise errors.ledger_unavailable(heartbeat.details or ()) from None
-        except NewerRecord as newer:
-            raise errors.newer_record(newer) from None
-        return _report(work, progress, heartbeat)
+    heartbeat = current_heartbeat()
+    carried = carrier.decode(info.heartbeat_details)
+    heartbeat.details = info.heartbeat_details[0] if carried else None
+    try:
+        if take_over is not None:
+            await take_over()
+        progress = await heartbeat.finish(run(carried, heartbeat), drain=drain)
+    except QueueFull as away:
+        raise errors.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
+    except OutcomesNotPersisted as lost:
+        heartbeat.details = carrier.encode(lost.results)
+        heartbeat.beat()
+        raise errors.ledger_unavailable(lost.results) from None
+    except Unavailable:
+        raise errors.ledger_unavailable(heartbeat.details or ()) from None
+    return _report(work, progress, heartbeat)
 
 
 async def run_cancel(
@@ -73,12 +71,9 @@ async def run_cancel(
     Raises the ApplicationError that has it run again until there are none.
     """
     info = activity.info()
-    try:
-        if under_way := await withdraw(info.workflow_id or ""):
-            raise errors.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
-        counts = await count()
-    except Unavailable:
-        raise errors.ledger_unavailable() from None
+    if under_way := await withdraw(info.workflow_id or ""):
+        raise errors.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
+    counts = await count()
     return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
 
 
