@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.notifications.delivery import DeliveryReport
+    from activities.errors import NEXT_ATTEMPT_LATER
+    from hermod.contracts.notifications.delivery import DeliveryReport, DispatchWaits
     from workflows.policies import Options
 
 
@@ -31,3 +33,11 @@ class DeliveryActivities:
         """How many messages or deliveries there are."""
         self.good = good
         """The status in which all of them should end."""
+
+
+def waiting_of(error: ActivityError) -> DispatchWaits | None:
+    """What a dispatch said that ended since its next attempt is more than a minute away."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError) or cause.type != NEXT_ATTEMPT_LATER:
+        return None
+    return DispatchWaits.model_validate(cause.details[0])

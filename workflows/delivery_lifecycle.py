@@ -14,11 +14,17 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.errors import DEAD_LETTER, NEXT_ATTEMPT_LATER, RECORDS_MISSING, RESTORE
-    from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult, DispatchWaits, Story, Tried
+    from activities.errors import DEAD_LETTER, RECORDS_MISSING, RESTORE
+    from hermod.contracts.notifications.delivery import (
+        DeliveryReport,
+        DeliveryResult,
+        DispatchWaits,
+        Story,
+        tried_fields,
+    )
     from workflows.policies import DELIVER, DELIVER_UNTIL_LATER
     from workflows.search_attributes import STATUS
-from workflows.delivery_activities import DeliveryActivities
+from workflows.delivery_activities import DeliveryActivities, waiting_of
 from workflows.patches import CANCELLED_WHATEVER_THE_END, owned_before_it_leaves, reset_goes_on_at_once
 
 FAILED = "failed"
@@ -104,9 +110,10 @@ class DeliveryLifecycle:
     async def end(self, report: DeliveryReport) -> DeliveryResult:
         """The workflow's result; raises where a message was given up, so that Temporal too lists it as failed."""
         elsewhere = len(report.leaving) + sum(len(part.deliveries) for part in report.apart) + report.handed_off
-        tried = Tried(attempts=report.attempts, outcomes=report.outcomes, failed=report.failed)
-        self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere, reason=report.reason, **dict(tried))
-        self._story = Story(state="ended", counts=report.counts, handed_off=elsewhere, **dict(tried))
+        # What is cancelled says nothing of its requests: those before its last long wait are known.
+        tried = tried_fields(report) if report.attempts or report.outcomes else tried_fields(self._waiting)
+        self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere, reason=report.reason, **tried)
+        self._story = Story(state="ended", counts=report.counts, handed_off=elsewhere, **tried)
         status = MISSING if report.missing else _status(report)
         if status != self._trade.good:
             workflow.upsert_search_attributes([STATUS.value_set(status)])
@@ -144,7 +151,7 @@ class DeliveryLifecycle:
         try:
             return await self._trade.deliver(DELIVER if is_long else DELIVER_UNTIL_LATER)
         except ActivityError as error:
-            waiting = _waiting(error)
+            waiting = waiting_of(error)
             if waiting is None or self._is_cancelled():
                 raise
             self._waiting = waiting
@@ -165,8 +172,7 @@ class DeliveryLifecycle:
                 await workflow.wait_condition(lambda: self._retry_now, timeout=wait, timeout_summary=cause)
 
     def _tell(self, state: str, **told: Any) -> None:
-        tried = self._waiting or Tried()
-        self._story = Story(state=state, attempts=tried.attempts, outcomes=tried.outcomes, failed=tried.failed, **told)
+        self._story = Story(state=state, **tried_fields(self._waiting), **told)
 
     async def _hand_off(self, starts: Iterator[Awaitable[None]]) -> None:
         """Until it is cancelled: what was under way by then, the activity or a start, may have come to its end as if
@@ -178,14 +184,6 @@ class DeliveryLifecycle:
                 return
             await start
         raise CancelledError("withdrawn")
-
-
-def _waiting(error: ActivityError) -> DispatchWaits | None:
-    """What a dispatch said that ended since its next attempt is more than a minute away."""
-    cause = error.cause
-    if not isinstance(cause, ApplicationError) or cause.type != NEXT_ATTEMPT_LATER:
-        return None
-    return DispatchWaits.model_validate(cause.details[0])
 
 
 def _leaves(report: DeliveryReport) -> bool:

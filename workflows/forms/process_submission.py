@@ -92,7 +92,11 @@ class ProcessSubmission:
         self._story = Story(state="processing", next="it is saved, then announced; a pending activity says what waits")
         order = self._order.model_copy(update={"is_reset": self._is_reset()})
         return await workflow.execute_activity_method(
-            SubmissionActivities.process_submission, order, task_queue=Lane.SUBMISSIONS, **DELIVER
+            SubmissionActivities.process_submission,
+            order,
+            task_queue=Lane.SUBMISSIONS,
+            summary=f"save and announce {order.submission}",
+            **DELIVER,
         )
 
     def _is_reset(self) -> bool:

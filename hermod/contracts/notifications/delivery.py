@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -90,6 +90,11 @@ class Tried(Model):
     """The most frequent first."""
     failed: tuple[str, ...] = Field(default=(), exclude_if=says_nothing)
     """Ids of those that were given up, `MOST_ATTEMPTS` of them at the most."""
+
+
+def tried_fields(told: Tried | None) -> dict[str, Any]:
+    """These fields of whatever has them, for another one that has them too."""
+    return {} if told is None else {field: getattr(told, field) for field in Tried.model_fields}
 
 
 class DispatchWaits(Tried):

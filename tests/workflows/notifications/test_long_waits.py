@@ -86,6 +86,7 @@ async def test_cancel_ends_message_and_workflow_at_once(house: ProductFixture) -
     await closes(handle, WorkflowExecutionStatus.COMPLETED)
     result = await house.client.get_workflow_handle(view.workflow_id, result_type=DeliveryResult).result()
     assert result.counts == {Status.CANCELLED: 1}
+    assert [attempt.number for attempt in result.attempts] == [1, 2]
     assert (await house.hermod.status(view.id)).status is Status.CANCELLED
 
 
