@@ -12,9 +12,13 @@ from typing import Any, Final
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from hermod.contracts.errors import NewerRecord
+from hermod.contracts.notifications.delivery import DispatchWaits
 
 WAITING: Final = "Waiting"
 """Nothing is wrong with us: the next attempt is due later. Shown in the Web UI as a pending activity."""
+NEXT_ATTEMPT_LATER: Final = "NextAttemptLater"
+"""As `Waiting`, of one record whose next attempt is more than a minute away. A workflow that waits for it by a timer of
+its own names this as what ends its activity; for any other one it is a wait like the others."""
 HANDED_BACK: Final = "HandedBack"
 """The worker is being shut down; another goes on at once."""
 LEDGER_UNAVAILABLE: Final = "LedgerUnavailable"
@@ -44,8 +48,8 @@ PROMISES_BROKEN: Final = "PromisesBroken"
 """The audit found records that break a promise; the worker's log names them (`promise_broken`)."""
 
 EXPECTED: Final = frozenset({
-    WAITING, HANDED_BACK, LEDGER_UNAVAILABLE, DEAD_LETTER, CLICKHOUSE_UNAVAILABLE, BACKEND_AWAY, NO_SUCH_RECORD,
-    SUPERSEDED, NEWER_RECORD, RECORDS_MISSING, PROMISES_BROKEN,
+    WAITING, NEXT_ATTEMPT_LATER, HANDED_BACK, LEDGER_UNAVAILABLE, DEAD_LETTER, CLICKHOUSE_UNAVAILABLE, BACKEND_AWAY,
+    NO_SUCH_RECORD, SUPERSEDED, NEWER_RECORD, RECORDS_MISSING, PROMISES_BROKEN,
 })  # fmt: skip
 """What is foreseen: its text says all there is to say, and the place in the program nothing."""
 
@@ -58,11 +62,15 @@ def is_expected(error: BaseException) -> bool:
     return isinstance(error, ApplicationError) and error.type in EXPECTED
 
 
-def waiting(open_messages: int, delay: timedelta, reason: str | None) -> ApplicationError:
+def waiting(
+    open_messages: int, delay: timedelta, reason: str | None, *details: DispatchWaits, later: bool = False
+) -> ApplicationError:
+    """`later`: the workflow may wait for it by itself."""
     text = f"{open_messages} open, next attempt in {delay.total_seconds():.1f} s"
     return ApplicationError(
         f"{text}; {reason}" if reason else text,
-        type=WAITING,
+        *details,
+        type=NEXT_ATTEMPT_LATER if later else WAITING,
         next_retry_delay=max(delay, AT_ONCE),
         category=ApplicationErrorCategory.BENIGN,
     )

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -98,11 +99,23 @@ def _is_followed() -> bool:
     return details is None or (details.worker_shutdown and not details.cancel_requested)
 
 
+_current: ContextVar[ActivityHeartbeat | None] = ContextVar("heartbeat", default=None)
+
+
 @asynccontextmanager
 async def heartbeating() -> AsyncIterator[ActivityHeartbeat]:
+    """Of the activity that runs, as its interceptor has it. It beats where the server expects that."""
     own = ActivityHeartbeat()
-    heartbeat = asyncio.create_task(own._beat_on())
+    beats = asyncio.create_task(own._beat_on()) if activity.info().heartbeat_timeout else None
+    token = _current.set(own)
     try:
         yield own
     finally:
-        heartbeat.cancel()
+        _current.reset(token)
+        if beats is not None:
+            beats.cancel()
+
+
+def current_heartbeat() -> ActivityHeartbeat:
+    """The running activity's."""
+    return _current.get() or ActivityHeartbeat()

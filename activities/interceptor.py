@@ -1,4 +1,5 @@
-"""What the log says of each try of an activity: one line with its names, how it ended and how long that took.
+"""What every activity has around it: heartbeats, errors of ours as Temporal's, and a line in the log for each try, with
+its names, how it ended and how long that took.
 
 What is foreseen has an error of ours (`activities.errors`), and is told in words. Anything else is a fault of the
 program, or of a record, that the server repeats for ever: the log has its traceback, the metric counts it by name and
@@ -11,7 +12,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -19,8 +21,10 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities import errors
 from activities.errors import is_expected
-from hermod.contracts.errors import HermodError
+from activities.heartbeat import heartbeating
+from hermod.contracts.errors import HermodError, NewerRecord, Unavailable
 from hermod.contracts.queues import WORKFLOWS, Lane
 from hermod.ports.clock import Clock
 from hermod.ports.failing import FailingActivities
@@ -49,7 +53,25 @@ class FailureInterceptor(Interceptor):
         logging.getLogger("temporalio.activity").addFilter(_is_news)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Watched(next, self._failing, self._clock)
+        return _Watched(_Translated(next), self._failing, self._clock)
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """What any activity has around its work: heartbeats, and errors of ours in Temporal's terms."""
+    async with heartbeating():
+        try:
+            yield
+        except Unavailable:
+            raise errors.ledger_unavailable() from None
+        except NewerRecord as newer:
+            raise errors.newer_record(newer) from None
+
+
+class _Translated(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        async with translated():
+            return await super().execute_activity(input)
 
 
 class _Watched(ActivityInboundInterceptor):

@@ -5,17 +5,27 @@ honestly.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, CancelledError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.errors import DEAD_LETTER, RECORDS_MISSING, RESTORE
-    from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
+    from hermod.contracts.notifications.delivery import (
+        DeliveryReport,
+        DeliveryResult,
+        DispatchWaits,
+        Story,
+        tried_fields,
+    )
+    from workflows.policies import DELIVER, DELIVER_UNTIL_LATER
     from workflows.search_attributes import STATUS
-from workflows.patches import CANCELLED_WHATEVER_THE_END, owned_before_it_leaves
+from workflows.delivery_activities import DeliveryActivities, waiting_of
+from workflows.patches import CANCELLED_WHATEVER_THE_END, owned_before_it_leaves, reset_goes_on_at_once
 
 FAILED = "failed"
 HANDED_OFF = "handed_off"
@@ -27,28 +37,6 @@ Handoff = Callable[[DeliveryReport], Iterator[Awaitable[None]]]
 """Starts the workflows of what left a batch, one after another."""
 
 
-class DeliveryActivities:
-    """The two activities of a kind of delivery, for the order at hand.
-
-    A class of few words: the sandbox makes it anew for each workflow, and a dataclass takes half a millisecond.
-    """
-
-    def __init__(
-        self,
-        *,
-        deliver: Callable[[], Awaitable[DeliveryReport]],
-        withdraw: Callable[[], Awaitable[DeliveryReport]],
-        count: int,
-        good: str,
-    ) -> None:
-        self.deliver = deliver
-        self.withdraw = withdraw
-        self.count = count
-        """How many messages or deliveries there are."""
-        self.good = good
-        """The status in which all of them should end."""
-
-
 class DeliveryLifecycle:
     """The life of one delivery. The ledger has the last word on every message; this only carries its answers."""
 
@@ -58,6 +46,19 @@ class DeliveryLifecycle:
         self._task: asyncio.Task[DeliveryReport] | None = None
         self._withdrawn = False
         self._result: DeliveryResult | None = None
+        self._waits = 0
+        self._waiting: DispatchWaits | None = None
+        """What the last dispatch said of its wait, if it did."""
+        self._retry_now = False
+        self._story = Story(state="starting", next="it waits until it is due, and is delivered")
+
+    def story(self) -> Story:
+        """What was tried, what it waits for and until when, and what comes next."""
+        return self._story
+
+    def retry_now(self) -> None:
+        """End a wait for the next attempt. While the activity runs or waits by itself, there is none to end."""
+        self._retry_now = True
 
     async def run(self, handoff: Handoff | None = None) -> DeliveryReport:
         """Deliver until every message has an end, or is withdrawn. A cancelled workflow is withdrawn first.
@@ -83,6 +84,7 @@ class DeliveryLifecycle:
         except BaseException as error:
             if not (is_cancelled_exception(error) or self._is_cancelled_whatever_the_end()):
                 raise
+            self._tell("cancelling", next="what is not on its way is cancelled")
             report = await self._trade.withdraw()
             if self._withdrawn:
                 return report
@@ -108,7 +110,10 @@ class DeliveryLifecycle:
     async def end(self, report: DeliveryReport) -> DeliveryResult:
         """The workflow's result; raises where a message was given up, so that Temporal too lists it as failed."""
         elsewhere = len(report.leaving) + sum(len(part.deliveries) for part in report.apart) + report.handed_off
-        self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere, reason=report.reason)
+        # What is cancelled says nothing of its requests: those before its last long wait are known.
+        tried = tried_fields(report) if report.attempts or report.outcomes else tried_fields(self._waiting)
+        self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere, reason=report.reason, **tried)
+        self._story = Story(state="ended", counts=report.counts, handed_off=elsewhere, **tried)
         status = MISSING if report.missing else _status(report)
         if status != self._trade.good:
             workflow.upsert_search_attributes([STATUS.value_set(status)])
@@ -119,14 +124,18 @@ class DeliveryLifecycle:
             raise ApplicationError(f"{missing}; {RESTORE}", type=RECORDS_MISSING, non_retryable=True)
         if failed:
             reason = f": {report.reason}" if report.reason else ""
-            raise ApplicationError(f"{failed} of {total} given up{reason}", type=DEAD_LETTER, non_retryable=True)
+            text = f"{failed} of {total} given up{reason}"
+            raise ApplicationError(text, self._result, type=DEAD_LETTER, non_retryable=True)
         return self._result
 
     async def _deliver(self, handoff: Handoff | None) -> DeliveryReport:
         if self._due_at is not None and (wait := self._due_at - workflow.now()) > timedelta(0):
+            self._tell("scheduled", waits_for="its due time", until=self._due_at, next="it is delivered")
             await workflow.sleep(wait, summary="until it is due")
         while True:
-            report = await self._trade.deliver()
+            report = await self._dispatch()
+            if report is None:
+                continue
             # A dead letter reported by another run is one that an operator has reset: this run tries again.
             if not report.counts.get(FAILED) or report.run == workflow.info().run_id:
                 break
@@ -134,9 +143,41 @@ class DeliveryLifecycle:
             await self._hand_off(handoff(report))
         return report
 
+    async def _dispatch(self) -> DeliveryReport | None:
+        """None where the next attempt was more than a minute away: it is due by now."""
+        # A run with many waits behind it leaves those to come to its activity, which adds nothing to the history.
+        is_long = workflow.info().is_continue_as_new_suggested()
+        self._tell("delivering", next="attempts that are due are made; a pending activity says what it waits for")
+        try:
+            return await self._trade.deliver(DELIVER if is_long else DELIVER_UNTIL_LATER)
+        except ActivityError as error:
+            waiting = waiting_of(error)
+            if waiting is None or self._is_cancelled():
+                raise
+            self._waiting = waiting
+        await self._until_next_attempt(waiting)
+        return None
+
+    async def _until_next_attempt(self, waiting: DispatchWaits) -> None:
+        self._waits += 1
+        if waiting.run != workflow.info().run_id and reset_goes_on_at_once(self._waits):
+            return
+        cause, until = waiting.cause(), waiting.next_attempt_at
+        self._tell(
+            "waiting", waits_for=cause, until=until, next="the attempt is made; the signal retry_now makes it now"
+        )
+        self._retry_now = False
+        if (wait := until - workflow.now()) > timedelta(0):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await workflow.wait_condition(lambda: self._retry_now, timeout=wait, timeout_summary=cause)
+
+    def _tell(self, state: str, **told: Any) -> None:
+        self._story = Story(state=state, **tried_fields(self._waiting), **told)
+
     async def _hand_off(self, starts: Iterator[Awaitable[None]]) -> None:
         """Until it is cancelled: what was under way by then, the activity or a start, may have come to its end as if
         nothing had been asked."""
+        self._tell("handing_off", next="what waits too long goes on in workflows of its own")
         while not self._is_cancelled():
             start = next(starts, None)
             if start is None:

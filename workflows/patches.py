@@ -17,7 +17,16 @@ LET_GO_WHATEVER_THE_END: Final = "let-go-whatever-the-end"
 failed in the one case and went on in the other."""
 ONLY_A_RESET_TRIES_AGAIN: Final = "only-a-reset-tries-again"
 """A submission that another run gave up ends as it is, unless it was reset. Before, any run asked again and again."""
+_RESET_GOES_ON_AT_ONCE: Final = "reset-goes-on-at-once"
 _OWNED_BEFORE_IT_LEAVES: Final = "owned-before-it-leaves"
+
+
+def reset_goes_on_at_once(wait: int) -> bool:
+    """Whether a run that an operator made by a reset begins at this wait, the how manyth it is, and so makes the next
+    attempt in its place. What it replays of the older run has waited. To be asked only where another run says that
+    there is something to wait for.
+    """
+    return workflow.patched(f"{_RESET_GOES_ON_AT_ONCE}-{wait}")
 
 
 def owned_before_it_leaves() -> bool:

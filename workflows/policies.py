@@ -6,11 +6,14 @@ The policies stand behind crashes and time-outs only; a delivery's own delays co
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypedDict
 
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
+
+from activities.errors import NEXT_ATTEMPT_LATER
 
 
 class Options(TypedDict, total=False):
@@ -33,6 +36,13 @@ DELIVER: Final[Options] = {
 }
 """A lost worker is noticed within ten seconds by its missing heartbeat, and another goes on a second later. The hour is
 for a whole batch behind a slow provider."""
+
+DELIVER_UNTIL_LATER: Final[Options] = {
+    **DELIVER,
+    "retry_policy": replace(RETRY_FOREVER, non_retryable_error_types=[NEXT_ATTEMPT_LATER]),
+}
+"""For a workflow that waits by itself for attempts which are more than a minute away, and reads what was tried in the
+report. Workers of versions before take no notice of it."""
 
 DATABASE_CALL: Final[Options] = {
     "start_to_close_timeout": timedelta(seconds=30),

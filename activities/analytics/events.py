@@ -14,7 +14,7 @@ from temporalio import activity
 
 from activities import errors
 from activities.analytics.event_inserts import Insert, Part, halves, part_token, planned
-from activities.heartbeat import heartbeating
+from activities.heartbeat import current_heartbeat
 from hermod.contracts.analytics.events import IngestInput, IngestReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.analytics import Claimed, EventOutbox, EventSink, Refused, RefusedLines
@@ -35,17 +35,10 @@ class EventActivities:
 
     @activity.defn(name="ingest_events")
     async def ingest_events(self, order: IngestInput) -> IngestReport:
-        async with heartbeating() as heartbeat:
-            try:
-                claimed = await self._outbox.claim(order.tenant, order.insert, heartbeat.now())
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
-            inserts = planned(claimed)
-            refused = await _Round(self._outbox, self._sink, order.tenant, claimed.apart).insert(inserts)
-            try:
-                more = await self._let_go(order.tenant, claimed, refused)
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        claimed = await self._outbox.claim(order.tenant, order.insert, current_heartbeat().now())
+        inserts = planned(claimed)
+        refused = await _Round(self._outbox, self._sink, order.tenant, claimed.apart).insert(inserts)
+        more = await self._let_go(order.tenant, claimed, refused)
         events = sum(batch.events for batch in claimed.batches)
         return IngestReport(events=events, inserts=len(inserts), more=more)
 
@@ -120,7 +113,4 @@ class _Round:
 
     async def _part(self, batch: str, token: str) -> None:
         """From here on a repeat must not try them together: some of them may be there already."""
-        try:
-            await self._outbox.part(self._tenant, batch, token)
-        except Unavailable:
-            raise errors.ledger_unavailable() from None
+        await self._outbox.part(self._tenant, batch, token)

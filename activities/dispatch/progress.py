@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from hermod.contracts.notifications.content import Channel
-from hermod.contracts.notifications.delivery import EndpointGroup
+from hermod.contracts.notifications.delivery import MOST_ATTEMPTS, Attempt, EndpointGroup, OutcomeCount, Tried
 from hermod.contracts.notifications.messages import Status
 from hermod.ports.notifications.ledger import Ending, InFlight
 
 LEAVES_AFTER: Final = timedelta(seconds=60)
 """A retry further away than this leaves its batch for a workflow of its own."""
+FAILURE_BYTES: Final = 3500
+"""Of what was tried, in text and in details: the server keeps the failure of a waiting activity up to 4 KiB, and of a
+larger one its text alone."""
 MOST_TOLD: Final = 8
 """Kinds of ends that are named in a history."""
 DUE_WITHIN: Final = timedelta(milliseconds=50)
@@ -40,6 +43,16 @@ class Waiting(Protocol):
     def wait_reason(self) -> str | None: ...
 
 
+class Recalled(Protocol):
+    """What a ledger knows of the requests of earlier dispatches."""
+
+    async def endings(self, tenant: str, records: Sequence[str], /) -> Mapping[Ending, int]: ...
+
+    async def last_attempts(self, tenant: str, record: str, count: int, /) -> Sequence[Attempt]: ...
+
+    async def given_up(self, tenant: str, records: Sequence[str], count: int, /) -> Sequence[str]: ...
+
+
 class Requested(Protocol):
     """An item of a ledger, as far as its newest request goes."""
 
@@ -63,6 +76,10 @@ class WorkItem:
     """Or webhook deliveries."""
     kind: str = "message"
 
+    @property
+    def is_alone(self) -> bool:
+        return len(self.messages) == 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchInput(WorkItem):
@@ -83,6 +100,10 @@ class DispatchProgress:
     """Webhook deliveries that wait with others for their endpoint by now, by endpoint; not among the open ones."""
     made: Counter[Ending] = field(default_factory=Counter)
     """What the requests came to: of this dispatch, or of all that were ever made where it is not the first one."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """The same requests one by one, of a dispatch of one record."""
+    failed: Sequence[str] = ()
+    """Of several records, some of those that were given up."""
     reason: str | None = None
     """Why it waits, where that is not its last request. In codes, like `made`: fit for a workflow history."""
     missing: int = 0
@@ -94,6 +115,35 @@ class DispatchProgress:
         """Whether no dispatch before it has made requests, of what has had so many."""
         return sum(attempts) == self.made.total()
 
+    def note(self, ending: Ending, number: int, ms: int | None, ended_at: datetime, *, alone: bool) -> None:
+        """A request has come to its end. `alone`: the dispatch is for one record."""
+        self.made[ending] += 1
+        if alone:
+            at = (ended_at - timedelta(milliseconds=ms or 0)).replace(microsecond=0)
+            self.attempts.append(Attempt(number=number, ms=ms, at=at, **ending._asdict()))
+
+    async def recall(self, work: WorkItem, ledger: Recalled, *, knows_ends: bool, knows_requests: bool) -> None:
+        """Complete what is to be told with what earlier dispatches did. Raises Unavailable."""
+        if not knows_requests:
+            self.made = Counter(await ledger.endings(work.tenant, work.messages))
+            if work.is_alone:
+                self.attempts = list(await ledger.last_attempts(work.tenant, work.messages[0], MOST_ATTEMPTS))
+        if not knows_ends and not work.is_alone and self.ended[Status.FAILED]:
+            self.failed = await ledger.given_up(work.tenant, work.messages, MOST_ATTEMPTS)
+
+    def tried(self, work: WorkItem) -> Tried:
+        if work.is_alone:
+            room = FAILURE_BYTES - len((self.told() or "").encode())
+            return Tried(attempts=_with_room(self.attempts, room))
+        outcomes: Counter[tuple[str, str]] = Counter()
+        for ending, count in self.made.items():
+            outcomes[ending.account, ending.outcome] += count
+        most = outcomes.most_common(MOST_ATTEMPTS)
+        return Tried(
+            outcomes=tuple(OutcomeCount(account=by, outcome=came, count=count) for (by, came), count in most),
+            failed=tuple(self.failed),
+        )
+
     def told(self) -> str | None:
         """What the requests came to, as people read it: `4 × main: transient 451, backup: accepted 202`."""
         told = [f"{count} × {ending}" if count > 1 else str(ending) for ending, count in self.made.items()]
@@ -104,6 +154,17 @@ class DispatchProgress:
         """Until the next attempt that this workflow should make itself; None where nothing is left for it."""
         times = [item.next_attempt_at or now for item in self.open if alone or not _leaves(item, now)]
         return max(min(times) - now, timedelta(0)) if times else None
+
+
+def _with_room(attempts: Sequence[Attempt], room: int) -> tuple[Attempt, ...]:
+    """The last ones that have room in so many bytes."""
+    kept, size = 0, 0
+    for attempt in reversed(attempts[-MOST_ATTEMPTS:]):
+        size += len(attempt.model_dump_json().encode()) + 1
+        if size > room:
+            break
+        kept += 1
+    return tuple(attempts[len(attempts) - kept :])
 
 
 def leave_to_others(items: Iterable[Requested], progress: DispatchProgress, now: datetime) -> bool:

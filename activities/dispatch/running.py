@@ -9,12 +9,12 @@ from typing import Any, Final, Protocol, TypeVar
 from temporalio import activity
 
 from activities import errors
-from activities.dispatch.progress import DispatchProgress, WorkItem
-from activities.heartbeat import ActivityHeartbeat, heartbeating
+from activities.dispatch.progress import LEAVES_AFTER, DispatchProgress, WorkItem
+from activities.heartbeat import ActivityHeartbeat, current_heartbeat
 from activities.notifications.batch_slots import QueueFull
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
-from hermod.contracts.errors import NewerRecord, Unavailable
-from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport
+from hermod.contracts.errors import Unavailable
+from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport, DispatchWaits
 from hermod.telemetry import RECORDS_MISSING, get_logger, log_names
 
 UNDER_WAY_WAIT: Final = timedelta(seconds=1)
@@ -45,24 +45,22 @@ async def run_dispatch(
     first: of what a batch of the released version has left to its next workflow.
     """
     info = activity.info()
-    async with heartbeating() as heartbeat:
-        carried = carrier.decode(info.heartbeat_details)
-        heartbeat.details = info.heartbeat_details[0] if carried else None
-        try:
-            if take_over is not None:
-                await take_over()
-            progress = await heartbeat.finish(run(carried, heartbeat), drain=drain)
-        except QueueFull as away:
-            raise errors.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
-        except OutcomesNotPersisted as lost:
-            heartbeat.details = carrier.encode(lost.results)
-            heartbeat.beat()
-            raise errors.ledger_unavailable(lost.results) from None
-        except Unavailable:
-            raise errors.ledger_unavailable(heartbeat.details or ()) from None
-        except NewerRecord as newer:
-            raise errors.newer_record(newer) from None
-        return _report(work, progress, heartbeat)
+    heartbeat = current_heartbeat()
+    carried = carrier.decode(info.heartbeat_details)
+    heartbeat.details = info.heartbeat_details[0] if carried else None
+    try:
+        if take_over is not None:
+            await take_over()
+        progress = await heartbeat.finish(run(carried, heartbeat), drain=drain)
+    except QueueFull as away:
+        raise errors.waiting(len(work.messages), timedelta(seconds=away.delay), str(away)) from None
+    except OutcomesNotPersisted as lost:
+        heartbeat.details = carrier.encode(lost.results)
+        heartbeat.beat()
+        raise errors.ledger_unavailable(lost.results) from None
+    except Unavailable:
+        raise errors.ledger_unavailable(heartbeat.details or ()) from None
+    return _report(work, progress, heartbeat)
 
 
 async def run_cancel(
@@ -73,12 +71,9 @@ async def run_cancel(
     Raises the ApplicationError that has it run again until there are none.
     """
     info = activity.info()
-    try:
-        if under_way := await withdraw(info.workflow_id or ""):
-            raise errors.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
-        counts = await count()
-    except Unavailable:
-        raise errors.ledger_unavailable() from None
+    if under_way := await withdraw(info.workflow_id or ""):
+        raise errors.waiting(under_way, UNDER_WAY_WAIT, "requests under way come to their end first")
+    counts = await count()
     return DeliveryReport(run=info.workflow_run_id or "", counts=dict(counts))
 
 
@@ -101,13 +96,22 @@ def _report(work: WorkItem, progress: DispatchProgress, heartbeat: ActivityHeart
     log_names(open=len(progress.open), **ended)
     if progress.request_id is not None:
         log_names(request_id=progress.request_id)
-    alone = len(work.messages) == 1
-    wait = progress.wait(now, alone=alone)
+    wait = progress.wait(now, alone=work.is_alone)
     if wait == timedelta(0) and heartbeat.stopping():
         raise errors.handed_back(len(progress.open))
+    tried, handed_off = progress.tried(work), sum(map(len, progress.with_waiter.values()))
     if wait is not None:
-        why = "; ".join(part for part in (progress.told(), progress.reason) if part)
-        raise errors.waiting(len(progress.open), wait, why or None)
+        why = "; ".join(part for part in (progress.told(), progress.reason) if part) or None
+        details = DispatchWaits(
+            run=work.run,
+            open=len(progress.open),
+            next_attempt_at=now + wait,
+            reason=progress.reason,
+            handed_off=handed_off,
+            **dict(tried),
+        )
+        later = work.is_alone and wait > LEAVES_AFTER
+        raise errors.waiting(len(progress.open), wait, why, details, later=later)
     if progress.missing:
         # Not before: each of the tries that come first misses the same ones.
         _tell_missing(work, progress)
@@ -117,6 +121,14 @@ def _report(work: WorkItem, progress: DispatchProgress, heartbeat: ActivityHeart
         leaving={message: due_at or now for message, due_at in progress.handed_off.items()},
         apart=progress.apart,
         missing=progress.missing,
-        handed_off=sum(map(len, progress.with_waiter.values())),
+        handed_off=handed_off,
         reason=progress.told() or progress.reason,
+        **dict(tried if _reads_what_was_tried() else ()),
     )
+
+
+def _reads_what_was_tried() -> bool:
+    """Whether the workflow is of a version that knows these fields of a report: it says so by the errors that are to
+    end its activity, which is what a worker of any version can be told."""
+    policy = activity.info().retry_policy
+    return policy is not None and errors.NEXT_ATTEMPT_LATER in (policy.non_retryable_error_types or ())

@@ -9,8 +9,7 @@ from typing import Any
 from temporalio import activity
 
 from activities import errors
-from activities.heartbeat import heartbeating
-from hermod.contracts.errors import Unavailable
+from activities.heartbeat import current_heartbeat
 from hermod.contracts.forms.forms import FormMoment, PartialStatus, SavePartialInput
 from hermod.contracts.forms.partial_steps import PartialLook
 from hermod.ports.forms.forms import Announcement, Announcer
@@ -27,11 +26,8 @@ class PartialActivities:
 
     @activity.defn(name="look_at_partial")
     async def look_at_partial(self, partial: SavePartialInput) -> PartialLook:
-        async with heartbeating() as own:
-            try:
-                return await self._look(partial, own.now())
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        own = current_heartbeat()
+        return await self._look(partial, own.now())
 
     async def _look(self, partial: SavePartialInput, now: datetime) -> PartialLook:
         seen = await self._partials.look(partial.tenant, partial.form, partial.session, now)

@@ -13,8 +13,8 @@ from typing import Any
 from temporalio import activity
 
 from activities import errors
-from activities.heartbeat import ActivityHeartbeat, heartbeating
-from hermod.contracts.errors import NewerRecord, NotFound, Unavailable, Unreadable
+from activities.heartbeat import ActivityHeartbeat, current_heartbeat
+from hermod.contracts.errors import NotFound, Unreadable
 from hermod.contracts.forms.forms import ProcessSubmissionInput, SubmissionStatus, SubmissionStep
 from hermod.domain.forms.submissions import Done, Expire, Save, Tell, Wait, backend_wait, next_move
 from hermod.ports.forms.forms import Announcement, Announcer
@@ -33,23 +33,18 @@ class SubmissionActivities:
 
     @activity.defn(name="process_submission")
     async def process_submission(self, order: ProcessSubmissionInput) -> SubmissionStep:
-        async with heartbeating() as heartbeat:
-            try:
-                return await self._process(order, heartbeat)
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
-            except NewerRecord as newer:
-                raise errors.newer_record(newer) from None
-            except Unreadable as broken:
-                RECORDS_UNREADABLE.labels("submission").inc()
-                names = {"tenant": order.tenant, "submission": order.submission}
-                _log.error("record_unreadable", kind="submission", error=str(broken), **names)
-                run = activity.info().workflow_run_id
-                return SubmissionStep(status=SubmissionStatus.FAILED, run=run, reason="unreadable")
-            except NotFound:
-                RECORDS_MISSING.labels("submission").inc()
-                _log.warning("submission_missing", tenant=order.tenant, submission=order.submission)
-                raise errors.no_such_record() from None
+        try:
+            return await self._process(order, current_heartbeat())
+        except Unreadable as broken:
+            RECORDS_UNREADABLE.labels("submission").inc()
+            names = {"tenant": order.tenant, "submission": order.submission}
+            _log.error("record_unreadable", kind="submission", error=str(broken), **names)
+            run = activity.info().workflow_run_id
+            return SubmissionStep(status=SubmissionStatus.FAILED, run=run, reason="unreadable")
+        except NotFound:
+            RECORDS_MISSING.labels("submission").inc()
+            _log.warning("submission_missing", tenant=order.tenant, submission=order.submission)
+            raise errors.no_such_record() from None
 
     async def _process(self, order: ProcessSubmissionInput, heartbeat: ActivityHeartbeat) -> SubmissionStep:
         run = activity.info().workflow_run_id or ""

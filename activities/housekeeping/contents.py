@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from activities.heartbeat import heartbeating
-from hermod.contracts.errors import Unavailable
+from activities.heartbeat import current_heartbeat
 from hermod.contracts.notifications.delivery import RetentionReport
 from hermod.ports.retention import ContentRetention
 
@@ -17,8 +15,5 @@ class ContentActivities:
 
     @activity.defn(name="drop_contents")
     async def drop_contents(self) -> RetentionReport:
-        async with heartbeating() as heartbeat:
-            try:
-                return RetentionReport(dropped=await self._contents.purge_expired(heartbeat.now(), beat=heartbeat.beat))
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        heartbeat = current_heartbeat()
+        return RetentionReport(dropped=await self._contents.purge_expired(heartbeat.now(), beat=heartbeat.beat))

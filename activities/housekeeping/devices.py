@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from activities.heartbeat import ActivityHeartbeat, heartbeating
+from activities.heartbeat import ActivityHeartbeat, current_heartbeat
 from hermod.contracts.errors import InvalidInput, Unavailable
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.devices import DeviceReport, PollReport
@@ -36,27 +35,21 @@ class DeviceActivities:
 
     @activity.defn(name="remove_dead_devices")
     async def remove_dead_devices(self) -> DeviceReport:
-        async with heartbeating() as heartbeat:
-            try:
-                return await self._devices.sweep(heartbeat.now(), beat=heartbeat.beat)
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        heartbeat = current_heartbeat()
+        return await self._devices.sweep(heartbeat.now(), beat=heartbeat.beat)
 
     @activity.defn(name="poll_receipts")
     async def poll_receipts(self) -> PollReport:
         """Ask for the receipts of what was sent a while ago; those that are not there yet are asked for again."""
         asked = told = failed = 0
-        async with heartbeating() as heartbeat:
-            try:
-                async for page in self._unanswered.pages(heartbeat.now()):
-                    for part in page:
-                        asked += len(part.theirs)
-                        answers = await self._poll(part, heartbeat)
-                        told += answers or 0
-                        failed += answers is None
-                        heartbeat.beat()
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        heartbeat = current_heartbeat()
+        async for page in self._unanswered.pages(heartbeat.now()):
+            for part in page:
+                asked += len(part.theirs)
+                answers = await self._poll(part, heartbeat)
+                told += answers or 0
+                failed += answers is None
+                heartbeat.beat()
         return PollReport(asked=asked, told=told, failed=failed)
 
     async def _poll(self, part: AwaitingReceipt, heartbeat: ActivityHeartbeat) -> int | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from activities.heartbeat import heartbeating
-from hermod.contracts.errors import Unavailable
+from activities.heartbeat import current_heartbeat
 from hermod.contracts.notifications.delivery import RecordReport
 from hermod.ports.retention import RecordRetention
 
@@ -17,9 +15,6 @@ class RecordActivities:
 
     @activity.defn(name="drop_records")
     async def drop_records(self) -> RecordReport:
-        async with heartbeating() as heartbeat:
-            try:
-                dropped = await self._records.purge_expired(heartbeat.now(), beat=heartbeat.beat)
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        heartbeat = current_heartbeat()
+        dropped = await self._records.purge_expired(heartbeat.now(), beat=heartbeat.beat)
         return RecordReport(dropped=dict(dropped))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from activities.heartbeat import heartbeating
-from hermod.contracts.errors import Unavailable
 from hermod.contracts.notifications.delivery import SweepReport
 from hermod.contracts.notifications.receipts import SettleReport
 from hermod.ports.clock import Clock
@@ -22,17 +19,9 @@ class HousekeepingActivities:
 
     @activity.defn(name="sweep_stranded")
     async def sweep_stranded(self) -> SweepReport:
-        async with heartbeating():
-            try:
-                return await self._sweeper.sweep()
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        return await self._sweeper.sweep()
 
     @activity.defn(name="reconcile_receipts")
     async def reconcile_receipts(self) -> SettleReport:
         """Look again at reports of providers that came before their message's own outcome."""
-        async with heartbeating():
-            try:
-                return await self._receipts.settle(self._clock.now())
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        return await self._receipts.settle(self._clock.now())

@@ -344,7 +344,8 @@ class MessageDispatcher:
         if isinstance(answer.outcome, OutcomeUnknown):
             item.doubtful, item.doubtful_revision = answer.account, answer.account_revision
         came = answer.outcome
-        self._progress.made[Ending(answer.account, came.kind.value, came.status_code, came.error_code)] += 1
+        ending = Ending(answer.account, came.kind.value, came.status_code, came.error_code)
+        self._progress.note(ending, answer.number, answer.duration_ms, now, alone=self._work.is_alone)
         another = False
         if isinstance(step, FailOver):
             item.tried.add(answer.account)

@@ -15,6 +15,7 @@ from activities.dispatch.recording import record_on_shutdown, record_uninterrupt
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from activities.notifications.requests import BEGIN_WITHIN, SendJob, ends_by
 from hermod.contracts.errors import Unavailable
+from hermod.contracts.notifications.delivery import MOST_ATTEMPTS
 from hermod.contracts.notifications.messages import Status
 from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
@@ -125,14 +126,16 @@ class LedgerSession:
         progress.open = [item for item in items if item.status in OPEN]
         if len(work.messages) == 1 and items:
             progress.request_id = items[0].request_id
-        if len(items) == len(work.messages):
+        knows_ends = len(items) == len(work.messages)
+        if knows_ends:
             progress.ended.update(item.status for item in items if item.status not in OPEN)
+            progress.failed = [item.id for item in items if item.status == Status.FAILED][:MOST_ATTEMPTS]
         else:
             counted = await self._ledger.counts(work.tenant, work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN})
             progress.missing = len(work.messages) - sum(counted.values())
-        if len(items) != len(work.messages) or not progress.knows_all(item.attempts for item in items):
-            progress.made = Counter(await self._ledger.endings(work.tenant, work.messages))
+        knows_requests = knows_ends and progress.knows_all(item.attempts for item in items)
+        await progress.recall(work, self._ledger, knows_ends=knows_ends, knows_requests=knows_requests)
         if len(work.messages) > 1 and progress.wait(self._clock.now(), alone=False) is None:
             await self._hand_off(progress)
         return progress

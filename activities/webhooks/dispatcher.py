@@ -29,6 +29,7 @@ from activities.webhooks.handoff import at_rest, by_endpoint, hand_off, in_troub
 from activities.webhooks.heartbeat_details import HeartbeatDetails
 from activities.webhooks.transitions import INTERRUPTED, LOST, NOT_MADE, cancelled, parked, settled
 from hermod.contracts.errors import Unavailable
+from hermod.contracts.notifications.delivery import MOST_ATTEMPTS
 from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, DeliveryStatus
 from hermod.domain.webhooks.endpoint_health import FOR_THE_ENDPOINT
 from hermod.micro_batcher import MicroBatcher
@@ -315,8 +316,9 @@ class WebhookDispatcher:
         return job.result
 
     def _settled(self, item: DeliveryItem, exchange: Exchange, endpoint: Endpoint | None) -> WebhookResult:
-        self._progress.made[Ending("", exchange.outcome, exchange.status_code)] += 1
-        return settled(item, exchange, endpoint, self._clock.now(), self._chance())
+        ending, now = Ending("", exchange.outcome, exchange.status_code), self._clock.now()
+        self._progress.note(ending, item.attempts, exchange.duration_ms, now, alone=self._work.is_alone)
+        return settled(item, exchange, endpoint, now, self._chance())
 
     async def _record(self, results: Sequence[WebhookResult]) -> None:
         work = self._work
@@ -346,20 +348,20 @@ class WebhookDispatcher:
         progress.open = [item for item in items if item.status in OPEN_DELIVERIES]
         if len(work.messages) == 1 and items:
             progress.request_id = items[0].request_id
-        if len(items) == len(work.messages):
+        knows_ends = len(items) == len(work.messages)
+        if knows_ends:
             progress.ended.update(item.status for item in items if item.status not in OPEN_DELIVERIES)
+            progress.failed = [item.id for item in items if item.status == DeliveryStatus.FAILED][:MOST_ATTEMPTS]
         else:
             counted = await self._ways.ledger.counts(work.tenant, work.messages)
             progress.ended.update({status: count for status, count in counted.items() if status not in OPEN_DELIVERIES})
             progress.missing = len(work.messages) - sum(counted.values())
-        if not is_waiter(work.owner) and (
-            len(items) != len(work.messages) or not progress.knows_all(item.attempts for item in items)
-        ):
-            progress.made = Counter(await self._ways.ledger.endings(work.tenant, work.messages))
         if is_waiter(work.owner):
             # It looks again by itself; only for a request that somebody else makes it has to wait here.
             progress.open = [item for item in progress.open if item.id not in {one.id for one in at_rest(items)}]
             return progress
+        knows_requests = knows_ends and progress.knows_all(item.attempts for item in items)
+        await progress.recall(work, self._ways.ledger, knows_ends=knows_ends, knows_requests=knows_requests)
         now = self._clock.now()
         for item in await hand_off(work, self._ways.ledger, items, progress, now, in_trouble(endpoints, now)):
             self._lose(item)

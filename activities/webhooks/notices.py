@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from activities.heartbeat import heartbeating
-from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.notices import NoticeReport
 from hermod.ports.webhooks.notices import Notices
 
@@ -17,8 +14,4 @@ class NoticeActivities:
 
     @activity.defn(name="send_webhook_notices")
     async def send_webhook_notices(self) -> NoticeReport:
-        async with heartbeating():
-            try:
-                return await self._notices.send()
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        return await self._notices.send()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.deliveries import OrderedEndpointInput
 from hermod.contracts.webhooks.steps import HeadOfLine
 from hermod.ports.webhooks.lines import Lines
@@ -17,7 +15,4 @@ class WebhookOrderActivities:
 
     @activity.defn(name="next_in_order")
     async def next_in_order(self, line: OrderedEndpointInput) -> HeadOfLine:
-        try:
-            return await self._lines.head(line.tenant, line.endpoint, line.key)
-        except Unavailable:
-            raise errors.ledger_unavailable() from None
+        return await self._lines.head(line.tenant, line.endpoint, line.key)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from activities.heartbeat import heartbeating
-from hermod.contracts.errors import Unavailable
 from hermod.contracts.webhooks.steps import ReplayStep, ReplayStepInput
 from hermod.ports.webhooks.lines import Replayer
 
@@ -17,8 +14,4 @@ class WebhookReplayActivities:
 
     @activity.defn(name="replay_page")
     async def replay_page(self, order: ReplayStepInput) -> ReplayStep:
-        async with heartbeating():
-            try:
-                return await self._replayer.step(order.tenant, order.replay, order.wanted)
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        return await self._replayer.step(order.tenant, order.replay, order.wanted)

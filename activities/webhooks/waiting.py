@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities import errors
-from activities.heartbeat import heartbeating
-from hermod.contracts.errors import Unavailable
+from activities.heartbeat import current_heartbeat
 from hermod.contracts.webhooks.deliveries import DrainEndpointInput
 from hermod.contracts.webhooks.steps import NextForEndpoint
 from hermod.ports.webhooks.lines import WaitingDeliveries
@@ -18,8 +16,5 @@ class WebhookWaitingActivities:
 
     @activity.defn(name="next_for_endpoint")
     async def next_for_endpoint(self, order: DrainEndpointInput) -> NextForEndpoint:
-        async with heartbeating() as heartbeat:
-            try:
-                return await self._waiting.next(order.tenant, order.endpoint, heartbeat.now())
-            except Unavailable:
-                raise errors.ledger_unavailable() from None
+        heartbeat = current_heartbeat()
+        return await self._waiting.next(order.tenant, order.endpoint, heartbeat.now())

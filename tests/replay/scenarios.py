@@ -36,6 +36,12 @@ async def send_notification_sent_after_retries(house: ProductFixture) -> str:
     return (await house.hermod.send(LETTER)).workflow_id
 
 
+async def send_notification_sent_after_a_long_wait(house: ProductFixture) -> str:
+    await house.add_account("main")
+    house.script("main", Transient(), Transient(), Accepted())
+    return (await house.hermod.send(LETTER, retry=["10m", "10m"])).workflow_id
+
+
 async def send_notification_scheduled(house: ProductFixture) -> str:
     await house.add_account("main")
     return (await house.hermod.send(LETTER, send_at=datetime.now(UTC) + timedelta(hours=1))).workflow_id
@@ -120,6 +126,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     for scenario in (
         send_notification_sent,
         send_notification_sent_after_retries,
+        send_notification_sent_after_a_long_wait,
         send_notification_scheduled,
         send_notification_dead_letter,
         send_notification_cancelled,

@@ -77,10 +77,14 @@ def test_signals_and_queries_are_as_released() -> None:
         if definition.signals or definition.queries:
             found[definition.name] = sorted(filter(None, [*definition.signals, *definition.queries]))
     assert found == {
-        "DrainEndpoint": ["look_again"],
-        "OrderedEndpoint": ["let_go", "look_again"],
+        "SendNotification": ["retry_now", "story"],
+        "SendBatch": ["retry_now", "story"],
+        "DeliverWebhook": ["retry_now", "story"],
+        "DeliverWebhooks": ["retry_now", "story"],
+        "DrainEndpoint": ["look_again", "story"],
+        "OrderedEndpoint": ["let_go", "look_again", "story"],
         "ReplayDeliveries": ["cancel", "pause", "progress", "resume"],
-        "ProcessSubmission": ["look_again"],
+        "ProcessSubmission": ["look_again", "story"],
         "SavePartial": ["look_again"],
     }
 

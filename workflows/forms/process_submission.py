@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.errors import DEAD_LETTER
     from activities.forms.submissions import SubmissionActivities
     from hermod.contracts.forms.forms import ProcessSubmissionInput, SubmissionResult, SubmissionStatus, SubmissionStep
+    from hermod.contracts.notifications.delivery import Story
     from hermod.contracts.queues import Lane
     from workflows.policies import DELIVER
     from workflows.search_attributes import STATUS
@@ -35,6 +36,7 @@ class ProcessSubmission:
     def __init__(self, order: ProcessSubmissionInput) -> None:
         self._order = order
         self._woken = False
+        self._story = Story(state="starting")
 
     @workflow.run
     async def run(self, order: ProcessSubmissionInput) -> SubmissionResult:
@@ -52,6 +54,11 @@ class ProcessSubmission:
         """Something has changed: its payment, or what somebody decided about it."""
         self._woken = True
 
+    @workflow.query(name="story")
+    def story(self) -> Story:
+        """What was tried, what it waits for and until when, and what comes next."""
+        return self._story
+
     async def _until_nothing_is_left(self) -> SubmissionStep | None:
         """None where another run goes on. A change that came after the last look is looked at."""
         for _ in range(ROUNDS_A_RUN):
@@ -59,11 +66,21 @@ class ProcessSubmission:
             step = await self._process()
             if self._tries_again(step):
                 continue
+            self._tell(step)
             if step.wait_until is not None:
                 await self._wait(step.wait_until)
             elif not self._woken:
                 return step
         return None
+
+    def _tell(self, step: SubmissionStep) -> None:
+        waits = step.wait_until is not None
+        self._story = Story(
+            state=step.status.value,
+            waits_for="its payment" if waits else step.reason,
+            until=step.wait_until,
+            next="paid, or expired" if waits else None,
+        )
 
     def _tries_again(self, step: SubmissionStep) -> bool:
         """Whether it was given up by an older run, of which this one was made to try again."""
@@ -72,9 +89,14 @@ class ProcessSubmission:
         return self._is_reset() or not workflow.patched(ONLY_A_RESET_TRIES_AGAIN)
 
     async def _process(self) -> SubmissionStep:
+        self._story = Story(state="processing", next="it is saved, then announced; a pending activity says what waits")
         order = self._order.model_copy(update={"is_reset": self._is_reset()})
         return await workflow.execute_activity_method(
-            SubmissionActivities.process_submission, order, task_queue=Lane.SUBMISSIONS, **DELIVER
+            SubmissionActivities.process_submission,
+            order,
+            task_queue=Lane.SUBMISSIONS,
+            summary=f"save and announce {order.submission}",
+            **DELIVER,
         )
 
     def _is_reset(self) -> bool:

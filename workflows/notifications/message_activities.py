@@ -9,18 +9,18 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.notifications.delivery import CancelInput, DeliveryInput, DeliveryReport
     from hermod.contracts.notifications.messages import Status
     from hermod.contracts.queues import WORKFLOWS, Lane
-    from workflows.policies import DATABASE_CALL, DELIVER
-from workflows.delivery_lifecycle import DeliveryActivities
+    from workflows.policies import DATABASE_CALL, Options
+from workflows.delivery_activities import DeliveryActivities
 
 
 def messages(order: DeliveryInput) -> DeliveryActivities:
-    async def deliver() -> DeliveryReport:
+    async def deliver(options: Options) -> DeliveryReport:
         return await workflow.execute_activity_method(
             NotificationActivities.deliver,
             order,
             task_queue=Lane(order.channel.value),
             summary=_summary(order),
-            **DELIVER,
+            **options,
         )
 
     async def withdraw() -> DeliveryReport:

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         DeliveryResult,
         SendBatchInput,
         SendNotificationInput,
+        Story,
     )
 from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.handoff import start_detached, taken_from
@@ -36,6 +37,16 @@ class SendBatch:
     @workflow.run
     async def run(self, batch: SendBatchInput) -> DeliveryResult:
         return await self._delivering.end(await self._delivering.run(self._let_go))
+
+    @workflow.query(name="story")
+    def story(self) -> Story:
+        """What was tried, what it waits for and until when, and what comes next."""
+        return self._delivering.story()
+
+    @workflow.signal(name="retry_now")
+    def retry_now(self) -> None:
+        """Make the next attempt now, where it is waited for."""
+        self._delivering.retry_now()
 
     @workflow.update(name="cancel")
     async def cancel(self) -> DeliveryResult:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.notifications.delivery import DeliveryInput, DeliveryResult, SendNotificationInput
+    from hermod.contracts.notifications.delivery import DeliveryInput, DeliveryResult, SendNotificationInput, Story
 from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.notifications.message_activities import messages
 
@@ -29,6 +29,16 @@ class SendNotification:
     @workflow.run
     async def run(self, message: SendNotificationInput) -> DeliveryResult:
         return await self._delivering.end(await self._delivering.run())
+
+    @workflow.query(name="story")
+    def story(self) -> Story:
+        """What was tried, what it waits for and until when, and what comes next."""
+        return self._delivering.story()
+
+    @workflow.signal(name="retry_now")
+    def retry_now(self) -> None:
+        """Make the next attempt now, where it is waited for."""
+        self._delivering.retry_now()
 
     @workflow.update(name="cancel")
     async def cancel(self) -> DeliveryResult:

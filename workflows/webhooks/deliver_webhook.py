@@ -10,7 +10,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from hermod.contracts.notifications.delivery import DeliveryResult
+    from hermod.contracts.notifications.delivery import DeliveryResult, Story
     from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, WebhookOrder
 from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.webhooks.webhook_activities import webhooks
@@ -26,6 +26,16 @@ class DeliverWebhook:
     @workflow.run
     async def run(self, one: DeliverWebhookInput) -> DeliveryResult:
         return await self._delivering.end(await self._delivering.run())
+
+    @workflow.query(name="story")
+    def story(self) -> Story:
+        """What was tried, what it waits for and until when, and what comes next."""
+        return self._delivering.story()
+
+    @workflow.signal(name="retry_now")
+    def retry_now(self) -> None:
+        """Make the next attempt now, where it is waited for."""
+        self._delivering.retry_now()
 
     @workflow.update(name="cancel")
     async def cancel(self) -> DeliveryResult:

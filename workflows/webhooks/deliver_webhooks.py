@@ -17,7 +17,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from hermod.contracts.ids import webhook_batch_workflow, webhook_part, webhook_workflow
-    from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult
+    from hermod.contracts.notifications.delivery import DeliveryReport, DeliveryResult, Story
     from hermod.contracts.webhooks.deliveries import DeliverWebhookInput, DeliverWebhooksInput, WebhookOrder
 from workflows.delivery_lifecycle import DeliveryLifecycle
 from workflows.handoff import start_detached, taken_from
@@ -39,6 +39,16 @@ class DeliverWebhooks:
     @workflow.run
     async def run(self, batch: DeliverWebhooksInput) -> DeliveryResult:
         return await self._delivering.end(await self._delivering.run(self._let_go))
+
+    @workflow.query(name="story")
+    def story(self) -> Story:
+        """What was tried, what it waits for and until when, and what comes next."""
+        return self._delivering.story()
+
+    @workflow.signal(name="retry_now")
+    def retry_now(self) -> None:
+        """Make the next attempt now, where it is waited for."""
+        self._delivering.retry_now()
 
     @workflow.update(name="cancel")
     async def cancel(self) -> DeliveryResult:

@@ -19,6 +19,7 @@ from temporalio.exceptions import is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activities.webhooks.activities import WebhookActivities
     from activities.webhooks.ordering import WebhookOrderActivities
+    from hermod.contracts.notifications.delivery import Story
     from hermod.contracts.queues import WORKFLOWS, Lane
     from hermod.contracts.webhooks.deliveries import OrderedEndpointInput, WebhookOrder
     from hermod.contracts.webhooks.steps import HeadOfLine, LineResult
@@ -39,6 +40,7 @@ class OrderedEndpoint:
         self._current: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._let_go: str | None = None
+        self._story = Story(state="starting")
 
     @workflow.run
     async def run(self, line: OrderedEndpointInput) -> LineResult:
@@ -60,6 +62,11 @@ class OrderedEndpoint:
             self._let_go = delivery
             self._task.cancel()
 
+    @workflow.query(name="story")
+    def story(self) -> Story:
+        """What was tried, what it waits for and until when, and what comes next."""
+        return self._story
+
     async def _until_empty(self) -> LineResult | None:
         """None where there may be more for another run. A wake-up that came after the last look is looked into."""
         made, last = 0, None
@@ -75,6 +82,7 @@ class OrderedEndpoint:
                 await self._wait(head.delivery or head.blocked_by)
                 last = None
             elif not self._woken:
+                self._story = Story(state="ended", counts={"made": made})
                 return LineResult(made=made)
         return None
 
@@ -85,6 +93,7 @@ class OrderedEndpoint:
 
     async def _deliver(self, delivery: str) -> None:
         self._current = delivery
+        self._story = Story(state="delivering", waits_for=f"the end of {delivery}", next="the delivery behind it")
         self._task = asyncio.create_task(self._bring_to_its_end(delivery))
         try:
             await self._task
@@ -113,6 +122,12 @@ class OrderedEndpoint:
     async def _wait(self, delivery: str | None) -> None:
         """Until something changes."""
         workflow.set_current_details(f"blocked by {delivery}: retry or discard it")
+        self._story = Story(
+            state="waiting",
+            waits_for=f"blocked by {delivery}: retry or discard it",
+            until=workflow.now() + LOOK_AGAIN,
+            next="the line is looked at again",
+        )
         with contextlib.suppress(asyncio.TimeoutError):
             await workflow.wait_condition(
                 lambda: self._woken, timeout=LOOK_AGAIN, timeout_summary=f"blocked by {delivery}"

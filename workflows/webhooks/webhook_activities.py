@@ -9,18 +9,18 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport
     from hermod.contracts.queues import WORKFLOWS, Lane
     from hermod.contracts.webhooks.deliveries import DeliveryStatus, WebhookOrder
-    from workflows.policies import DATABASE_CALL, DELIVER
-from workflows.delivery_lifecycle import DeliveryActivities
+    from workflows.policies import DATABASE_CALL, Options
+from workflows.delivery_activities import DeliveryActivities
 
 
 def webhooks(order: WebhookOrder) -> DeliveryActivities:
-    async def deliver() -> DeliveryReport:
+    async def deliver(options: Options) -> DeliveryReport:
         return await workflow.execute_activity_method(
             WebhookActivities.deliver_webhooks,
             order,
             task_queue=Lane.WEBHOOKS,
             summary=summary(order.deliveries),
-            **DELIVER,
+            **options,
         )
 
     async def withdraw() -> DeliveryReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -51,7 +51,85 @@ class EndpointGroup(Model):
     deliveries: tuple[str, ...]
 
 
-class DeliveryReport(Model):
+MOST_ATTEMPTS: Final = 20
+"""Requests, and records given up, that a history names one by one: the last ones."""
+
+
+class Attempt(Model):
+    """One request of a single message or webhook delivery, in codes: fit for a history."""
+
+    number: int
+    account: str = Field(default="", exclude_if=says_nothing)
+    """Left out of a webhook."""
+    outcome: str
+    status_code: int | None = Field(default=None, exclude_if=says_nothing)
+    error_code: str | None = Field(default=None, exclude_if=says_nothing)
+    ms: int | None = Field(default=None, exclude_if=says_nothing)
+    """How long it took; left out where nobody knows."""
+    at: datetime
+    """When it was made, to the second."""
+
+    def __str__(self) -> str:
+        return " ".join(str(one) for one in (self.outcome, self.status_code, self.error_code) if one is not None)
+
+
+class OutcomeCount(Model):
+    """What `count` requests of several messages or deliveries came to."""
+
+    account: str = Field(default="", exclude_if=says_nothing)
+    outcome: str
+    count: int
+
+
+class Tried(Model):
+    """What was tried so far: of one record each request, of several how often what came of them."""
+
+    attempts: tuple[Attempt, ...] = Field(default=(), exclude_if=says_nothing)
+    """The last `MOST_ATTEMPTS`, as far as they have room in a failure of a waiting activity."""
+    outcomes: tuple[OutcomeCount, ...] = Field(default=(), exclude_if=says_nothing)
+    """The most frequent first."""
+    failed: tuple[str, ...] = Field(default=(), exclude_if=says_nothing)
+    """Ids of those that were given up, `MOST_ATTEMPTS` of them at the most."""
+
+
+def tried_fields(told: Tried | None) -> dict[str, Any]:
+    """These fields of whatever has them, for another one that has them too."""
+    return {} if told is None else {field: getattr(told, field) for field in Tried.model_fields}
+
+
+class DispatchWaits(Tried):
+    """The details of the failure with which a dispatch says that it waits."""
+
+    run: str
+    """The workflow run that did the work, as in `DeliveryReport`."""
+    open: int
+    next_attempt_at: datetime
+    reason: str | None = None
+    """Why it waits, where that is not its last request. In codes."""
+    handed_off: int = Field(default=0, exclude_if=says_nothing)
+
+    def cause(self) -> str:
+        """The attempt that is waited for, and why: `attempt 4 after http_error 500`. Codes, 200 characters at most."""
+        last = self.attempts[-1] if self.attempts else None
+        told = f"attempt {last.number + 1} after {last}" if last else "attempt 1"
+        return (f"{told}; {self.reason}" if self.reason else told)[:200]
+
+
+class Story(Tried):
+    """The answer of the query `story`: where a delivery workflow stands. Ids, codes and counts."""
+
+    state: str
+    """`starting`, `scheduled`, `delivering`, `waiting`, `handing_off`, `cancelling`, or `ended`; of a submission, also
+    what its record says."""
+    waits_for: str | None = Field(default=None, exclude_if=says_nothing)
+    until: datetime | None = Field(default=None, exclude_if=says_nothing)
+    next: str | None = Field(default=None, exclude_if=says_nothing)
+    """What comes next."""
+    counts: dict[str, int] = Field(default_factory=dict, exclude_if=says_nothing)
+    handed_off: int = Field(default=0, exclude_if=says_nothing)
+
+
+class DeliveryReport(Tried):
     """How a dispatch ended: messages, or webhook deliveries, by final status, and those that wait too long to keep a
     batch open.
 
@@ -82,8 +160,8 @@ class CancelInput(Model):
     reason: str
 
 
-class DeliveryResult(Model):
-    """The result of a workflow, as the Web UI shows it."""
+class DeliveryResult(Tried):
+    """The result of a workflow, as the Web UI shows it; of one that fails, the details of its failure."""
 
     counts: dict[str, int]
     handed_off: int = Field(default=0, exclude_if=says_nothing)

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from hermod.contracts.notifications.content import AnyContent, Channel
+from hermod.contracts.notifications.delivery import Attempt
 from hermod.contracts.notifications.messages import Category, Guarantee, Status
 from hermod.contracts.notifications.outcomes import AnyOutcome
 from hermod.contracts.notifications.retries import Preset
@@ -187,6 +188,14 @@ class Ledger(Protocol):
 
     async def endings(self, tenant: str, messages: Sequence[str]) -> Mapping[Ending, int]:
         """What the requests of these messages came to, and how often, the first ones first."""
+        ...
+
+    async def last_attempts(self, tenant: str, message: str, count: int) -> Sequence[Attempt]:
+        """The last requests of a message that have come to their end, in their order."""
+        ...
+
+    async def given_up(self, tenant: str, messages: Sequence[str], count: int) -> Sequence[str]:
+        """Those of the messages that are dead letters, so many at the most."""
         ...
 
     async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:

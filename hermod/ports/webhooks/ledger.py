@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from hermod.contracts.notifications.delivery import Attempt
 from hermod.contracts.webhooks.deliveries import DeliveryStatus, Ordering, Phases, WhenExhausted
 from hermod.ports.notifications.ledger import Ending, InFlight
 
@@ -209,6 +210,14 @@ class WebhookLedger(Protocol):
 
     async def endings(self, tenant: str, deliveries: Sequence[str]) -> Mapping[Ending, int]:
         """What the requests of these deliveries came to, and how often, the first ones first."""
+        ...
+
+    async def last_attempts(self, tenant: str, delivery: str, count: int) -> Sequence[Attempt]:
+        """The last requests of a delivery that have come to their end, in their order."""
+        ...
+
+    async def given_up(self, tenant: str, deliveries: Sequence[str], count: int) -> Sequence[str]:
+        """Those of the deliveries that are dead letters, so many at the most."""
         ...
 
     async def transfer_ownership(

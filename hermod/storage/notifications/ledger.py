@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Row
 
 from hermod.contracts.notifications.content import CONTENT_OF, Channel
+from hermod.contracts.notifications.delivery import Attempt
 from hermod.contracts.notifications.messages import Category, Guarantee, Outcome, Status
 from hermod.contracts.notifications.outcomes import Accepted
 from hermod.contracts.values.addresses import TRUSTED
@@ -29,10 +30,12 @@ from hermod.storage.notifications.ledger_statements import (
     END_UNREADABLE,
     ENDINGS,
     FETCH,
+    GIVEN_UP,
     GRANT,
     HAND_OVER,
     HANDED_OFF,
     KNOW_LATE,
+    LAST_ATTEMPTS,
     LEFT_SENDING,
     LOG_LATE,
     MOVE_LATE,
@@ -144,6 +147,25 @@ class SqlLedger:
     async def endings(self, tenant: str, messages: Sequence[str]) -> Mapping[Ending, int]:
         rows = await self._database.rows(ENDINGS, {"tenant": tenant, "ids": list(messages)})
         return {Ending(row.account, row.outcome, row.status_code, row.error_code): row.n for row in rows}
+
+    async def last_attempts(self, tenant: str, message: str, count: int) -> Sequence[Attempt]:
+        rows = await self._database.rows(LAST_ATTEMPTS, {"tenant": tenant, "id": message, "count": count})
+        return [
+            Attempt(
+                number=row.number,
+                account=row.account,
+                outcome=row.outcome,
+                status_code=row.status_code,
+                error_code=row.error_code,
+                ms=row.duration_ms,
+                at=row.started_at.replace(microsecond=0),
+            )
+            for row in reversed(rows)
+        ]
+
+    async def given_up(self, tenant: str, messages: Sequence[str], count: int) -> Sequence[str]:
+        names = {"tenant": tenant, "ids": list(messages), "count": count}
+        return [row.id for row in await self._database.rows(GIVEN_UP, names)]
 
     async def transfer_ownership(self, tenant: str, owner: str, messages: Mapping[str, int]) -> None:
         names = {"tenant": tenant, "owner": owner, "ids": list(messages), "numbers": list(messages.values())}

@@ -238,6 +238,14 @@ ENDINGS: Final = sql("""
      GROUP BY account, outcome, status_code, error_code ORDER BY min(started_at)
 """)
 
+LAST_ATTEMPTS: Final = sql("""
+    SELECT number, account, outcome, status_code, error_code, duration_ms, started_at FROM attempts
+     WHERE tenant_id = :tenant AND message_id = :id AND outcome IS NOT NULL ORDER BY number DESC LIMIT :count
+""")
+GIVEN_UP: Final = sql("""
+    SELECT id FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) AND status = 'failed' ORDER BY id LIMIT :count
+""")
+
 COUNTS: Final = sql(
     "SELECT status, count(*) AS n FROM messages WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status"
 )

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Row
 
+from hermod.contracts.notifications.delivery import Attempt
 from hermod.contracts.values.scalars import sendable
 from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, DeliveryStatus
 from hermod.ports.notifications.ledger import Ending, InFlight
@@ -28,10 +29,12 @@ from hermod.storage.webhooks.ledger_statements import (
     END_UNREADABLE,
     ENDINGS,
     FETCH,
+    GIVEN_UP,
     GRANT,
     HAND_OVER,
     HANDED_OFF,
     KNOW_LATE,
+    LAST_ATTEMPTS,
     LOG_LATE,
     MOVE_LATE,
     RECORD,
@@ -113,6 +116,23 @@ class SqlWebhookLedger:
     async def endings(self, tenant: str, deliveries: Sequence[str]) -> Mapping[Ending, int]:
         rows = await self._database.rows(ENDINGS, {"tenant": tenant, "ids": list(deliveries)})
         return {Ending("", row.outcome, row.status_code): row.n for row in rows}
+
+    async def last_attempts(self, tenant: str, delivery: str, count: int) -> Sequence[Attempt]:
+        rows = await self._database.rows(LAST_ATTEMPTS, {"tenant": tenant, "id": delivery, "count": count})
+        return [
+            Attempt(
+                number=row.number,
+                outcome=row.outcome,
+                status_code=row.status_code,
+                ms=row.duration_ms,
+                at=row.started_at.replace(microsecond=0),
+            )
+            for row in reversed(rows)
+        ]
+
+    async def given_up(self, tenant: str, deliveries: Sequence[str], count: int) -> Sequence[str]:
+        names = {"tenant": tenant, "ids": list(deliveries), "count": count}
+        return [row.id for row in await self._database.rows(GIVEN_UP, names)]
 
     async def transfer_ownership(
         self, tenant: str, owner: str, deliveries: Mapping[str, int], owners: Mapping[str, str]

@@ -160,6 +160,15 @@ ENDINGS: Final = sql("""
      GROUP BY outcome, status_code ORDER BY min(started_at)
 """)
 
+LAST_ATTEMPTS: Final = sql("""
+    SELECT number, outcome, status_code, duration_ms, started_at FROM webhook_attempts
+     WHERE tenant_id = :tenant AND delivery_id = :id AND outcome IS NOT NULL ORDER BY number DESC LIMIT :count
+""")
+GIVEN_UP: Final = sql("""
+    SELECT id FROM webhook_deliveries
+     WHERE tenant_id = :tenant AND id = ANY(:ids) AND status = 'failed' ORDER BY id LIMIT :count
+""")
+
 COUNTS: Final = sql("""
     SELECT status, count(*) AS n FROM webhook_deliveries WHERE tenant_id = :tenant AND id = ANY(:ids) GROUP BY status
 """)

@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.forms.submissions import SubmissionActivities
+from activities.interceptor import translated
 from hermod.contracts.errors import Unavailable
 from hermod.contracts.forms.forms import (
     FormInput,
@@ -241,7 +242,12 @@ class SubmissionWorld(Simulation):
             environment.info, started_time=self.time, workflow_id=flow.id, workflow_run_id=flow.run_id
         )
         order = ProcessSubmissionInput(tenant=self.tenant, submission=flow.submission, is_reset=flow.is_reset)
-        step: SubmissionStep = await environment.run(activities.process_submission, order)
+
+        async def process() -> SubmissionStep:
+            async with translated():
+                return await activities.process_submission(order)
+
+        step: SubmissionStep = await environment.run(process)
         return step
 
     async def report(self, executor: Executor, work: asyncio.Task[SubmissionStep]) -> None:

@@ -17,10 +17,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities import errors
+from activities import errors, heartbeat
 from activities.interceptor import FailureInterceptor
 from hermod.clock import SystemClock
-from hermod.contracts.errors import NewerRecord
+from hermod.contracts.errors import MaybeStored, NewerRecord, Unavailable
 from hermod.contracts.notifications.content import Channel
 from hermod.contracts.notifications.delivery import DeliveryInput
 from hermod.contracts.webhooks.deliveries import WebhookOrder
@@ -128,6 +128,42 @@ async def test_expected_failure_is_one_line_without_a_traceback(lines: Lines, er
     assert (line["error"], line["reason"]) == (error.type, error.message)
     assert line["event"] == ("activity_waits" if error.type in ("Waiting", "HandedBack") else "activity_failed")
     assert line["lane"] == "email"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Unavailable("the database does not answer"), errors.LEDGER_UNAVAILABLE),
+        (MaybeStored("it went away"), errors.LEDGER_UNAVAILABLE),
+        (NewerRecord("a field is not known"), errors.NEWER_RECORD),
+    ],
+    ids=["away", "away-in-mid-call", "newer"],
+)
+async def test_error_of_ours_is_an_expected_failure_of_any_activity(lines: Lines, error: Exception, kind: str) -> None:
+    await tried(raising(error))
+    (line,) = lines()
+    assert (line["event"], line["error"]) == ("activity_failed", kind)
+    assert "exception" not in line
+
+
+@pytest.mark.parametrize("timeout", [None, timedelta(seconds=10)], ids=["not-asked-for", "asked-for"])
+async def test_activity_beats_where_its_server_expects_that(
+    monkeypatch: pytest.MonkeyPatch, timeout: timedelta | None
+) -> None:
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0)
+    beats: list[tuple[Any, ...]] = []
+
+    async def run() -> None:
+        async with heartbeat.heartbeating() as own:
+            assert heartbeat.current_heartbeat() is own
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    environment.info = replace(environment.info, heartbeat_timeout=timeout)
+    await environment.run(run)
+    assert bool(beats) is (timeout is not None)
 
 
 async def test_unexpected_failure_is_one_line_with_the_traceback_of_every_cause_and_without_their_texts(

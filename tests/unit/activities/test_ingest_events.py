@@ -16,6 +16,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.analytics import event_inserts
 from activities.analytics.event_inserts import OWN_INSERTS, OWN_ROWS, halves, planned
 from activities.analytics.events import MOST_SEARCHED, EventActivities
+from activities.interceptor import translated
 from hermod.contracts.analytics.events import IngestInput, IngestReport
 from hermod.contracts.errors import Unavailable
 from hermod.ports.analytics import Claimed, ClaimedBatch, Refused, RefusedLines
@@ -74,7 +75,11 @@ class Sink:
 
 
 async def ingest(outbox: Outbox, sink: Sink) -> IngestReport:
-    return await ActivityEnvironment().run(EventActivities(outbox, sink).ingest_events, ORDER)
+    async def run() -> IngestReport:
+        async with translated():
+            return await EventActivities(outbox, sink).ingest_events(ORDER)
+
+    return await ActivityEnvironment().run(run)
 
 
 async def until_done(outbox: Outbox, sink: Sink, *, inserts_a_try: int) -> None:

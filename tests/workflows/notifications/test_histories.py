@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowFailureError
 
 from hermod.contracts.ids import message_workflow
 from hermod.contracts.notifications.content import Email
+from hermod.contracts.notifications.delivery import Story
 from hermod.contracts.notifications.messages import Status
 from hermod.contracts.notifications.outcomes import Accepted, MessageRejected, Transient
 from hermod.contracts.notifications.retries import Preset
@@ -41,10 +44,39 @@ async def failure(house: ProductFixture, workflow_id: str) -> Failure:
     return last.workflow_execution_failed_event_attributes.failure
 
 
+def details(told: Failure) -> Any:
+    """What a failure says beside its text."""
+    return json.loads(told.application_failure_info.details.payloads[0].data)
+
+
+def requests(told: Any) -> list[tuple[Any, ...]]:
+    """The requests that a result or a failure names, in codes."""
+    codes = ("number", "account", "outcome", "status_code", "error_code")
+    return [tuple(attempt.get(code) for code in codes) for attempt in told["attempts"]]
+
+
+async def story(house: ProductFixture, workflow_id: str) -> Story:
+    return await house.client.get_workflow_handle(workflow_id).query("story", result_type=Story)
+
+
+async def events(house: ProductFixture, workflow_id: str) -> list[HistoryEvent]:
+    return list((await house.client.get_workflow_handle(workflow_id).fetch_history()).events)
+
+
+async def timers(house: ProductFixture, workflow_id: str) -> list[str]:
+    """What the timers of a workflow say they are for."""
+    started = [one for one in await events(house, workflow_id) if one.HasField("timer_started_event_attributes")]
+    return [json.loads(one.user_metadata.summary.data) for one in started]
+
+
 async def test_message_is_sent_at_once_its_result_says_by_whom(skipping: ProductFixture) -> None:
     await skipping.add_account("main")
     view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
-    assert await result(skipping, view.workflow_id) == {"counts": {"sent": 1}, "reason": "main: accepted"}
+    told = await result(skipping, view.workflow_id)
+    (attempt,) = told.pop("attempts")
+    assert told == {"counts": {"sent": 1}, "reason": "main: accepted"}
+    assert attempt.keys() <= {"number", "account", "outcome", "ms", "at"}
+    assert (attempt["number"], attempt["account"], attempt["outcome"]) == (1, "main", "accepted")
 
 
 async def test_message_is_sent_after_retries_its_result_says_what_the_attempts_came_to(
@@ -56,6 +88,11 @@ async def test_message_is_sent_after_retries_its_result_says_what_the_attempts_c
     assert view.status is Status.SENT
     told = await result(skipping, view.workflow_id)
     assert told["reason"] == "2 × main: transient 451 greylisted, main: accepted 200"
+    assert requests(told) == [
+        (1, "main", "transient", 451, "greylisted"),
+        (2, "main", "transient", 451, "greylisted"),
+        (3, "main", "accepted", 200, None),
+    ]
 
 
 async def test_message_goes_by_the_next_account_its_result_names_both(skipping: ProductFixture) -> None:
@@ -75,6 +112,8 @@ async def test_dead_letter_says_what_all_its_attempts_came_to_and_has_no_stack_t
     told = await failure(skipping, view.workflow_id)
     assert told.message == f"1 of 1 given up: {len(view.attempts)} × main: transient 451 greylisted"
     assert not told.stack_trace
+    made = requests(details(told))
+    assert made == [(number, "main", "transient", 451, "greylisted") for number in range(1, len(view.attempts) + 1)]
 
 
 async def test_batch_with_a_dead_letter_says_what_its_requests_came_to(skipping: ProductFixture) -> None:
@@ -86,6 +125,11 @@ async def test_batch_with_a_dead_letter_says_what_its_requests_came_to(skipping:
     assert told.message.startswith("1 of 3 given up: ")
     assert "2 × main: accepted" in told.message
     assert "main: message_rejected 400" in told.message
+    assert details(told)["outcomes"] == [
+        {"account": "main", "outcome": "accepted", "count": 2},
+        {"account": "main", "outcome": "message_rejected", "count": 1},
+    ]
+    assert details(told)["failed"] == [view.id for view in views if view.status is Status.FAILED]
 
 
 async def test_activity_that_waits_says_what_the_attempts_came_to_and_has_no_stack_trace(house: ProductFixture) -> None:
@@ -117,6 +161,48 @@ async def test_webhook_results_say_what_the_requests_came_to(skipping: ProductFi
         told = await failure(skipping, view.workflow_id)
         assert told.message == "1 of 1 given up: 7 × http_error 500"
         assert not told.stack_trace
+        assert requests(details(told)) == [(number, None, "http_error", 500, None) for number in range(1, 8)]
+        assert await timers(skipping, view.workflow_id) == [
+            f"attempt {number} after http_error 500" for number in range(3, 8)
+        ]
+
+
+async def test_long_wait_is_a_timer_that_names_the_attempt_and_what_the_last_one_came_to(
+    skipping: ProductFixture,
+) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", AWAY, AWAY, AWAY, Accepted())
+    view = await skipping.ended((await skipping.hermod.send(LETTER, retry=["2s", "10m", "3h"])).id)
+    assert view.status is Status.SENT
+    assert await timers(skipping, view.workflow_id) == [
+        "attempt 3 after transient 451 greylisted",
+        "attempt 4 after transient 451 greylisted",
+    ]
+    told = await result(skipping, view.workflow_id)
+    assert [one[0] for one in requests(told)] == [1, 2, 3, 4]
+
+
+async def test_failure_before_a_long_wait_tells_its_attempts_in_the_history(skipping: ProductFixture) -> None:
+    await skipping.add_account("main")
+    skipping.script("main", AWAY, Accepted())
+    view = await skipping.ended((await skipping.hermod.send(LETTER, retry=["10m"])).id)
+    failures = [
+        one.activity_task_failed_event_attributes.failure
+        for one in await events(skipping, view.workflow_id)
+        if one.HasField("activity_task_failed_event_attributes")
+    ]
+    assert [one.application_failure_info.type for one in failures] == ["NextAttemptLater"]
+    assert requests(details(failures[0])) == [(1, "main", "transient", 451, "greylisted")]
+    assert not failures[0].stack_trace
+
+
+async def test_story_of_an_ended_message_tells_its_attempts(skipping: ProductFixture) -> None:
+    await skipping.add_account("main")
+    view = await skipping.ended((await skipping.hermod.send(LETTER)).id)
+    await result(skipping, view.workflow_id)
+    told = await story(skipping, view.workflow_id)
+    assert (told.state, told.counts, told.waits_for) == ("ended", {"sent": 1}, None)
+    assert [str(attempt) for attempt in told.attempts] == ["accepted"]
 
 
 async def user_metadata(house: ProductFixture, workflow_id: str) -> tuple[str, str]:
