@@ -99,3 +99,27 @@ async def test_batch_in_its_turn_is_cancelled_the_turn_goes_to_the_next() -> Non
         await running
     await waiting
     assert order == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("running", "ended", "waiting", "goes_on"),
+    [
+        pytest.param("ba", 1, "ba", "a", id="none is left of the tenant"),
+        pytest.param("aaab", 0, "ab", "b", id="two are left of the tenant"),
+    ],
+)
+async def test_turn_ends_the_tenant_counts_with_those_it_has_left(
+    running: str, ended: int, waiting: str, goes_on: str
+) -> None:
+    slots, order = FairSemaphore(len(running), now=Clock()), list[str]()
+    ends = [asyncio.Event() for _ in running + waiting]
+    tasks = []
+    for tenant, end in zip(running + waiting, ends, strict=True):
+        tasks.append(asyncio.create_task(hold(slots, tenant, end, order)))
+        await turns()
+    ends[ended].set()
+    await turns()
+    assert order == [*running, goes_on]
+    for end in ends:
+        end.set()
+    await asyncio.gather(*tasks)
