@@ -20,7 +20,7 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check coverage mutants fmt lock docs faults bench soak clean
+.PHONY: help setup run demo test check coverage fmt lock docs faults bench soak clean
 
 help: ## what you are reading
 	@echo "make run    starts the whole product on this machine; Ctrl-C stops it, the next run goes on where it was"
@@ -47,9 +47,6 @@ check: setup ## format, lint, types, imports, architecture and unit tests
 
 coverage: setup ## branch coverage of the unit tests as a table; fails below the floor in pyproject.toml
 	@$(BIN)/python -m pytest --quiet -n $(JOBS) --dist loadfile --cov --cov-report=term tests/unit $(ARGS)
-
-mutants: setup ## small faults in the pure modules: do the unit tests notice? (ARGS=--list, ARGS="hermod/domain/states.py")
-	@$(BIN)/python -m tests.mutants $(ARGS)
 
 fmt: setup ## put the code into format and mend what can be mended
 	@$(BIN)/ruff format .
