@@ -74,15 +74,19 @@ class Outbox(ABC, Generic[Draft, Stored]):
 
 
 class SharedOutbox(Outbox[Draft, Stored], Generic[Asked, Draft, Stored]):
-    """Calls of a tenant that come within a few milliseconds share a statement, and what they are grouped into.
+    """Calls of a tenant share a statement: those that come within a few milliseconds, or that would wait for one.
 
     A call that comes alone is stored at once: `linger` are the seconds that are worth waiting for company.
     """
 
-    def __init__(self, clock: Clock, most: int, linger: Callable[[], float] | None = None) -> None:
-        """`most` calls share a statement."""
+    def __init__(
+        self, clock: Clock, most: int, linger: Callable[[], float] | None = None, *, at_once: int | None = None
+    ) -> None:
+        """`most` calls share a statement, and `at_once` statements of a tenant are under way."""
         super().__init__(clock)
-        self._calls: MicroBatcher[Asked, Stored] = MicroBatcher(self._serve, most, linger=linger or self._relay.linger)
+        self._calls: MicroBatcher[Asked, Stored] = MicroBatcher(
+            self._serve, most, linger=linger or self._relay.linger, at_once=at_once
+        )
 
     @abstractmethod
     async def _drafts(self, tenant: str, calls: Sequence[Asked]) -> Sequence[Draft]:
@@ -98,15 +102,14 @@ class SharedOutbox(Outbox[Draft, Stored], Generic[Asked, Draft, Stored]):
         return await self._keep(tenant, await self._drafts(tenant, calls))
 
 
-class GroupingOutbox(Outbox[Draft, Stored], Generic[Asked, Draft, Stored, Group]):
+class GroupingOutbox(SharedOutbox[Asked, Draft, Stored], Generic[Asked, Draft, Stored, Group]):
     """Calls of a tenant share workflows where they are many (`starter.concurrency.windows`), and a statement only where
     they would wait for one.
     """
 
     def __init__(self, clock: Clock, most: int) -> None:
         """`most` calls share a statement."""
-        super().__init__(clock)
-        self._calls: MicroBatcher[Asked, Stored] = MicroBatcher(self._serve, most, at_once=STATEMENTS_AT_ONCE)
+        super().__init__(clock, most, lambda: 0.0, at_once=STATEMENTS_AT_ONCE)
         self._windows: Windows[Group, tuple[Draft, Stored]] = Windows(
             lambda tenant: self._group(tenant, shared=True), self._start_stored, lambda: self._relay.is_busy
         )
@@ -119,19 +122,16 @@ class GroupingOutbox(Outbox[Draft, Stored], Generic[Asked, Draft, Stored, Group]
     async def _grouped(self, tenant: str, calls: Sequence[Asked], group: Group) -> Sequence[Draft]:
         """One for each call, with its ids and its workflow."""
 
-    async def drain(self) -> bool:
-        had_any = False
-        while await self._calls.drain() | await super().drain():
-            had_any = True
-        return had_any
-
     def _flush(self) -> bool:
         return self._windows.flush()
+
+    async def _drafts(self, tenant: str, calls: Sequence[Asked]) -> Sequence[Draft]:
+        return await self._grouped(tenant, calls, self._group(tenant, shared=False))
 
     async def _serve(self, tenant: str, calls: Sequence[Asked]) -> Sequence[Stored | Exception]:
         window = self._windows.join(tenant, len(calls))
         if window is None:
-            return await self._keep(tenant, await self._grouped(tenant, calls, self._group(tenant, shared=False)))
+            return await super()._serve(tenant, calls)
         stored: list[tuple[Draft, Stored]] = []
         try:
             drafts = await self._grouped(tenant, calls, window.group)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Group = TypeVar("Group")
 Stored = TypeVar("Stored")
 
 ALONE_UNTIL: Final = 25.0
-"""Calls a second, for each of which the engine starts a workflow without getting behind."""
+"""Calls a second, of all tenants, for each of which the engine starts a workflow without getting behind."""
 MEMORY: Final = 0.5
 """Seconds over which calls are counted."""
 OPEN_FOR: Final = 0.05
@@ -69,7 +69,6 @@ class Windows(Generic[Group, Stored]):
         self._is_behind = is_behind
         self._rate = ArrivalRate()
         self._open: dict[str, Window[Group, Stored]] = {}
-        self._closing: set[Window[Any, Any]] = set()
 
     def join(self, tenant: str, calls: int) -> Window[Group, Stored] | None:
         """The window that these calls belong to, until `leave`; None where each is started at once."""
@@ -94,10 +93,11 @@ class Windows(Generic[Group, Stored]):
             self._finish(tenant, window)
 
     def flush(self) -> bool:
-        """Close all windows; whether there were any that something is stored in, or will be."""
-        for tenant, window in list(self._open.items()):
+        """Close all windows; whether anything was started. What is still being stored is started when it has been."""
+        windows = list(self._open.items())
+        for tenant, window in windows:
             self._close(tenant, window, at_once=True)
-        return bool(self._closing)
+        return any(window.has_started and window.stored for _, window in windows)
 
     def _close(self, tenant: str, window: Window[Group, Stored], *, at_once: bool = False) -> None:
         if window.is_closed:
@@ -108,7 +108,6 @@ class Windows(Generic[Group, Stored]):
             return
         window.is_closed = True
         del self._open[tenant]
-        self._closing.add(window)
         if window.storing:
             loop.call_later(STRAGGLERS, self._finish, tenant, window)
         else:
@@ -118,6 +117,5 @@ class Windows(Generic[Group, Stored]):
         if window.has_started:
             return
         window.has_started = True
-        self._closing.discard(window)
         if window.stored:
             self._start(tenant, window.stored)

@@ -12,7 +12,7 @@ import pytest
 from hermod.clock import SystemClock
 from starter.concurrency import windows
 from starter.concurrency.outbox import GroupingOutbox
-from starter.concurrency.windows import ALONE_UNTIL, MEMORY, ArrivalRate, Windows
+from starter.concurrency.windows import ALONE_UNTIL, MEMORY, ArrivalRate, Window, Windows
 
 LONG = 3600.0
 
@@ -44,6 +44,12 @@ def busy(some: Windows[str, int]) -> None:
     some.join("noise", 1000)
 
 
+def joined(some: Windows[str, int], tenant: str = "shop") -> Window[str, int]:
+    window = some.join(tenant, 1)
+    assert window is not None
+    return window
+
+
 def test_rate_is_that_of_the_last_half_second() -> None:
     rate = ArrivalRate()
     assert rate.per_second(0.0) == 0
@@ -67,22 +73,18 @@ async def test_calls_that_come_quickly_share_a_window_and_start_together() -> No
     some = scene.windows()
     busy(some)
     for number in range(3):
-        window = some.join("shop", 1)
-        assert window is not None
+        window = joined(some)
         assert window.group == "group 1"
         some.leave("shop", window, [number])
     assert scene.started == []
-    assert not some.flush()
+    assert some.flush()
     assert scene.started == [[0, 1, 2]]
 
 
 async def test_tenants_share_no_window() -> None:
     some = Scene().windows()
     busy(some)
-    one, other = some.join("a", 1), some.join("b", 1)
-    assert one is not None
-    assert other is not None
-    assert one is not other
+    assert joined(some, "a") is not joined(some, "b")
 
 
 async def test_engine_that_is_behind_opens_a_window_whatever_the_rate() -> None:
@@ -93,8 +95,7 @@ async def test_window_closes_by_itself_and_waits_for_the_engine(monkeypatch: pyt
     monkeypatch.setattr(windows, "OPEN_FOR", 0.001)
     scene = Scene(behind=True)
     some = scene.windows()
-    window = some.join("shop", 1)
-    assert window is not None
+    window = joined(some)
     some.leave("shop", window, [1])
     await asyncio.sleep(0.05)
     assert scene.started == []
@@ -108,8 +109,7 @@ async def test_engine_that_stays_behind_does_not_keep_a_window_open_for_ever(mon
     monkeypatch.setattr(windows, "LONGEST", 0.01)
     scene = Scene(behind=True)
     some = scene.windows()
-    window = some.join("shop", 1)
-    assert window is not None
+    window = joined(some)
     some.leave("shop", window, [1])
     await asyncio.sleep(0.05)
     assert scene.started == [[1]]
@@ -119,11 +119,10 @@ async def test_what_is_being_stored_when_the_window_closes_comes_along() -> None
     scene = Scene()
     some = scene.windows()
     busy(some)
-    first, second = some.join("shop", 1), some.join("shop", 1)
-    assert first is not None
-    assert first is second
+    first = joined(some)
+    assert joined(some) is first
     some.leave("shop", first, [1])
-    assert some.flush()
+    assert not some.flush()
     assert scene.started == []
     some.leave("shop", first, [2])
     assert scene.started == [[1, 2]]
@@ -135,9 +134,8 @@ async def test_what_is_stored_too_late_is_left_to_the_sweeper(monkeypatch: pytes
     scene = Scene()
     some = scene.windows()
     busy(some)
-    first, second = some.join("shop", 1), some.join("shop", 1)
-    assert first is not None
-    assert first is second
+    first = joined(some)
+    assert joined(some) is first
     some.leave("shop", first, [1])
     some.flush()
     await asyncio.sleep(0.05)
@@ -150,8 +148,7 @@ async def test_window_in_which_nothing_was_stored_starts_nothing() -> None:
     scene = Scene()
     some = scene.windows()
     busy(some)
-    window = some.join("shop", 1)
-    assert window is not None
+    window = joined(some)
     some.leave("shop", window, [])
     some.flush()
     assert scene.started == []
@@ -168,6 +165,9 @@ class Letters(GroupingOutbox[int, tuple[int, str], str, str]):
         self.away: Exception | None = None
         self.database = asyncio.Event()
         self.database.set()
+        self.hangs = asyncio.Event()
+        """Temporal, until it is set."""
+        self.hangs.set()
 
     async def take(self, number: int) -> str:
         return await self._calls.ask("shop", number)
@@ -188,6 +188,7 @@ class Letters(GroupingOutbox[int, tuple[int, str], str, str]):
 
     def _start_stored(self, tenant: str, stored: Iterable[tuple[tuple[int, str], str]]) -> None:
         self.started.append([draft for draft, _ in stored])
+        self._relay.start(self.hangs.wait)
 
 
 async def test_answers_do_not_wait_for_the_window() -> None:
@@ -224,3 +225,22 @@ async def test_statement_that_fails_takes_nothing_of_its_window_with_it() -> Non
     await letters.take(3)
     await letters.drain()
     assert [number for number, _ in letters.started[-1]] == [1, 3]
+
+
+async def test_draining_while_a_call_is_being_stored_waits_for_it_and_lets_the_loop_go_on() -> None:
+    letters = Letters()
+    await asyncio.gather(*map(letters.take, range(100)))
+    letters.hangs.clear()
+    await letters.take(1)
+    draining = asyncio.create_task(letters.drain())
+    await asyncio.sleep(0.01)  # the first window has been closed, and its start hangs
+    letters.database.clear()
+    late = asyncio.create_task(letters.take(2))
+    await asyncio.sleep(0.01)
+    letters.hangs.set()
+    await asyncio.sleep(0.01)
+    assert not draining.done()
+    letters.database.set()
+    assert await late == "shared 3"
+    await draining
+    assert [number for started in letters.started[1:] for number, _ in started] == [1, 2]
