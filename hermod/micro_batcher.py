@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -26,19 +25,21 @@ class MicroBatcher(Generic[Asked, Answer]):
         *,
         linger: Callable[[], float] = lambda: 0.0,
         at_once: int | None = None,
+        patience: float | None = None,
     ) -> None:
         """`linger`: seconds that a call waits for company. `at_once`: of a key, so many are served at a time, and those
-        who come meanwhile go together in the next one.
+        who come meanwhile go together in the next one; what takes longer than `patience` seconds does not count.
         """
         self._serve = serve
         self._most = most
         self._linger = linger
         self._at_once = at_once
+        self._patience = patience
         self._calls: dict[str, list[tuple[Asked, asyncio.Future[Answer]]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._served: set[asyncio.Task[None]] = set()
-        self._serving: Counter[str] = Counter()
-        """How many are being served, by key."""
+        self._turns: dict[str, set[asyncio.Task[None]]] = {}
+        """Those of them that others of their key wait for."""
 
     async def ask(self, key: str, asked: Asked) -> Answer:
         """Raises what serving raises, and the error that is this call's answer."""
@@ -80,7 +81,7 @@ class MicroBatcher(Generic[Asked, Answer]):
 
     def _is_behind(self, key: str) -> bool:
         """Whether calls of the key have to wait for the end of others."""
-        return self._at_once is not None and self._serving[key] >= self._at_once
+        return self._at_once is not None and len(self._turns.get(key, ())) >= self._at_once
 
     def _begin(self, key: str) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
@@ -91,17 +92,24 @@ class MicroBatcher(Generic[Asked, Answer]):
             self._calls[key], calls = calls[self._most :], calls[: self._most]
         task = asyncio.create_task(self._answer(key, calls))
         self._served.add(task)
-        self._serving[key] += 1
-        task.add_done_callback(partial(self._ended, key))
+        task.add_done_callback(self._served.discard)
+        if self._at_once is not None:
+            self._turns.setdefault(key, set()).add(task)
+            task.add_done_callback(partial(self._give_way, key))
+            if self._patience is not None:
+                asyncio.get_running_loop().call_later(self._patience, self._give_way, key, task)
         if key in self._calls:
             self._arrange(key)
 
-    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
-        self._served.discard(task)
-        self._serving[key] -= 1
-        if not self._serving[key]:
-            del self._serving[key]
-        if self._at_once is not None and key in self._calls:
+    def _give_way(self, key: str, task: asyncio.Task[None]) -> None:
+        """It has ended, or takes long: the first of both counts."""
+        turns = self._turns.get(key, set())
+        if task not in turns:
+            return
+        turns.discard(task)
+        if not turns:
+            del self._turns[key]
+        if key in self._calls:
             self._begin(key)
 
     async def _answer(self, key: str, calls: Sequence[tuple[Asked, asyncio.Future[Answer]]]) -> None:

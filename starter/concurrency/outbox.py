@@ -24,7 +24,9 @@ Stored = TypeVar("Stored")
 Group = TypeVar("Group")
 
 STATEMENTS_AT_ONCE: Final = 4
-"""Of one tenant. A statement may wait for another transaction, and must not hold up all the others."""
+"""Of one tenant."""
+PATIENCE: Final = 0.1
+"""Seconds. A statement that takes longer waits for another transaction, and must not hold up those behind it."""
 
 
 class Outbox(ABC, Generic[Draft, Stored]):
@@ -85,7 +87,7 @@ class SharedOutbox(Outbox[Draft, Stored], Generic[Asked, Draft, Stored]):
         """`most` calls share a statement, and `at_once` statements of a tenant are under way."""
         super().__init__(clock)
         self._calls: MicroBatcher[Asked, Stored] = MicroBatcher(
-            self._serve, most, linger=linger or self._relay.linger, at_once=at_once
+            self._serve, most, linger=linger or self._relay.linger, at_once=at_once, patience=PATIENCE
         )
 
     @abstractmethod

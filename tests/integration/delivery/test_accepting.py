@@ -13,6 +13,7 @@ from hermod.contracts.errors import IdempotencyMismatch, InvalidInput, NotFound
 from hermod.contracts.notifications.content import Email
 from hermod.contracts.notifications.messages import Status
 from hermod.storage.database.engine import Database, async_url
+from starter.concurrency.outbox import STATEMENTS_AT_ONCE
 from tests.support.product import ProductFixture
 
 LETTER = Email(to="ada@example.com", subject="Hello", text="Hello")
@@ -78,3 +79,22 @@ async def test_connection_that_the_server_closed_is_replaced_without_an_error(da
     assert again.pid != row.pid
     await other.close()
     await database.close()
+
+
+async def test_calls_that_wait_for_another_transaction_do_not_hold_up_the_tenants_others(house: ProductFixture) -> None:
+    """More of them than a tenant has statements under way at once: each repeats a key that is not committed yet."""
+    await house.add_account("main")
+    hermod, keys = house.hermod, [f"order-{number}" for number in range(STATEMENTS_AT_ONCE + 2)]
+    engine = create_async_engine(async_url(hermod.core.settings.database_url.get_secret_value()))
+    async with AsyncSession(engine) as session:
+        for key in keys:
+            await hermod.stage(session, LETTER, idempotency_key=key)
+        repeats = []
+        for key in keys:
+            repeats.append(asyncio.create_task(hermod.send(LETTER, idempotency_key=key)))
+            await asyncio.sleep(0.05)
+        alone = await hermod.send(LETTER)
+        assert not any(repeat.done() for repeat in repeats)
+        await session.commit()
+    await engine.dispose()
+    assert len({receipt.id for receipt in await asyncio.gather(*repeats)} | {alone.id}) == len(keys) + 1

@@ -130,6 +130,20 @@ async def test_in_turn_those_who_come_meanwhile_go_together_in_the_next() -> Non
     assert server.served == [("a", [1]), ("b", [4]), ("a", [2, 3])]
 
 
+async def test_what_takes_long_does_not_hold_up_those_behind_it() -> None:
+    server = Server(is_open=False)
+    batcher = MicroBatcher(server.serve, at_once=2, patience=0.01)
+    slow = []
+    for number in range(2):
+        slow += asking(batcher, "a", [number])
+        await turns()
+    behind = asking(batcher, "a", [2, 3])
+    while server.sizes != [1, 1, 2]:
+        await asyncio.sleep(0.005)
+    server.gate.set()
+    assert await asyncio.gather(*slow, *behind) == [0, 2, 4, 6]
+
+
 async def test_in_turn_a_batch_fails_those_who_came_meanwhile_are_served() -> None:
     server = Server(is_open=False, error=Unavailable("away"))
     batcher = MicroBatcher(server.serve, at_once=1)

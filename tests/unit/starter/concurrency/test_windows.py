@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 
 from hermod.clock import SystemClock
-from starter.concurrency import windows
+from starter.concurrency import outbox, windows
 from starter.concurrency.outbox import GroupingOutbox
 from starter.concurrency.windows import ALONE_UNTIL, MEMORY, ArrivalRate, Window, Windows
 
@@ -19,8 +19,9 @@ LONG = 3600.0
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A window stays open until it is closed by hand."""
+    """A window stays open until it is closed by hand, and a statement may take as long as it likes."""
     monkeypatch.setattr(windows, "OPEN_FOR", LONG)
+    monkeypatch.setattr(outbox, "PATIENCE", LONG)
 
 
 @dataclass
