@@ -12,7 +12,7 @@ from typing import Any, Final
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from hermod.contracts.errors import NewerRecord
-from hermod.contracts.notifications.delivery import DispatchWaits
+from hermod.contracts.notifications.delivery import WaitDetails
 
 WAITING: Final = "Waiting"
 """Nothing is wrong with us: the next attempt is due later. Shown in the Web UI as a pending activity."""
@@ -63,7 +63,7 @@ def is_expected(error: BaseException) -> bool:
 
 
 def waiting(
-    open_messages: int, delay: timedelta, reason: str | None, *details: DispatchWaits, later: bool = False
+    open_messages: int, delay: timedelta, reason: str | None, *details: WaitDetails, later: bool = False
 ) -> ApplicationError:
     """`later`: the workflow may wait for it by itself."""
     text = f"{open_messages} open, next attempt in {delay.total_seconds():.1f} s"

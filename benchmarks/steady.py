@@ -1,4 +1,4 @@
-"""Single calls at a steady rate: how long each is accepted for and takes to its provider, and whether that stays so.
+"""Single calls at a steady rate: how long until each is accepted and at its provider, and whether that stays so.
 
     python -m benchmarks.steady [--rates 5,100,1000] [--seconds 20] [--workers 1] [--json]
 

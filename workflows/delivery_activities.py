@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.errors import NEXT_ATTEMPT_LATER
-    from hermod.contracts.notifications.delivery import DeliveryReport, DispatchWaits
+    from hermod.contracts.notifications.delivery import DeliveryReport, WaitDetails
     from workflows.policies import Options
 
 
@@ -35,9 +35,9 @@ class DeliveryActivities:
         """The status in which all of them should end."""
 
 
-def waiting_of(error: ActivityError) -> DispatchWaits | None:
+def waiting_of(error: ActivityError) -> WaitDetails | None:
     """What a dispatch said that ended since its next attempt is more than a minute away."""
     cause = error.cause
     if not isinstance(cause, ApplicationError) or cause.type != NEXT_ATTEMPT_LATER:
         return None
-    return DispatchWaits.model_validate(cause.details[0])
+    return WaitDetails.model_validate(cause.details[0])

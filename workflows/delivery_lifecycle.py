@@ -18,9 +18,9 @@ with workflow.unsafe.imports_passed_through():
     from hermod.contracts.notifications.delivery import (
         DeliveryReport,
         DeliveryResult,
-        DispatchWaits,
         Story,
-        tried_fields,
+        WaitDetails,
+        attempt_fields,
     )
     from workflows.policies import DELIVER, DELIVER_UNTIL_LATER
     from workflows.search_attributes import STATUS
@@ -47,7 +47,7 @@ class DeliveryLifecycle:
         self._withdrawn = False
         self._result: DeliveryResult | None = None
         self._waits = 0
-        self._waiting: DispatchWaits | None = None
+        self._waiting: WaitDetails | None = None
         """What the last dispatch said of its wait, if it did."""
         self._retry_now = False
         self._story = Story(state="starting", next="it waits until it is due, and is delivered")
@@ -111,7 +111,7 @@ class DeliveryLifecycle:
         """The workflow's result; raises where a message was given up, so that Temporal too lists it as failed."""
         elsewhere = len(report.leaving) + sum(len(part.deliveries) for part in report.apart) + report.handed_off
         # What is cancelled says nothing of its requests: those before its last long wait are known.
-        tried = tried_fields(report) if report.attempts or report.outcomes else tried_fields(self._waiting)
+        tried = attempt_fields(report) if report.attempts or report.outcomes else attempt_fields(self._waiting)
         self._result = DeliveryResult(counts=report.counts, handed_off=elsewhere, reason=report.reason, **tried)
         self._story = Story(state="ended", counts=report.counts, handed_off=elsewhere, **tried)
         status = MISSING if report.missing else _status(report)
@@ -158,7 +158,7 @@ class DeliveryLifecycle:
         await self._until_next_attempt(waiting)
         return None
 
-    async def _until_next_attempt(self, waiting: DispatchWaits) -> None:
+    async def _until_next_attempt(self, waiting: WaitDetails) -> None:
         self._waits += 1
         if waiting.run != workflow.info().run_id and reset_goes_on_at_once(self._waits):
             return
@@ -172,7 +172,7 @@ class DeliveryLifecycle:
                 await workflow.wait_condition(lambda: self._retry_now, timeout=wait, timeout_summary=cause)
 
     def _tell(self, state: str, **told: Any) -> None:
-        self._story = Story(state=state, **tried_fields(self._waiting), **told)
+        self._story = Story(state=state, **attempt_fields(self._waiting), **told)
 
     async def _hand_off(self, starts: Iterator[Awaitable[None]]) -> None:
         """Until it is cancelled: what was under way by then, the activity or a start, may have come to its end as if

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from hermod.contracts.notifications.content import Channel
-from hermod.contracts.notifications.delivery import MOST_ATTEMPTS, Attempt, EndpointGroup, OutcomeCount, Tried
+from hermod.contracts.notifications.delivery import MOST_ATTEMPTS, Attempt, AttemptSummary, EndpointGroup, OutcomeCount
 from hermod.contracts.notifications.messages import Status
 from hermod.ports.notifications.ledger import Ending, InFlight
 
@@ -43,8 +43,20 @@ class Waiting(Protocol):
     def wait_reason(self) -> str | None: ...
 
 
-class Recalled(Protocol):
-    """What a ledger knows of the requests of earlier dispatches."""
+class Dispatched(Waiting, Protocol):
+    """An item of a ledger, as far as its dispatch's report goes."""
+
+    @property
+    def attempts(self) -> int: ...
+
+    @property
+    def request_id(self) -> str | None: ...
+
+
+class DispatchLedger(Protocol):
+    """What a ledger knows of records and of the requests of earlier dispatches."""
+
+    async def counts(self, tenant: str, records: Sequence[str], /) -> Mapping[Any, int]: ...
 
     async def endings(self, tenant: str, records: Sequence[str], /) -> Mapping[Ending, int]: ...
 
@@ -111,10 +123,6 @@ class DispatchProgress:
     request_id: str | None = None
     """Of the call that asked for it, where the dispatch is for one message."""
 
-    def knows_all(self, attempts: Iterable[int]) -> bool:
-        """Whether no dispatch before it has made requests, of what has had so many."""
-        return sum(attempts) == self.made.total()
-
     def note(self, ending: Ending, number: int, ms: int | None, ended_at: datetime, *, alone: bool) -> None:
         """A request has come to its end. `alone`: the dispatch is for one record."""
         self.made[ending] += 1
@@ -122,24 +130,40 @@ class DispatchProgress:
             at = (ended_at - timedelta(milliseconds=ms or 0)).replace(microsecond=0)
             self.attempts.append(Attempt(number=number, ms=ms, at=at, **ending._asdict()))
 
-    async def recall(self, work: WorkItem, ledger: Recalled, *, knows_ends: bool, knows_requests: bool) -> None:
+    async def count(
+        self, work: WorkItem, items: Sequence[Dispatched], is_open: Container[str], ledger: DispatchLedger
+    ) -> None:
+        """How the records stand; `items` are those that were open before. Raises Unavailable."""
+        self.open = [item for item in items if item.status in is_open]
+        if work.is_alone and items:
+            self.request_id = items[0].request_id
+        if len(items) == len(work.messages):
+            self.ended.update(item.status for item in items if item.status not in is_open)
+            self.failed = [item.id for item in items if item.status == Status.FAILED][:MOST_ATTEMPTS]
+        else:
+            counted = await ledger.counts(work.tenant, work.messages)
+            self.ended.update({status: count for status, count in counted.items() if status not in is_open})
+            self.missing = len(work.messages) - sum(counted.values())
+
+    async def load_history(self, work: WorkItem, items: Sequence[Dispatched], ledger: DispatchLedger) -> None:
         """Complete what is to be told with what earlier dispatches did. Raises Unavailable."""
-        if not knows_requests:
+        has_all = len(items) == len(work.messages)
+        if not has_all or sum(item.attempts for item in items) != self.made.total():
             self.made = Counter(await ledger.endings(work.tenant, work.messages))
             if work.is_alone:
                 self.attempts = list(await ledger.last_attempts(work.tenant, work.messages[0], MOST_ATTEMPTS))
-        if not knows_ends and not work.is_alone and self.ended[Status.FAILED]:
+        if not has_all and not work.is_alone and self.ended[Status.FAILED]:
             self.failed = await ledger.given_up(work.tenant, work.messages, MOST_ATTEMPTS)
 
-    def tried(self, work: WorkItem) -> Tried:
+    def attempt_summary(self, work: WorkItem) -> AttemptSummary:
         if work.is_alone:
             room = FAILURE_BYTES - len((self.told() or "").encode())
-            return Tried(attempts=_with_room(self.attempts, room))
+            return AttemptSummary(attempts=_with_room(self.attempts, room))
         outcomes: Counter[tuple[str, str]] = Counter()
         for ending, count in self.made.items():
             outcomes[ending.account, ending.outcome] += count
         most = outcomes.most_common(MOST_ATTEMPTS)
-        return Tried(
+        return AttemptSummary(
             outcomes=tuple(OutcomeCount(account=by, outcome=came, count=count) for (by, came), count in most),
             failed=tuple(self.failed),
         )

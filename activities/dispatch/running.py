@@ -14,7 +14,7 @@ from activities.heartbeat import ActivityHeartbeat, current_heartbeat
 from activities.notifications.batch_slots import QueueFull
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport, DispatchWaits
+from hermod.contracts.notifications.delivery import CancelInput, DeliveryReport, WaitDetails
 from hermod.telemetry import RECORDS_MISSING, get_logger, log_names
 
 UNDER_WAY_WAIT: Final = timedelta(seconds=1)
@@ -99,16 +99,16 @@ def _report(work: WorkItem, progress: DispatchProgress, heartbeat: ActivityHeart
     wait = progress.wait(now, alone=work.is_alone)
     if wait == timedelta(0) and heartbeat.stopping():
         raise errors.handed_back(len(progress.open))
-    tried, handed_off = progress.tried(work), sum(map(len, progress.with_waiter.values()))
+    summary, handed_off = progress.attempt_summary(work), sum(map(len, progress.with_waiter.values()))
     if wait is not None:
         why = "; ".join(part for part in (progress.told(), progress.reason) if part) or None
-        details = DispatchWaits(
+        details = WaitDetails(
             run=work.run,
             open=len(progress.open),
             next_attempt_at=now + wait,
             reason=progress.reason,
             handed_off=handed_off,
-            **dict(tried),
+            **dict(summary),
         )
         later = work.is_alone and wait > LEAVES_AFTER
         raise errors.waiting(len(progress.open), wait, why, details, later=later)
@@ -123,11 +123,11 @@ def _report(work: WorkItem, progress: DispatchProgress, heartbeat: ActivityHeart
         missing=progress.missing,
         handed_off=handed_off,
         reason=progress.told() or progress.reason,
-        **dict(tried if _reads_what_was_tried() else ()),
+        **dict(summary if _reads_attempts() else ()),
     )
 
 
-def _reads_what_was_tried() -> bool:
+def _reads_attempts() -> bool:
     """Whether the workflow is of a version that knows these fields of a report: it says so by the errors that are to
     end its activity, which is what a worker of any version can be told."""
     policy = activity.info().retry_policy

@@ -83,7 +83,7 @@ class NotificationActivities:
         self, work: DispatchInput, outcomes: HeartbeatDetails, heartbeat: ActivityHeartbeat
     ) -> DispatchProgress:
         """Batches take turns, the most urgent first; single messages never wait for one. Raises QueueFull."""
-        if len(work.messages) == 1:
+        if work.is_alone:
             return await self._delivery(work, heartbeat, SingleMessageWait(self._waiters)).run(outcomes)
         async with self._fair_slots.take(work.tenant, priority_of(activity.info().priority.priority_key)) as turn:
             return await self._delivery(work, heartbeat, BatchWait(turn)).run(outcomes)

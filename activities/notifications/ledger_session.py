@@ -15,7 +15,6 @@ from activities.dispatch.recording import record_on_shutdown, record_uninterrupt
 from activities.notifications.heartbeat_details import OutcomesNotPersisted
 from activities.notifications.requests import BEGIN_WITHIN, SendJob, ends_by
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.notifications.delivery import MOST_ATTEMPTS
 from hermod.contracts.notifications.messages import Status
 from hermod.domain.states import OPEN
 from hermod.ports.clock import Clock
@@ -123,20 +122,9 @@ class LedgerSession:
     async def conclude(self, progress: DispatchProgress) -> DispatchProgress:
         """Where the dispatch leaves its messages. Raises Unavailable."""
         work, items = self._work, list(self._items.values())
-        progress.open = [item for item in items if item.status in OPEN]
-        if len(work.messages) == 1 and items:
-            progress.request_id = items[0].request_id
-        knows_ends = len(items) == len(work.messages)
-        if knows_ends:
-            progress.ended.update(item.status for item in items if item.status not in OPEN)
-            progress.failed = [item.id for item in items if item.status == Status.FAILED][:MOST_ATTEMPTS]
-        else:
-            counted = await self._ledger.counts(work.tenant, work.messages)
-            progress.ended.update({status: count for status, count in counted.items() if status not in OPEN})
-            progress.missing = len(work.messages) - sum(counted.values())
-        knows_requests = knows_ends and progress.knows_all(item.attempts for item in items)
-        await progress.recall(work, self._ledger, knows_ends=knows_ends, knows_requests=knows_requests)
-        if len(work.messages) > 1 and progress.wait(self._clock.now(), alone=False) is None:
+        await progress.count(work, items, OPEN, self._ledger)
+        await progress.load_history(work, items, self._ledger)
+        if not work.is_alone and progress.wait(self._clock.now(), alone=False) is None:
             await self._hand_off(progress)
         return progress
 

@@ -29,7 +29,6 @@ from activities.webhooks.handoff import at_rest, by_endpoint, hand_off, in_troub
 from activities.webhooks.heartbeat_details import HeartbeatDetails
 from activities.webhooks.transitions import INTERRUPTED, LOST, NOT_MADE, cancelled, parked, settled
 from hermod.contracts.errors import Unavailable
-from hermod.contracts.notifications.delivery import MOST_ATTEMPTS
 from hermod.contracts.webhooks.deliveries import OPEN_DELIVERIES, DeliveryStatus
 from hermod.domain.webhooks.endpoint_health import FOR_THE_ENDPOINT
 from hermod.micro_batcher import MicroBatcher
@@ -345,23 +344,12 @@ class WebhookDispatcher:
         progress, work = self._progress, self._work
         endpoints = await self._endpoints_of(at_rest(items))
         await self._close(items, endpoints)
-        progress.open = [item for item in items if item.status in OPEN_DELIVERIES]
-        if len(work.messages) == 1 and items:
-            progress.request_id = items[0].request_id
-        knows_ends = len(items) == len(work.messages)
-        if knows_ends:
-            progress.ended.update(item.status for item in items if item.status not in OPEN_DELIVERIES)
-            progress.failed = [item.id for item in items if item.status == DeliveryStatus.FAILED][:MOST_ATTEMPTS]
-        else:
-            counted = await self._ways.ledger.counts(work.tenant, work.messages)
-            progress.ended.update({status: count for status, count in counted.items() if status not in OPEN_DELIVERIES})
-            progress.missing = len(work.messages) - sum(counted.values())
+        await progress.count(work, items, OPEN_DELIVERIES, self._ways.ledger)
         if is_waiter(work.owner):
             # It looks again by itself; only for a request that somebody else makes it has to wait here.
             progress.open = [item for item in progress.open if item.id not in {one.id for one in at_rest(items)}]
             return progress
-        knows_requests = knows_ends and progress.knows_all(item.attempts for item in items)
-        await progress.recall(work, self._ways.ledger, knows_ends=knows_ends, knows_requests=knows_requests)
+        await progress.load_history(work, items, self._ways.ledger)
         now = self._clock.now()
         for item in await hand_off(work, self._ways.ledger, items, progress, now, in_trouble(endpoints, now)):
             self._lose(item)

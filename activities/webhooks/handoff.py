@@ -64,7 +64,7 @@ async def hand_off(
     everything = progress.open
     owners = _waiters(work, items, troubled)
     progress.open = [item for item in everything if item.id not in owners]
-    several, alone = len(by_endpoint(items)) > 1, len(work.messages) == 1
+    several, alone = len(by_endpoint(items)) > 1, work.is_alone
     stays = progress.wait(now, alone=alone) is not None
     if not alone and (several or not stays):
         owners |= _owners(work, [item for item in at_rest(items) if item.id not in owners], several=several)

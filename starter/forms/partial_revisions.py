@@ -1,8 +1,7 @@
 """Revisions of partial submissions: kept as they come in, and the workflows of their partials woken.
 
-Like messages (`starter.notifications.coalescer`): what arrives within a few milliseconds shares a statement. An answer
-waits for the statement, never for Temporal. A workflow is woken once until it has looked, however often the visitor
-types meanwhile.
+What arrives within a few milliseconds shares a statement. An answer waits for the statement, never for Temporal. A
+workflow is woken once until it has looked, however often the visitor types meanwhile.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Groups what arrives together. A call that comes alone is stored and started at once; in a burst, calls that arrive
-within a few milliseconds share one insert and one workflow, so that it is not bound to the engine's rate of starts.
+"""Groups what arrives together. A call that comes alone is stored and started at once; where calls are many, those of a
+moment share a workflow (`starter.concurrency.windows`), so that they are not bound to the engine's rate of starts.
 
 An answer waits for the insert, never for Temporal: accepted means durable, and the sweeper starts what we could not.
 """

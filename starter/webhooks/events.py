@@ -1,7 +1,7 @@
 """Events of the application: taken in, and handed to every endpoint that asked for them.
 
-Like messages (`starter.notifications.coalescer`): what arrives within a few milliseconds shares an insert, and the
-deliveries to one endpoint among it share a workflow. An answer waits for the insert, never for Temporal.
+Like messages (`starter.notifications.coalescer`): where events are many, the deliveries of a moment share workflows. An
+answer waits for the insert, never for Temporal.
 """
 
 from __future__ import annotations

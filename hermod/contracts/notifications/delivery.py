@@ -81,7 +81,7 @@ class OutcomeCount(Model):
     count: int
 
 
-class Tried(Model):
+class AttemptSummary(Model):
     """What was tried so far: of one record each request, of several how often what came of them."""
 
     attempts: tuple[Attempt, ...] = Field(default=(), exclude_if=says_nothing)
@@ -92,12 +92,12 @@ class Tried(Model):
     """Ids of those that were given up, `MOST_ATTEMPTS` of them at the most."""
 
 
-def tried_fields(told: Tried | None) -> dict[str, Any]:
+def attempt_fields(told: AttemptSummary | None) -> dict[str, Any]:
     """These fields of whatever has them, for another one that has them too."""
-    return {} if told is None else {field: getattr(told, field) for field in Tried.model_fields}
+    return {} if told is None else {field: getattr(told, field) for field in AttemptSummary.model_fields}
 
 
-class DispatchWaits(Tried):
+class WaitDetails(AttemptSummary):
     """The details of the failure with which a dispatch says that it waits."""
 
     run: str
@@ -115,7 +115,7 @@ class DispatchWaits(Tried):
         return (f"{told}; {self.reason}" if self.reason else told)[:200]
 
 
-class Story(Tried):
+class Story(AttemptSummary):
     """The answer of the query `story`: where a delivery workflow stands. Ids, codes and counts."""
 
     state: str
@@ -129,7 +129,7 @@ class Story(Tried):
     handed_off: int = Field(default=0, exclude_if=says_nothing)
 
 
-class DeliveryReport(Tried):
+class DeliveryReport(AttemptSummary):
     """How a dispatch ended: messages, or webhook deliveries, by final status, and those that wait too long to keep a
     batch open.
 
@@ -160,7 +160,7 @@ class CancelInput(Model):
     reason: str
 
 
-class DeliveryResult(Tried):
+class DeliveryResult(AttemptSummary):
     """The result of a workflow, as the Web UI shows it; of one that fails, the details of its failure."""
 
     counts: dict[str, int]

@@ -31,10 +31,10 @@ class Origin(NamedTuple):
     @classmethod
     def of(cls, url: httpx.URL) -> Origin:
         """Raises ValueError for a URL that is none of HTTP."""
-        if url.scheme not in ("http", "https") or not url.host:
+        host, scheme = url.raw_host.decode("ascii"), url.scheme
+        if scheme not in ("http", "https") or not host:
             raise ValueError("no URL of HTTP")
-        tls = url.scheme == "https"
-        return cls(url.raw_host.decode("ascii"), url.port or (443 if tls else 80), tls)
+        return cls(host, url.port or (443 if scheme == "https" else 80), scheme == "https")
 
 
 class ConnectFailed(Exception):

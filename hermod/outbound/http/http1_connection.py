@@ -33,7 +33,7 @@ class InvalidAnswer(Exception):
 class Answer:
     """What has come of an answer so far. It outlives a deadline, which may strike in the middle of it.
 
-    `most`: so many bytes of the body are read, and one more, which says whether there is more.
+    `most`: so many bytes of the body are kept; a longer one ends there, and is not complete.
     """
 
     __slots__ = (

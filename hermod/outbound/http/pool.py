@@ -19,7 +19,7 @@ KEEPALIVE: Final = 4.0
 meets a closing connection has an unknown outcome."""
 
 
-class _Place:
+class _OriginPool:
     """The connections to one origin. `open` counts those that are idle, too, and those that are about to be opened."""
 
     __slots__ = ("idle", "open", "origin", "waiting")
@@ -50,7 +50,7 @@ class ConnectionPool:
         self._keepalive = keepalive
         self._names = names
         self._context = context
-        self._places: dict[Origin, _Place] = {}
+        self._origins: dict[Origin, _OriginPool] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -71,91 +71,91 @@ class ConnectionPool:
         Raises ConnectFailed, and TimeoutError where there was no connection in time; what `Http1Connection.exchange`
         raises. Each call is at most one request on the wire.
         """
-        place = self._places.get(origin) or self._places.setdefault(origin, _Place(origin))
-        connection = None if fresh else self._kept(place)
+        pool = self._origins.get(origin) or self._origins.setdefault(origin, _OriginPool(origin))
+        connection = None if fresh else self._kept(pool)
         if connection is None:
             async with asyncio.timeout(connect_within):
-                connection = await self._opened(place, timing, fresh=fresh)
+                connection = await self._opened(pool, timing, fresh=fresh)
         try:
             timing.address = connection.address
             await connection.exchange(head, body, answer, timing)
         finally:
-            self._give_back(place, connection, keep=not fresh)
+            self._give_back(pool, connection, keep=not fresh)
 
     def close(self) -> None:
         """Close what is idle now, and everything else when it is given back."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for place in self._places.values():
-            while place.idle:
-                place.idle.pop().close()
+        for pool in self._origins.values():
+            while pool.idle:
+                pool.idle.pop().close()
 
-    def _kept(self, place: _Place) -> Http1Connection | None:
+    def _kept(self, pool: _OriginPool) -> Http1Connection | None:
         """The connection that was used last, where one is still good; those that are not are forgotten."""
         oldest = asyncio.get_running_loop().time() - self._keepalive
-        while place.idle:
-            connection = place.idle.pop()
+        while pool.idle:
+            connection = pool.idle.pop()
             if connection.usable and connection.idle_since > oldest:
                 return connection
             connection.close()
-            place.open -= 1
+            pool.open -= 1
         return None
 
-    async def _opened(self, place: _Place, timing: Timing, *, fresh: bool) -> Http1Connection:
+    async def _opened(self, pool: _OriginPool, timing: Timing, *, fresh: bool) -> Http1Connection:
         """A new connection; or, where its turn has to be waited for, one that has come free."""
-        if place.open < self._limit:
-            place.open += 1
-        elif place.idle:  # for a fresh one: one that is not used makes room
-            place.idle.pop(0).close()
-        elif (connection := await self._turn(place)) is not None:
+        if pool.open < self._limit:
+            pool.open += 1
+        elif pool.idle:  # for a fresh one: one that is not used makes room
+            pool.idle.pop(0).close()
+        elif (connection := await self._turn(pool)) is not None:
             if not fresh and connection.usable:
                 return connection
             connection.close()
         try:
-            context = (self._context or tls_context()) if place.origin.tls else None
+            context = (self._context or tls_context()) if pool.origin.tls else None
             _, connection = await open_connection(
-                place.origin, Http1Connection, timing, self._guard, context, self._names
+                pool.origin, Http1Connection, timing, self._guard, context, self._names
             )
         except BaseException:
-            self._leave(place)
+            self._leave(pool)
             raise
         return connection
 
-    async def _turn(self, place: _Place) -> Http1Connection | None:
+    async def _turn(self, pool: _OriginPool) -> Http1Connection | None:
         turn: asyncio.Future[Http1Connection | None] = asyncio.get_running_loop().create_future()
-        place.waiting.append(turn)
+        pool.waiting.append(turn)
         try:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it was given one in the same moment
                 if (connection := turn.result()) is not None:
-                    self._give_back(place, connection, keep=True)
+                    self._give_back(pool, connection, keep=True)
                 else:
-                    self._leave(place)
+                    self._leave(pool)
             raise
 
-    def _give_back(self, place: _Place, connection: Http1Connection, *, keep: bool) -> None:
+    def _give_back(self, pool: _OriginPool, connection: Http1Connection, *, keep: bool) -> None:
         if not (keep and connection.usable) or self._is_closed:
             connection.close()
-            self._leave(place)
-        elif not self._hand_on(place, connection):
+            self._leave(pool)
+        elif not self._hand_on(pool, connection):
             connection.idle_since = asyncio.get_running_loop().time()
-            place.idle.append(connection)
+            pool.idle.append(connection)
             if self._sweeper is None:
                 self._sweep_later()
 
-    def _leave(self, place: _Place) -> None:
+    def _leave(self, pool: _OriginPool) -> None:
         """Whoever waits may open a connection in place of one that is gone."""
-        if self._hand_on(place, None):
+        if self._hand_on(pool, None):
             return
-        place.open -= 1
-        if not place.open:
-            self._places.pop(place.origin, None)
+        pool.open -= 1
+        if not pool.open:
+            self._origins.pop(pool.origin, None)
 
-    def _hand_on(self, place: _Place, connection: Http1Connection | None) -> bool:
-        while place.waiting:
-            turn = place.waiting.popleft()
+    def _hand_on(self, pool: _OriginPool, connection: Http1Connection | None) -> bool:
+        while pool.waiting:
+            turn = pool.waiting.popleft()
             if not turn.done():
                 turn.set_result(connection)
                 return True
@@ -167,10 +167,10 @@ class ConnectionPool:
     def _sweep(self) -> None:
         """Close what was not used for long; as long as anything is idle, come again."""
         oldest = asyncio.get_running_loop().time() - self._keepalive
-        for place in list(self._places.values()):
-            while place.idle and not (place.idle[0].usable and place.idle[0].idle_since > oldest):
-                place.idle.pop(0).close()
-                self._leave(place)
+        for pool in list(self._origins.values()):
+            while pool.idle and not (pool.idle[0].usable and pool.idle[0].idle_since > oldest):
+                pool.idle.pop(0).close()
+                self._leave(pool)
         self._sweeper = None
-        if any(place.idle for place in self._places.values()):
+        if any(pool.idle for pool in self._origins.values()):
             self._sweep_later()

@@ -79,6 +79,7 @@ class WebhookPoster:
     ) -> None:
         settings = settings or PosterSettings()
         self._clock = clock or SystemClock()
+        # Threads of their own: names that tenants choose must not hold up those of providers.
         self._names = SystemNames() if names is None else None
         self._pool = ConnectionPool(
             guard,

@@ -45,6 +45,7 @@ from hermod.storage.notifications.ledger_statements import (
     UNDER_WAY,
     WITHDRAW,
 )
+from hermod.storage.operations.attempts import attempts_of
 from hermod.storage.operations.workers import Workers, lost_requests
 from hermod.storage.secrets.contents import Contents
 from hermod.storage.tenants.retry_defaults import retry_of
@@ -150,18 +151,7 @@ class SqlLedger:
 
     async def last_attempts(self, tenant: str, message: str, count: int) -> Sequence[Attempt]:
         rows = await self._database.rows(LAST_ATTEMPTS, {"tenant": tenant, "id": message, "count": count})
-        return [
-            Attempt(
-                number=row.number,
-                account=row.account,
-                outcome=row.outcome,
-                status_code=row.status_code,
-                error_code=row.error_code,
-                ms=row.duration_ms,
-                at=row.started_at.replace(microsecond=0),
-            )
-            for row in reversed(rows)
-        ]
+        return attempts_of(rows)
 
     async def given_up(self, tenant: str, messages: Sequence[str], count: int) -> Sequence[str]:
         names = {"tenant": tenant, "ids": list(messages), "count": count}

@@ -239,7 +239,7 @@ ENDINGS: Final = sql("""
 """)
 
 LAST_ATTEMPTS: Final = sql("""
-    SELECT number, account, outcome, status_code, error_code, duration_ms, started_at FROM attempts
+    SELECT number, account, outcome, status_code, error_code, duration_ms AS ms, started_at AS at FROM attempts
      WHERE tenant_id = :tenant AND message_id = :id AND outcome IS NOT NULL ORDER BY number DESC LIMIT :count
 """)
 GIVEN_UP: Final = sql("""

@@ -18,6 +18,7 @@ from hermod.ports.notifications.ledger import Ending, InFlight
 from hermod.ports.webhooks.ledger import DeliveryItem, Exchange, HandedOff, WebhookChange, WebhookIntent, WebhookResult
 from hermod.storage.database.engine import Database
 from hermod.storage.database.readable import each
+from hermod.storage.operations.attempts import attempts_of
 from hermod.storage.operations.workers import Workers, lost_requests
 from hermod.storage.secrets.contents import Contents, Seal
 from hermod.storage.webhooks.ledger_statements import (
@@ -119,16 +120,7 @@ class SqlWebhookLedger:
 
     async def last_attempts(self, tenant: str, delivery: str, count: int) -> Sequence[Attempt]:
         rows = await self._database.rows(LAST_ATTEMPTS, {"tenant": tenant, "id": delivery, "count": count})
-        return [
-            Attempt(
-                number=row.number,
-                outcome=row.outcome,
-                status_code=row.status_code,
-                ms=row.duration_ms,
-                at=row.started_at.replace(microsecond=0),
-            )
-            for row in reversed(rows)
-        ]
+        return attempts_of(rows)
 
     async def given_up(self, tenant: str, deliveries: Sequence[str], count: int) -> Sequence[str]:
         names = {"tenant": tenant, "ids": list(deliveries), "count": count}

@@ -161,7 +161,7 @@ ENDINGS: Final = sql("""
 """)
 
 LAST_ATTEMPTS: Final = sql("""
-    SELECT number, outcome, status_code, duration_ms, started_at FROM webhook_attempts
+    SELECT number, outcome, status_code, duration_ms AS ms, started_at AS at FROM webhook_attempts
      WHERE tenant_id = :tenant AND delivery_id = :id AND outcome IS NOT NULL ORDER BY number DESC LIMIT :count
 """)
 GIVEN_UP: Final = sql("""

@@ -20,9 +20,9 @@ from hermod.contracts.notifications.delivery import (
     DeliveryInput,
     DeliveryReport,
     DeliveryResult,
-    DispatchWaits,
     SendNotificationInput,
     Story,
+    WaitDetails,
 )
 from hermod.contracts.notifications.messages import MessageView, Outcome, Status
 from hermod.contracts.queues import WORKFLOWS, Lane
@@ -126,7 +126,7 @@ async def played(address: str, dispatches: list[str]) -> AsyncIterator[Callable[
         dispatches.append(run)
         if len(dispatches) == 4:
             return DeliveryReport(run=run, counts={"sent": 1})
-        waits = DispatchWaits(run=run, open=1, next_attempt_at=datetime.now(UTC) + HOUR)
+        waits = WaitDetails(run=run, open=1, next_attempt_at=datetime.now(UTC) + HOUR)
         raise errors.waiting(1, HOUR, None, waits, later=True)
 
     @activity.defn(name="withdraw")

@@ -12,9 +12,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import errors
 from activities.dispatch.progress import DispatchProgress, WorkItem
-from activities.dispatch.running import _reads_what_was_tried
+from activities.dispatch.running import _reads_attempts
 from activities.failure_converter import FailureConverter
-from hermod.contracts.notifications.delivery import MOST_ATTEMPTS, DispatchWaits
+from hermod.contracts.notifications.delivery import MOST_ATTEMPTS, WaitDetails
 from hermod.ports.notifications.ledger import Ending
 from starter.temporal.connection import DATA_CONVERTER
 from workflows.policies import DELIVER, DELIVER_UNTIL_LATER, Options
@@ -36,8 +36,8 @@ def after(endings: Sequence[Ending]) -> DispatchProgress:
 
 
 def failure(progress: DispatchProgress) -> Failure:
-    tried = dict(progress.tried(work("m")))
-    waits = DispatchWaits(run="r" * 36, open=1, next_attempt_at=NOW, **tried)
+    tried = dict(progress.attempt_summary(work("m")))
+    waits = WaitDetails(run="r" * 36, open=1, next_attempt_at=NOW, **tried)
     failed = Failure()
     error = errors.waiting(1, timedelta(hours=1), progress.told(), waits)
     FailureConverter().to_failure(error, DATA_CONVERTER.payload_converter, failed)
@@ -45,7 +45,7 @@ def failure(progress: DispatchProgress) -> Failure:
 
 
 def test_last_attempts_are_told_and_how_long_they_took() -> None:
-    told = after([Ending("main", "transient", 451, "greylisted")] * 30).tried(work("m")).attempts
+    told = after([Ending("main", "transient", 451, "greylisted")] * 30).attempt_summary(work("m")).attempts
     assert [attempt.number for attempt in told] == list(range(11, 31))
     assert (told[-1].ms, told[-1].at) == (1234, NOW + timedelta(minutes=29, seconds=58))
 
@@ -61,7 +61,7 @@ def test_failure_of_a_wait_with_long_names_is_not_too_large_for_the_server(code:
 def test_batch_tells_by_account_and_outcome_the_most_frequent_first() -> None:
     made = {Ending("a", "transient", 451): 2, Ending("a", "transient", 452): 1, Ending("b", "accepted", 200): 7}
     progress = DispatchProgress(made=Counter(made), failed=["m1"])
-    told = progress.tried(work("m1", "m2"))
+    told = progress.attempt_summary(work("m1", "m2"))
     assert [(one.account, one.outcome, one.count) for one in told.outcomes] == [
         ("b", "accepted", 7),
         ("a", "transient", 3),
@@ -76,4 +76,4 @@ def test_report_tells_attempts_to_workflows_that_read_them(options: Options, rea
     environment.info = environment.default_info().__class__(
         **{**vars(environment.default_info()), "retry_policy": options["retry_policy"]}
     )
-    assert environment.run(_reads_what_was_tried) is reads
+    assert environment.run(_reads_attempts) is reads
