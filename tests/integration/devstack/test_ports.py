@@ -54,3 +54,17 @@ def test_ports_of_connections_that_just_closed_are_free() -> None:
 
 def test_free_ports_are_all_different() -> None:
     assert len(set(free_ports(50))) == 50
+
+
+def test_free_ports_are_none_that_an_outgoing_connection_may_get() -> None:
+    """One that did would have it in the moment in which its server starts."""
+    found = free_ports(50)
+    assert len(set(found)) == 50
+    with socket.socket() as server:
+        server.bind((LOOPBACK, 0))
+        server.listen(200)
+        outgoing = [socket.create_connection(server.getsockname()) for _ in range(100)]
+    given = {one.getsockname()[1] for one in outgoing}
+    for one in outgoing:
+        one.close()
+    assert max(found) < min(given)
